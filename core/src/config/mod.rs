@@ -1,0 +1,114 @@
+//! Configuration, validated: text in (`config::parse`), values out.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::ids::ServerId;
+use crate::time::Span;
+
+/// Whether a server votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MemberRole {
+    Participant,
+    Observer,
+}
+
+/// Host name or address, resolved by the host at each dial.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    pub host: String,
+    pub port: u16,
+}
+
+/// One `server.N` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub quorum: Address,
+    pub election: Address,
+    pub role: MemberRole,
+    /// Part behind `;`, where it stood in the line.
+    pub client: Option<Address>,
+}
+
+/// One configuration of the ensemble: a quorum verifier in Apache's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnsembleConfig {
+    pub members: BTreeMap<ServerId, Member>,
+    /// `group.N`; empty for plain majorities.
+    pub groups: BTreeMap<u64, BTreeSet<ServerId>>,
+    /// `weight.N`; 1 where absent.
+    pub weights: BTreeMap<ServerId, u64>,
+    /// 0 for a static file with `reconfigEnabled=false`.
+    pub version: u64,
+}
+
+/// Everything that shapes a server. Limits are values so that simulation can draw them small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub me: ServerId,
+    /// `None`: standalone.
+    pub ensemble: Option<EnsembleConfig>,
+    /// Logs live in a folder of their own (`dataLogDir` differs from `dataDir`).
+    pub separate_log_dir: bool,
+    pub tick: Span,
+    pub init_limit_ticks: u64,
+    pub sync_limit_ticks: u64,
+    pub min_session_timeout_ms: i32,
+    pub max_session_timeout_ms: i32,
+    pub max_client_connections: usize,
+    pub jute_max_buffer: usize,
+    pub global_outstanding_limit: usize,
+    /// Transactions between own snapshots (Apache draws from the upper half of it).
+    pub snap_count: u64,
+    /// Committed transactions kept in memory for DIFF.
+    pub commit_log_count: usize,
+    pub pre_alloc_bytes: u64,
+    /// Most bytes of one append batch (DESIGN section 3, torn batch rule).
+    pub append_batch_bytes: usize,
+    /// Snapshots kept by purge; 0 turns purging off.
+    pub snap_retain_count: usize,
+    /// The leader steps down in order when a counter reaches this (at most 2^32 - 1).
+    pub zxid_counter_limit: u32,
+    pub first_start: FirstStart,
+    /// `sync` is answered after a quorum has confirmed this leader (DESIGN section 3).
+    pub linearizable_sync: bool,
+    /// Bytes that may wait unsent on one link before reading from it is held.
+    pub link_high_water_bytes: u64,
+    /// Bytes of replies that may wait unsent before a client is closed.
+    pub link_limit_bytes: u64,
+    pub cnx_timeout: Span,
+    pub min_notification: Span,
+    pub max_notification: Span,
+    /// Silence after which a vote with a quorum is final. Apache: `finalizeWait`.
+    pub finalize_wait: Span,
+    pub four_letter_words: Words,
+    /// Put the full state digest into notes (the simulator's T1); costs time per transaction.
+    pub full_digest: bool,
+    pub seed: [u8; 32],
+}
+
+/// When a server without any state may take part in a first election (DESIGN section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstStart {
+    /// Every voter must show that it is empty too.
+    AskAll,
+    /// `db.autocreate=true`: Apache's rule.
+    AutoCreate,
+}
+
+/// `4lw.commands.whitelist`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Words {
+    All,
+    Some(Vec<String>),
+}
+
+impl Words {
+    pub fn allows(&self, word: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(words) => words.iter().any(|known| known == word),
+        }
+    }
+}

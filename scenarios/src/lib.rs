@@ -1,0 +1,1 @@
+//! Scenario files live beside this crate; its tests run them.
