@@ -70,3 +70,27 @@ pub struct LoggedTxn {
     pub txn: Txn,
     pub digest: Option<TxnDigest>,
 }
+
+use bytes::BytesMut;
+
+use crate::wire::jute::JuteError;
+
+impl LoggedTxn {
+    /// Decodes a log payload: header, record, optional digest. Total over any bytes.
+    pub fn decode(payload: Bytes) -> Result<Self, JuteError> {
+        let _ = payload;
+        todo!()
+    }
+
+    /// Appends the payload exactly as 3.9.5 writes it.
+    pub fn encode(&self, out: &mut BytesMut) {
+        let _ = out;
+        todo!()
+    }
+}
+
+/// Fingerprint of a payload for notes and checkers.
+pub fn payload_hash(payload: &[u8]) -> u64 {
+    let _ = payload;
+    todo!()
+}
