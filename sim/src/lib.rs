@@ -1,1 +1,16 @@
-//! The seeded world.
+//! The seeded world: everything that drives vivarium-core's `Server` through its contract, with
+//! faults, judges what it does, and replays any seed.
+
+#[cfg(not(madsim))]
+compile_error!(
+    "vivarium-sim needs `--cfg madsim`. It comes from .cargo/config.toml, which an environment \
+     RUSTFLAGS replaces: unset RUSTFLAGS, or add `--cfg madsim` to it."
+);
+
+pub mod client;
+pub mod disk_view;
+pub mod history;
+pub mod ids;
+pub mod net;
+pub mod observe;
+pub mod rng;
