@@ -9,6 +9,7 @@ compile_error!(
 
 pub mod checkers;
 pub mod client;
+pub mod codec;
 pub mod disk_view;
 pub mod history;
 pub mod ids;
