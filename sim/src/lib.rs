@@ -8,6 +8,8 @@ compile_error!(
 );
 
 pub mod client;
+pub mod clock;
+pub mod disk;
 pub mod disk_view;
 pub mod history;
 pub mod ids;
