@@ -7,6 +7,7 @@ compile_error!(
      RUSTFLAGS replaces: unset RUSTFLAGS, or add `--cfg madsim` to it."
 );
 
+pub mod checkers;
 pub mod client;
 pub mod clock;
 pub mod disk;
@@ -15,4 +16,7 @@ pub mod history;
 pub mod ids;
 pub mod net;
 pub mod observe;
+pub mod oracle;
 pub mod rng;
+pub mod workload;
+pub mod zkclient;

@@ -90,6 +90,10 @@ pub enum SimEvent {
     /// A fault destroyed durable state: what this server had promised is charged to the atlas.
     HistoryLost(LossKind),
     Client(ClientFact),
+    /// How many units of the fault schedule, of any class, are in force from now on.
+    Faults {
+        active: u32,
+    },
     /// Faults are over. `dead` stay dead until the end; all others are up, or boot right now.
     Healed {
         dead: Vec<ServerId>,

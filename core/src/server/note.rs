@@ -1,5 +1,7 @@
 //! Typed facts in causal order, for metrics, audit and checkers. Correctness never depends on them.
 
+use bytes::Bytes;
+
 use crate::ids::{Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::server::action::RestartReason;
 use crate::wire::client::EventKind;
@@ -46,7 +48,7 @@ pub enum Note {
     /// Leader: one per counted ACKEPOCH, its own seat included.
     Promised { epoch: Epoch, by: ServerId, last: Option<Zxid>, current: Epoch },
     /// Leader: a transaction got its zxid. `hash` is `txn::payload_hash` of its log payload.
-    Proposed { zxid: Zxid, hash: u64 },
+    Proposed { zxid: Zxid, hash: u64, payload: Bytes },
     /// Appended to the log buffer; not yet durable. `source`: the epoch of the leader it came from.
     Logged { zxid: Zxid, hash: u64, source: Epoch },
     /// A learner sends ACK of a proposal, or a leader counts its own.

@@ -1,0 +1,1 @@
+//! The oracle: a second, simpler implementation of the replicated state.
