@@ -94,6 +94,15 @@ checkers! {
     p12_epoch_monotonicity::P12 = "P12",
     p13_electability::P13 = "P13",
     p15_zombie_fence::P15 = "P15",
+    s01_replay::S01 = "S1",
+    s06_ack_implies_durable::S06 = "S6",
+    s09_epoch_implies_history::S09 = "S9",
+    t01_digest_equality::T01 = "T1",
+    d01_versions::D01 = "D1",
+    d02_sequential_names::D02 = "D2",
+    d03_multi_atomic::D03 = "D3",
+    k01_linearizable_writes::K01 = "K1",
+    k02_session_fifo::K02 = "K2",
 }
 
 /// All checkers of a run.
