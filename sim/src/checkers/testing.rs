@@ -7,10 +7,12 @@ use vivarium_core::config::{Address, Config, EnsembleConfig, Member, MemberRole}
 use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use vivarium_core::server::note::{Note, Phase, StateDigest};
 
+use vivarium_core::wire::client::EventKind;
+
 use crate::checkers::canon::Canon;
 use crate::checkers::{Check, Cx, RunSpec};
 use crate::disk_view::DiskView;
-use crate::history::{Call, ClientFact, CreateCall, Reply, RequestId};
+use crate::history::{Call, ClientFact, CreateCall, Reply, RequestId, SessionFact};
 use crate::ids::{ClientId, NodeId, SimTime};
 use crate::observe::{CrashKind, SimEvent};
 use crate::oracle::txn::{CreateTxn, Header, Txn, build::payload};
@@ -290,6 +292,39 @@ impl<C: Check> Run<C> {
         code: i32,
     ) -> Result<(), String> {
         self.client(ClientFact::Err { op: request(session, xid), zxid: zxid.to_wire(), code })
+    }
+
+    /// Session is granted anew on its first connection.
+    pub(crate) fn grant(
+        &mut self,
+        session: i64,
+        timeout_ms: i32,
+        connection: u32,
+    ) -> Result<(), String> {
+        self.client(ClientFact::Session(SessionFact::Granted {
+            asked: None,
+            got: SessionId(session),
+            same_password: true,
+            timeout_ms,
+            server: ServerId(1),
+            connection,
+        }))
+    }
+
+    /// The creation of `path` is told to a watch.
+    pub(crate) fn watch(&mut self, session: i64, path: &str, zxid: Zxid) -> Result<(), String> {
+        self.client(ClientFact::Watch {
+            session: SessionId(session),
+            connection: 1,
+            kind: EventKind::NodeCreated,
+            path: path.into(),
+            zxid: zxid.to_wire(),
+        })
+    }
+
+    /// All faults end.
+    pub(crate) fn heal(&mut self) -> Result<(), String> {
+        self.feed(NodeId::World, &SimEvent::Healed { dead: Vec::new() })
     }
 
     /// A create directly below the root is invoked and committed, as it should be.
