@@ -12,6 +12,7 @@ pub mod client;
 mod client_host;
 pub mod clock;
 pub mod cluster;
+pub mod codec;
 pub mod disk;
 pub mod disk_view;
 mod faults;
