@@ -213,7 +213,7 @@ impl World {
                 Some(Undo::Nothing)
             }
             FaultKind::BitRot => {
-                let spare = (self.servers[server].config.append_batch_bytes as u64).max(4096) * 2;
+                let spare = self.servers[server].config.append_batch_bytes as u64;
                 if !self.disks.of(id).rot(spare) {
                     return None;
                 }
