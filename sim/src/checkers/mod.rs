@@ -4,6 +4,7 @@ mod canon;
 mod line;
 #[cfg(test)]
 mod testing;
+mod watch_book;
 
 use std::fmt;
 
@@ -94,6 +95,31 @@ checkers! {
     p12_epoch_monotonicity::P12 = "P12",
     p13_electability::P13 = "P13",
     p15_zombie_fence::P15 = "P15",
+    s01_replay::S01 = "S1",
+    s06_ack_implies_durable::S06 = "S6",
+    s09_epoch_implies_history::S09 = "S9",
+    t01_digest_equality::T01 = "T1",
+    d01_versions::D01 = "D1",
+    d02_sequential_names::D02 = "D2",
+    d03_multi_atomic::D03 = "D3",
+    k01_linearizable_writes::K01 = "K1",
+    k02_session_fifo::K02 = "K2",
+    k03_monotonic_zxid::K03 = "K3",
+    k04_reads::K04 = "K4",
+    k05_sync::K05 = "K5",
+    k06_exactly_once::K06 = "K6",
+    w02_event_before_data::W02 = "W2",
+    w03_no_lost_trigger::W03 = "W3",
+    w04_one_delivery::W04 = "W4",
+    e02_ephemerals::E02 = "E2",
+    e03_no_early_expiry::E03 = "E3",
+    e04_nothing_after_close::E04 = "E4",
+    e05_resume::E05 = "E5",
+    e06_session_move::E06 = "E6",
+    l01_one_leader::L01 = "L1",
+    l02_learners_catch_up::L02 = "L2",
+    l03_restart::L03 = "L3",
+    l05_requests_end::L05 = "L5",
 }
 
 /// All checkers of a run.
