@@ -1,4 +1,4 @@
-//! Every codec against bytes of Apache ZooKeeper 3.9.5 (see `golden/ORIGIN.md`): what it sent and
+//! Every codec against bytes of Apache ZooKeeper 3.9.5 (see `golden/README.md`): what it sent and
 //! accepted must be read, and written back to the same bytes.
 
 use bytes::{Bytes, BytesMut};
@@ -13,7 +13,12 @@ use vivarium_core::wire::frame::{FrameBuffer, VoteBuffer, put_frame};
 use vivarium_core::wire::quorum::{LeaderPacket, LearnerPacket};
 use vivarium_core::wire::vote::{InitialMessage, Notification, PeerState};
 
-const GOLDEN: &str = include_str!("golden/GOLDEN.txt");
+const GOLDEN: &str = include_str!("golden/client-vectors.txt");
+const LOGS: [&[u8]; 3] = [
+    include_bytes!("golden/zookeeper-3.9.5/standalone/version-2/log.1"),
+    include_bytes!("golden/zookeeper-3.9.5/ensemble-1/version-2/log.100000001"),
+    include_bytes!("golden/zookeeper-3.9.5/ensemble-2/version-2/log.100000001"),
+];
 const MAX_FRAME: usize = 0xf_ffff;
 
 #[derive(Debug, Default)]
@@ -240,6 +245,32 @@ fn log_records_of_3_9_5() {
         assert_eq!((&read.txn, read.digest.is_some()), (&txn, digest));
         assert_eq!(written(|out| read.encode(out)), bytes);
     }
+}
+
+/// Payloads of a log file: behind 16 bytes, each between {long crc, int len} and one more byte.
+fn payloads(log: &[u8]) -> Vec<Bytes> {
+    let (mut found, mut at) = (Vec::new(), 16);
+    while let Some(len) = log.get(at + 8..at + 12) {
+        let len = u32::from_be_bytes(len.try_into().unwrap()) as usize;
+        if len == 0 {
+            break;
+        }
+        found.push(Bytes::copy_from_slice(&log[at + 12..at + 12 + len]));
+        at += 12 + len + 1;
+    }
+    found
+}
+
+#[test]
+fn whole_logs_of_3_9_5_are_read_and_written_back() {
+    let mut count = 0;
+    for bytes in LOGS.into_iter().flat_map(payloads) {
+        let read = LoggedTxn::decode(bytes.clone()).unwrap();
+        assert_eq!(TxnHeader::peek(&bytes), Some(read.header));
+        assert_eq!(written(|out| read.encode(out)), bytes);
+        count += 1;
+    }
+    assert_eq!(count, 118 + 7 + 7);
 }
 
 #[test]
