@@ -48,35 +48,84 @@ pub struct Touch {
 /// Learner to leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LearnerPacket {
-    FollowerInfo { accepted: Epoch, info: LearnerInfo },
-    ObserverInfo { accepted: Epoch, info: LearnerInfo },
+    FollowerInfo {
+        accepted: Epoch,
+        info: LearnerInfo,
+    },
+    ObserverInfo {
+        accepted: Epoch,
+        info: LearnerInfo,
+    },
     /// `current` is `None` (wire -1) when the learner had already accepted this epoch.
     /// `last_logged` is `None` (wire -1) for a blank server.
-    AckEpoch { last_logged: Option<Zxid>, current: Option<Epoch> },
+    AckEpoch {
+        last_logged: Option<Zxid>,
+        current: Option<Epoch>,
+    },
     /// Also acknowledges NEWLEADER and UPTODATE, with the epoch's zxid.
-    Ack { zxid: Zxid },
-    Ping { zxid: i64, touched: Vec<Touch> },
-    Revalidate { session: SessionId, timeout_ms: i32 },
+    Ack {
+        zxid: Zxid,
+    },
+    Ping {
+        zxid: i64,
+        touched: Vec<Touch>,
+    },
+    Revalidate {
+        session: SessionId,
+        timeout_ms: i32,
+    },
     Request(ForwardedRequest),
 }
 
 /// Leader to learner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaderPacket {
-    LeaderInfo { epoch: Epoch, vivarium: bool },
-    NewLeader { epoch: Epoch, config: Option<Bytes> },
-    Diff { upto: Zxid },
-    Trunc { upto: Zxid },
+    LeaderInfo {
+        epoch: Epoch,
+        vivarium: bool,
+    },
+    NewLeader {
+        epoch: Epoch,
+        config: Option<Bytes>,
+    },
+    Diff {
+        upto: Zxid,
+    },
+    Trunc {
+        upto: Zxid,
+    },
     /// A raw snapshot stream follows (see `storage::snapshot`), then ustring "BenWasHere".
-    Snap { zxid: Zxid },
+    Snap {
+        zxid: Zxid,
+    },
     /// `payload`: TxnHeader, txn, optional TxnDigest; the bytes of the log.
-    Proposal { zxid: Zxid, payload: Bytes },
-    Commit { zxid: Zxid },
-    CommitAndActivate { zxid: Zxid, designated: ServerId },
-    Inform { zxid: Zxid, payload: Bytes },
-    InformAndActivate { zxid: Zxid, designated: ServerId, payload: Bytes },
+    Proposal {
+        zxid: Zxid,
+        payload: Bytes,
+    },
+    Commit {
+        zxid: Zxid,
+    },
+    CommitAndActivate {
+        zxid: Zxid,
+        designated: ServerId,
+    },
+    Inform {
+        zxid: Zxid,
+        payload: Bytes,
+    },
+    InformAndActivate {
+        zxid: Zxid,
+        designated: ServerId,
+        payload: Bytes,
+    },
     UpToDate,
-    Ping { zxid: i64 },
-    Revalidate { session: SessionId, valid: bool },
+    Ping {
+        zxid: i64,
+    },
+    Revalidate {
+        session: SessionId,
+        valid: bool,
+    },
     Sync,
 }
