@@ -10,29 +10,25 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::ids::{SessionId, Zxid};
-use crate::tree::{Database, StoredStat};
+use crate::tree::digest::node_digest;
+use crate::tree::{Database, Lifetime, StoredStat};
 
 /// A node as it will be once everything prepared so far is applied.
 #[derive(Clone, Debug)]
 pub(super) struct PendingNode {
     pub(super) stat: StoredStat,
     pub(super) data: Option<Bytes>,
-    pub(super) children: i32,
-    /// Its share of the tree digest.
-    digest: u64,
+    pub(super) children: usize,
 }
 
-impl PendingNode {
-    pub(super) fn new(stat: StoredStat, data: Option<Bytes>) -> Self {
-        Self { stat, data, children: 0, digest: 0 }
-    }
-}
-
-/// Newest record of one path; `node` is `None` where it will be deleted.
+/// Newest record of one path.
 #[derive(Clone, Debug)]
 struct Record {
     zxid: Zxid,
+    /// `None` where it will be deleted.
     node: Option<PendingNode>,
+    /// Its share of the tree digest.
+    digest: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +60,11 @@ impl Pending {
             return record.node.clone();
         }
         let node = db.node(path)?;
-        let children = db.stat(path).map_or(0, |stat| stat.num_children);
-        let digest = node_digest(path, node.data.as_ref(), &node.stat);
-        Some(PendingNode { stat: node.stat, data: node.data.clone(), children, digest })
+        Some(PendingNode {
+            stat: node.stat,
+            data: node.data.clone(),
+            children: node.num_children(),
+        })
     }
 
     /// What the tree digest will be once everything pending is applied.
@@ -91,23 +89,17 @@ impl Pending {
         self.digest = self.digest_before;
     }
 
-    /// Records that `path` turns from `before` into `after`.
-    pub(super) fn put(
-        &mut self,
-        db: &Database,
-        zxid: Zxid,
-        path: &str,
-        before: Option<&PendingNode>,
-        mut after: Option<PendingNode>,
-    ) {
-        let removed = before.map_or(0, |node| node.digest);
-        let added = after.as_mut().map_or(0, |node| {
-            node.digest = node_digest(path, node.data.as_ref(), &node.stat);
-            node.digest
-        });
-        self.digest = self.tree_digest(db).wrapping_sub(removed).wrapping_add(added);
+    /// Records what `path` turns into; `None` deletes it.
+    pub(super) fn put(&mut self, db: &Database, zxid: Zxid, path: &str, node: Option<PendingNode>) {
+        let removed = match self.nodes.get(path) {
+            Some(record) => record.digest,
+            None => db.node_digest_of(path).unwrap_or(0),
+        };
+        let digest =
+            node.as_ref().map_or(0, |node| node_digest(path, node.data.as_deref(), &node.stat));
+        self.digest = self.tree_digest(db).wrapping_sub(removed).wrapping_add(digest);
         self.order.push_back((zxid, path.into()));
-        let replaced = self.nodes.insert(path.into(), Record { zxid, node: after });
+        let replaced = self.nodes.insert(path.into(), Record { zxid, node, digest });
         self.replaced.push((path.into(), replaced));
     }
 
@@ -129,7 +121,8 @@ impl Pending {
             .collect();
         for (_, path) in &self.order {
             let node = self.nodes.get(path).and_then(|record| record.node.as_ref());
-            if node.is_some_and(|node| node.stat.ephemeral_owner == session.0) {
+            let lifetime = node.map(|node| Lifetime::of(node.stat.ephemeral_owner));
+            if lifetime == Some(Lifetime::Ephemeral(session)) {
                 paths.insert(path.clone());
             }
         }
@@ -149,21 +142,4 @@ impl Pending {
             }
         }
     }
-}
-
-fn node_digest(path: &str, data: Option<&Bytes>, stat: &StoredStat) -> u64 {
-    if path.starts_with("/zookeeper/") {
-        return 0;
-    }
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(if path == "/" { b"" } else { path.as_bytes() });
-    crc.update(data.map_or(&[], |data| data.as_ref()));
-    for long in [stat.czxid, stat.mzxid, stat.pzxid, stat.ctime, stat.mtime] {
-        crc.update(&long.to_be_bytes());
-    }
-    for int in [stat.version, stat.cversion, stat.aversion] {
-        crc.update(&int.to_be_bytes());
-    }
-    crc.update(&stat.ephemeral_owner.to_be_bytes());
-    u64::from(crc.finalize())
 }
