@@ -1,5 +1,8 @@
 //! Configuration, validated: text in (`config::parse`), values out.
 
+pub mod member;
+pub mod properties;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec;
