@@ -8,12 +8,12 @@ use bytes::{Bytes, BytesMut};
 
 use crate::config::Config;
 use crate::election::Cx;
-use crate::election::interim::{VoteBuffer, get_notification, put_initial};
 use crate::ensemble::Ensemble;
 use crate::ids::{DialId, LinkId, ServerId};
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
 use crate::server::input::{DialError, LinkEnd, Plane};
 use crate::time::{Mono, Span};
+use crate::wire::frame::VoteBuffer;
 use crate::wire::vote::{InitialMessage, Notification};
 
 /// Accepted connections that have not said who they are.
@@ -226,7 +226,7 @@ impl Links {
             cx.out.close(link, Close::Flush, CloseReason::DirectionRule);
             return None;
         }
-        cx.out.send(link, |out| put_initial(&self.greeting, out));
+        cx.out.send(link, |out| self.greeting.encode(out));
         if id > self.me {
             // It belongs to the far side, which calls back.
             cx.out.close(link, Close::Flush, CloseReason::DirectionRule);
@@ -264,7 +264,9 @@ impl Links {
                 Ok(Some(message)) => {
                     talk.heard = cx.at.mono;
                     // One that does not decode is ignored alone, as ZooKeeper does.
-                    got.extend(get_notification(message).ok().map(|said| Incoming::Said(id, said)));
+                    got.extend(
+                        Notification::decode(message).ok().map(|said| Incoming::Said(id, said)),
+                    );
                 }
                 Err(_) => {
                     self.drop_link(id, Close::Abort, CloseReason::Protocol("length"), cx);

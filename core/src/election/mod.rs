@@ -3,7 +3,6 @@
 //! It lives as long as the server, in every role: a server that has a leader tells those that look
 //! for one. Apache: `FastLeaderElection`, `QuorumCnxManager`. Facts: PROTOCOL 3.1 to 3.3.
 
-mod interim;
 mod links;
 mod looking;
 mod vote;
@@ -23,7 +22,6 @@ use crate::time::{Mono, Span, Stamp};
 use crate::timers::Timer;
 use crate::wire::vote::{Notification, PeerState};
 
-use interim::put_notification;
 use links::{Incoming, Links, Reach};
 use looking::{FirstStart, Heard, Looking};
 pub use vote::Vote;
@@ -340,7 +338,7 @@ impl Election {
     /// with an old one.
     fn tell(&mut self, to: ServerId, cx: &mut Cx<'_>) {
         if let Some(notification) = self.notification() {
-            self.links.send(to, cx, |out| put_notification(&notification, out));
+            self.links.send(to, cx, |out| notification.encode(out));
         }
     }
 
