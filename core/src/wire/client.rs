@@ -23,7 +23,12 @@ pub const OP_GET_CHILDREN2: i32 = 12;
 pub const OP_CHECK: i32 = 13;
 pub const OP_MULTI: i32 = 14;
 pub const OP_CREATE2: i32 = 15;
+pub const OP_RECONFIG: i32 = 16;
+pub const OP_CREATE_CONTAINER: i32 = 19;
+pub const OP_DELETE_CONTAINER: i32 = 20;
+pub const OP_CREATE_TTL: i32 = 21;
 pub const OP_SET_WATCHES: i32 = 101;
+pub const OP_ERROR: i32 = -1;
 pub const OP_CREATE_SESSION: i32 = -10;
 pub const OP_CLOSE_SESSION: i32 = -11;
 
@@ -109,10 +114,20 @@ pub struct Create {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteOp {
     Create(Create),
-    Delete { path: String, version: i32 },
-    SetData { path: String, data: Option<Bytes>, version: i32 },
+    Delete {
+        path: String,
+        version: i32,
+    },
+    SetData {
+        path: String,
+        data: Option<Bytes>,
+        version: i32,
+    },
     /// Inside a multi only; alone it is refused as an unknown opcode.
-    Check { path: String, version: i32 },
+    Check {
+        path: String,
+        version: i32,
+    },
 }
 
 /// A request that is answered from the local tree.
@@ -138,10 +153,16 @@ pub struct SetWatches {
 pub enum Op {
     Read(ReadOp),
     Write(WriteOp),
-    SetAcl { path: String, acl: Option<Vec<Acl>>, version: i32 },
+    SetAcl {
+        path: String,
+        acl: Option<Vec<Acl>>,
+        version: i32,
+    },
     /// Ops of a multi in order; reads or unknown ops inside make the multi malformed.
     Multi(Vec<WriteOp>),
-    Sync { path: String },
+    Sync {
+        path: String,
+    },
     Ping,
     CloseSession,
 }
