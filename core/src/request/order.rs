@@ -91,7 +91,12 @@ impl Order {
     /// Only the oldest waiting write can be meant: a session's writes are proposed in order.
     /// Syncs before it are answered by it: it was proposed after they reached the leader, and a
     /// quorum of this epoch has acknowledged it.
-    pub fn written(&mut self, xid: Xid, zxid: Zxid, meant: impl FnOnce(WriteKind) -> Option<Outcome>) -> bool {
+    pub fn written(
+        &mut self,
+        xid: Xid,
+        zxid: Zxid,
+        meant: impl FnOnce(WriteKind) -> Option<Outcome>,
+    ) -> bool {
         let waiting = self.entries.iter().position(|entry| match &entry.item {
             Item::Write { outcome, .. } => outcome.is_none(),
             Item::Local(_) | Item::Sync { .. } => false,
@@ -160,7 +165,9 @@ impl Order {
             Item::Local(local) => Answer::Local(local),
             Item::Write { kind, outcome: Some(outcome), .. } => Answer::Written { kind, outcome },
             Item::Sync { path, .. } => Answer::Synced { path },
-            Item::Write { outcome: None, .. } => unreachable!("checked above: the outcome is known"),
+            Item::Write { outcome: None, .. } => {
+                unreachable!("checked above: the outcome is known")
+            }
         };
         Some(Ready { xid, since, answer })
     }

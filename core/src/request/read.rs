@@ -74,12 +74,7 @@ fn get_data(db: &Database, path: &str, ids: &[Id]) -> Result<ReplyBody, Code> {
     Ok(ReplyBody::Data { data: node.data.clone(), stat })
 }
 
-fn get_children(
-    db: &Database,
-    path: &str,
-    with_stat: bool,
-    ids: &[Id],
-) -> Result<ReplyBody, Code> {
+fn get_children(db: &Database, path: &str, with_stat: bool, ids: &[Id]) -> Result<ReplyBody, Code> {
     let stat = db.stat(path).ok_or(Code::NoNode)?;
     check_read(db, path, ids)?;
     let children = db.children(path).ok_or(Code::NoNode)?;

@@ -3,13 +3,12 @@
 use bytes::Bytes;
 
 use crate::ids::{LinkId, SessionId};
+use crate::request::order::Order;
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Handshake, Live, Phase};
+use crate::server::clients::seams::{negotiate, password, verify};
 use crate::server::clients::{ClientCx, Clients, Submission};
 use crate::server::note::Note;
-use crate::session::negotiate::negotiate;
-use crate::session::password::{password, verify};
-use crate::request::order::Order;
 use crate::tree::TxnResult;
 use crate::wire::client::{ConnectRequest, ConnectResponse};
 

@@ -8,11 +8,11 @@ use crate::request::read::may_read;
 use crate::request::reply::Outcome;
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::Last;
+use crate::server::clients::seams::encode_event;
 use crate::server::clients::{ClientCx, Clients, Refusal};
 use crate::server::note::Note;
 use crate::tree::{TreeEvent, TxnResult};
 use crate::txn::{LoggedTxn, Txn};
-use crate::wire::client::encode_event;
 
 impl Clients {
     /// Call after each `Database::apply`. Watch events leave first, then the reply of the request
@@ -61,13 +61,7 @@ impl Clients {
     }
 
     /// The replicated side will not carry out a request: its connection ends without a reply.
-    pub fn refused(
-        &mut self,
-        session: SessionId,
-        cxid: Xid,
-        why: Refusal,
-        cx: &mut ClientCx<'_>,
-    ) {
+    pub fn refused(&mut self, session: SessionId, cxid: Xid, why: Refusal, cx: &mut ClientCx<'_>) {
         if self.take_abandoned(session, |gone| gone.xid == cxid) {
             return;
         }

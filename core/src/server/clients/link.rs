@@ -1,5 +1,6 @@
 //! One client connection: its bytes, its phase, its credit.
 
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::acl::Id;
@@ -17,13 +18,18 @@ pub(super) const GREETING_LIMIT: Span = Span::from_ms(10_000);
 #[derive(Debug)]
 pub(super) enum Phase {
     /// Nothing is known yet: a four-letter word or a ConnectRequest will come.
-    Greeting { word_possible: bool },
+    Greeting {
+        word_possible: bool,
+    },
     /// A word waits for its answer, which ends the connection.
     Asked,
     /// A new session is on its way through the replicated log.
     Creating(Handshake),
     /// The leader is asked whether the session lives.
-    Revalidating { session: SessionId, handshake: Handshake },
+    Revalidating {
+        session: SessionId,
+        handshake: Handshake,
+    },
     Live(Live),
 }
 
@@ -62,8 +68,6 @@ pub(super) struct Link {
     pub(super) ids: Vec<Id>,
     pub(super) phase: Phase,
     pub(super) frames: FrameBuffer,
-    /// Bytes came while nothing could be done with them.
-    pub(super) waiting_bytes: bool,
     /// Sent by us, not yet taken by the kernel.
     pub(super) unsent: u64,
     /// `unsent` went over the high-water mark and is not yet below half of it.
@@ -77,14 +81,13 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(far: Far, config: &Config, now: Mono) -> Self {
-        let ids = alloc::vec![Id { scheme: "ip".into(), id: far.ip.clone() }];
+    pub(super) fn new(far: Far, now: Mono) -> Self {
+        let ids = vec![Id { scheme: "ip".into(), id: far.ip.clone() }];
         Self {
             far,
             ids,
             phase: Phase::Greeting { word_possible: true },
-            frames: FrameBuffer::new(config.jute_max_buffer),
-            waiting_bytes: false,
+            frames: FrameBuffer::new(),
             unsent: 0,
             choked: false,
             held: false,

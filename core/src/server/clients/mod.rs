@@ -7,6 +7,7 @@
 mod connect;
 mod deliver;
 mod link;
+mod seams;
 mod serve;
 mod words;
 
@@ -106,7 +107,7 @@ impl Clients {
             return;
         }
         *known += 1;
-        let opened = Link::new(far, cx.config, cx.at.mono);
+        let opened = Link::new(far, cx.at.mono);
         self.silence.insert((opened.armed, link));
         self.links.insert(link, opened);
     }
@@ -114,7 +115,6 @@ impl Clients {
     pub fn on_bytes(&mut self, link: LinkId, bytes: Bytes, cx: &mut ClientCx<'_>) {
         let Some(known) = self.links.get_mut(&link) else { return };
         known.frames.push(bytes);
-        known.waiting_bytes = true;
         self.pump(link, cx);
     }
 
@@ -250,11 +250,10 @@ impl Clients {
         } else {
             self.over_limit.remove(&link);
         }
-        let hold = over || known.choked || (known.in_handshake() && known.waiting_bytes);
+        let hold = over || known.choked || (known.in_handshake() && known.frames.buffered() > 0);
         if hold != known.held {
             known.held = hold;
-            let action =
-                if hold { LinkAction::Hold { link } } else { LinkAction::Resume { link } };
+            let action = if hold { LinkAction::Hold { link } } else { LinkAction::Resume { link } };
             cx.out.push(Action::Link(action));
         }
     }

@@ -2,16 +2,15 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::ids::{LinkId, SessionId, Xid};
+use crate::ids::{LinkId, Xid};
 use crate::request::order::{Answer, Local, Ready};
 use crate::request::read::read;
 use crate::request::reply::{Outcome, WriteKind};
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Last, Phase};
+use crate::server::clients::seams::{encode_event, encode_reply, parse_body};
 use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
-use crate::wire::client::{
-    Op, Parsed, ReadOp, ReplyBody, encode_event, encode_reply, parse_body,
-};
+use crate::wire::client::{Op, Parsed, ReadOp, ReplyBody};
 use crate::wire::code::Code;
 
 /// Every ping is answered with this number, whatever it was sent with.
@@ -51,26 +50,22 @@ impl Clients {
             }
         }
         let Some(known) = self.links.get_mut(&link) else { return false };
-        match known.frames.next_frame() {
+        match known.frames.next_frame(cx.config.jute_max_buffer) {
             Ok(Some(frame)) => {
                 known.heard = cx.at.mono;
                 cx.counters.client_received += 1;
                 if matches!(known.phase, Phase::Live(_)) {
                     self.request(link, frame, cx);
                 } else {
-                    known.waiting_bytes = false;
                     self.connect(link, frame, cx);
                     self.arm(link);
                 }
                 true
             }
-            Ok(None) => {
-                known.waiting_bytes = false;
-                false
-            }
+            Ok(None) => false,
             Err(error) => {
-                let limit = cx.config.jute_max_buffer as i64;
-                let why = CloseReason::FrameTooLong { len: error.len(), limit };
+                let (len, limit) = (i64::from(error.len), error.limit as i64);
+                let why = CloseReason::FrameTooLong { len, limit };
                 self.end(link, Close::Abort, why, cx);
                 false
             }
@@ -115,17 +110,15 @@ impl Clients {
                 self.submissions.push_back(Submission::CloseSession { session, cxid: xid });
             }
             Parsed::Op(parsed @ (Op::Write(_) | Op::SetAcl { .. } | Op::Multi(_))) => {
-                let Some(kind) = WriteKind::of(&parsed) else {
+                if let Some(kind) = WriteKind::of(&parsed) {
+                    live.order.write(xid, now, kind, cx.logged);
+                    let write = Submission::Write { session, cxid: xid, op, body: frame, parsed };
+                    self.submissions.push_back(write);
+                } else {
                     // A check that stands alone.
                     live.last = Some(Last::Unknown);
                     live.order.local(xid, now, Local::Unknown);
-                    self.outstanding += 1;
-                    return self.flush(link, cx);
-                };
-                live.order.write(xid, now, kind, cx.logged);
-                let body = frame;
-                let write = Submission::Write { session, cxid: xid, op, body, parsed };
-                self.submissions.push_back(write);
+                }
             }
         }
         self.outstanding += 1;
@@ -144,21 +137,14 @@ impl Clients {
             if choked && live.order.in_flight() == 0 {
                 return;
             }
-            let session = live.session;
             let Some(ready) = live.order.take_ready() else { return };
             self.outstanding -= 1;
             self.latency.count(cx.at.mono.since(ready.since));
-            self.answer(link, session, ready, cx);
+            self.answer(link, ready, cx);
         }
     }
 
-    fn answer(
-        &mut self,
-        link: LinkId,
-        session: SessionId,
-        ready: Ready,
-        cx: &mut ClientCx<'_>,
-    ) {
+    fn answer(&mut self, link: LinkId, session: SessionId, ready: Ready, cx: &mut ClientCx<'_>) {
         let Ready { xid, answer, .. } = ready;
         let applied = cx.db.applied().to_wire();
         match answer {
@@ -177,7 +163,7 @@ impl Clients {
                 self.reply(link, xid, applied, Ok(ReplyBody::Path(path)), cx);
             }
             Answer::Written { kind, outcome } => {
-                self.answer_write(link, session, xid, kind, outcome, cx);
+                self.answer_write(link, xid, kind, outcome, cx);
             }
         }
     }
@@ -200,7 +186,6 @@ impl Clients {
     fn answer_write(
         &mut self,
         link: LinkId,
-        session: SessionId,
         xid: Xid,
         kind: WriteKind,
         outcome: Outcome,
@@ -212,7 +197,6 @@ impl Clients {
         }
         self.reply(link, xid, zxid.to_wire(), reply, cx);
         if kind == WriteKind::CloseSession {
-            self.abandoned.remove(&session);
             self.end(link, Close::Flush, CloseReason::Finished, cx);
         }
     }
