@@ -144,7 +144,7 @@ impl Clients {
         }
     }
 
-    fn answer(&mut self, link: LinkId, session: SessionId, ready: Ready, cx: &mut ClientCx<'_>) {
+    fn answer(&mut self, link: LinkId, ready: Ready, cx: &mut ClientCx<'_>) {
         let Ready { xid, answer, .. } = ready;
         let applied = cx.db.applied().to_wire();
         match answer {
