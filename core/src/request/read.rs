@@ -55,7 +55,7 @@ pub fn read<'a>(db: &Database, op: &'a ReadOp, ids: &[Id]) -> ReadAnswer<'a> {
 
 /// Whether the client may read the node; a missing node hides nothing.
 pub fn may_read(db: &Database, path: &str, ids: &[Id]) -> bool {
-    db.acl(path).is_none_or(|acl| permits(&acl, PERM_READ, ids))
+    db.acl_entries(path).is_none_or(|acl| permits(acl, PERM_READ, ids))
 }
 
 fn exists(db: &Database, path: &str, ids: &[Id]) -> Result<ReplyBody, Code> {
@@ -88,11 +88,13 @@ fn get_children(db: &Database, path: &str, with_stat: bool, ids: &[Id]) -> Resul
 /// READ or ADMIN will do; without ADMIN the secret half of digest identities is hidden.
 fn get_acl(db: &Database, path: &str, ids: &[Id]) -> Result<ReplyBody, Code> {
     let stat = db.stat(path).ok_or(Code::NoNode)?;
-    let acl = db.acl(path).ok_or(Code::NoNode)?;
-    if !permits(&acl, PERM_READ | ADMIN, ids) {
+    let acl = db.acl_entries(path).ok_or(Code::NoNode)?;
+    if !permits(acl, PERM_READ | ADMIN, ids) {
         return Err(Code::NoAuth);
     }
-    let acl = if permits(&acl, ADMIN, ids) { acl } else { without_secrets(acl) };
+    let hide = !permits(acl, ADMIN, ids);
+    let acl =
+        acl.iter().map(|entry| if hide { without_secret(entry) } else { entry.clone() }).collect();
     Ok(ReplyBody::Acl { acl, stat })
 }
 
@@ -100,16 +102,15 @@ fn check_read(db: &Database, path: &str, ids: &[Id]) -> Result<(), Code> {
     if may_read(db, path, ids) { Ok(()) } else { Err(Code::NoAuth) }
 }
 
-fn without_secrets(mut acl: Vec<Acl>) -> Vec<Acl> {
-    for entry in &mut acl {
-        if entry.id.scheme == "digest"
-            && let Some(colon) = entry.id.id.find(':')
-        {
-            entry.id.id.truncate(colon + 1);
-            entry.id.id.push('x');
-        }
+fn without_secret(entry: &Acl) -> Acl {
+    let mut shown = entry.clone();
+    if shown.id.scheme == "digest"
+        && let Some(colon) = shown.id.id.find(':')
+    {
+        shown.id.id.truncate(colon + 1);
+        shown.id.id.push('x');
     }
-    acl
+    shown
 }
 
 /// Compares what the client watched before it lost its server with what is there now.

@@ -6,9 +6,10 @@ use crate::ids::{LinkId, SessionId};
 use crate::request::order::Order;
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Handshake, Live, Phase};
-use crate::server::clients::seams::{negotiate, password, verify};
 use crate::server::clients::{ClientCx, Clients, Submission};
 use crate::server::note::Note;
+use crate::session::password::{password, verify};
+use crate::session::tracker::negotiate;
 use crate::tree::TxnResult;
 use crate::wire::client::{ConnectRequest, ConnectResponse};
 

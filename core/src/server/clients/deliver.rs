@@ -8,11 +8,11 @@ use crate::request::read::may_read;
 use crate::request::reply::Outcome;
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::Last;
-use crate::server::clients::seams::encode_event;
 use crate::server::clients::{ClientCx, Clients, Refusal};
 use crate::server::note::Note;
 use crate::tree::{TreeEvent, TxnResult};
 use crate::txn::{LoggedTxn, Txn};
+use crate::wire::client::encode_event;
 
 impl Clients {
     /// Call after each `Database::apply`. Watch events leave first, then the reply of the request

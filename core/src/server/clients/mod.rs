@@ -7,7 +7,6 @@
 mod connect;
 mod deliver;
 mod link;
-mod seams;
 mod serve;
 mod words;
 

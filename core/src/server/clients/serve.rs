@@ -8,9 +8,8 @@ use crate::request::read::read;
 use crate::request::reply::{Outcome, WriteKind};
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Last, Phase};
-use crate::server::clients::seams::{encode_event, encode_reply, parse_body};
 use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
-use crate::wire::client::{Op, Parsed, ReadOp, ReplyBody};
+use crate::wire::client::{Op, Parsed, ReadOp, ReplyBody, encode_event, encode_reply, parse_body};
 use crate::wire::code::Code;
 
 /// Every ping is answered with this number, whatever it was sent with.
@@ -209,7 +208,11 @@ impl Clients {
         reply: Result<ReplyBody, Code>,
         cx: &mut ClientCx<'_>,
     ) {
-        self.send(link, cx, |out| encode_reply(out, xid, zxid, &reply));
+        let (code, body) = match reply {
+            Ok(body) => (Code::Ok, body),
+            Err(code) => (code, ReplyBody::Empty),
+        };
+        self.send(link, cx, |out| encode_reply(out, xid, zxid, code, &body));
     }
 
     /// Sends one frame or text. A link that is behind already and now exceeds its cap is closed.
