@@ -71,10 +71,10 @@ impl Rig {
     }
 }
 
-/// State by state, so that a difference shows where it is.
-fn contents(
-    database: &Database,
-) -> Vec<(String, Option<Bytes>, StoredStat, Vec<Acl>, Vec<String>)> {
+type Content = (String, Option<Bytes>, StoredStat, Vec<Acl>, Vec<String>);
+
+/// Node by node, so that a difference shows where it is.
+fn contents(database: &Database) -> Vec<Content> {
     let all = database.iter().map(|(path, node)| {
         let acl = database.acl(path).unwrap();
         (path.into(), node.data.clone(), node.stat, acl, database.children(path).unwrap())
@@ -191,6 +191,28 @@ fn events_come_in_the_order_in_which_apache_fires_them() {
         ]
     );
     assert!(rig.events.iter().all(|event| event.zxid == Zxid(rig.zxid)));
+}
+
+/// A reader who lost the right to read is not told, so events carry the list of their moment.
+#[test]
+fn events_carry_the_list_that_decides_who_may_hear_of_them() {
+    let mut rig = Rig::new();
+    rig.created(create("/a"));
+    rig.created(create("/a/b"));
+    let closed = |path: &str, perms| Txn::SetAcl {
+        path: path.into(),
+        acl: Some(vec![Acl::world(perms)]),
+        version: 1,
+    };
+    rig.apply(closed("/a", 2));
+    rig.apply(closed("/a/b", 4));
+    rig.apply(set_data("/a/b", "", 1));
+    assert_eq!(*rig.events[0].acl, [Acl::world(4)]);
+    let TxnResult::Multi(_) = rig.apply(Txn::Multi(vec![delete("/a/b"), create("/a/b")])) else {
+        panic!("no multi")
+    };
+    let lists: Vec<i32> = rig.events.iter().map(|event| event.acl[0].perms).collect();
+    assert_eq!(lists, [4, 2, 31, 2]);
 }
 
 #[test]

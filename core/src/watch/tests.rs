@@ -8,7 +8,7 @@ use super::*;
 use crate::ids::Zxid;
 
 fn event(kind: EventKind, path: &str) -> TreeEvent {
-    TreeEvent { kind, path: path.into(), zxid: Zxid(1) }
+    TreeEvent { kind, path: path.into(), zxid: Zxid(1), acl: [].into() }
 }
 
 fn fired(watches: &mut Watches, kind: EventKind, path: &str) -> Vec<u64> {

@@ -1,6 +1,7 @@
 //! Apache's snapshots are fuzzy: it walks the tree while transactions go on, and replays all of
 //! them over what it wrote. Ours must come out of such a file with the state of the log.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use super::*;
@@ -13,7 +14,7 @@ enum Wish {
     SetData { path: String, data: u8 },
     SetAcl { path: String, perms: i32 },
     Close,
-    Both(alloc::boxed::Box<(Wish, Wish)>),
+    Both(Box<(Self, Self)>),
 }
 
 fn wish() -> impl Strategy<Value = Wish> {
@@ -33,7 +34,7 @@ fn wish() -> impl Strategy<Value = Wish> {
         1 => Just(Wish::Close),
     ];
     single.prop_recursive(1, 2, 2, |inner| {
-        (inner.clone(), inner).prop_map(|pair| Wish::Both(alloc::boxed::Box::new(pair)))
+        (inner.clone(), inner).prop_map(|pair| Wish::Both(Box::new(pair)))
     })
 }
 
@@ -76,19 +77,27 @@ impl Leader {
             }
             Wish::Both(pair) => {
                 let ops = vec![self.prepare(&pair.0)?, self.prepare(&pair.1)?];
-                let paths = ops.iter().map(|op| match op {
-                    Txn::Create(create) => Some(create.path.as_str()),
-                    Txn::SetData { path, .. } => Some(path.as_str()),
-                    _ => None,
-                });
-                let paths: Option<Vec<_>> = paths.collect();
+                let path = |op: &Txn| match op {
+                    Txn::Create(create) => Some(create.path.clone()),
+                    Txn::SetData { path, .. } => Some(path.clone()),
+                    Txn::Create2(_)
+                    | Txn::CreateTtl { .. }
+                    | Txn::CreateContainer { .. }
+                    | Txn::Delete { .. }
+                    | Txn::DeleteContainer { .. }
+                    | Txn::Reconfig { .. }
+                    | Txn::SetAcl { .. }
+                    | Txn::Check { .. }
+                    | Txn::CreateSession { .. }
+                    | Txn::CloseSession { .. }
+                    | Txn::Multi(_)
+                    | Txn::Error { .. } => None,
+                };
+                let (one, two) = (path(&ops[0])?, path(&ops[1])?);
                 // Ops that do not depend on each other, so that each is legal as prepared.
-                let parents = |path: &str| String::from(&path[..path.rfind('/').unwrap()]);
-                let paths = paths?;
-                (parents(paths[0]) != parents(paths[1])
-                    && !paths[0].starts_with(paths[1])
-                    && !paths[1].starts_with(paths[0]))
-                .then_some(Txn::Multi(ops))
+                let parent = |path: &str| String::from(&path[..path.rfind('/').unwrap()]);
+                (parent(&one) != parent(&two) && !one.starts_with(&two) && !two.starts_with(&one))
+                    .then_some(Txn::Multi(ops))
             }
         }
     }
