@@ -112,6 +112,14 @@ impl Pending {
         self.sessions.insert(session, (zxid, change));
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+            && self.nodes.is_empty()
+            && self.session_order.is_empty()
+            && self.sessions.is_empty()
+    }
+
     /// The session's ephemerals behind all pending changes, in byte order.
     pub(super) fn ephemerals(&self, db: &Database, session: SessionId) -> Vec<String> {
         let mut paths: BTreeSet<String> = db

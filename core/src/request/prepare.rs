@@ -373,3 +373,6 @@ fn next_version(current: i32, expected: i32) -> Result<i32, Code> {
 fn validate(path: &str) -> Result<(), Code> {
     crate::path::validate(path).map_err(|_| Code::BadArguments)
 }
+
+#[cfg(test)]
+mod tests;
