@@ -1,6 +1,8 @@
 //! Preparation against logs of Apache ZooKeeper 3.9.5: a request for each logged change must
 //! become the transaction that Apache logged for it, digest included.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};

@@ -72,13 +72,11 @@ impl Bench {
         let txn = self.prepare(session, change);
         let result = self.apply().unwrap();
         let failed = matches!(result, TxnResult::Failed(_));
-        match txn.txn {
-            Txn::Error { code } => code,
-            _ => {
-                assert!(!failed, "{result:?}");
-                0
-            }
-        }
+        let Txn::Error { code } = txn.txn else {
+            assert!(!failed, "{result:?}");
+            return 0;
+        };
+        code
     }
 
     fn create(&mut self, path: &str) {
@@ -254,9 +252,11 @@ fn sequence_numbers_count_all_creates_of_the_parent() {
     let mut made = vec![];
     // None of these is applied in between.
     for (path, flags) in [("/p/s-", 2), ("/p/", 3), ("/p/nope/x", 2), ("/p/s-", 2)] {
-        match bench.prepare(ME, create(path, flags)).txn {
-            Txn::Create(txn) => made.push((txn.path, txn.ephemeral, txn.parent_cversion)),
-            other => assert_eq!(other, Txn::Error { code: -101 }),
+        let prepared = bench.prepare(ME, create(path, flags)).txn;
+        if let Txn::Create(txn) = prepared {
+            made.push((txn.path, txn.ephemeral, txn.parent_cversion));
+        } else {
+            assert_eq!(prepared, Txn::Error { code: -101 });
         }
     }
     let expected = [
@@ -365,6 +365,21 @@ fn a_session_opens_and_closes_in_flight() {
     assert!(!bench.preparer.is_closing(STRANGER));
     assert_eq!(bench.prepare(STRANGER, set("/mine", -1)).txn, Txn::Error { code: -112 });
     assert!(bench.db.node("/mine").is_some());
+}
+
+#[test]
+fn a_close_outlives_the_opening_before_it() {
+    let mut bench = Bench::new();
+    bench.prepare(STRANGER, Change::CreateSession { timeout_ms: 5000 });
+    bench.prepare(STRANGER, Change::CloseSession);
+    bench.apply();
+    assert!(bench.db.sessions().contains_key(&STRANGER) && bench.preparer.is_closing(STRANGER));
+    assert_eq!(bench.prepare(STRANGER, create("/x", 1)).txn, Txn::Error { code: -112 });
+    bench.prepare(STRANGER, Change::CreateSession { timeout_ms: 5000 });
+    bench.apply();
+    assert!(!bench.preparer.is_closing(STRANGER));
+    let opened = bench.prepare(STRANGER, create("/x", 1)).txn;
+    assert!(matches!(opened, Txn::Create(_)), "{opened:?}");
 }
 
 #[test]

@@ -104,6 +104,7 @@ proptest! {
             prop_assert!(succeeded(&txn, &result), "{:?} -> {:?}", txn, result);
         }
         prop_assert!(bench.preparer.pending.is_empty());
+        prop_assert_eq!(bench.db.remove_orphan_ephemerals(), 0, "no node outlives its session");
     }
 
     /// What was in flight makes no difference: with and without lag, the same log.
