@@ -48,9 +48,10 @@ impl Database {
     /// fire on, in Apache's order: node events, then the parent's.
     pub fn apply(&mut self, txn: &LoggedTxn, events: &mut Vec<TreeEvent>) -> TxnResult {
         let mut context = Context { header: &txn.header, events };
-        let result = match &txn.txn {
-            Txn::Multi(ops) => TxnResult::Multi(self.apply_multi(ops, &mut context)),
-            single => self.apply_single(single, &mut context),
+        let result = if let Txn::Multi(ops) = &txn.txn {
+            TxnResult::Multi(self.apply_multi(ops, &mut context))
+        } else {
+            self.apply_single(&txn.txn, &mut context)
         };
         self.applied = self.applied.max(txn.header.zxid);
         result
