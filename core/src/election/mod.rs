@@ -5,6 +5,8 @@
 
 mod links;
 mod looking;
+#[cfg(test)]
+mod tests;
 mod vote;
 
 use alloc::vec::Vec;
