@@ -278,3 +278,6 @@ fn outstanding_limit(config: &Config) -> usize {
         config.global_outstanding_limit
     }
 }
+
+#[cfg(test)]
+mod tests;
