@@ -141,7 +141,7 @@ impl RecordScanner {
         if u64::from(adler32(payload)) != sum {
             return self.bad("checksum does not match");
         }
-        let Ok(header) = TxnHeader::peek(payload) else {
+        let Some(header) = TxnHeader::peek(payload) else {
             return self.bad("transaction header is cut off or negative");
         };
         let zxid = header.zxid;
