@@ -12,11 +12,11 @@ pub use outbox::Outbox;
 
 use crate::config::Config;
 use crate::ids::ServerId;
-use crate::time::{Mono, Stamp};
-use crate::timers::Timer;
 use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::{DiskFault, ReadData};
 use crate::server::view::View;
+use crate::time::{Mono, Stamp};
+use crate::timers::Timer;
 
 /// One server: everything after recovery.
 #[derive(Debug)]

@@ -146,7 +146,7 @@ impl LogWriter {
         else {
             return;
         };
-        let &[(zxid, len)] = self.waiting.records.make_contiguous() else { return };
+        let &mut [(zxid, len)] = self.waiting.records.make_contiguous() else { return };
         let fits = flight.bytes + len <= self.batch_bytes;
         if !fits || grown(file.len, padded, self.pre_alloc_bytes).is_some() {
             return;

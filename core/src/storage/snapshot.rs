@@ -1,14 +1,11 @@
 //! Snapshot bytes, read and written in portions. Facts: PROTOCOL 4.4, 3.6 (SNAP stream).
 //! Apache: `FileSnap`, `SnapStream`, `DataTree.serialize`.
 
-use alloc::collections::BTreeSet;
-
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use simd_adler32::Adler32;
 
 use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
-use crate::storage::txnlog;
+use crate::storage::txnlog::{self, Checksum};
 use crate::tree::{Database, DatabaseBuilder, StoredStat};
 use crate::wire::jute::Reader;
 
@@ -68,8 +65,6 @@ pub struct Decoded {
     /// The zxid that was last processed when the file was finished; the snapshot is exact where
     /// that is the zxid of its name.
     pub finished_at: Option<Zxid>,
-    /// Owners of nodes; those without a session are ephemerals that outlived it.
-    pub owners: BTreeSet<SessionId>,
     /// Bytes behind the end of a stream.
     pub leftover: Bytes,
 }
@@ -97,9 +92,8 @@ pub struct SnapshotDecoder {
     buffer: BytesMut,
     /// Bytes consumed before `buffer`.
     offset: u64,
-    sum: Adler32,
+    sum: Checksum,
     builder: DatabaseBuilder,
-    owners: BTreeSet<SessionId>,
     item_limit: usize,
     /// The buffer length below which another try is in vain.
     need: usize,
@@ -117,9 +111,8 @@ impl SnapshotDecoder {
             },
             buffer: BytesMut::new(),
             offset: 0,
-            sum: Adler32::new(),
+            sum: Checksum::new(),
             builder: DatabaseBuilder::new(config.full_digest),
-            owners: BTreeSet::new(),
             item_limit: txnlog::payload_limit(config),
             need: 0,
         }
@@ -154,7 +147,6 @@ impl SnapshotDecoder {
         Ok(Decoded {
             database: self.builder.finish(zxid),
             finished_at,
-            owners: self.owners,
             leftover: self.buffer.freeze(),
         })
     }
@@ -259,9 +251,6 @@ impl SnapshotDecoder {
         let data = (data >= 0).then(|| Bytes::copy_from_slice(&bytes));
         let acl = item.get_i64();
         let stat = stored_stat(item);
-        if stat.ephemeral_owner != 0 {
-            self.owners.insert(SessionId(stat.ephemeral_owner));
-        }
         match self.builder.node(path, data, acl, stat) {
             true => Ok(Some(())),
             false => Err("node has no parent or an unknown ACL"),
@@ -289,7 +278,7 @@ impl SnapshotDecoder {
 
     /// Seals are cumulative: each covers all bytes before it, earlier seals included (T42).
     fn seal(&mut self) -> Result<(), &'static str> {
-        let sum = u64::from(self.sum.finish());
+        let sum = self.sum.value();
         let mut bytes = self.take(SEAL_LEN)?.ok_or("seal is cut off")?;
         if bytes.get_u64() != sum {
             return Err("checksum of the seal does not match");
@@ -384,13 +373,13 @@ fn stored_stat(mut bytes: Bytes) -> StoredStat {
 pub struct SnapshotEncoder {
     zxid: Zxid,
     digest: u64,
-    sum: Adler32,
+    sum: Checksum,
 }
 
 impl SnapshotEncoder {
     /// `digest`: the tree digest at `zxid`.
     pub fn new(zxid: Zxid, digest: u64) -> Self {
-        Self { zxid, digest, sum: Adler32::new() }
+        Self { zxid, digest, sum: Checksum::new() }
     }
 
     pub fn head(&mut self, out: &mut BytesMut) {
@@ -420,7 +409,7 @@ impl SnapshotEncoder {
 
     fn seal(&mut self, out: &mut BytesMut) {
         let start = out.len();
-        out.put_u64(u64::from(self.sum.finish()));
+        out.put_u64(self.sum.value());
         out.put_slice(&[0, 0, 0, 1, b'/']);
         self.sum.write(&out[start..]);
     }

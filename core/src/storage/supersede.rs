@@ -4,7 +4,6 @@
 use alloc::vec::Vec;
 
 use crate::ids::{OpId, ReadId, Zxid};
-use crate::server::action::DiskAction;
 use crate::server::input::{Queue, ReadData};
 use crate::server::outbox::Outbox;
 use crate::storage::files::{Dir, FileName, Known, LogFile};

@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 
 use crate::config::Config;
 use crate::ids::{OpId, ReadId, Zxid};
-use crate::server::action::DiskAction;
 use crate::server::input::{FileEntry, Queue, ReadData};
 use crate::server::outbox::Outbox;
 use crate::storage::files::{Dir, FileName, Known, LogFile};

@@ -1,5 +1,7 @@
 //! The transaction log's bytes. Facts: PROTOCOL 4.2. Apache: `FileTxnLog`.
 
+use core::fmt;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use simd_adler32::Adler32;
 
@@ -27,16 +29,39 @@ pub fn payload_limit(config: &Config) -> usize {
 /// Appends one record: Adler32 of the payload, its length, the payload, the end mark.
 pub fn encode_record(payload: &[u8], out: &mut BytesMut) {
     out.reserve(FRAME_LEN + payload.len());
-    out.put_u64(u64::from(adler32(payload)));
+    out.put_u64(adler32(payload));
     out.put_i32(i32::try_from(payload.len()).expect("payloads are bounded by jute.maxbuffer"));
     out.put_slice(payload);
     out.put_u8(END_OF_RECORD);
 }
 
-fn adler32(bytes: &[u8]) -> u32 {
-    let mut sum = Adler32::new();
+/// Adler32 as both disk formats store it: a long.
+pub(super) struct Checksum(Adler32);
+
+impl Checksum {
+    pub(super) fn new() -> Self {
+        Self(Adler32::new())
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) {
+        self.0.write(bytes);
+    }
+
+    pub(super) fn value(&self) -> u64 {
+        u64::from(self.0.finish())
+    }
+}
+
+impl fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.value())
+    }
+}
+
+fn adler32(bytes: &[u8]) -> u64 {
+    let mut sum = Checksum::new();
     sum.write(bytes);
-    sum.finish()
+    sum.value()
 }
 
 /// One transaction and where it lies in its file.
@@ -138,7 +163,7 @@ impl RecordScanner {
         if self.buffer[whole - 1] != END_OF_RECORD {
             return self.bad("end mark of the record is missing");
         }
-        if u64::from(adler32(payload)) != sum {
+        if adler32(payload) != sum {
             return self.bad("checksum does not match");
         }
         let Some(header) = TxnHeader::peek(payload) else {
@@ -179,7 +204,7 @@ pub fn holds_record(bytes: &[u8], payload_limit: usize) -> bool {
         if len == 0 || len > payload_limit || rest.get(PREFIX_LEN + len) != Some(&END_OF_RECORD) {
             return false;
         }
-        u64::from(adler32(&rest[PREFIX_LEN..PREFIX_LEN + len])) == sum
+        adler32(&rest[PREFIX_LEN..PREFIX_LEN + len]) == sum
     })
 }
 
