@@ -21,7 +21,11 @@ pub enum CursorFault {
     Gap,
     /// A file was purged meanwhile.
     Missing(FileName),
-    Damaged { file: FileName, offset: u64, what: &'static str },
+    Damaged {
+        file: FileName,
+        offset: u64,
+        what: &'static str,
+    },
 }
 
 /// A pull reader over log files. Holds one chunk, or one record where that is longer.

@@ -11,7 +11,7 @@ pub mod log_cursor;
 pub mod log_writer;
 pub mod ops;
 pub mod purge;
-// pub mod recovery;
+pub mod recovery;
 pub mod removal;
 pub mod snapshot;
 pub mod snapshot_writer;

@@ -34,13 +34,7 @@ impl DiskIds {
         ReadId(self.read)
     }
 
-    pub fn write(
-        &mut self,
-        queue: Queue,
-        file: FileName,
-        offset: u64,
-        bytes: Bytes,
-    ) -> DiskAction {
+    pub fn write(&mut self, queue: Queue, file: FileName, offset: u64, bytes: Bytes) -> DiskAction {
         DiskAction::Write { op: self.op(queue), queue, file, offset, bytes }
     }
 

@@ -10,9 +10,8 @@ use crate::tree::{Database, DatabaseBuilder, StoredStat};
 use crate::wire::jute::Reader;
 
 /// "ZKSN", version 2, database id -1.
-pub const FILE_HEADER: [u8; 16] = [
-    0x5a, 0x4b, 0x53, 0x4e, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-];
+pub const FILE_HEADER: [u8; 16] =
+    [0x5a, 0x4b, 0x53, 0x4e, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 /// A checksum and "/", as a string.
 const SEAL_LEN: usize = 8 + 4 + 1;
 const DIGEST_LEN: usize = 8 + 4 + 8;
@@ -73,9 +72,13 @@ pub struct Decoded {
 enum Part {
     Header,
     SessionCount,
-    Sessions { left: u32 },
+    Sessions {
+        left: u32,
+    },
     AclCount,
-    Acls { left: u32 },
+    Acls {
+        left: u32,
+    },
     Nodes,
     Seal,
     /// All up to the end of the file: which optional parts are there shows in the length alone.
@@ -138,9 +141,7 @@ impl SnapshotDecoder {
     /// `zxid`: that of the file's name, or of the SNAP packet.
     pub fn finish(mut self, zxid: Zxid) -> Result<Decoded, Damage> {
         let finished_at = match (self.source, self.part) {
-            (Source::File, Part::Trailer) => {
-                self.trailer().map_err(|what| self.damage(what))?
-            }
+            (Source::File, Part::Trailer) => self.trailer().map_err(|what| self.damage(what))?,
             (Source::Stream, Part::Complete) => None,
             (Source::File | Source::Stream, _) => return Err(self.damage("snapshot is cut off")),
         };

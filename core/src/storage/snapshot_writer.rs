@@ -37,7 +37,9 @@ pub enum Advanced {
 enum Phase {
     Walking(SnapshotEncoder),
     /// All is written; the last operation seals.
-    Sealing { last: OpId },
+    Sealing {
+        last: OpId,
+    },
 }
 
 /// Writes `snapshot.<zxid>.tmp` in portions, syncs it, and only then gives it its name: a file

@@ -86,10 +86,8 @@ impl Supersede {
             | Known::Other => false,
         });
         let dead = dead.map(|entry| FileName::new(Dir::Data, entry.name));
-        let mut removal = Removal::new(
-            remove_all(dead, Dir::Data),
-            remove_in_order(self.logs.drain(..).rev()),
-        );
+        let mut removal =
+            Removal::new(remove_all(dead, Dir::Data), remove_in_order(self.logs.drain(..).rev()));
         self.phase = match removal.issue(ids, out) {
             true => Phase::Done,
             false => Phase::Removing(removal),

@@ -25,7 +25,9 @@ pub enum Truncated {
     /// gone, durably. After the restart the server is blank.
     Emptied,
     /// A log file cannot be read; nothing was changed. Recovery will judge it after a restart.
-    Unreadable { file: FileName },
+    Unreadable {
+        file: FileName,
+    },
 }
 
 /// Cuts the log behind a zxid and removes snapshots that hold anything above it.
@@ -42,9 +44,24 @@ enum Phase {
     Listing(ReadId),
     /// Snapshots at or below the zxid whose last bytes are still to be looked at. A fuzzy one may
     /// hold effects of transactions above its name.
-    Weighing { read: ReadId, zxid: Zxid, rest: VecDeque<FileEntry>, verdict: Verdict },
-    Scanning { read: ReadId, asked: usize, file: usize, scanner: RecordScanner, found: Found, verdict: Verdict },
-    Removing { removal: Removal, end: Truncated },
+    Weighing {
+        read: ReadId,
+        zxid: Zxid,
+        rest: VecDeque<FileEntry>,
+        verdict: Verdict,
+    },
+    Scanning {
+        read: ReadId,
+        asked: usize,
+        file: usize,
+        scanner: RecordScanner,
+        found: Found,
+        verdict: Verdict,
+    },
+    Removing {
+        removal: Removal,
+        end: Truncated,
+    },
     Done(Truncated),
 }
 
@@ -91,9 +108,9 @@ impl Truncation {
 
     pub fn awaits(&self, asked: ReadId) -> bool {
         match &self.phase {
-            Phase::Listing(read)
-            | Phase::Weighing { read, .. }
-            | Phase::Scanning { read, .. } => *read == asked,
+            Phase::Listing(read) | Phase::Weighing { read, .. } | Phase::Scanning { read, .. } => {
+                *read == asked
+            }
             Phase::Removing { .. } | Phase::Done(_) => false,
         }
     }
@@ -158,9 +175,7 @@ impl Truncation {
         for entry in entries {
             match Known::parse(&entry.name) {
                 Known::Snapshot(zxid) if zxid <= self.upto => candidates.push_back(entry),
-                Known::Snapshot(_)
-                | Known::CompressedSnapshot(_)
-                | Known::UnsealedSnapshot(_) => {
+                Known::Snapshot(_) | Known::CompressedSnapshot(_) | Known::UnsealedSnapshot(_) => {
                     verdict.dead.push(FileName::new(Dir::Data, entry.name));
                 }
                 Known::Log(_)
@@ -187,8 +202,7 @@ impl Truncation {
             return self.begin_scan(verdict, ids, out);
         };
         let offset = entry.len.saturating_sub(LAST_ZXID_TAIL as u64);
-        let (read, action) =
-            ids.read(FileName::snapshot(zxid), offset, LAST_ZXID_TAIL as u32);
+        let (read, action) = ids.read(FileName::snapshot(zxid), offset, LAST_ZXID_TAIL as u32);
         out.disk(action);
         self.phase = Phase::Weighing { read, zxid, rest, verdict };
     }

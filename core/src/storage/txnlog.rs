@@ -10,8 +10,7 @@ use crate::ids::Zxid;
 use crate::txn::TxnHeader;
 
 /// "ZKLG", version 2, database id 0.
-pub const FILE_HEADER: [u8; 16] =
-    [0x5a, 0x4b, 0x4c, 0x47, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0];
+pub const FILE_HEADER: [u8; 16] = [0x5a, 0x4b, 0x4c, 0x47, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0];
 pub const FILE_HEADER_LEN: u64 = FILE_HEADER.len() as u64;
 
 /// Checksum (8), length (4) in front of a payload, end mark (1) behind it.
@@ -23,7 +22,7 @@ const END_OF_RECORD: u8 = 0x42;
 /// `jute.maxbuffer`, and never less than with the default one, so that a lowered limit does not
 /// make old records illegal.
 pub fn payload_limit(config: &Config) -> usize {
-    config.jute_max_buffer.max(0xf_ffff).saturating_mul(2)
+    config.jute_max_buffer.max(0xf_ffff).saturating_mul(2).min(i32::MAX as usize / 2)
 }
 
 /// Appends one record: Adler32 of the payload, its length, the payload, the end mark.
@@ -79,8 +78,13 @@ pub enum Scanned {
     Record(Record),
     /// A length of zero or the end of the file: no record starts here. Whether all that follows is
     /// padding is for the caller to see.
-    End { offset: u64 },
-    Bad { offset: u64, what: &'static str },
+    End {
+        offset: u64,
+    },
+    Bad {
+        offset: u64,
+        what: &'static str,
+    },
     /// At least this many bytes more are needed.
     NeedMore(usize),
 }
