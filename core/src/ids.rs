@@ -120,6 +120,19 @@ counter_ids! {
     AskId
 }
 
+/// Hands out the numbers of attempts to connect; one counter for every plane of a server.
+#[derive(Clone, Debug, Default)]
+pub struct DialIds {
+    last: u64,
+}
+
+impl DialIds {
+    pub fn fresh(&mut self) -> DialId {
+        self.last += 1;
+        DialId(self.last)
+    }
+}
+
 /// A client's request number within its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Xid(pub i32);

@@ -1,7 +1,11 @@
 //! Configuration, validated: text in (`config::parse`), values out.
 
+pub mod member;
+pub mod properties;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::ids::ServerId;
@@ -86,6 +90,43 @@ pub struct Config {
     /// Put the full state digest into notes (the simulator's T1); costs time per transaction.
     pub full_digest: bool,
     pub seed: [u8; 32],
+}
+
+impl Config {
+    /// ZooKeeper's defaults (PROTOCOL 6.1, 6.2), with the limits of its sample file where it has none.
+    pub fn with_defaults(me: ServerId, ensemble: Option<EnsembleConfig>, seed: [u8; 32]) -> Self {
+        let tick = Span::from_ms(3000);
+        Self {
+            me,
+            ensemble,
+            separate_log_dir: false,
+            tick,
+            init_limit_ticks: 10,
+            sync_limit_ticks: 5,
+            min_session_timeout_ms: 2 * 3000,
+            max_session_timeout_ms: 20 * 3000,
+            max_client_connections: 60,
+            jute_max_buffer: 0xf_ffff,
+            global_outstanding_limit: 1000,
+            snap_count: 100_000,
+            commit_log_count: 500,
+            pre_alloc_bytes: 64 << 20,
+            append_batch_bytes: 256 << 10,
+            snap_retain_count: 0,
+            zxid_counter_limit: u32::MAX,
+            first_start: FirstStart::AskAll,
+            linearizable_sync: true,
+            link_high_water_bytes: 1 << 20,
+            link_limit_bytes: 16 << 20,
+            cnx_timeout: Span::from_ms(5000),
+            min_notification: Span::from_ms(200),
+            max_notification: Span::from_ms(60_000),
+            finalize_wait: Span::from_ms(200),
+            four_letter_words: Words::Some(vec![String::from("srvr")]),
+            full_digest: false,
+            seed,
+        }
+    }
 }
 
 /// When a server without any state may take part in a first election (DESIGN section 3).

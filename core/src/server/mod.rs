@@ -1,6 +1,7 @@
 //! The server: inputs in, actions out. The only module that sees all others.
 
 pub mod action;
+pub mod clients;
 pub mod input;
 pub mod note;
 pub mod outbox;
