@@ -22,6 +22,10 @@ const DIGEST_VERSION: i32 = 2;
 pub const SIGNATURE: &[u8] = b"BenWasHere";
 
 /// Length of a file's end that holds its last zxid and the seal over it.
+/// Where the body begins in every snapshot file.
+pub const OWN_BODY_START: u64 = FILE_HEADER.len() as u64;
+/// What follows the body in a snapshot of ours: seal, digest, seal, last zxid, seal.
+pub const OWN_TAIL_LEN: usize = SEAL_LEN + DIGEST_LEN + SEAL_LEN + LAST_ZXID_TAIL;
 pub const LAST_ZXID_TAIL: usize = LAST_ZXID_LEN + SEAL_LEN;
 
 /// The last zxid from the final [`LAST_ZXID_TAIL`] bytes of a file, as far as they look like one.
