@@ -220,6 +220,7 @@ impl Clients {
         let Some(gone) = self.links.remove(&link) else { return false };
         self.silence.remove(&(gone.armed, link));
         self.over_limit.remove(&link);
+        invariant!(self.outstanding >= gone.outstanding(), "every open request is counted");
         self.outstanding -= gone.outstanding();
         self.watches.remove_link(link);
         if let Some(count) = self.per_ip.get_mut(&gone.far.ip) {
