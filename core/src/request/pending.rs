@@ -10,29 +10,34 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use crate::ids::{SessionId, Zxid};
-use crate::tree::{Database, StoredStat};
+use crate::tree::digest::node_digest;
+use crate::tree::{Database, Lifetime, StoredStat};
 
 /// A node as it will be once everything prepared so far is applied.
 #[derive(Clone, Debug)]
 pub(super) struct PendingNode {
     pub(super) stat: StoredStat,
     pub(super) data: Option<Bytes>,
-    pub(super) children: i32,
+    pub(super) children: usize,
+}
+
+/// Newest record of one path.
+#[derive(Clone, Debug)]
+struct Record {
+    zxid: Zxid,
+    /// `None` where it will be deleted.
+    node: Option<PendingNode>,
     /// Its share of the tree digest.
     digest: u64,
 }
 
-impl PendingNode {
-    pub(super) fn new(stat: StoredStat, data: Option<Bytes>) -> Self {
-        Self { stat, data, children: 0, digest: 0 }
+impl Record {
+    fn owner(&self) -> Option<SessionId> {
+        match Lifetime::of(self.node.as_ref()?.stat.ephemeral_owner) {
+            Lifetime::Ephemeral(session) => Some(session),
+            Lifetime::Persistent | Lifetime::Container | Lifetime::Ttl { .. } => None,
+        }
     }
-}
-
-/// Newest record of one path; `node` is `None` where it will be deleted.
-#[derive(Clone, Debug)]
-struct Record {
-    zxid: Zxid,
-    node: Option<PendingNode>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +49,13 @@ pub(super) enum SessionChange {
 /// The records, newest per path, and their order.
 ///
 /// Invariant: a path has a record exactly while `order` names it with a zxid that is not applied;
-/// `digest` is the tree digest after the newest record and is meaningless while `order` is empty.
+/// `ephemerals` names exactly the records of ephemeral nodes, by session; `digest` is the tree
+/// digest after the newest record and is meaningless while `order` is empty.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     order: VecDeque<(Zxid, String)>,
     nodes: HashMap<String, Record, FixedState>,
+    ephemerals: BTreeMap<SessionId, BTreeSet<String>>,
     session_order: VecDeque<(Zxid, SessionId)>,
     sessions: BTreeMap<SessionId, (Zxid, SessionChange)>,
     digest: u64,
@@ -64,9 +71,11 @@ impl Pending {
             return record.node.clone();
         }
         let node = db.node(path)?;
-        let children = db.stat(path).map_or(0, |stat| stat.num_children);
-        let digest = node_digest(path, node.data.as_ref(), &node.stat);
-        Some(PendingNode { stat: node.stat, data: node.data.clone(), children, digest })
+        Some(PendingNode {
+            stat: node.stat,
+            data: node.data.clone(),
+            children: node.num_children(),
+        })
     }
 
     /// What the tree digest will be once everything pending is applied.
@@ -75,7 +84,9 @@ impl Pending {
     }
 
     /// Every record from here on can be taken back by [`Self::roll_back`].
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, zxid: Zxid) {
+        let newest = self.order.back().map(|&(newest, _)| newest);
+        crate::invariant!(newest < Some(zxid), "{zxid:?} is prepared behind {newest:?}");
         self.replaced.clear();
         self.digest_before = self.digest;
     }
@@ -84,30 +95,24 @@ impl Pending {
         while let Some((path, before)) = self.replaced.pop() {
             self.order.pop_back();
             match before {
-                Some(record) => self.nodes.insert(path, record),
-                None => self.nodes.remove(&path),
+                Some(record) => self.insert(&path, record),
+                None => self.remove(&path),
             };
         }
         self.digest = self.digest_before;
     }
 
-    /// Records that `path` turns from `before` into `after`.
-    pub(super) fn put(
-        &mut self,
-        db: &Database,
-        zxid: Zxid,
-        path: &str,
-        before: Option<&PendingNode>,
-        mut after: Option<PendingNode>,
-    ) {
-        let removed = before.map_or(0, |node| node.digest);
-        let added = after.as_mut().map_or(0, |node| {
-            node.digest = node_digest(path, node.data.as_ref(), &node.stat);
-            node.digest
-        });
-        self.digest = self.tree_digest(db).wrapping_sub(removed).wrapping_add(added);
+    /// Records what `path` turns into; `None` deletes it.
+    pub(super) fn put(&mut self, db: &Database, zxid: Zxid, path: &str, node: Option<PendingNode>) {
+        let removed = match self.nodes.get(path) {
+            Some(record) => record.digest,
+            None => db.node_digest_of(path).unwrap_or(0),
+        };
+        let digest =
+            node.as_ref().map_or(0, |node| node_digest(path, node.data.as_deref(), &node.stat));
+        self.digest = self.tree_digest(db).wrapping_sub(removed).wrapping_add(digest);
         self.order.push_back((zxid, path.into()));
-        let replaced = self.nodes.insert(path.into(), Record { zxid, node: after });
+        let replaced = self.insert(path, Record { zxid, node, digest });
         self.replaced.push((path.into(), replaced));
     }
 
@@ -120,6 +125,15 @@ impl Pending {
         self.sessions.insert(session, (zxid, change));
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+            && self.nodes.is_empty()
+            && self.ephemerals.is_empty()
+            && self.session_order.is_empty()
+            && self.sessions.is_empty()
+    }
+
     /// The session's ephemerals behind all pending changes, in byte order.
     pub(super) fn ephemerals(&self, db: &Database, session: SessionId) -> Vec<String> {
         let mut paths: BTreeSet<String> = db
@@ -127,12 +141,7 @@ impl Pending {
             .into_iter()
             .filter(|path| !self.nodes.contains_key(path))
             .collect();
-        for (_, path) in &self.order {
-            let node = self.nodes.get(path).and_then(|record| record.node.as_ref());
-            if node.is_some_and(|node| node.stat.ephemeral_owner == session.0) {
-                paths.insert(path.clone());
-            }
-        }
+        paths.extend(self.ephemerals.get(&session).into_iter().flatten().cloned());
         paths.into_iter().collect()
     }
 
@@ -140,7 +149,7 @@ impl Pending {
     pub(super) fn applied(&mut self, zxid: Zxid) {
         while let Some((_, path)) = self.order.pop_front_if(|(at, _)| *at <= zxid) {
             if self.nodes.get(&path).is_some_and(|record| record.zxid <= zxid) {
-                self.nodes.remove(&path);
+                self.remove(&path);
             }
         }
         while let Some((_, session)) = self.session_order.pop_front_if(|(at, _)| *at <= zxid) {
@@ -149,21 +158,26 @@ impl Pending {
             }
         }
     }
-}
 
-fn node_digest(path: &str, data: Option<&Bytes>, stat: &StoredStat) -> u64 {
-    if path.starts_with("/zookeeper/") {
-        return 0;
+    fn insert(&mut self, path: &str, record: Record) -> Option<Record> {
+        let before = self.remove(path);
+        if let Some(session) = record.owner() {
+            self.ephemerals.entry(session).or_default().insert(path.into());
+        }
+        self.nodes.insert(path.into(), record);
+        before
     }
-    let mut crc = crc32fast::Hasher::new();
-    crc.update(if path == "/" { b"" } else { path.as_bytes() });
-    crc.update(data.map_or(&[], |data| data.as_ref()));
-    for long in [stat.czxid, stat.mzxid, stat.pzxid, stat.ctime, stat.mtime] {
-        crc.update(&long.to_be_bytes());
+
+    fn remove(&mut self, path: &str) -> Option<Record> {
+        let before = self.nodes.remove(path)?;
+        if let Some(session) = before.owner()
+            && let Some(paths) = self.ephemerals.get_mut(&session)
+        {
+            paths.remove(path);
+            if paths.is_empty() {
+                self.ephemerals.remove(&session);
+            }
+        }
+        Some(before)
     }
-    for int in [stat.version, stat.cversion, stat.aversion] {
-        crc.update(&int.to_be_bytes());
-    }
-    crc.update(&stat.ephemeral_owner.to_be_bytes());
-    u64::from(crc.finalize())
 }

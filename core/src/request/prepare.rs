@@ -16,18 +16,13 @@ use super::pending::{Pending, PendingNode, SessionChange};
 use crate::acl::Acl;
 use crate::ids::{SessionId, Zxid};
 use crate::time::Wall;
-use crate::tree::{Database, StoredStat};
+use crate::tree::{CONFIG_PATH, Database, Lifetime, ROOT_PATH, StoredStat, is_special};
 use crate::txn::{CreateTxn, LoggedTxn, Txn, TxnDigest, TxnHeader};
 use crate::wire::client::{Create, CreateMode, WriteOp};
 use crate::wire::code::Code;
 
 /// Version of the digest that every transaction carries (PROTOCOL 4.5).
 const DIGEST_VERSION: i32 = 2;
-const CONFIG_NODE: &str = "/zookeeper/config";
-/// Nodes that no client may delete. Apache: `DataTree.isSpecialPath`.
-const SPECIAL_NODES: [&str; 4] = ["/", "/zookeeper", "/zookeeper/quota", CONFIG_NODE];
-/// Stored owner of a container node.
-const CONTAINER_OWNER: i64 = i64::MIN;
 
 /// Prepares requests in zxid order and remembers what is not yet applied.
 #[derive(Debug, Default)]
@@ -39,7 +34,7 @@ impl Preparer {
     /// The transaction of `zxid`. A refused request becomes `Txn::Error`, which costs its zxid all
     /// the same (T1); a failed multi becomes a `Txn::Multi` with `Error` parts (T3).
     ///
-    /// Everything but a single error carries the digest that the tree will have behind it.
+    /// Zxids come in rising order. Everything but a single error carries the digest that the tree will have behind it.
     pub fn prepare(
         &mut self,
         db: &Database,
@@ -47,7 +42,8 @@ impl Preparer {
         zxid: Zxid,
         now: Wall,
     ) -> LoggedTxn {
-        self.pending.begin();
+        crate::invariant!(zxid > db.applied(), "{zxid:?} is prepared behind {:?}", db.applied());
+        self.pending.begin(zxid);
         let session = request.session;
         let mut preparation = Preparation { pending: &mut self.pending, db, session, zxid, now };
         let txn = preparation
@@ -137,23 +133,24 @@ impl Preparation<'_> {
         self.refuse_reserved_session()?;
         let paths = self.pending.ephemerals(self.db, self.session);
         for path in &paths {
-            if let Some(node) = self.pending.node(self.db, path) {
-                self.remove(path, &node);
-            }
+            self.remove(path);
         }
         self.pending.put_session(self.zxid, self.session, SessionChange::Closing);
         Ok(Txn::CloseSession { paths: Some(paths) })
     }
 
-    /// 0 means "no session" and the lowest value owns containers: a close would delete them.
+    /// As owners, 0 means "nobody" and the lowest value "container".
     fn refuse_reserved_session(&self) -> Result<(), Code> {
-        let reserved = self.session.0 == 0 || self.session.0 == CONTAINER_OWNER;
-        if reserved { Err(Code::SessionExpired) } else { Ok(()) }
+        match Lifetime::of(self.session.0) {
+            Lifetime::Persistent | Lifetime::Container => Err(Code::SessionExpired),
+            Lifetime::Ephemeral(_) | Lifetime::Ttl { .. } => Ok(()),
+        }
     }
 
     fn create(&mut self, create: &Create, place: Place) -> Result<Txn, Code> {
         let mode = CreateMode::from_flags(create.flags).ok_or(Code::BadArguments)?;
-        let lifetime = Lifetime::of(mode, place)?;
+        let lifetime = self.lifetime(mode, place)?;
+        let owner = lifetime.owner().ok_or(Code::BadArguments)?;
         self.check_session()?;
         let parent_path = parent_of_unchecked(&create.path)?;
         let acl = fix_acl(create.acl.as_deref())?;
@@ -169,20 +166,21 @@ impl Preparation<'_> {
         if self.pending.node(self.db, &path).is_some() {
             return Err(Code::NodeExists);
         }
-        if is_session_owned(&parent.stat) {
+        if matches!(Lifetime::of(parent.stat.ephemeral_owner), Lifetime::Ephemeral(_)) {
             return Err(Code::NoChildrenForEphemerals);
         }
         // Quota: limits are checked here, behind all other checks.
 
         let parent_cversion = parent.stat.cversion.wrapping_add(1);
-        self.add(&path, create.data.clone(), lifetime, parent_path, &parent);
-        Ok(lifetime.txn(path, create, acl, parent_cversion))
+        self.add(&path, create.data.clone(), owner);
+        self.add_child(parent_path, parent, parent_cversion);
+        Ok(create_txn(create, path, acl, lifetime, parent_cversion))
     }
 
     fn delete(&mut self, path: &str, version: i32) -> Result<Txn, Code> {
         self.check_session()?;
         let parent_path = parent_of_unchecked(path)?;
-        if SPECIAL_NODES.contains(&path) {
+        if is_special(path) {
             return Err(Code::BadArguments);
         }
         self.existing(parent_path)?;
@@ -192,23 +190,22 @@ impl Preparation<'_> {
         if node.children > 0 {
             return Err(Code::NotEmpty);
         }
-        self.remove(path, &node);
+        self.remove(path);
         Ok(Txn::Delete { path: path.into() })
     }
 
     fn set_data(&mut self, path: &str, data: Option<Bytes>, version: i32) -> Result<Txn, Code> {
         self.check_session()?;
         validate(path)?;
-        let before = self.existing(path)?;
+        let mut node = self.existing(path)?;
         self.permit(path, Permission::Write)?;
         // Quota: limits are checked here, before the version.
-        let version = next_version(before.stat.version, version)?;
-        let mut after = before.clone();
-        after.data.clone_from(&data);
-        after.stat.version = version;
-        after.stat.mzxid = self.zxid.to_wire();
-        after.stat.mtime = self.now.0;
-        self.put(path, Some(&before), Some(after));
+        let version = next_version(node.stat.version, version)?;
+        node.data.clone_from(&data);
+        node.stat.version = version;
+        node.stat.mzxid = self.zxid.to_wire();
+        node.stat.mtime = self.now.0;
+        self.put(path, Some(node));
         Ok(Txn::SetData { path: path.into(), data, version })
     }
 
@@ -216,12 +213,11 @@ impl Preparation<'_> {
         self.check_session()?;
         validate(path)?;
         let acl = fix_acl(acl)?;
-        let before = self.existing(path)?;
+        let mut node = self.existing(path)?;
         self.permit(path, Permission::Admin)?;
-        let version = next_version(before.stat.aversion, version)?;
-        let mut after = before.clone();
-        after.stat.aversion = version;
-        self.put(path, Some(&before), Some(after));
+        let version = next_version(node.stat.aversion, version)?;
+        node.stat.aversion = version;
+        self.put(path, Some(node));
         Ok(Txn::SetAcl { path: path.into(), acl: Some(acl), version })
     }
 
@@ -251,7 +247,7 @@ impl Preparation<'_> {
         let open = match needed {
             Permission::Read => true,
             Permission::Write | Permission::Create | Permission::Delete | Permission::Admin => {
-                path != CONFIG_NODE
+                path != CONFIG_PATH
             }
         };
         if open { Ok(()) } else { Err(Code::NoAuth) }
@@ -264,23 +260,7 @@ impl Preparation<'_> {
         self.pending.node(self.db, path).ok_or(Code::NoNode)
     }
 
-    /// Mirrors how the tree applies a create: the parent's cversion and pzxid only ever rise.
-    fn add(
-        &mut self,
-        path: &str,
-        data: Option<Bytes>,
-        lifetime: Lifetime,
-        parent_path: &str,
-        parent: &PendingNode,
-    ) {
-        let cversion = parent.stat.cversion.wrapping_add(1);
-        let mut grown = parent.clone();
-        grown.children = grown.children.saturating_add(1);
-        if cversion > parent.stat.cversion {
-            grown.stat.cversion = cversion;
-            grown.stat.pzxid = self.zxid.to_wire();
-        }
-        self.put(parent_path, Some(parent), Some(grown));
+    fn add(&mut self, path: &str, data: Option<Bytes>, owner: i64) {
         let zxid = self.zxid.to_wire();
         let stat = StoredStat {
             czxid: zxid,
@@ -288,79 +268,79 @@ impl Preparation<'_> {
             pzxid: zxid,
             ctime: self.now.0,
             mtime: self.now.0,
-            ephemeral_owner: lifetime.owner(self.session),
+            ephemeral_owner: owner,
             ..StoredStat::default()
         };
-        self.put(path, None, Some(PendingNode::new(stat, data)));
+        self.put(path, Some(PendingNode { stat, data, children: 0 }));
     }
 
-    fn remove(&mut self, path: &str, node: &PendingNode) {
-        let parent = parent_text(path)
-            .and_then(|parent| self.pending.node(self.db, parent).map(|node| (parent, node)));
-        if let Some((parent_path, parent)) = parent {
-            let mut shrunk = parent.clone();
-            shrunk.children = shrunk.children.saturating_sub(1);
-            shrunk.stat.pzxid = shrunk.stat.pzxid.max(self.zxid.to_wire());
-            self.put(parent_path, Some(&parent), Some(shrunk));
+    /// Mirrors how the tree applies a create: cversion and pzxid only ever rise, so that the count
+    /// stays at its highest value rather than wrap.
+    fn add_child(&mut self, path: &str, mut parent: PendingNode, cversion: i32) {
+        parent.children += 1;
+        if cversion > parent.stat.cversion {
+            parent.stat.cversion = cversion;
+            parent.stat.pzxid = self.zxid.to_wire();
         }
-        self.put(path, Some(node), None);
+        self.put(path, Some(parent));
     }
 
-    fn put(&mut self, path: &str, before: Option<&PendingNode>, after: Option<PendingNode>) {
-        self.pending.put(self.db, self.zxid, path, before, after);
+    fn remove(&mut self, path: &str) {
+        self.put(path, None);
+        let parent_path = parent_text(path).unwrap_or(ROOT_PATH);
+        if let Some(mut parent) = self.pending.node(self.db, parent_path) {
+            parent.children = parent.children.saturating_sub(1);
+            parent.stat.pzxid = parent.stat.pzxid.max(self.zxid.to_wire());
+            self.put(parent_path, Some(parent));
+        }
     }
-}
 
-/// How long a node of a supported create mode lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lifetime {
-    Persistent,
-    Ephemeral,
-    Container,
-}
+    fn put(&mut self, path: &str, node: Option<PendingNode>) {
+        self.pending.put(self.db, self.zxid, path, node);
+    }
 
-impl Lifetime {
     /// A container by way of create or create2 is a container inside a multi, where Apache derives
     /// the opcode from the flags, and is refused alone, where Apache logs a plain node with the
     /// digest of a container (T30). TTL modes are refused as a server without extended types does.
-    fn of(mode: CreateMode, place: Place) -> Result<Self, Code> {
+    fn lifetime(&self, mode: CreateMode, place: Place) -> Result<Lifetime, Code> {
         match mode {
-            CreateMode::Persistent | CreateMode::PersistentSequential => Ok(Self::Persistent),
-            CreateMode::Ephemeral | CreateMode::EphemeralSequential => Ok(Self::Ephemeral),
+            CreateMode::Persistent | CreateMode::PersistentSequential => Ok(Lifetime::Persistent),
+            CreateMode::Ephemeral | CreateMode::EphemeralSequential => {
+                // The id of a session can look like a TTL (server 255): such a node would outlive it.
+                let lifetime = Lifetime::Ephemeral(self.session);
+                let legible = Lifetime::of(self.session.0) == lifetime;
+                if legible { Ok(lifetime) } else { Err(Code::BadArguments) }
+            }
             CreateMode::Container => match place {
                 Place::Alone => Err(Code::BadArguments),
-                Place::InMulti => Ok(Self::Container),
+                Place::InMulti => Ok(Lifetime::Container),
             },
             CreateMode::PersistentTtl | CreateMode::PersistentSequentialTtl => {
                 Err(Code::Unimplemented)
             }
         }
     }
+}
 
-    const fn owner(self, session: SessionId) -> i64 {
-        match self {
-            Self::Persistent => 0,
-            Self::Ephemeral => session.0,
-            Self::Container => CONTAINER_OWNER,
-        }
-    }
-
-    fn txn(self, path: String, create: &Create, acl: Vec<Acl>, parent_cversion: i32) -> Txn {
-        let (data, acl) = (create.data.clone(), Some(acl));
-        if self == Self::Container {
-            return Txn::CreateContainer { path, data, acl, parent_cversion };
-        }
-        let ephemeral = self == Self::Ephemeral;
+fn create_txn(
+    create: &Create,
+    path: String,
+    acl: Vec<Acl>,
+    lifetime: Lifetime,
+    parent_cversion: i32,
+) -> Txn {
+    let (data, acl) = (create.data.clone(), Some(acl));
+    let plain = |ephemeral, path, data, acl| {
         let parent_cversion = Some(parent_cversion);
         let txn = CreateTxn { path, data, acl, ephemeral, parent_cversion };
         if create.with_stat { Txn::Create2(txn) } else { Txn::Create(txn) }
+    };
+    match lifetime {
+        Lifetime::Persistent => plain(false, path, data, acl),
+        Lifetime::Ephemeral(_) => plain(true, path, data, acl),
+        Lifetime::Container => Txn::CreateContainer { path, data, acl, parent_cversion },
+        Lifetime::Ttl { ms } => Txn::CreateTtl { path, data, acl, parent_cversion, ttl: ms },
     }
-}
-
-/// Whether the node is an ephemeral of a session. TTL owners count too, as on any server without
-/// extended types.
-const fn is_session_owned(stat: &StoredStat) -> bool {
-    stat.ephemeral_owner != 0 && stat.ephemeral_owner != CONTAINER_OWNER
 }
 
 /// The parent's text, before anything else is known about the path: so "/a//b" fails for its
@@ -374,12 +354,12 @@ fn parent_of_unchecked(path: &str) -> Result<&str, Code> {
 
 /// Text before the last slash.
 fn parent_text(path: &str) -> Option<&str> {
-    path.rfind('/').map(|slash| if slash == 0 { "/" } else { &path[..slash] })
+    path.rfind('/').map(|slash| if slash == 0 { ROOT_PATH } else { &path[..slash] })
 }
 
 /// No node has such a path, however leniently a tree would look it up.
 fn has_empty_component(path: &str) -> bool {
-    path != "/" && (!path.starts_with('/') || path.ends_with('/') || path.contains("//"))
+    path != ROOT_PATH && (!path.starts_with('/') || path.ends_with('/') || path.contains("//"))
 }
 
 fn check_version(current: i32, expected: i32) -> Result<(), Code> {
@@ -394,3 +374,6 @@ fn next_version(current: i32, expected: i32) -> Result<i32, Code> {
 fn validate(path: &str) -> Result<(), Code> {
     crate::path::validate(path).map_err(|_| Code::BadArguments)
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,10 @@ impl SessionIds {
             .filter(|id| id & !OWN_BITS == server)
             .map(|id| (id & OWN_BITS) + 1)
             .max();
-        Self { server, next: clock.max(after_known.unwrap_or(0)) & OWN_BITS }
+        // 0xff and 16 zero bits would read as the owner of a TTL node.
+        let lowest = if server >> 56 == 0xff { 1 << 40 } else { 0 };
+        let start = clock.max(after_known.unwrap_or(0)) & OWN_BITS;
+        Self { server, next: start.max(lowest) }
     }
 
     /// Never 0, never the id that marks containers, never one that `is_taken`.
@@ -85,6 +88,7 @@ mod tests {
     fn reserved_and_taken_ids_are_skipped() {
         assert_eq!(first(0, 0, &[]), 1);
         assert_eq!(first(0x80, 0, &[]), 0x8000_0000_0000_0001);
+        assert_eq!(first(0xff, 0, &[]), 0xff00_0100_0000_0000, "looks like no TTL");
         let last = 0x01ff_ffff_ffff_ffff;
         assert_eq!(first(1, 0, &[last]), 0x0100_0000_0000_0000, "wraps within the server's own");
         let mut ids = SessionIds::new(ServerId(1), Wall(0), []);
