@@ -1,4 +1,5 @@
 mod net;
+mod wires;
 
 use alloc::vec::Vec;
 
@@ -114,7 +115,7 @@ fn lost_links_and_restarts_end_in_one_leader() {
             net.agreed(all.clone()).is_some()
                 && net.nodes.values().all(|n| n.decided.is_some_and(|d| d.serving.is_some()))
         };
-        assert!(net.run_until(end, done), "seed {seed}");
+        assert!(net.run_until(end, done), "seed {seed} at {:?}\n{}", net.now, net.picture());
     }
 }
 
@@ -194,7 +195,12 @@ fn a_first_start_asks_every_voter() {
         assert_eq!(election.waiting_for(), [ServerId(3)]);
         net.boot(3);
         let end = net.now + seconds(20);
-        assert!(net.run_until(end, |net| net.agreed(1..=4) == Some(3)), "seed {seed}");
+        assert!(
+            net.run_until(end, |net| net.agreed(1..=4) == Some(3)),
+            "seed {seed} at {:?}\n{}",
+            net.now,
+            net.picture()
+        );
         let first = net.nodes.values().filter(|node| node.first_started).count();
         assert_eq!(first, 3, "seed {seed}");
     }

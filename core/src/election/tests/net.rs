@@ -161,13 +161,18 @@ impl Net {
                 .filter(|(_, node)| !node.black_hole)
                 .filter_map(|(&id, node)| Some((node.election.as_ref()?.deadline()?.0, id)))
                 .min();
-            let at = event.map(|(at, _)| at).into_iter().chain(wake.map(|(at, _)| at)).min();
+            let waits = self.nodes.values().filter_map(|node| node.decided);
+            let waits = waits.filter(|decided| decided.serving.is_none());
+            let give_up = waits.map(|decided| decided.at + PATIENCE + Span(1)).min();
+            let next = event.map(|(at, _)| at).into_iter().chain(wake.map(|(at, _)| at)).min();
+            let at = next.into_iter().chain(give_up).min();
             let Some(at) = at.filter(|at| *at <= end) else {
                 self.now = end;
                 return done(self);
             };
             self.now = self.now.max(at);
             match (event, wake) {
+                _ if next != Some(at) => {}
                 (Some(key), wake) if wake.is_none_or(|(wake, _)| key.0 <= wake) => {
                     let event = self.events.remove(&key).unwrap();
                     self.carry_out(event);
@@ -331,7 +336,12 @@ impl Net {
         }
     }
 
+    /// A leader names the epoch; its followers learn it from there.
     fn serve(&mut self, id: u64, decided: Decided) {
+        let unnamed = self.nodes[&decided.leader].decided.is_some_and(|d| d.serving.is_none());
+        if unnamed && id != decided.leader {
+            return;
+        }
         let lead = &self.nodes[&decided.leader];
         let epoch = lead.decided.and_then(|lead| lead.serving).unwrap_or_else(|| {
             let highest = self.nodes.values().map(|node| node.mine.epoch).max();
@@ -355,6 +365,24 @@ impl Net {
             election.serve(state, ServerId(decided.leader), epoch, cx);
             None
         });
+    }
+
+    pub(super) fn picture(&self) -> String {
+        self.nodes
+            .iter()
+            .map(|(id, n)| {
+                let view = n.election.as_ref().map(|e| {
+                    let up: Vec<_> = e.links.up().map(|id| id.0).collect();
+                    (
+                        e.round,
+                        e.notification().map(|n| (n.state, n.leader, n.zxid)),
+                        up,
+                        e.deadline(),
+                    )
+                });
+                format!("{id}: {:?} {:?} {view:?}\n", n.mine, n.decided)
+            })
+            .collect()
     }
 
     /// Whether that server leads a quorum.
