@@ -272,7 +272,7 @@ impl Election {
         };
         let behind = peer_looks && said.round < self.round;
         let heard = looking.hear(from, said, &mut self.round, &self.ensemble);
-        if behind {
+        if behind && heard != Heard::Changed {
             self.tell(from, cx);
         }
         match heard {

@@ -55,6 +55,8 @@ struct End {
     peer: LinkId,
     /// Nothing may arrive earlier: streams are FIFO.
     clear_at: Mono,
+    /// Half-open: nothing that is sent here arrives, and nobody is told.
+    mute: bool,
 }
 
 enum Event {
@@ -147,13 +149,23 @@ impl Net {
         }
     }
 
+    /// One random direction of one connection goes silent for ever.
+    pub(super) fn mute_a_link(&mut self) {
+        let nth = self.prng.below(self.ends.len() as u64) as usize;
+        if let Some(end) = self.ends.values_mut().nth(nth) {
+            end.mute = true;
+        }
+    }
+
     pub(super) fn run_for(&mut self, span: Span) {
         self.run_until(self.now + span, |_| false);
     }
 
     /// True where `done` held before the time was over.
     pub(super) fn run_until(&mut self, end: Mono, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let most = self.delivered + 100_000;
         while !done(self) {
+            assert!(self.delivered < most, "votes go round in circles\n{}", self.picture());
             let event = self.events.keys().next().copied();
             let wake = self
                 .nodes
@@ -191,7 +203,7 @@ impl Net {
         match event {
             Event::Dialled { node, dial, to } => self.answer_dial(node, dial, to),
             Event::Bytes { link, bytes } => {
-                let Some(id) = self.owner(link) else { return };
+                let Some(id) = self.owner(link).filter(|_| !self.ends[&link].mute) else { return };
                 self.delivered += 1;
                 self.with(id, |election, cx| election.on_bytes(link, bytes, cx));
             }
@@ -226,8 +238,8 @@ impl Net {
         let (near, far) = (LinkId(self.counter + 1), LinkId(self.counter + 2));
         self.counter += 2;
         let clear_at = self.now;
-        self.ends.insert(near, End { node, peer: far, clear_at });
-        self.ends.insert(far, End { node: to, peer: near, clear_at });
+        self.ends.insert(near, End { node, peer: far, clear_at, mute: false });
+        self.ends.insert(far, End { node: to, peer: near, clear_at, mute: false });
         self.with(to, |election, cx| election.on_opened(far, None, cx));
         self.with(node, |election, cx| election.on_opened(near, Some(dial), cx));
     }

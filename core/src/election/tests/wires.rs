@@ -67,7 +67,11 @@ impl Bench {
     }
 
     fn look(&mut self) -> Vec<Did> {
-        let mine = Candidate { zxid: Some(Zxid::ZERO), epoch: Epoch::ZERO };
+        self.look_with(Zxid::ZERO)
+    }
+
+    fn look_with(&mut self, zxid: Zxid) -> Vec<Did> {
+        let mine = Candidate { zxid: Some(zxid), epoch: Epoch::ZERO };
         self.call(|election, cx| election.look(mine, Start::Own, cx))
     }
 
@@ -317,4 +321,36 @@ fn joining_needs_the_leaders_own_word() {
     assert_eq!(two.event, None, "the epochs differ");
     two.bytes(8, &said(2, 3, 6, 9, 4));
     assert_eq!(two.event, Some(Event::Decided { leader: ServerId(3), round: 9 }));
+}
+
+#[test]
+fn votes_of_the_own_round_suffice_to_join() {
+    // ZOOKEEPER-3537: the leader's word is looked up among the votes that are counted.
+    let mut two = Bench::new(2);
+    two.look();
+    two.greet(8, 3);
+    two.bytes(8, &said(0, 3, 0, 1, 0));
+    assert_eq!(two.event, None);
+    two.bytes(8, &said(2, 3, 0, 1, 0));
+    assert_eq!(two.event, Some(Event::Decided { leader: ServerId(3), round: 1 }));
+}
+
+#[test]
+fn a_higher_round_starts_from_the_own_history_again() {
+    let proposed = |did: &[Did]| match did {
+        [Did::Send(_, one), Did::Send(_, two)] if one == two => (one[15], one[31]),
+        other => panic!("no broadcast: {other:?}"),
+    };
+    let mut two = Bench::new(2);
+    two.look_with(Zxid(5));
+    two.opened(7, Some(1));
+    two.greet(8, 3);
+    assert_eq!(proposed(&two.bytes(8, &said(0, 3, 9, 1, 0))), (3, 1), "better: adopted");
+    assert_eq!(two.bytes(7, &said(0, 1, 4, 1, 0)), [], "worse: counted only");
+    assert_eq!(proposed(&two.bytes(7, &said(0, 1, 4, 6, 0))), (2, 6), "own history is better");
+    assert_eq!(proposed(&two.bytes(8, &said(0, 3, 9, 7, 0))), (3, 7));
+    let did = two.bytes(7, &said(0, 1, 99, 6, 0));
+    assert!(matches!(&did[..], [Did::Send(7, bytes)] if bytes[31] == 7), "told, not counted");
+    assert_eq!(two.bytes(7, &said(0, 1, -1, 8, 0)), [], "a blank server's round is not followed");
+    assert_eq!(two.election.round(), 7);
 }
