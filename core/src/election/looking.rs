@@ -129,15 +129,17 @@ impl Looking {
     ) -> Heard {
         let Some(vote) = ballot.vote() else { return Heard::Nothing };
         let mut heard = Heard::Counted;
-        if ballot.round < *round {
-            return Heard::Nothing;
-        }
-        if ballot.round > *round {
+        // Nobody follows the round of a server without a proposal, so it follows theirs, down too:
+        // else its vote would be missing wherever it looked more often than the others.
+        let free = self.proposal.is_none() && vote.beats(None, ensemble);
+        if ballot.round > *round || (ballot.round < *round && free) {
             *round = ballot.round;
             self.round_votes.clear();
             let better = vote.beats(self.initial.as_ref(), ensemble);
             self.propose(if better { Some(vote) } else { self.initial }, *round, ensemble);
             heard = Heard::Changed;
+        } else if ballot.round < *round {
+            return Heard::Nothing;
         } else if vote.beats(self.proposal.as_ref(), ensemble) {
             self.propose(Some(vote), *round, ensemble);
             heard = Heard::Changed;
