@@ -354,3 +354,23 @@ fn a_higher_round_starts_from_the_own_history_again() {
     assert_eq!(two.bytes(7, &said(0, 1, -1, 8, 0)), [], "a blank server's round is not followed");
     assert_eq!(two.election.round(), 7);
 }
+
+#[test]
+fn old_votes_for_a_server_that_lost_its_history_do_not_make_it_lead() {
+    for (zxid, start) in [
+        (None, Start::Own),
+        (Some(Zxid(1)), Start::Own),
+        (Some(Zxid(5)), Start::HandOver { to: ServerId(1) }),
+    ] {
+        let mut two = Bench::new(2);
+        two.call(|e, cx| e.look(Candidate { zxid, epoch: Epoch(0) }, start, cx));
+        two.opened(7, Some(1));
+        two.greet(8, 3);
+        for (state, round) in [(0, 1), (0, 2), (1, 3)] {
+            for link in [7, 8] {
+                two.bytes(link, &said(state, 2, 5, round, 0));
+                assert_eq!(two.event, None, "{zxid:?} {start:?} {state} {round}");
+            }
+        }
+    }
+}
