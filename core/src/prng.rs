@@ -33,6 +33,5 @@ mod tests {
         assert_eq!(first, GOLDEN, "a changed stream changes what every recorded seed means");
     }
 
-    const GOLDEN: [u64; 3] =
-        [2363194108971422454, 13552751203817743523, 9883557846297347894];
+    const GOLDEN: [u64; 3] = [2363194108971422454, 13552751203817743523, 9883557846297347894];
 }

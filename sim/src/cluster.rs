@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_seed_draws_one_cluster_and_seeds_draw_all_sizes() {
-        let sizes: Vec<_> = (0..100)
+        let sizes: Vec<_> = (0..400)
             .map(|seed| {
                 let cluster = Cluster::draw(seed, None);
                 assert_eq!(cluster.configs, Cluster::draw(seed, None).configs);

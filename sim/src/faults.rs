@@ -213,7 +213,7 @@ impl World {
                 Some(Undo::Nothing)
             }
             FaultKind::BitRot => {
-                let spare = (self.servers[server].config.append_batch_bytes as u64).max(4096) * 2;
+                let spare = self.servers[server].config.append_batch_bytes as u64;
                 if !self.disks.of(id).rot(spare) {
                     return None;
                 }
@@ -258,9 +258,7 @@ impl World {
             return None;
         }
         self.servers[server].paused_by = Some(index);
-        if let Some(handle) = &self.handle {
-            handle.pause(self.nodes[server]);
-        }
+        self.pause_task(server, true);
         let id = self.servers[server].id();
         self.observe(NodeId::Server(id), &SimEvent::Paused);
         Some(Undo::Resume(server))
@@ -305,9 +303,7 @@ impl World {
             return;
         }
         self.servers[server].paused_by = None;
-        if let Some(handle) = &self.handle {
-            handle.resume(self.nodes[server]);
-        }
+        self.pause_task(server, false);
         let id = self.servers[server].id();
         self.observe(NodeId::Server(id), &SimEvent::Resumed);
     }

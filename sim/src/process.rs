@@ -11,6 +11,7 @@ use vivarium_core::server::action::{
 use vivarium_core::server::input::{DialError, DiskInput, Input, LinkInput};
 use vivarium_core::server::note::{Note, Phase};
 use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
+use vivarium_core::timers::Timer;
 
 use crate::clock::ClockSim;
 use crate::cluster::resolve;
@@ -241,19 +242,27 @@ impl World {
     }
 
     fn wake_is_due(&self, index: usize) -> bool {
+        self.verdict.is_none() && self.due_timer(index).is_some()
+    }
+
+    fn due_timer(&self, index: usize) -> Option<Timer> {
         let slot = &self.servers[index];
-        let Process::Running(server) = &slot.process else { return false };
+        let Process::Running(server) = &slot.process else { return None };
         let now = slot.clock.stamp(self.now).mono;
-        self.verdict.is_none() && server.deadline().is_some_and(|(at, _)| at <= now)
+        server.deadline().filter(|(at, _)| *at <= now).map(|(_, timer)| timer)
     }
 
     fn wake(&mut self, index: usize) -> bool {
         self.step(index, Mark::Wake, 0, Input::Wake);
-        let spins = if self.wake_is_due(index) { self.servers[index].spins + 1 } else { 0 };
-        self.servers[index].spins = spins;
-        if spins > SPIN_LIMIT {
+        let Some(timer) = self.due_timer(index) else {
+            self.servers[index].spins = 0;
+            return true;
+        };
+        self.servers[index].spins += 1;
+        if self.servers[index].spins > SPIN_LIMIT {
             let node = NodeId::Server(self.servers[index].id());
-            self.violated(node, Violation::new("spin", "a deadline stays in the past"));
+            let what = format!("the deadline {timer:?} stays in the past however often it wakes");
+            self.violated(node, Violation::new("spin", what));
         }
         true
     }

@@ -143,7 +143,7 @@ fn names(peers: &[Peer]) -> String {
 }
 
 /// Classes that the swarm generator omits or keeps.
-const CLASSES: usize = 16;
+const CLASSES: usize = 18;
 
 /// Draws the schedule of a seed: each class is left out with probability one half, and how often
 /// the others strike is log-uniform.
@@ -198,15 +198,9 @@ fn draw_unit(class: usize, cluster: &Cluster, until: SimTime, rng: &mut SimRng) 
             let ms = rng.log_range(1, 600_000) as i64;
             (FaultKind::ClockStep { ms: if rng.chance(500) { ms } else { -ms } }, one)
         }
-        _ => (
-            *rng.pick(&[
-                FaultKind::DiskFail { sync: false },
-                FaultKind::DiskFail { sync: true },
-                FaultKind::BitRot,
-                FaultKind::Wipe,
-            ]),
-            one,
-        ),
+        15 => (FaultKind::DiskFail { sync: rng.chance(500) }, one),
+        16 => (FaultKind::BitRot, one),
+        _ => (FaultKind::Wipe, one),
     };
     FaultUnit { at, length, kind, scope }
 }

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use madsim::runtime::Handle;
 use madsim::task::NodeId as TaskNode;
+use madsim::time::TimeHandle;
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::input::Plane;
 
@@ -50,8 +51,9 @@ pub struct Stats {
 pub(crate) struct Shared(Mutex<World>);
 
 pub(crate) struct World {
-    pub(crate) handle: Option<Handle>,
-    pub(crate) nodes: Vec<TaskNode>,
+    handle: Handle,
+    time: TimeHandle,
+    nodes: Vec<TaskNode>,
     pub(crate) now: SimTime,
     pub(crate) cluster: Cluster,
     pub(crate) net: NetSim,
@@ -141,7 +143,7 @@ impl Shared {
 impl World {
     fn new(handle: &Handle, spec: WorldSpec) -> Self {
         let WorldSpec { seed, cluster, clients, observer, faults, .. } = spec;
-        let time = madsim::time::TimeHandle::current();
+        let time = TimeHandle::current();
         let hosts = cluster.configs.len() + clients.len();
         let stream = |stream, index| SimRng::new(seed, stream, index);
         let disks = cluster.configs.iter().map(|config| {
@@ -152,13 +154,15 @@ impl World {
             let clock = ClockSim::draw(stream(Stream::Clock, config.me.0), cluster.skewed_clocks);
             ServerSlot::new(config.clone(), clock, stream(Stream::Clock, config.me.0 + 1000))
         });
+        let inboxes = (0..=hosts).map(|_| Inbox::new(&time)).collect();
         Self {
-            handle: Some(handle.clone()),
+            handle: handle.clone(),
+            time,
             nodes: Vec::new(),
             now: SimTime::ZERO,
             net: NetSim::new(hosts, stream(Stream::Latency, 0)),
             disks: Disks(disks.collect()),
-            inboxes: (0..=hosts).map(|_| Inbox::new(&time)).collect(),
+            inboxes,
             servers: servers.collect(),
             clients: clients.into_iter().map(ClientSlot::new).collect(),
             observer,
@@ -222,8 +226,7 @@ impl World {
     }
 
     fn tick(&mut self) {
-        let handle = madsim::time::TimeHandle::current();
-        self.now = SimTime(u64::try_from(handle.elapsed().as_micros()).unwrap_or(u64::MAX));
+        self.now = SimTime(u64::try_from(self.time.elapsed().as_micros()).unwrap_or(u64::MAX));
     }
 
     fn role(&self, host: Host) -> Role {
@@ -312,10 +315,9 @@ impl World {
         self.inboxes[index].clear();
         self.net.host_died(self.now, host, kind);
         self.disks.of(id).crash(kind);
-        if let Some(handle) = &self.handle {
-            handle.kill(self.nodes[index]);
-            handle.restart(self.nodes[index]);
-        }
+        // Restarting alone would leave madsim's own simulators as they were.
+        self.handle.kill(self.nodes[index]);
+        self.handle.restart(self.nodes[index]);
         if was_up || kind == CrashKind::PowerLoss {
             self.observe(NodeId::Server(id), &SimEvent::Crash(kind));
         }
@@ -326,6 +328,14 @@ impl World {
         if self.cluster.marked_first_start {
             let id = self.servers[index].id();
             self.disks.of(id).plant(FileName::new(Dir::LogRoot, "initialize"), b"");
+        }
+    }
+
+    pub(crate) fn pause_task(&mut self, index: usize, paused: bool) {
+        if paused {
+            self.handle.pause(self.nodes[index]);
+        } else {
+            self.handle.resume(self.nodes[index]);
         }
     }
 

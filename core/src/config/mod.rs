@@ -1,5 +1,11 @@
 //! Configuration, validated: text in (`config::parse`), values out.
 
+pub mod findings;
+pub mod member;
+pub mod parse;
+pub mod properties;
+pub mod text;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec;

@@ -16,7 +16,10 @@ pub enum Action {
     Link(LinkAction),
     Disk(DiskAction),
     /// Answer to `Input::Admin`.
-    Admin { ask: AskId, answer: String },
+    Admin {
+        ask: AskId,
+        answer: String,
+    },
     Note(Note),
     /// The last action of this incarnation: `step` does nothing after it.
     Halt(Halt),
@@ -25,13 +28,29 @@ pub enum Action {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkAction {
     /// Connect; answered by `Opened` with this dial, or `DialFailed`.
-    Dial { dial: DialId, plane: Plane, host: String, port: u16 },
+    Dial {
+        dial: DialId,
+        plane: Plane,
+        host: String,
+        port: u16,
+    },
     /// May be written at once: nothing sent waits for the disk.
-    Send { link: LinkId, bytes: Bytes },
+    Send {
+        link: LinkId,
+        bytes: Bytes,
+    },
     /// Stop reading from the socket; `Bytes` already read may still arrive.
-    Hold { link: LinkId },
-    Resume { link: LinkId },
-    Close { link: LinkId, how: Close, why: CloseReason },
+    Hold {
+        link: LinkId,
+    },
+    Resume {
+        link: LinkId,
+    },
+    Close {
+        link: LinkId,
+        how: Close,
+        why: CloseReason,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +66,10 @@ pub enum Close {
 pub enum CloseReason {
     /// The far side broke the protocol; the text says how.
     Protocol(&'static str),
-    FrameTooLong { len: i64, limit: i64 },
+    FrameTooLong {
+        len: i64,
+        limit: i64,
+    },
     /// A word was answered, a session closed, or the client was refused.
     Finished,
     SessionExpired,
@@ -72,19 +94,55 @@ pub enum CloseReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DiskAction {
     /// Creates the file where it does not exist. Holes read as zeros.
-    Write { op: OpId, queue: Queue, file: FileName, offset: u64, bytes: Bytes },
+    Write {
+        op: OpId,
+        queue: Queue,
+        file: FileName,
+        offset: u64,
+        bytes: Bytes,
+    },
     /// Cuts the file, or grows it with zeros.
-    SetLen { op: OpId, queue: Queue, file: FileName, len: u64 },
+    SetLen {
+        op: OpId,
+        queue: Queue,
+        file: FileName,
+        len: u64,
+    },
     /// Makes content and length of the file durable (fdatasync); not its directory entry.
-    SyncFile { op: OpId, queue: Queue, file: FileName },
+    SyncFile {
+        op: OpId,
+        queue: Queue,
+        file: FileName,
+    },
     /// Replaces `to` where it exists.
-    Rename { op: OpId, queue: Queue, from: FileName, to: FileName },
+    Rename {
+        op: OpId,
+        queue: Queue,
+        from: FileName,
+        to: FileName,
+    },
     /// Makes creations, renames and removals in the folder durable.
-    SyncDir { op: OpId, queue: Queue, dir: Dir },
+    SyncDir {
+        op: OpId,
+        queue: Queue,
+        dir: Dir,
+    },
     /// Removing a file that does not exist succeeds.
-    Remove { op: OpId, queue: Queue, file: FileName },
-    Read { read: ReadId, file: FileName, offset: u64, len: u32 },
-    List { read: ReadId, dir: Dir },
+    Remove {
+        op: OpId,
+        queue: Queue,
+        file: FileName,
+    },
+    Read {
+        read: ReadId,
+        file: FileName,
+        offset: u64,
+        len: u32,
+    },
+    List {
+        read: ReadId,
+        dir: Dir,
+    },
 }
 
 /// End of an incarnation.

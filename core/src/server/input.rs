@@ -16,7 +16,10 @@ pub enum Input {
     Wake,
     Link(LinkInput),
     Disk(DiskInput),
-    Admin { ask: AskId, question: Question },
+    Admin {
+        ask: AskId,
+        question: Question,
+    },
     /// The operator asks for a graceful stop (SIGTERM).
     Stop,
     /// New text of the configuration file.
@@ -42,14 +45,31 @@ pub struct Far {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkInput {
     /// A connection stands. `dial` names our attempt; `None` means that it was accepted.
-    Opened { link: LinkId, dial: Option<DialId>, plane: Plane, far: Far },
+    Opened {
+        link: LinkId,
+        dial: Option<DialId>,
+        plane: Plane,
+        far: Far,
+    },
     /// A chunk of any size, in stream order.
-    Bytes { link: LinkId, bytes: Bytes },
+    Bytes {
+        link: LinkId,
+        bytes: Bytes,
+    },
     /// The kernel took this many more bytes of what was sent on the link.
-    Sent { link: LinkId, bytes: u64 },
+    Sent {
+        link: LinkId,
+        bytes: u64,
+    },
     /// The connection is gone; the last input of that link.
-    Closed { link: LinkId, end: LinkEnd },
-    DialFailed { dial: DialId, why: DialError },
+    Closed {
+        link: LinkId,
+        end: LinkEnd,
+    },
+    DialFailed {
+        dial: DialId,
+        why: DialError,
+    },
 }
 
 /// How a connection ended, as the host saw it.
@@ -85,10 +105,20 @@ pub enum Queue {
 pub enum DiskInput {
     /// Every operation of `queue` up to and including `upto` is done. Only a completed SyncFile or
     /// SyncDir makes anything durable.
-    Done { queue: Queue, upto: OpId },
+    Done {
+        queue: Queue,
+        upto: OpId,
+    },
     /// That operation failed; later ones of the queue are not tried.
-    Failed { queue: Queue, op: OpId, fault: DiskFault },
-    ReadDone { read: ReadId, result: Result<ReadData, DiskFault> },
+    Failed {
+        queue: Queue,
+        op: OpId,
+        fault: DiskFault,
+    },
+    ReadDone {
+        read: ReadId,
+        result: Result<ReadData, DiskFault>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

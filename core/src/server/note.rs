@@ -35,54 +35,132 @@ pub enum Phase {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    PhaseEntered { phase: Phase, epoch: Epoch },
+    PhaseEntered {
+        phase: Phase,
+        epoch: Epoch,
+    },
     /// The vote of this server settled on `leader`.
-    Elected { leader: ServerId, round: i64 },
+    Elected {
+        leader: ServerId,
+        round: i64,
+    },
     /// acceptedEpoch is durable at this value.
-    EpochAccepted { epoch: Epoch },
+    EpochAccepted {
+        epoch: Epoch,
+    },
     /// currentEpoch is durable at this value. `history` is the last logged zxid it covers.
-    EpochEntered { epoch: Epoch, history: Option<Zxid> },
+    EpochEntered {
+        epoch: Epoch,
+        history: Option<Zxid>,
+    },
     /// Leader: a quorum acknowledged NEWLEADER. `discovery` holds what each server of the
     /// ACKEPOCH quorum reported.
-    Established { epoch: Epoch, history: Option<Zxid> },
+    Established {
+        epoch: Epoch,
+        history: Option<Zxid>,
+    },
     /// Leader: one per counted ACKEPOCH, its own seat included.
-    Promised { epoch: Epoch, by: ServerId, last: Option<Zxid>, current: Epoch },
+    Promised {
+        epoch: Epoch,
+        by: ServerId,
+        last: Option<Zxid>,
+        current: Epoch,
+    },
     /// Leader: a transaction got its zxid. `hash` is `txn::payload_hash` of its log payload.
-    Proposed { zxid: Zxid, hash: u64, payload: Bytes },
+    Proposed {
+        zxid: Zxid,
+        hash: u64,
+        payload: Bytes,
+    },
     /// Appended to the log buffer; not yet durable. `source`: the epoch of the leader it came from.
-    Logged { zxid: Zxid, hash: u64, source: Epoch },
+    Logged {
+        zxid: Zxid,
+        hash: u64,
+        source: Epoch,
+    },
     /// A learner sends ACK of a proposal, or a leader counts its own.
-    AckedTxn { zxid: Zxid, epoch: Epoch },
+    AckedTxn {
+        zxid: Zxid,
+        epoch: Epoch,
+    },
     /// A learner sends the ACK of NEWLEADER, or a leader counts its own.
-    AckedNewLeader { epoch: Epoch, history: Option<Zxid> },
+    AckedNewLeader {
+        epoch: Epoch,
+        history: Option<Zxid>,
+    },
     /// A leader decided that this transaction is committed.
-    Committed { zxid: Zxid },
+    Committed {
+        zxid: Zxid,
+    },
     /// Applied to the tree; `recovered` marks replay of the own log after a start.
-    Applied { zxid: Zxid, hash: u64, digest: StateDigest, recovered: bool },
+    Applied {
+        zxid: Zxid,
+        hash: u64,
+        digest: StateDigest,
+        recovered: bool,
+    },
     /// The log was cut: everything after `upto` is gone.
-    Truncated { upto: Zxid },
+    Truncated {
+        upto: Zxid,
+    },
     /// A snapshot of the leader replaced the tree.
-    SnapInstalled { zxid: Zxid, digest: StateDigest },
+    SnapInstalled {
+        zxid: Zxid,
+        digest: StateDigest,
+    },
     /// An own snapshot file is sealed.
-    SnapshotSealed { zxid: Zxid },
+    SnapshotSealed {
+        zxid: Zxid,
+    },
     /// The server serves clients (again), or stopped to.
-    Serving { on: bool },
+    Serving {
+        on: bool,
+    },
     /// Recovery finished. `blank`: no usable history. `from`: the snapshot it started with.
-    Recovered { last: Option<Zxid>, from: Option<Zxid>, blank: bool, digest: StateDigest },
+    Recovered {
+        last: Option<Zxid>,
+        from: Option<Zxid>,
+        blank: bool,
+        digest: StateDigest,
+    },
     /// Damaged files were moved aside; this server must be filled by its peers.
     MovedAside,
-    SessionOpened { session: SessionId, timeout_ms: i32 },
-    SessionClosed { session: SessionId, zxid: Zxid },
+    SessionOpened {
+        session: SessionId,
+        timeout_ms: i32,
+    },
+    SessionClosed {
+        session: SessionId,
+        zxid: Zxid,
+    },
     /// Leader: the expiry clock ran out; a closeSession is proposed. `idle_ms` of session time.
-    SessionExpired { session: SessionId, idle_ms: u64, timeout_ms: i32 },
+    SessionExpired {
+        session: SessionId,
+        idle_ms: u64,
+        timeout_ms: i32,
+    },
     /// Leader: a use of the session was counted for its expiry clock.
-    SessionTouched { session: SessionId },
+    SessionTouched {
+        session: SessionId,
+    },
     /// A session is attached to a client link of this server.
-    SessionAttached { session: SessionId, link: LinkId },
-    WatchFired { session: SessionId, kind: EventKind, zxid: Zxid },
+    SessionAttached {
+        session: SessionId,
+        link: LinkId,
+    },
+    WatchFired {
+        session: SessionId,
+        kind: EventKind,
+        zxid: Zxid,
+    },
     /// Leader: a learner gets its history by this means.
-    SyncChosen { learner: ServerId, how: SyncKind },
-    Halting { restart: Option<RestartReason> },
+    SyncChosen {
+        learner: ServerId,
+        how: SyncKind,
+    },
+    Halting {
+        restart: Option<RestartReason>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

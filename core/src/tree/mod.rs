@@ -1,39 +1,58 @@
 //! The replicated state: data tree, ACL table and session table at one zxid.
 //! Apache: `DataTree`, `ZKDatabase`.
 
+mod acl_table;
+mod apply;
+mod builder;
+pub mod digest;
+mod lifetime;
+mod node;
+mod walk;
+
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::acl::Acl;
+pub use acl_table::OPEN_ACL_ID;
+pub use builder::DatabaseBuilder;
+pub use lifetime::Lifetime;
+pub use node::{Node, StoredStat};
+pub use walk::Walk;
+
+use crate::acl::{Acl, PERM_READ};
 use crate::ids::{SessionId, Zxid};
 use crate::server::note::StateDigest;
-use crate::txn::LoggedTxn;
+use crate::time::Wall;
 use crate::wire::client::{EventKind, MultiResult, Stat};
 use crate::wire::code::Code;
+use acl_table::AclTable;
+use digest::Digests;
+use lifetime::Lifetimes;
+use walk::Walker;
 
-/// Stat as it is stored and written to snapshots: 60 bytes, `cversion` counts creates (T15).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StoredStat {
-    pub czxid: i64,
-    pub mzxid: i64,
-    pub ctime: i64,
-    pub mtime: i64,
-    pub version: i32,
-    pub cversion: i32,
-    pub aversion: i32,
-    pub ephemeral_owner: i64,
-    pub pzxid: i64,
+pub const ROOT_PATH: &str = "/";
+pub const ZOOKEEPER_PATH: &str = "/zookeeper";
+pub const CONFIG_PATH: &str = "/zookeeper/config";
+pub const QUOTA_PATH: &str = "/zookeeper/quota";
+
+/// Nodes that exist from the start and are never deleted. Apache: `DataTree.isSpecialPath`.
+pub fn is_special(path: &str) -> bool {
+    [ROOT_PATH, ZOOKEEPER_PATH, CONFIG_PATH, QUOTA_PATH].contains(&path)
 }
 
 /// A change that watches may look at, in firing order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeEvent {
     pub kind: EventKind,
+    /// For `NodeChildrenChanged` the parent.
     pub path: String,
     pub zxid: Zxid,
+    /// List of the node at `path` at that moment (of a deleted one: its last): a watcher is told
+    /// only if it grants READ (PROTOCOL 2.1).
+    pub acl: Arc<[Acl]>,
 }
 
 /// What applying one transaction meant; replies are built from it.
@@ -49,24 +68,28 @@ pub enum TxnResult {
     Failed(Code),
 }
 
-/// One node as readers see it.
-#[derive(Debug)]
-pub struct Node {
-    pub data: Option<Bytes>,
-    pub stat: StoredStat,
-}
-
-/// The replicated state. Every mutation is the total function [`Database::apply`].
+/// The replicated state. Every mutation is the total function [`Database::apply`], except for the
+/// configuration node, whose content is local until a reconfig.
 #[derive(Debug)]
 pub struct Database {
+    /// Keyed by path: byte order puts parents before children and is the order of walks.
+    nodes: BTreeMap<String, Node>,
+    acls: AclTable,
+    lifetimes: Lifetimes,
+    sessions: BTreeMap<SessionId, i32>,
     applied: Zxid,
+    digests: Digests,
+    /// Bytes of all paths and data, as `approximate_data_size` reports them.
+    data_size: u64,
+    walker: Walker,
 }
 
 impl Database {
     /// A fresh tree: "/", "/zookeeper", "/zookeeper/config", "/zookeeper/quota", zero stats.
     pub fn new(full_digest: bool) -> Self {
-        let _ = full_digest;
-        todo!()
+        let mut database = Self::without_nodes(full_digest);
+        database.add_special_nodes();
+        database
     }
 
     pub fn applied(&self) -> Zxid {
@@ -79,110 +102,213 @@ impl Database {
     }
 
     pub fn node(&self, path: &str) -> Option<&Node> {
-        let _ = path;
-        todo!()
+        self.nodes.get(path)
     }
 
     /// Client form of a node's Stat.
     pub fn stat(&self, path: &str) -> Option<Stat> {
-        let _ = path;
-        todo!()
+        self.node(path).map(Node::client_stat)
     }
 
+    /// The null list reads as open to everybody.
     pub fn acl(&self, path: &str) -> Option<Vec<Acl>> {
-        let _ = path;
-        todo!()
+        self.acl_entries(path).map(<[Acl]>::to_vec)
+    }
+
+    /// As [`Database::acl`], borrowed: for permission checks.
+    pub fn acl_entries(&self, path: &str) -> Option<&[Acl]> {
+        self.node(path).map(|node| &**self.acls.list(node.acl))
     }
 
     /// Names in byte order; `None` where the node is missing.
     pub fn children(&self, path: &str) -> Option<Vec<String>> {
-        let _ = path;
-        todo!()
+        self.node(path).map(|node| node.child_names().map(String::from).collect())
     }
 
     pub fn sessions(&self) -> &BTreeMap<SessionId, i32> {
-        todo!()
+        &self.sessions
     }
 
     /// Paths of a session's ephemerals, in byte order.
     pub fn ephemerals(&self, session: SessionId) -> Vec<String> {
-        let _ = session;
-        todo!()
+        let paths = self.lifetimes.ephemerals.get(&session);
+        paths.map_or_else(Vec::new, |paths| paths.iter().cloned().collect())
+    }
+
+    pub fn has_ephemerals(&self, session: SessionId) -> bool {
+        self.lifetimes.ephemerals.contains_key(&session)
+    }
+
+    /// Every session that owns ephemerals, with their paths.
+    pub fn ephemeral_owners(
+        &self,
+    ) -> impl Iterator<Item = (SessionId, impl ExactSizeIterator<Item = &str>)> {
+        let owners = self.lifetimes.ephemerals.iter();
+        owners.map(|(&session, paths)| (session, paths.iter().map(String::as_str)))
+    }
+
+    /// Paths of container nodes, in byte order.
+    pub fn containers(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.lifetimes.containers.iter().map(String::as_str)
+    }
+
+    /// Paths of TTL nodes, in byte order.
+    pub fn ttls(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.lifetimes.ttls.iter().map(String::as_str)
+    }
+
+    /// Every node in path order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Node)> {
+        self.nodes.iter().map(|(path, node)| (path.as_str(), node))
     }
 
     pub fn node_count(&self) -> usize {
-        todo!()
+        self.nodes.len()
+    }
+
+    /// Bytes of all paths and data.
+    pub fn data_size(&self) -> u64 {
+        self.data_size
+    }
+
+    pub fn acl_count(&self) -> usize {
+        self.acls.len()
     }
 
     pub fn digest(&self) -> StateDigest {
-        todo!()
+        self.digests.sum()
     }
 
-    /// Applies a logged transaction; total: no bytes can make it fail. Appends what watches may
-    /// fire on, in Apache's order: node events, then the parent's.
-    pub fn apply(&mut self, txn: &LoggedTxn, events: &mut Vec<TreeEvent>) -> TxnResult {
-        let _ = (txn, events);
-        todo!()
+    /// Apache's digest of one node as it is now.
+    pub fn node_digest_of(&self, path: &str) -> Option<u64> {
+        self.node(path).map(|node| digest::node_digest(path, node.data.as_deref(), &node.stat))
     }
 
-    /// Starts a walk that writes the state of exactly this zxid while changes go on. One at a time.
+    /// Puts the text of the configuration in force into its node: at load and when a config is
+    /// activated, outside any transaction. Apache: `initConfigInZKDatabase`.
+    pub fn set_config(
+        &mut self,
+        text: Bytes,
+        version: Zxid,
+        now: Wall,
+        events: &mut Vec<TreeEvent>,
+    ) {
+        let acl = self.edit(CONFIG_PATH, |node| {
+            node.data = Some(text);
+            node.stat.mzxid = version.to_wire();
+            node.stat.mtime = now.0;
+            node.stat.version = -1;
+            node.acl
+        });
+        let acl = Arc::clone(self.acls.list(acl.expect("special nodes are never deleted")));
+        let (kind, path) = (EventKind::NodeDataChanged, CONFIG_PATH.into());
+        events.push(TreeEvent { kind, path, zxid: version, acl });
+    }
+
+    /// Starts a walk that writes the state of exactly this zxid while changes go on. One at a time:
+    /// a walk under way is cancelled.
     pub fn begin_walk(&mut self, preimage_limit_bytes: usize) {
-        let _ = preimage_limit_bytes;
-        todo!()
+        let mut head = BytesMut::new();
+        head.put_i32(self.sessions.len() as i32);
+        for (session, &timeout_ms) in &self.sessions {
+            head.put_i64(session.0);
+            head.put_i32(timeout_ms);
+        }
+        self.acls.write(&mut head);
+        self.walker = Walker::begin(head, preimage_limit_bytes);
     }
 
     /// Writes about `budget` bytes more of the snapshot body (PROTOCOL 4.4: sessions, ACL map,
-    /// nodes, final "/"; no header, no seals) to `out`.
+    /// nodes, final "/"; no header, no seals) to `out`. A portion ends behind a whole node, so
+    /// that it may be longer than the budget by one node.
     pub fn walk(&mut self, budget: usize, out: &mut BytesMut) -> Walk {
-        let _ = (budget, out);
-        todo!()
+        self.walker.step(&self.nodes, budget, out)
     }
 
     pub fn cancel_walk(&mut self) {
-        todo!()
+        self.walker = Walker::Idle;
+    }
+
+    fn without_nodes(full_digest: bool) -> Self {
+        Self {
+            nodes: BTreeMap::new(),
+            acls: AclTable::new(),
+            lifetimes: Lifetimes::default(),
+            sessions: BTreeMap::new(),
+            applied: Zxid::ZERO,
+            digests: Digests::new(full_digest),
+            data_size: 0,
+            walker: Walker::Idle,
+        }
+    }
+
+    fn add_special_nodes(&mut self) {
+        for path in [ROOT_PATH, ZOOKEEPER_PATH, CONFIG_PATH, QUOTA_PATH] {
+            if self.nodes.contains_key(path) {
+                continue;
+            }
+            if let Ok((parent, name)) = node::split(path) {
+                let parent = self.nodes.get_mut(parent).expect("special nodes go parents first");
+                parent.children.insert(name.into());
+            }
+            let mut stat = StoredStat::default();
+            let mut acl = OPEN_ACL_ID;
+            if path == CONFIG_PATH {
+                acl = self.acls.acquire(Some(&[Acl::world(PERM_READ)]));
+                stat.aversion = -1;
+            }
+            self.put_node(path, Node::new(Some(Bytes::new()), acl, stat));
+        }
+    }
+
+    /// Inserts a node whose parent already lists it and whose ACL is already counted.
+    fn put_node(&mut self, path: &str, mut node: Node) {
+        self.walker.keep(path, None);
+        let acl = self.acls.stored(node.acl);
+        self.digests.replace(path, &mut node, acl);
+        self.lifetimes.insert(path, node.lifetime());
+        self.data_size += size_of(path, &node);
+        self.nodes.insert(path.into(), node);
+    }
+
+    /// Removes a node that no parent lists any more.
+    fn take_node(&mut self, path: &str) -> Option<Node> {
+        let node = self.nodes.remove(path)?;
+        self.walker.keep(path, Some(&node));
+        self.digests.remove(&node);
+        self.lifetimes.remove(path, node.lifetime());
+        self.data_size -= size_of(path, &node);
+        self.acls.release(node.acl);
+        Some(node)
+    }
+
+    /// Changes a node in place; `None` where it is missing. The owner never changes.
+    fn edit<R>(&mut self, path: &str, change: impl FnOnce(&mut Node) -> R) -> Option<R> {
+        let node = self.nodes.get_mut(path)?;
+        self.walker.keep(path, Some(node));
+        self.data_size -= size_of(path, node);
+        let result = change(node);
+        self.data_size += size_of(path, node);
+        self.digests.replace(path, node, self.acls.stored(node.acl));
+        Some(result)
+    }
+
+    fn put_session(&mut self, session: SessionId, timeout_ms: i32) {
+        self.drop_session(session);
+        self.sessions.insert(session, timeout_ms);
+        self.digests.add_session(session, timeout_ms);
+    }
+
+    fn drop_session(&mut self, session: SessionId) {
+        if let Some(timeout_ms) = self.sessions.remove(&session) {
+            self.digests.remove_session(session, timeout_ms);
+        }
     }
 }
 
-/// State of a walk after one more portion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Walk {
-    More,
-    Done,
-    /// Pre-images outgrew their limit: the walk is cancelled; try again later.
-    Dropped,
+fn size_of(path: &str, node: &Node) -> u64 {
+    (path.len() + node.data_length()) as u64
 }
 
-/// Builds a [`Database`] from a snapshot, part by part.
-#[derive(Debug)]
-pub struct DatabaseBuilder {}
-
-impl DatabaseBuilder {
-    pub fn new(full_digest: bool) -> Self {
-        let _ = full_digest;
-        todo!()
-    }
-
-    pub fn session(&mut self, session: SessionId, timeout_ms: i32) {
-        let _ = (session, timeout_ms);
-        todo!()
-    }
-
-    pub fn acl(&mut self, id: i64, acl: Vec<Acl>) {
-        let _ = (id, acl);
-        todo!()
-    }
-
-    /// Nodes come parents first; the root's path is "". False where the parent is missing or the
-    /// ACL id is unknown: the snapshot is damaged.
-    #[must_use]
-    pub fn node(&mut self, path: &str, data: Option<Bytes>, acl: i64, stat: StoredStat) -> bool {
-        let _ = (path, data, acl, stat);
-        todo!()
-    }
-
-    /// The special nodes are added where they are missing.
-    pub fn finish(self, zxid: Zxid) -> Database {
-        let _ = zxid;
-        todo!()
-    }
-}
+#[cfg(test)]
+mod tests;

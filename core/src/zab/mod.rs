@@ -1,1 +1,47 @@
-//! (stub)
+//! ZAB: discovery, synchronization, broadcast. Transactions are opaque bytes with a zxid here.
+//!
+//! Paper: Junqueira, Reed, Serafini, "Zab: High-performance broadcast for primary-backup systems"
+//! (DSN 2011), phases 1 to 3, as ZooKeeper 3.9 carries them out (PROTOCOL 3.4 to 3.8).
+
+pub mod catch_up;
+pub mod following;
+pub mod history;
+pub mod leading;
+pub mod window;
+
+use crate::config::Config;
+use crate::ensemble::Ensemble;
+use crate::ids::{DialIds, Zxid};
+use crate::server::KnownSnapshot;
+use crate::server::outbox::Outbox;
+use crate::server::view::Counters;
+use crate::time::{Span, Stamp};
+use crate::zab::history::History;
+
+/// What every phase may use while it handles one input.
+pub struct ZabCx<'a> {
+    pub config: &'a Config,
+    pub ensemble: &'a Ensemble,
+    pub at: Stamp,
+    pub history: &'a mut History,
+    /// Snapshots that a SNAP may be served from, oldest first.
+    pub snapshots: &'a [KnownSnapshot],
+    pub out: &'a mut Outbox,
+    pub counters: &'a mut Counters,
+    pub dials: &'a mut DialIds,
+}
+
+impl ZabCx<'_> {
+    /// The newest snapshot that holds the state of exactly its zxid.
+    pub fn newest_exact_snapshot(&self) -> Option<Zxid> {
+        self.snapshots.iter().rev().find(|snapshot| snapshot.exact).map(|snapshot| snapshot.zxid)
+    }
+
+    pub fn init_limit(&self) -> Span {
+        self.config.tick.times(self.config.init_limit_ticks)
+    }
+
+    pub fn sync_limit(&self) -> Span {
+        self.config.tick.times(self.config.sync_limit_ticks)
+    }
+}

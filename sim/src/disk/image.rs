@@ -231,7 +231,7 @@ impl Image {
         let inode = self.inodes.get_mut(&id).expect("logs point at inodes");
         inode.current[at] ^= mask;
         inode.durable[at] ^= mask;
-        inode.index.update(&inode.durable, start, self.hash);
+        inode.index.rot(start);
         true
     }
 

@@ -24,6 +24,9 @@ pub(super) struct Record {
 #[derive(Clone, Debug, Default)]
 pub(super) struct LogIndex {
     records: Vec<Record>,
+    /// Where a fault flipped a bit: start and end of that record. What follows it was written
+    /// and synced all the same, so that reading goes on behind it.
+    rotten: Vec<(u64, u64)>,
 }
 
 impl LogIndex {
@@ -36,11 +39,30 @@ impl LogIndex {
             self.records.clear();
             return;
         }
+        let len = content.len() as u64;
+        self.rotten.retain(|(_, end)| *end <= len);
         let mut at = self.records.last().map_or(HEADER, |last| last.end);
-        while let Some(record) = parse(content, at, hash) {
-            at = record.end;
-            self.records.push(record);
+        loop {
+            if let Some(record) = parse(content, at, hash) {
+                at = record.end;
+                self.records.push(record);
+            } else if let Some(&(_, end)) = self.rotten.iter().find(|(start, _)| *start == at) {
+                at = end;
+            } else {
+                break;
+            }
         }
+    }
+
+    /// The record at `start` is damaged from now on.
+    pub(super) fn rot(&mut self, start: u64) {
+        self.records.retain(|record| {
+            let hit = record.start == start;
+            if hit {
+                self.rotten.push((start, record.end));
+            }
+            !hit
+        });
     }
 
     pub(super) fn records(&self) -> &[Record] {
@@ -144,6 +166,29 @@ pub(super) mod tests {
         let zxids: Vec<_> = index.records().iter().map(|record| record.zxid.0).collect();
         assert_eq!(zxids, [1, 2, 9], "the torn record 10 is no record");
         assert_eq!(index.hash_of(super::Zxid(3)), None);
+    }
+
+    #[test]
+    fn records_behind_a_rotten_one_are_still_there() {
+        let mut index = LogIndex::default();
+        let mut file = log(&[1, 2, 3]);
+        index.update(&file, 0, len);
+        let second = index.records()[1].start;
+        file[second as usize + 30] ^= 4;
+        index.rot(second);
+        let end = file.len() as u64;
+        file.extend(record(4, 0));
+        index.update(&file, end, len);
+        let zxids = |index: &LogIndex| -> Vec<_> {
+            index.records().iter().map(|record| record.zxid.0).collect()
+        };
+        assert_eq!(zxids(&index), [1, 3, 4]);
+        index.update(&file, 0, len);
+        assert_eq!(zxids(&index), [1, 3, 4], "also when all of it is read anew");
+        file.truncate(second as usize);
+        file.extend(record(9, 0));
+        index.update(&file, second, len);
+        assert_eq!(zxids(&index), [1, 9], "a cut takes the damage with it");
     }
 
     #[test]

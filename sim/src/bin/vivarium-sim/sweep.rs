@@ -10,6 +10,8 @@ use std::{process, thread};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use vivarium_sim::observe::Violation;
 use vivarium_sim::run::{Options, Outcome, run_seed};
 
@@ -125,9 +127,16 @@ fn start_workers(
     results
 }
 
-/// Set once the person has had enough (Ctrl-C).
+/// Set once the person has had enough (Ctrl-C). A second Ctrl-C ends the program at once.
 fn watch_interrupts() -> Arc<AtomicBool> {
-    Arc::new(AtomicBool::new(false))
+    let pressed = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        let at_once = flag::register_conditional_shutdown(signal, 130, Arc::clone(&pressed));
+        if let Err(error) = at_once.and_then(|_| flag::register(signal, Arc::clone(&pressed))) {
+            eprintln!("no partial summary on signal {signal}: {error}");
+        }
+    }
+    pressed
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long a sweep takes is no input of any seed")]

@@ -7,7 +7,15 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::acl::Acl;
-use crate::ids::SessionId;
+use crate::ids::{SessionId, Xid};
+use crate::wire::code::Code;
+
+mod connect;
+mod reply;
+mod request;
+
+pub use reply::{decode_event, decode_reply, decode_reply_body, encode_event, encode_reply};
+pub use request::{encode_request, parse_body};
 
 pub const OP_CREATE: i32 = 1;
 pub const OP_DELETE: i32 = 2;
@@ -23,7 +31,12 @@ pub const OP_GET_CHILDREN2: i32 = 12;
 pub const OP_CHECK: i32 = 13;
 pub const OP_MULTI: i32 = 14;
 pub const OP_CREATE2: i32 = 15;
+pub const OP_RECONFIG: i32 = 16;
+pub const OP_CREATE_CONTAINER: i32 = 19;
+pub const OP_DELETE_CONTAINER: i32 = 20;
+pub const OP_CREATE_TTL: i32 = 21;
 pub const OP_SET_WATCHES: i32 = 101;
+pub const OP_ERROR: i32 = -1;
 pub const OP_CREATE_SESSION: i32 = -10;
 pub const OP_CLOSE_SESSION: i32 = -11;
 
@@ -54,6 +67,26 @@ pub struct ConnectResponse {
     /// Mirrors whether the request carried the byte.
     pub read_only: Option<bool>,
 }
+
+/// Head of every request frame; the body's form follows from `op`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestHeader {
+    pub xid: Xid,
+    pub op: i32,
+}
+
+/// Head of every reply and event frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplyHeader {
+    pub xid: Xid,
+    pub zxid: i64,
+    pub code: Code,
+}
+
+/// Xid of the frames that answer no request.
+pub const XID_EVENT: Xid = Xid(-1);
+pub const XID_PING: Xid = Xid(-2);
+pub const XID_SET_WATCHES: Xid = Xid(-8);
 
 /// How long a created node lives, from `CreateMode` flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,10 +142,20 @@ pub struct Create {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteOp {
     Create(Create),
-    Delete { path: String, version: i32 },
-    SetData { path: String, data: Option<Bytes>, version: i32 },
+    Delete {
+        path: String,
+        version: i32,
+    },
+    SetData {
+        path: String,
+        data: Option<Bytes>,
+        version: i32,
+    },
     /// Inside a multi only; alone it is refused as an unknown opcode.
-    Check { path: String, version: i32 },
+    Check {
+        path: String,
+        version: i32,
+    },
 }
 
 /// A request that is answered from the local tree.
@@ -138,10 +181,16 @@ pub struct SetWatches {
 pub enum Op {
     Read(ReadOp),
     Write(WriteOp),
-    SetAcl { path: String, acl: Option<Vec<Acl>>, version: i32 },
+    SetAcl {
+        path: String,
+        acl: Option<Vec<Acl>>,
+        version: i32,
+    },
     /// Ops of a multi in order; reads or unknown ops inside make the multi malformed.
     Multi(Vec<WriteOp>),
-    Sync { path: String },
+    Sync {
+        path: String,
+    },
     Ping,
     CloseSession,
 }
@@ -181,7 +230,7 @@ pub enum MultiResult {
     Delete,
     SetData { stat: Stat },
     Check,
-    Error(crate::wire::code::Code),
+    Error(Code),
 }
 
 /// Body of a reply whose `err` is 0.
@@ -206,3 +255,22 @@ pub enum EventKind {
     NodeDataChanged = 3,
     NodeChildrenChanged = 4,
 }
+
+impl EventKind {
+    pub const fn to_wire(self) -> i32 {
+        self as i32
+    }
+
+    pub const fn from_wire(raw: i32) -> Option<Self> {
+        match raw {
+            1 => Some(Self::NodeCreated),
+            2 => Some(Self::NodeDeleted),
+            3 => Some(Self::NodeDataChanged),
+            4 => Some(Self::NodeChildrenChanged),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,41 @@
+//! A request that changes the replicated state, as the leader prepares it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::acl::Acl;
+use crate::ids::SessionId;
+use crate::wire::client::{Op, WriteOp};
+
+/// What a request wants to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    CreateSession { timeout_ms: i32 },
+    CloseSession,
+    Write(WriteOp),
+    SetAcl { path: String, acl: Option<Vec<Acl>>, version: i32 },
+    Multi(Vec<WriteOp>),
+}
+
+/// A change with the session and the client's request number that its transaction will carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WriteRequest {
+    pub session: SessionId,
+    pub cxid: i32,
+    pub change: Change,
+}
+
+impl TryFrom<Op> for Change {
+    /// The request itself, where it changes nothing.
+    type Error = Op;
+
+    fn try_from(op: Op) -> Result<Self, Op> {
+        match op {
+            Op::Write(write) => Ok(Self::Write(write)),
+            Op::SetAcl { path, acl, version } => Ok(Self::SetAcl { path, acl, version }),
+            Op::Multi(ops) => Ok(Self::Multi(ops)),
+            Op::CloseSession => Ok(Self::CloseSession),
+            Op::Read(_) | Op::Sync { .. } | Op::Ping => Err(op),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! From the first bytes of a connection to an attached session (PROTOCOL 1.2, traps T5 to T7).
+
+use bytes::Bytes;
+
+use crate::ids::{LinkId, SessionId};
+use crate::request::order::Order;
+use crate::server::action::{Close, CloseReason};
+use crate::server::clients::link::{Handshake, Live, Phase};
+use crate::server::clients::{ClientCx, Clients, Submission};
+use crate::server::note::Note;
+use crate::session::password::{password, verify};
+use crate::session::tracker::negotiate;
+use crate::tree::TxnResult;
+use crate::wire::client::{ConnectRequest, ConnectResponse};
+
+impl Clients {
+    pub(super) fn connect(&mut self, link: LinkId, frame: Bytes, cx: &mut ClientCx<'_>) {
+        let Ok(request) = ConnectRequest::decode(frame) else {
+            let why = CloseReason::Protocol("the first frame is no ConnectRequest");
+            return self.end(link, Close::Abort, why, cx);
+        };
+        if !self.serving {
+            return self.end(link, Close::Flush, CloseReason::NotServing, cx);
+        }
+        if request.last_zxid_seen > cx.db.applied().to_wire() {
+            return self.end(link, Close::Flush, CloseReason::ClientAhead, cx);
+        }
+        let timeout_ms = negotiate(request.timeout_ms, cx.config);
+        let handshake =
+            Handshake { timeout_ms, read_only: request.read_only, session: request.session };
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let Some(session) = request.session else {
+            known.phase = Phase::Creating(handshake);
+            self.submissions.push_back(Submission::CreateSession { link, timeout_ms });
+            return;
+        };
+        if !verify(session, &request.password) {
+            return self.reject(link, handshake.read_only, cx);
+        }
+        known.phase = Phase::Revalidating { session, handshake };
+        if let Some(older) = self.sessions.insert(session, link) {
+            self.end(older, Close::Abort, CloseReason::Superseded, cx);
+        }
+        self.submissions.push_back(Submission::Revalidate { session, timeout_ms });
+    }
+
+    /// The server has named the session that `link` asked for.
+    pub fn session_assigned(&mut self, link: LinkId, session: SessionId) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        if let Phase::Creating(handshake) = &mut known.phase {
+            handshake.session = Some(session);
+            self.sessions.insert(session, link);
+        }
+    }
+
+    /// A createSession was applied: the client that waits for it gets its answer.
+    pub(super) fn created(
+        &mut self,
+        session: SessionId,
+        result: &TxnResult,
+        cx: &mut ClientCx<'_>,
+    ) {
+        let Some(&link) = self.sessions.get(&session) else { return };
+        let Some(known) = self.links.get(&link) else { return };
+        let Phase::Creating(handshake) = known.phase else { return };
+        let TxnResult::SessionCreated { timeout_ms } = *result else { return };
+        self.attach(link, session, Handshake { timeout_ms, ..handshake }, cx);
+    }
+
+    /// The leader's word on a session that a client wants to go on with.
+    pub fn revalidated(&mut self, session: SessionId, valid: bool, cx: &mut ClientCx<'_>) {
+        let Some(&link) = self.sessions.get(&session) else { return };
+        let Some(known) = self.links.get(&link) else { return };
+        // An answer to a link that was superseded since is as good for its successor; the second
+        // answer then finds a session that is attached already.
+        let Phase::Revalidating { handshake, .. } = known.phase else { return };
+        if valid {
+            self.attach(link, session, handshake, cx);
+        } else {
+            self.reject(link, handshake.read_only, cx);
+        }
+    }
+
+    fn attach(
+        &mut self,
+        link: LinkId,
+        session: SessionId,
+        handshake: Handshake,
+        cx: &mut ClientCx<'_>,
+    ) {
+        let Handshake { timeout_ms, read_only, .. } = handshake;
+        let Some(known) = self.links.get_mut(&link) else { return };
+        known.phase = Phase::Live(Live {
+            session,
+            timeout_ms,
+            order: Order::default(),
+            last: None,
+            touched: None,
+        });
+        known.heard = cx.at.mono;
+        self.arm(link);
+        self.attached += 1;
+        cx.out.note(Note::SessionAttached { session, link });
+        let response = ConnectResponse {
+            timeout_ms,
+            session: Some(session),
+            password: password(session),
+            // Mirrors the byte; the value says what kind of server answers, and this one writes.
+            read_only: read_only.map(|_| false),
+        };
+        self.send(link, cx, |out| response.encode(out));
+        self.pump(link, cx);
+    }
+
+    /// Tells the client that its session is not (or no longer) there, and closes.
+    fn reject(&mut self, link: LinkId, read_only: Option<bool>, cx: &mut ClientCx<'_>) {
+        let response = ConnectResponse {
+            timeout_ms: 0,
+            session: None,
+            password: [0; 16],
+            read_only: read_only.map(|_| false),
+        };
+        self.send(link, cx, |out| response.encode(out));
+        self.end(link, Close::Flush, CloseReason::Finished, cx);
+    }
+
+    /// Looks at the link again when its limit of silence, which just changed, may have passed.
+    pub(super) fn arm(&mut self, link: LinkId) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let silent_at = known.silent_at();
+        if silent_at < known.armed {
+            self.silence.remove(&(known.armed, link));
+            self.silence.insert((silent_at, link));
+            known.armed = silent_at;
+        }
+    }
+}

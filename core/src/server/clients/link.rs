@@ -1,0 +1,169 @@
+//! One client connection: its bytes, its phase, its credit.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::acl::Id;
+use crate::config::Config;
+use crate::ids::{SessionId, Xid};
+use crate::request::order::Order;
+use crate::server::input::Far;
+use crate::time::{Mono, Span};
+use crate::wire::frame::FrameBuffer;
+
+/// Apache: `zookeeper.nio.sessionlessCnxnTimeout`.
+pub(super) const GREETING_LIMIT: Span = Span::from_ms(10_000);
+
+/// What the connection is for.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Nothing is known yet: a four-letter word or a ConnectRequest will come.
+    Greeting {
+        word_possible: bool,
+    },
+    /// A word waits for its answer, which ends the connection.
+    Asked,
+    /// A new session is on its way through the replicated log.
+    Creating(Handshake),
+    /// The leader is asked whether the session lives.
+    Revalidating {
+        session: SessionId,
+        handshake: Handshake,
+    },
+    Live(Live),
+}
+
+/// What a ConnectResponse repeats.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Handshake {
+    pub(super) timeout_ms: i32,
+    pub(super) read_only: Option<bool>,
+    /// `None` until the server has named a new session.
+    pub(super) session: Option<SessionId>,
+}
+
+/// A session attached to this connection.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) session: SessionId,
+    pub(super) timeout_ms: i32,
+    pub(super) order: Order,
+    /// Set behind the request that ends the connection: what follows it is ignored.
+    pub(super) last: Option<Last>,
+    /// When the session was last reported as used; once per moment is enough.
+    pub(super) touched: Option<Mono>,
+}
+
+/// The request that ends a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Last {
+    CloseSession(Xid),
+    Unknown,
+}
+
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) far: Far,
+    /// Identities for ACL checks.
+    pub(super) ids: Vec<Id>,
+    pub(super) phase: Phase,
+    pub(super) frames: FrameBuffer,
+    /// Sent by us, not yet taken by the kernel.
+    pub(super) unsent: u64,
+    /// `unsent` went over the high-water mark and is not yet below half of it.
+    pub(super) choked: bool,
+    /// The host was told not to read.
+    pub(super) held: bool,
+    /// When the last whole frame arrived, or the kernel last took a reply.
+    pub(super) heard: Mono,
+    /// The entry of this link in the queue of silence limits.
+    pub(super) armed: Mono,
+}
+
+impl Link {
+    pub(super) fn new(far: Far, now: Mono) -> Self {
+        let ids = vec![Id { scheme: "ip".into(), id: far.ip.clone() }];
+        Self {
+            far,
+            ids,
+            phase: Phase::Greeting { word_possible: true },
+            frames: FrameBuffer::new(),
+            unsent: 0,
+            choked: false,
+            held: false,
+            heard: now,
+            armed: now + GREETING_LIMIT,
+        }
+    }
+
+    pub(super) fn live(&self) -> Option<&Live> {
+        match &self.phase {
+            Phase::Live(live) => Some(live),
+            Phase::Greeting { .. }
+            | Phase::Asked
+            | Phase::Creating(_)
+            | Phase::Revalidating { .. } => None,
+        }
+    }
+
+    pub(super) fn live_mut(&mut self) -> Option<&mut Live> {
+        match &mut self.phase {
+            Phase::Live(live) => Some(live),
+            Phase::Greeting { .. }
+            | Phase::Asked
+            | Phase::Creating(_)
+            | Phase::Revalidating { .. } => None,
+        }
+    }
+
+    /// The session that this link has, or is about to get.
+    pub(super) fn session(&self) -> Option<SessionId> {
+        match &self.phase {
+            Phase::Live(live) => Some(live.session),
+            Phase::Revalidating { session, .. } => Some(*session),
+            Phase::Creating(handshake) => handshake.session,
+            Phase::Greeting { .. } | Phase::Asked => None,
+        }
+    }
+
+    /// Requests read from this link and not yet answered.
+    pub(super) fn outstanding(&self) -> usize {
+        self.live().map_or(0, |live| live.order.len())
+    }
+
+    /// When silence ends the connection.
+    pub(super) fn silent_at(&self) -> Mono {
+        let limit = match &self.phase {
+            Phase::Greeting { .. } | Phase::Asked => GREETING_LIMIT,
+            Phase::Creating(handshake) | Phase::Revalidating { handshake, .. } => {
+                timeout(handshake.timeout_ms)
+            }
+            Phase::Live(live) => timeout(live.timeout_ms),
+        };
+        self.heard + limit
+    }
+
+    /// While the replicated side decides about the session, nothing else is read.
+    pub(super) fn in_handshake(&self) -> bool {
+        matches!(self.phase, Phase::Creating(_) | Phase::Revalidating { .. })
+    }
+
+    pub(super) fn add_unsent(&mut self, bytes: u64, config: &Config) {
+        self.unsent += bytes;
+        self.choked |= self.unsent > config.link_high_water_bytes;
+    }
+
+    /// True where the link may go on that had too much unsent.
+    pub(super) fn take_sent(&mut self, bytes: u64, config: &Config) -> bool {
+        self.unsent = self.unsent.saturating_sub(bytes);
+        let freed = self.choked && self.unsent <= config.link_high_water_bytes / 2;
+        if freed {
+            self.choked = false;
+        }
+        freed
+    }
+}
+
+fn timeout(ms: i32) -> Span {
+    Span::from_ms(u64::try_from(ms).unwrap_or(0))
+}

@@ -1,0 +1,287 @@
+//! The client plane: everything between a client connection and the replicated log.
+//!
+//! Bytes come in, replies and watch events go out; what needs the replicated side leaves as a
+//! [`Submission`] and comes back through `session_assigned`, `revalidated`, `applied`, `synced`
+//! or `refused`. Apache: `NIOServerCnxn`, `ZooKeeperServer`, `FinalRequestProcessor`.
+
+mod connect;
+mod deliver;
+mod link;
+mod serve;
+mod words;
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::string::String;
+
+use bytes::Bytes;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use crate::admin::four_letter::Latency;
+use crate::config::{Config, MemberRole};
+use crate::ids::{LinkId, SessionId, Xid, Zxid};
+use crate::invariant;
+use crate::request::order::Abandoned;
+use crate::server::action::{Action, Close, CloseReason, LinkAction};
+use crate::server::input::Far;
+use crate::server::outbox::Outbox;
+use crate::server::view::Counters;
+use crate::time::{Mono, Stamp};
+use crate::tree::Database;
+use crate::watch::Watches;
+use crate::wire::client::Op;
+
+use link::{Link, Phase};
+
+/// What the client plane sees of the rest of the server during one call.
+#[derive(Debug)]
+pub struct ClientCx<'a> {
+    pub config: &'a Config,
+    pub at: Stamp,
+    pub db: &'a Database,
+    /// The newest zxid that this server has proposed or logged. A transaction up to here cannot
+    /// belong to a request that is submitted now.
+    pub logged: Zxid,
+    pub out: &'a mut Outbox,
+    pub counters: &'a mut Counters,
+}
+
+/// What the client plane asks of the replicated side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submission {
+    /// Allocate an id, call `session_assigned`, and propose createSession for it.
+    CreateSession { link: LinkId, timeout_ms: i32 },
+    /// Answered by `revalidated`.
+    Revalidate { session: SessionId, timeout_ms: i32 },
+    /// A write, setACL or multi. FIFO per session, pipelined.
+    Write { session: SessionId, cxid: Xid, op: i32, body: Bytes, parsed: Op },
+    /// The last request of its connection.
+    CloseSession { session: SessionId, cxid: Xid },
+    /// Answered by `synced`, in order per session and before any write that was submitted after it.
+    Sync { session: SessionId, cxid: Xid, body: Bytes },
+    /// The client used its session; at most one per session and moment.
+    Touch { session: SessionId, timeout_ms: i32 },
+    /// A four-letter word; answered by `word_answer`.
+    Word { link: LinkId, word: &'static str },
+}
+
+/// Why the replicated side will not carry out a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The session is attached to another server now (trap T22).
+    Moved,
+    /// This server stops, or stops proposing: the client finds another one.
+    Stopping,
+}
+
+/// All client connections of one server, their sessions, requests and watches.
+#[derive(Debug, Default)]
+pub struct Clients {
+    serving: bool,
+    links: HashMap<LinkId, Link, FixedState>,
+    /// The newest connection of each session here, attached or about to be.
+    sessions: BTreeMap<SessionId, LinkId>,
+    attached: usize,
+    /// Writes of connections that are gone, which may still be applied: their outcome must not be
+    /// given to a later request with the same number.
+    abandoned: BTreeMap<SessionId, VecDeque<Abandoned>>,
+    watches: Watches,
+    submissions: VecDeque<Submission>,
+    /// When each link is to be looked at for silence; never later than its limit. One entry each.
+    silence: BTreeSet<(Mono, LinkId)>,
+    per_ip: BTreeMap<String, usize>,
+    /// Links that are not read because the server has too many requests outstanding.
+    over_limit: BTreeSet<LinkId>,
+    outstanding: usize,
+    latency: Latency,
+}
+
+impl Clients {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn on_opened(&mut self, link: LinkId, far: Far, cx: &mut ClientCx<'_>) {
+        let limit = cx.config.max_client_connections;
+        let known = self.per_ip.entry(far.ip.clone()).or_insert(0);
+        if limit != 0 && *known >= limit {
+            cx.out.close(link, Close::Abort, CloseReason::TooManyConnections);
+            return;
+        }
+        *known += 1;
+        let opened = Link::new(far, cx.at.mono);
+        self.silence.insert((opened.armed, link));
+        self.links.insert(link, opened);
+    }
+
+    pub fn on_bytes(&mut self, link: LinkId, bytes: Bytes, cx: &mut ClientCx<'_>) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        known.frames.push(bytes);
+        self.pump(link, cx);
+    }
+
+    pub fn on_sent(&mut self, link: LinkId, bytes: u64, cx: &mut ClientCx<'_>) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        known.heard = cx.at.mono;
+        if known.take_sent(bytes, cx.config) {
+            self.flush(link, cx);
+            self.pump(link, cx);
+            self.readmit(cx);
+        }
+    }
+
+    pub fn on_closed(&mut self, link: LinkId, cx: &mut ClientCx<'_>) {
+        self.forget(link);
+        self.readmit(cx);
+    }
+
+    /// What the calls so far want of the replicated side, in order.
+    pub fn take_submissions(&mut self) -> impl Iterator<Item = Submission> {
+        core::mem::take(&mut self.submissions).into_iter()
+    }
+
+    /// The next submission; the server may call back between two of them.
+    pub fn next_submission(&mut self) -> Option<Submission> {
+        self.submissions.pop_front()
+    }
+
+    pub fn start_serving(&mut self, cx: &mut ClientCx<'_>) {
+        let _ = cx;
+        self.serving = true;
+    }
+
+    /// Closes every client connection and forgets all that hung on them.
+    pub fn stop_serving(&mut self, cx: &mut ClientCx<'_>) {
+        invariant!(self.silence.len() == self.links.len(), "each link has one limit of silence");
+        for &(_, link) in &self.silence {
+            cx.out.close(link, Close::Flush, CloseReason::RoleEnded);
+        }
+        let latency = self.latency;
+        *self = Self { latency, ..Self::default() };
+    }
+
+    /// When silence may next end a connection. May be early; never late.
+    pub fn deadline(&self) -> Option<Mono> {
+        self.silence.first().map(|&(at, _)| at)
+    }
+
+    pub fn on_wake(&mut self, cx: &mut ClientCx<'_>) {
+        while let Some(&(at, link)) = self.silence.first()
+            && at <= cx.at.mono
+        {
+            self.silence.pop_first();
+            let Some(known) = self.links.get_mut(&link) else { continue };
+            // Silence that we asked for is not the client's.
+            if known.held && !known.choked {
+                known.heard = cx.at.mono;
+            }
+            let silent_at = known.silent_at();
+            if silent_at > cx.at.mono {
+                known.armed = silent_at;
+                self.silence.insert((silent_at, link));
+            } else {
+                self.end(link, Close::Abort, CloseReason::Silent, cx);
+            }
+        }
+        self.readmit(cx);
+    }
+
+    /// Client requests that wait for an answer.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    /// Sessions attached to a connection of this server.
+    pub fn sessions(&self) -> usize {
+        self.attached
+    }
+
+    pub fn links(&self) -> usize {
+        self.links.len()
+    }
+
+    pub fn watches(&self) -> usize {
+        self.watches.len()
+    }
+
+    pub fn latency(&self) -> Latency {
+        self.latency
+    }
+
+    /// Closes a connection from our side.
+    fn end(&mut self, link: LinkId, how: Close, why: CloseReason, cx: &mut ClientCx<'_>) {
+        if self.forget(link) {
+            cx.out.close(link, how, why);
+        }
+    }
+
+    /// Drops all that hangs on a connection; what it submitted may still be applied.
+    fn forget(&mut self, link: LinkId) -> bool {
+        let Some(gone) = self.links.remove(&link) else { return false };
+        self.silence.remove(&(gone.armed, link));
+        self.over_limit.remove(&link);
+        invariant!(self.outstanding >= gone.outstanding(), "every open request is counted");
+        self.outstanding -= gone.outstanding();
+        self.watches.remove_link(link);
+        if let Some(count) = self.per_ip.get_mut(&gone.far.ip) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_ip.remove(&gone.far.ip);
+            }
+        }
+        if let Some(session) = gone.session()
+            && self.sessions.get(&session) == Some(&link)
+        {
+            self.sessions.remove(&session);
+        }
+        if let Phase::Live(live) = gone.phase {
+            self.attached -= 1;
+            if live.order.in_flight() > 0 {
+                let session = live.session;
+                self.abandoned.entry(session).or_default().extend(live.order.abandon());
+            }
+        }
+        true
+    }
+
+    /// Tells the host to stop or to go on reading, where that changed.
+    fn set_reading(&mut self, link: LinkId, cx: &mut ClientCx<'_>) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let over = self.outstanding > outstanding_limit(cx.config) && known.outstanding() > 0;
+        if over {
+            self.over_limit.insert(link);
+        } else {
+            self.over_limit.remove(&link);
+        }
+        let hold = over || known.choked || (known.in_handshake() && known.frames.buffered() > 0);
+        if hold != known.held {
+            known.held = hold;
+            let action = if hold { LinkAction::Hold { link } } else { LinkAction::Resume { link } };
+            cx.out.push(Action::Link(action));
+        }
+    }
+
+    /// Goes on with links that were held because of the server's outstanding requests. A link
+    /// without any goes on at once, so that none starves.
+    fn readmit(&mut self, cx: &mut ClientCx<'_>) {
+        while self.outstanding <= outstanding_limit(cx.config) {
+            let Some(link) = self.over_limit.pop_first() else { return };
+            self.pump(link, cx);
+        }
+    }
+}
+
+/// Apache divides `globalOutstandingLimit` in a quorum of more than two voters (PROTOCOL 1.9).
+fn outstanding_limit(config: &Config) -> usize {
+    let voters = config.ensemble.as_ref().map_or(1, |ensemble| {
+        ensemble.members.values().filter(|member| member.role == MemberRole::Participant).count()
+    });
+    if voters > 2 {
+        config.global_outstanding_limit / (voters - 1)
+    } else {
+        config.global_outstanding_limit
+    }
+}
+
+#[cfg(test)]
+mod tests;

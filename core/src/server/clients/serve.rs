@@ -1,0 +1,236 @@
+//! Requests of attached clients: taken from the stream in order, answered in order.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::ids::{LinkId, Xid};
+use crate::request::order::{Answer, Local, Ready};
+use crate::request::read::read;
+use crate::request::reply::{Outcome, WriteKind};
+use crate::server::action::{Close, CloseReason};
+use crate::server::clients::link::{Last, Phase};
+use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
+use crate::wire::client::{
+    Op, Parsed, ReadOp, ReplyBody, XID_PING, encode_event, encode_reply, parse_body,
+};
+use crate::wire::code::Code;
+
+impl Clients {
+    /// Works off what a link has brought, as far as its phase and its credit allow.
+    pub(super) fn pump(&mut self, link: LinkId, cx: &mut ClientCx<'_>) {
+        while self.may_read(link, cx) {
+            if !self.read_one(link, cx) {
+                break;
+            }
+        }
+        self.set_reading(link, cx);
+    }
+
+    /// Whether another frame of this link may be looked at now.
+    fn may_read(&self, link: LinkId, cx: &ClientCx<'_>) -> bool {
+        let Some(known) = self.links.get(&link) else { return false };
+        let over = self.outstanding > outstanding_limit(cx.config) && known.outstanding() > 0;
+        match &known.phase {
+            Phase::Greeting { .. } | Phase::Live(_) => !known.choked && !over,
+            Phase::Asked | Phase::Creating(_) | Phase::Revalidating { .. } => false,
+        }
+    }
+
+    /// Takes one frame (or word) from the stream; false where none is complete.
+    fn read_one(&mut self, link: LinkId, cx: &mut ClientCx<'_>) -> bool {
+        let Some(known) = self.links.get_mut(&link) else { return false };
+        if let Phase::Greeting { word_possible } = &mut known.phase
+            && *word_possible
+        {
+            let Some(first) = known.frames.peek_word() else { return false };
+            *word_possible = false;
+            if self.ask(link, first, cx) {
+                return false;
+            }
+        }
+        let Some(known) = self.links.get_mut(&link) else { return false };
+        match known.frames.next_frame(cx.config.jute_max_buffer) {
+            Ok(Some(frame)) => {
+                known.heard = cx.at.mono;
+                cx.counters.client_received += 1;
+                if matches!(known.phase, Phase::Live(_)) {
+                    self.request(link, frame, cx);
+                } else {
+                    self.connect(link, frame, cx);
+                    self.arm(link);
+                }
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                let (len, limit) = (i64::from(error.len), error.limit as i64);
+                let why = CloseReason::FrameTooLong { len, limit };
+                self.end(link, Close::Abort, why, cx);
+                false
+            }
+        }
+    }
+
+    /// One frame of an attached client: header, body, and its place in the order.
+    fn request(&mut self, link: LinkId, mut frame: Bytes, cx: &mut ClientCx<'_>) {
+        let Some(live) = self.links.get_mut(&link).and_then(|known| known.live_mut()) else {
+            return;
+        };
+        if live.last.is_some() {
+            return;
+        }
+        if frame.len() < 8 {
+            let why = CloseReason::Protocol("a frame is too short for a request header");
+            return self.end(link, Close::Abort, why, cx);
+        }
+        let (xid, op) = (Xid(frame.get_i32()), frame.get_i32());
+        let (session, timeout_ms) = (live.session, live.timeout_ms);
+        if live.touched != Some(cx.at.mono) {
+            live.touched = Some(cx.at.mono);
+            self.submissions.push_back(Submission::Touch { session, timeout_ms });
+        }
+        let now = cx.at.mono;
+        let parsed = parse_body(op, frame.clone());
+        match parsed {
+            Parsed::Unknown => {
+                live.last = Some(Last::Unknown);
+                live.order.local(xid, now, Local::Unknown);
+            }
+            Parsed::Malformed => live.order.local(xid, now, Local::Malformed),
+            Parsed::Op(Op::Read(read)) => live.order.local(xid, now, Local::Read(read)),
+            Parsed::Op(Op::Ping) => live.order.local(XID_PING, now, Local::Ping),
+            Parsed::Op(Op::Sync { path }) => {
+                live.order.sync(xid, now, path);
+                self.submissions.push_back(Submission::Sync { session, cxid: xid, body: frame });
+            }
+            Parsed::Op(Op::CloseSession) => {
+                live.last = Some(Last::CloseSession(xid));
+                live.order.write(xid, now, WriteKind::CloseSession, cx.logged);
+                self.submissions.push_back(Submission::CloseSession { session, cxid: xid });
+            }
+            Parsed::Op(parsed @ (Op::Write(_) | Op::SetAcl { .. } | Op::Multi(_))) => {
+                if let Some(kind) = WriteKind::of(&parsed) {
+                    live.order.write(xid, now, kind, cx.logged);
+                    let write = Submission::Write { session, cxid: xid, op, body: frame, parsed };
+                    self.submissions.push_back(write);
+                } else {
+                    // A check that stands alone.
+                    live.last = Some(Last::Unknown);
+                    live.order.local(xid, now, Local::Unknown);
+                }
+            }
+        }
+        self.outstanding += 1;
+        self.flush(link, cx);
+    }
+
+    /// Answers the oldest requests of a link, as far as their answers are known.
+    ///
+    /// A client that does not take its replies stops this, except while a write of its own is in
+    /// flight: reads in front of that write must not see it.
+    pub(super) fn flush(&mut self, link: LinkId, cx: &mut ClientCx<'_>) {
+        loop {
+            let Some(known) = self.links.get_mut(&link) else { return };
+            let choked = known.choked;
+            let Some(live) = known.live_mut() else { return };
+            if choked && live.order.in_flight() == 0 {
+                return;
+            }
+            let Some(ready) = live.order.take_ready() else { return };
+            self.outstanding -= 1;
+            self.latency.count(cx.at.mono.since(ready.since));
+            self.answer(link, ready, cx);
+        }
+    }
+
+    fn answer(&mut self, link: LinkId, ready: Ready, cx: &mut ClientCx<'_>) {
+        let Ready { xid, answer, .. } = ready;
+        let applied = cx.db.applied().to_wire();
+        match answer {
+            Answer::Local(Local::Ping) => {
+                self.reply(link, xid, applied, Ok(ReplyBody::Empty), cx);
+            }
+            Answer::Local(Local::Malformed) => {
+                self.reply(link, xid, applied, Err(Code::MarshallingError), cx);
+            }
+            Answer::Local(Local::Unknown) => {
+                self.reply(link, xid, NO_ZXID, Err(Code::Unimplemented), cx);
+                self.end(link, Close::Flush, CloseReason::Protocol("unknown opcode"), cx);
+            }
+            Answer::Local(Local::Read(op)) => self.answer_read(link, xid, &op, cx),
+            Answer::Synced { path } => {
+                self.reply(link, xid, applied, Ok(ReplyBody::Path(path)), cx);
+            }
+            Answer::Written { kind, outcome } => {
+                self.answer_write(link, xid, kind, outcome, cx);
+            }
+        }
+    }
+
+    fn answer_read(&mut self, link: LinkId, xid: Xid, op: &ReadOp, cx: &mut ClientCx<'_>) {
+        let Some(known) = self.links.get(&link) else { return };
+        let answer = read(cx.db, op, &known.ids);
+        if let Some((table, path)) = answer.watch {
+            self.watches.add(table, path, link);
+        }
+        for (table, path) in &answer.again {
+            self.watches.add(*table, path, link);
+        }
+        for (kind, path) in &answer.missed {
+            self.send(link, cx, |out| encode_event(out, NO_ZXID, *kind, path));
+        }
+        self.reply(link, xid, cx.db.applied().to_wire(), answer.reply, cx);
+    }
+
+    fn answer_write(
+        &mut self,
+        link: LinkId,
+        xid: Xid,
+        kind: WriteKind,
+        outcome: Outcome,
+        cx: &mut ClientCx<'_>,
+    ) {
+        let Outcome { zxid, reply } = outcome;
+        if matches!(reply, Err(Code::SessionMoved)) {
+            return self.end(link, Close::Flush, CloseReason::SessionMoved, cx);
+        }
+        self.reply(link, xid, zxid.to_wire(), reply, cx);
+        if kind == WriteKind::CloseSession {
+            self.end(link, Close::Flush, CloseReason::Finished, cx);
+        }
+    }
+
+    fn reply(
+        &mut self,
+        link: LinkId,
+        xid: Xid,
+        zxid: i64,
+        reply: Result<ReplyBody, Code>,
+        cx: &mut ClientCx<'_>,
+    ) {
+        let (code, body) = match reply {
+            Ok(body) => (Code::Ok, body),
+            Err(code) => (code, ReplyBody::Empty),
+        };
+        self.send(link, cx, |out| encode_reply(out, xid, zxid, code, &body));
+    }
+
+    /// Sends one frame or text. A link that is behind already and now exceeds its cap is closed.
+    pub(super) fn send(
+        &mut self,
+        link: LinkId,
+        cx: &mut ClientCx<'_>,
+        write: impl FnOnce(&mut BytesMut),
+    ) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let behind = known.choked;
+        let bytes = cx.out.send(link, write);
+        cx.counters.client_sent += 1;
+        known.add_unsent(bytes, cx.config);
+        if behind && known.unsent > cx.config.link_limit_bytes {
+            self.end(link, Close::Abort, CloseReason::TooSlow, cx);
+        }
+    }
+}
+
+/// What stands in a header that tells of no transaction (trap T8).
+const NO_ZXID: i64 = -1;

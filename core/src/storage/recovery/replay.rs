@@ -1,0 +1,275 @@
+//! Replays the log onto a loaded snapshot.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::config::Config;
+use crate::ids::Zxid;
+use crate::server::action::{DiskAction, FatalReason};
+use crate::server::input::ReadData;
+use crate::server::note::Note;
+use crate::storage::files::{FileName, LogFile};
+use crate::storage::ops::DiskIds;
+use crate::storage::recovery::Corruption;
+use crate::storage::recovery::load::LoadedSnapshot;
+use crate::storage::recovery::tail::{Probe, Verdict};
+use crate::storage::txnlog::{self, FILE_HEADER_LEN, Record, RecordScanner, Scanned};
+use crate::tree::Database;
+use crate::txn::{LoggedTxn, payload_hash};
+
+const CHUNK: usize = 256 * 1024;
+/// Transactions between two reports of progress.
+const REPORT_EVERY: u64 = 50_000;
+
+/// The newest file ends in the remains of a torn batch, or holds no record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TornCut {
+    pub file: FileName,
+    /// `None`: no record is left, the file goes.
+    pub len: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct Replayed {
+    pub database: Database,
+    pub snapshot: (Zxid, bool),
+    pub last: Zxid,
+    pub tail: Vec<(Zxid, Bytes)>,
+    pub notes: Vec<Note>,
+    pub logs: Vec<LogFile>,
+    pub cut: Option<TornCut>,
+}
+
+#[derive(Debug)]
+pub(super) struct Replay {
+    snapshot: (Zxid, bool),
+    database: Database,
+    /// The zxid that the next record has to follow.
+    last: Zxid,
+    logs: Vec<LogFile>,
+    /// The file being read; `logs.len()` at the end.
+    file: usize,
+    reading: Reading,
+    asked: usize,
+    /// Bytes that are no record stood at the end of the file before: harmless only if the next
+    /// record is the very next one.
+    remains: Option<Corruption>,
+    cut: Option<TornCut>,
+    corruption: Option<Corruption>,
+    tail: VecDeque<(Zxid, Bytes)>,
+    tail_max: usize,
+    notes: Vec<Note>,
+    full_digest: bool,
+    payload_limit: usize,
+    batch_bytes: usize,
+    transactions: u64,
+    reported: u64,
+}
+
+#[derive(Debug)]
+enum Reading {
+    Records(RecordScanner),
+    /// No record starts at the probe's start; what does?
+    Probing {
+        probe: Probe,
+        what: &'static str,
+    },
+}
+
+impl Replay {
+    pub(super) fn new(config: &Config, snapshot: LoadedSnapshot, logs: &[LogFile]) -> Self {
+        let payload_limit = txnlog::payload_limit(config);
+        let zxid = snapshot.zxid;
+        let follows = |log: &LogFile| log.first.0 <= zxid.0.saturating_add(1);
+        Self {
+            snapshot: (zxid, snapshot.exact),
+            database: snapshot.database,
+            last: zxid,
+            logs: logs.to_vec(),
+            file: logs.iter().rposition(follows).unwrap_or(0),
+            reading: Reading::Records(RecordScanner::new(payload_limit)),
+            asked: CHUNK,
+            remains: None,
+            cut: None,
+            corruption: None,
+            tail: VecDeque::new(),
+            tail_max: config.commit_log_count,
+            notes: Vec::new(),
+            full_digest: config.full_digest,
+            payload_limit,
+            batch_bytes: config.append_batch_bytes,
+            transactions: 0,
+            reported: 0,
+        }
+    }
+
+    /// Once every so many transactions.
+    pub(super) fn progress(&mut self) -> Option<u64> {
+        if self.transactions < self.reported + REPORT_EVERY {
+            return None;
+        }
+        self.reported = self.transactions;
+        Some(self.transactions)
+    }
+
+    pub(super) fn want(&self, ids: &mut DiskIds) -> Option<DiskAction> {
+        if self.corruption.is_some() {
+            return None;
+        }
+        let log = self.logs.get(self.file)?;
+        let offset = match &self.reading {
+            Reading::Records(scanner) => scanner.wants(),
+            Reading::Probing { probe, .. } => probe.wants(),
+        };
+        let (_, read) = ids.read(log.name.clone(), offset, self.asked as u32);
+        Some(read)
+    }
+
+    pub(super) fn take(&mut self, data: ReadData) -> Result<(), FatalReason> {
+        let bytes = match data {
+            ReadData::Bytes(bytes) => bytes,
+            ReadData::Missing | ReadData::Listing(_) => Bytes::new(),
+        };
+        let last = bytes.len() < self.asked;
+        self.asked = CHUNK;
+        match &mut self.reading {
+            Reading::Records(scanner) => {
+                scanner.push(&bytes);
+                self.scan(last);
+            }
+            Reading::Probing { probe, .. } => {
+                probe.push(&bytes);
+                if last {
+                    self.judge();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<Replayed, Corruption> {
+        if let Some(corruption) = self.corruption.or(self.remains) {
+            return Err(corruption);
+        }
+        Ok(Replayed {
+            database: self.database,
+            snapshot: self.snapshot,
+            last: self.last,
+            tail: self.tail.into(),
+            notes: self.notes,
+            logs: self.logs,
+            cut: self.cut,
+        })
+    }
+
+    fn scan(&mut self, last: bool) {
+        loop {
+            let Reading::Records(scanner) = &mut self.reading else { return };
+            let (start, what) = match scanner.next(last) {
+                Scanned::Record(record) => match self.replay(&record) {
+                    Ok(()) => continue,
+                    Err(what) => return self.corrupt(record.start, what),
+                },
+                Scanned::NeedMore(need) => {
+                    self.asked = need.max(CHUNK);
+                    return;
+                }
+                Scanned::End { offset } => (offset, "bytes follow the end of the log"),
+                Scanned::Bad { offset, what } => (offset, what),
+            };
+            let probe = Probe::new(start, self.payload_limit);
+            self.reading = Reading::Probing { probe, what };
+            return;
+        }
+    }
+
+    fn replay(&mut self, record: &Record) -> Result<(), &'static str> {
+        let (snapshot, _) = self.snapshot;
+        let zxid = record.zxid;
+        // Older than the snapshot, or Java's second record of one zxid: an error that it logged for
+        // a body it could not read (T2).
+        if zxid <= snapshot || zxid == self.last {
+            return Ok(());
+        }
+        self.follows(zxid)?;
+        let txn = LoggedTxn::decode(record.payload.clone())
+            .map_err(|_| "transaction is of no known kind")?;
+        self.database.apply(&txn, &mut Vec::new());
+        self.last = zxid;
+        self.transactions += 1;
+        if self.full_digest {
+            self.notes.push(Note::Applied {
+                zxid,
+                hash: payload_hash(&record.payload),
+                digest: self.database.digest(),
+                recovered: true,
+            });
+        }
+        if self.tail_max > 0 {
+            if self.tail.len() == self.tail_max {
+                self.tail.pop_front();
+            }
+            self.tail.push_back((zxid, record.payload.clone()));
+        }
+        Ok(())
+    }
+
+    /// Within an epoch no transaction may be missing; a new epoch starts at 1.
+    fn follows(&mut self, zxid: Zxid) -> Result<(), &'static str> {
+        if self.last.next() == Some(zxid) {
+            self.remains = None;
+            return Ok(());
+        }
+        if zxid < self.last {
+            return Err("zxid is lower than the one before it");
+        }
+        if zxid.epoch() == self.last.epoch() || zxid.counter() != 1 {
+            return Err("transactions before this one are missing");
+        }
+        match self.remains {
+            None => Ok(()),
+            Some(_) => Err("the file before this one is damaged at its end"),
+        }
+    }
+
+    /// The file was looked at to its end.
+    fn judge(&mut self) {
+        let Reading::Probing { probe, what } = &self.reading else { return };
+        let (start, what) = (probe.start(), *what);
+        let newest = self.file + 1 == self.logs.len();
+        let verdict = match newest {
+            true => probe.verdict(self.batch_bytes, self.payload_limit),
+            false if probe.is_clean() => Verdict::Clean,
+            false => Verdict::Rotten,
+        };
+        let recordless = start <= FILE_HEADER_LEN;
+        let log = &mut self.logs[self.file];
+        log.len = start;
+        let file = log.name.clone();
+        match verdict {
+            // Nothing in it, and its name may be needed again.
+            Verdict::Clean if newest && recordless => self.drop_newest(file),
+            Verdict::Clean => {}
+            Verdict::Torn if recordless => self.drop_newest(file),
+            Verdict::Torn => self.cut = Some(TornCut { file, len: Some(start) }),
+            Verdict::Rotten if newest => return self.corrupt(start, what),
+            // Java goes on in a new file behind the remains of a torn batch.
+            Verdict::Rotten => self.remains = Some(Corruption { file, offset: start, what }),
+        }
+        self.file += 1;
+        self.reading = Reading::Records(RecordScanner::new(self.payload_limit));
+    }
+
+    fn drop_newest(&mut self, file: FileName) {
+        self.logs.pop();
+        // `file` is past the end now; the loop over files adds one more, which is harmless.
+        self.cut = Some(TornCut { file, len: None });
+    }
+
+    fn corrupt(&mut self, offset: u64, what: &'static str) {
+        let file = self.logs[self.file].name.clone();
+        self.corruption = Some(Corruption { file, offset, what });
+    }
+}

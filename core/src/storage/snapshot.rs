@@ -1,0 +1,421 @@
+//! Snapshot bytes, read and written in portions. Facts: PROTOCOL 4.4, 3.6 (SNAP stream).
+//! Apache: `FileSnap`, `SnapStream`, `DataTree.serialize`.
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::config::Config;
+use crate::ids::{SessionId, Zxid};
+use crate::storage::txnlog::{self, Checksum};
+use crate::tree::{Database, DatabaseBuilder, StoredStat};
+use crate::wire::jute::Reader;
+
+/// "ZKSN", version 2, database id -1.
+pub const FILE_HEADER: [u8; 16] =
+    [0x5a, 0x4b, 0x53, 0x4e, 0, 0, 0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+/// A checksum and "/", as a string.
+const SEAL_LEN: usize = 8 + 4 + 1;
+const DIGEST_LEN: usize = 8 + 4 + 8;
+const LAST_ZXID_LEN: usize = 8;
+const STAT_LEN: usize = 60;
+const DIGEST_VERSION: i32 = 2;
+/// Ends the stream of a SNAP.
+pub const SIGNATURE: &[u8] = b"BenWasHere";
+
+/// Length of a file's end that holds its last zxid and the seal over it.
+/// Where the body begins in every snapshot file.
+pub const OWN_BODY_START: u64 = FILE_HEADER.len() as u64;
+/// What follows the body in a snapshot of ours: seal, digest, seal, last zxid, seal.
+pub const OWN_TAIL_LEN: usize = SEAL_LEN + DIGEST_LEN + SEAL_LEN + LAST_ZXID_TAIL;
+pub const LAST_ZXID_TAIL: usize = LAST_ZXID_LEN + SEAL_LEN;
+
+/// The last zxid from the final [`LAST_ZXID_TAIL`] bytes of a file, as far as they look like one.
+pub fn last_zxid_of(tail: &[u8]) -> Option<Zxid> {
+    if tail.len() != LAST_ZXID_TAIL || !tail.ends_with(&[0, 0, 0, 1, b'/']) {
+        return None;
+    }
+    let mut raw = tail;
+    Zxid::from_wire(raw.get_i64())
+}
+
+/// Where a snapshot's bytes come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file: header, seals, digest, last zxid.
+    File,
+    /// A leader's SNAP: the body alone, then "BenWasHere".
+    Stream,
+}
+
+/// Why bytes are no snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    pub offset: u64,
+    pub what: &'static str,
+}
+
+/// Whether a decoder wants more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fed {
+    More,
+    /// A stream is complete; `finish` gives what follows it.
+    Complete,
+}
+
+/// A decoded snapshot.
+#[derive(Debug)]
+pub struct Decoded {
+    pub database: Database,
+    /// The zxid that was last processed when the file was finished; the snapshot is exact where
+    /// that is the zxid of its name.
+    pub finished_at: Option<Zxid>,
+    /// Bytes behind the end of a stream.
+    pub leftover: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Header,
+    SessionCount,
+    Sessions {
+        left: u32,
+    },
+    AclCount,
+    Acls {
+        left: u32,
+    },
+    Nodes,
+    Seal,
+    /// All up to the end of the file: which optional parts are there shows in the length alone.
+    Trailer,
+    Signature,
+    Complete,
+}
+
+/// Builds a [`Database`] from chunks of any size. Memory is bounded by one node.
+#[derive(Debug)]
+pub struct SnapshotDecoder {
+    source: Source,
+    part: Part,
+    buffer: BytesMut,
+    /// Bytes consumed before `buffer`.
+    offset: u64,
+    sum: Checksum,
+    builder: DatabaseBuilder,
+    item_limit: usize,
+    /// The buffer length below which another try is in vain.
+    need: usize,
+}
+
+type Parsed<T> = Result<Option<T>, &'static str>;
+
+impl SnapshotDecoder {
+    pub fn new(source: Source, config: &Config) -> Self {
+        Self {
+            source,
+            part: match source {
+                Source::File => Part::Header,
+                Source::Stream => Part::SessionCount,
+            },
+            buffer: BytesMut::new(),
+            offset: 0,
+            sum: Checksum::new(),
+            builder: DatabaseBuilder::new(config.full_digest),
+            item_limit: txnlog::payload_limit(config),
+            need: 0,
+        }
+    }
+
+    /// Feeds the next chunk.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<Fed, Damage> {
+        self.buffer.extend_from_slice(chunk);
+        while self.part != Part::Complete && self.buffer.len() >= self.need {
+            self.need = 0;
+            match self.advance() {
+                Ok(Some(())) => {}
+                Ok(None) => {
+                    self.need = self.need.max(self.buffer.len() + 1);
+                    break;
+                }
+                Err(what) => return Err(self.damage(what)),
+            }
+        }
+        Ok(if self.part == Part::Complete { Fed::Complete } else { Fed::More })
+    }
+
+    /// `zxid`: that of the file's name, or of the SNAP packet.
+    pub fn finish(mut self, zxid: Zxid) -> Result<Decoded, Damage> {
+        let finished_at = match (self.source, self.part) {
+            (Source::File, Part::Trailer) => self.trailer().map_err(|what| self.damage(what))?,
+            (Source::Stream, Part::Complete) => None,
+            (Source::File | Source::Stream, _) => return Err(self.damage("snapshot is cut off")),
+        };
+        Ok(Decoded {
+            database: self.builder.finish(zxid),
+            finished_at,
+            leftover: self.buffer.freeze(),
+        })
+    }
+
+    fn advance(&mut self) -> Parsed<()> {
+        match self.part {
+            Part::Header => self.header(),
+            Part::SessionCount => self.count(|left| Part::Sessions { left }),
+            Part::Sessions { left: 0 } => self.enter(Part::AclCount),
+            Part::Sessions { left } => self.session(left),
+            Part::AclCount => self.count(|left| Part::Acls { left }),
+            Part::Acls { left: 0 } => self.enter(Part::Nodes),
+            Part::Acls { left } => self.acl(left),
+            Part::Nodes => self.node(),
+            Part::Seal => self.first_seal(),
+            Part::Trailer => match self.buffer.len() {
+                0..=TRAILER_MAX => Ok(None),
+                _ => Err("bytes follow the end of the snapshot"),
+            },
+            Part::Signature => self.signature(),
+            Part::Complete => Ok(None),
+        }
+    }
+
+    fn enter(&mut self, part: Part) -> Parsed<()> {
+        self.part = part;
+        Ok(Some(()))
+    }
+
+    fn header(&mut self) -> Parsed<()> {
+        let Some(bytes) = self.take(FILE_HEADER.len())? else { return Ok(None) };
+        // Apache checks the magic alone.
+        if bytes[..4] != FILE_HEADER[..4] {
+            return Err("file header is not that of a snapshot");
+        }
+        self.enter(Part::SessionCount)
+    }
+
+    fn count(&mut self, next: impl FnOnce(u32) -> Part) -> Parsed<()> {
+        let Some(mut bytes) = self.take(4)? else { return Ok(None) };
+        let left = u32::try_from(bytes.get_i32()).map_err(|_| "count is negative")?;
+        self.enter(next(left))
+    }
+
+    fn session(&mut self, left: u32) -> Parsed<()> {
+        let Some(mut bytes) = self.take(12)? else { return Ok(None) };
+        let session = SessionId(bytes.get_i64());
+        self.builder.session(session, bytes.get_i32());
+        self.enter(Part::Sessions { left: left - 1 })
+    }
+
+    fn acl(&mut self, left: u32) -> Parsed<()> {
+        let Some(len) = self.acl_len()? else { return Ok(None) };
+        let Some(bytes) = self.take(len)? else { return Ok(None) };
+        let mut reader = Reader::new(bytes);
+        let id = reader.i64().map_err(|_| "ACL entry is cut off")?;
+        let acl = reader.acl_vector().map_err(|_| "ACL entry is malformed")?;
+        self.builder.acl(id, acl.unwrap_or_default());
+        self.enter(Part::Acls { left: left - 1 })
+    }
+
+    /// Length of the ACL entry at the front, once that much is there.
+    fn acl_len(&mut self) -> Parsed<usize> {
+        let Some(count) = self.peek_i32(8) else { return Ok(None) };
+        let mut at = 12;
+        for _ in 0..count.max(0) {
+            at += 4;
+            for _ in 0..2 {
+                let Some(len) = self.peek_i32(at) else { return Ok(None) };
+                at += 4 + text_len(len)?;
+                if at > self.item_limit {
+                    return Err("ACL entry is longer than any record");
+                }
+            }
+        }
+        Ok(Some(at))
+    }
+
+    fn node(&mut self) -> Parsed<()> {
+        let Some(path_len) = self.peek_i32(0) else { return Ok(None) };
+        let path_len = usize::try_from(path_len).map_err(|_| "length of a path is negative")?;
+        self.bound(path_len)?;
+        if path_len == 1 {
+            return self.end_of_nodes();
+        }
+        let data_at = 4 + path_len;
+        let Some(data) = self.peek_i32(data_at) else {
+            self.need = data_at + 4;
+            return Ok(None);
+        };
+        let data_len = text_len(data)?;
+        self.bound(data_len)?;
+        let Some(mut item) = self.take(data_at + 4 + data_len + 8 + STAT_LEN)? else {
+            return Ok(None);
+        };
+        item.advance(4);
+        let path = item.split_to(path_len);
+        let path = core::str::from_utf8(&path).map_err(|_| "path is not UTF-8")?;
+        item.advance(4);
+        let bytes = item.split_to(data_len);
+        // A copy: a slice would keep the whole chunk alive for as long as the node lives.
+        let data = (data >= 0).then(|| Bytes::copy_from_slice(&bytes));
+        let acl = item.get_i64();
+        let stat = stored_stat(item);
+        match self.builder.node(path, data, acl, stat) {
+            true => Ok(Some(())),
+            false => Err("node has no parent or an unknown ACL"),
+        }
+    }
+
+    fn end_of_nodes(&mut self) -> Parsed<()> {
+        let Some(bytes) = self.take(5)? else { return Ok(None) };
+        if bytes[4] != b'/' {
+            return Err("path does not start with a slash");
+        }
+        self.enter(match self.source {
+            Source::File => Part::Seal,
+            Source::Stream => Part::Signature,
+        })
+    }
+
+    fn first_seal(&mut self) -> Parsed<()> {
+        if self.buffer.len() < SEAL_LEN {
+            return Ok(None);
+        }
+        self.seal()?;
+        self.enter(Part::Trailer)
+    }
+
+    /// Seals are cumulative: each covers all bytes before it, earlier seals included (T42).
+    fn seal(&mut self) -> Result<(), &'static str> {
+        let sum = self.sum.value();
+        let mut bytes = self.take(SEAL_LEN)?.ok_or("seal is cut off")?;
+        if bytes.get_u64() != sum {
+            return Err("checksum of the seal does not match");
+        }
+        if bytes[..] != [0, 0, 0, 1, b'/'] {
+            return Err("end of the seal is missing");
+        }
+        Ok(())
+    }
+
+    fn trailer(&mut self) -> Result<Option<Zxid>, &'static str> {
+        let (digest, zxid) = match self.buffer.len() {
+            0 => (false, false),
+            len if len == DIGEST_LEN + SEAL_LEN => (true, false),
+            len if len == LAST_ZXID_TAIL => (false, true),
+            TRAILER_MAX => (true, true),
+            _ => return Err("end of the snapshot is cut off"),
+        };
+        if digest {
+            self.take(DIGEST_LEN)?.ok_or("digest is cut off")?;
+            self.seal()?;
+        }
+        if !zxid {
+            return Ok(None);
+        }
+        let raw = self.take(LAST_ZXID_LEN)?.ok_or("last zxid is cut off")?.get_i64();
+        self.seal()?;
+        Zxid::from_wire(raw).map(Some).ok_or("last zxid is negative")
+    }
+
+    fn signature(&mut self) -> Parsed<()> {
+        let Some(bytes) = self.take(4 + SIGNATURE.len())? else { return Ok(None) };
+        if bytes[..4] != [0, 0, 0, SIGNATURE.len() as u8] || bytes[4..] != *SIGNATURE {
+            return Err("signature of the stream is missing");
+        }
+        self.enter(Part::Complete)
+    }
+
+    fn peek_i32(&self, at: usize) -> Option<i32> {
+        Some(self.buffer.get(at..at + 4)?.get_i32())
+    }
+
+    fn bound(&self, len: usize) -> Result<(), &'static str> {
+        if len > self.item_limit { Err("length is beyond every limit") } else { Ok(()) }
+    }
+
+    /// Consumes `len` bytes once they are there.
+    fn take(&mut self, len: usize) -> Parsed<Bytes> {
+        if self.buffer.len() < len {
+            self.need = len;
+            return Ok(None);
+        }
+        let bytes = self.buffer.split_to(len).freeze();
+        if self.source == Source::File {
+            self.sum.write(&bytes);
+        }
+        self.offset += len as u64;
+        Ok(Some(bytes))
+    }
+
+    fn damage(&self, what: &'static str) -> Damage {
+        Damage { offset: self.offset, what }
+    }
+}
+
+const TRAILER_MAX: usize = DIGEST_LEN + SEAL_LEN + LAST_ZXID_TAIL;
+
+/// -1 is null and takes no bytes.
+fn text_len(len: i32) -> Result<usize, &'static str> {
+    if len == -1 {
+        return Ok(0);
+    }
+    usize::try_from(len).map_err(|_| "length is negative")
+}
+
+fn stored_stat(mut bytes: Bytes) -> StoredStat {
+    StoredStat {
+        czxid: bytes.get_i64(),
+        mzxid: bytes.get_i64(),
+        ctime: bytes.get_i64(),
+        mtime: bytes.get_i64(),
+        version: bytes.get_i32(),
+        cversion: bytes.get_i32(),
+        aversion: bytes.get_i32(),
+        ephemeral_owner: bytes.get_i64(),
+        pzxid: bytes.get_i64(),
+    }
+}
+
+/// Puts header, seals, digest and last zxid around body bytes of [`Database::walk`].
+#[derive(Debug)]
+pub struct SnapshotEncoder {
+    zxid: Zxid,
+    digest: u64,
+    sum: Checksum,
+}
+
+impl SnapshotEncoder {
+    /// `digest`: the tree digest at `zxid`.
+    pub fn new(zxid: Zxid, digest: u64) -> Self {
+        Self { zxid, digest, sum: Checksum::new() }
+    }
+
+    pub fn head(&mut self, out: &mut BytesMut) {
+        out.put_slice(&FILE_HEADER);
+        self.sum.write(&FILE_HEADER);
+    }
+
+    /// Takes note of body bytes; they are written as they are.
+    pub fn body(&mut self, bytes: &[u8]) {
+        self.sum.write(bytes);
+    }
+
+    pub fn tail(mut self, out: &mut BytesMut) {
+        self.seal(out);
+        let start = out.len();
+        out.put_i64(self.zxid.to_wire());
+        out.put_i32(DIGEST_VERSION);
+        // Nothing has been processed at zxid 0: Apache writes no digest there.
+        out.put_u64(if self.zxid == Zxid::ZERO { 0 } else { self.digest });
+        self.sum.write(&out[start..]);
+        self.seal(out);
+        let start = out.len();
+        out.put_i64(self.zxid.to_wire());
+        self.sum.write(&out[start..]);
+        self.seal(out);
+    }
+
+    fn seal(&mut self, out: &mut BytesMut) {
+        let start = out.len();
+        out.put_u64(self.sum.value());
+        out.put_slice(&[0, 0, 0, 1, b'/']);
+        self.sum.write(&out[start..]);
+    }
+}

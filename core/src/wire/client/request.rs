@@ -1,0 +1,230 @@
+//! Requests: a frame to a header and an operation, and back. Apache: `RequestHeader`, the
+//! request records of `zookeeper.jute`, `MultiOperationRecord`.
+//!
+//! Bytes behind a complete body are ignored, as they are by ZooKeeper.
+
+use alloc::vec::Vec;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::{
+    Create, CreateMode, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE, OP_EXISTS,
+    OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI, OP_PING, OP_SET_ACL,
+    OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, Op, Parsed, ReadOp, RequestHeader, SetWatches, WriteOp,
+};
+use crate::ids::Xid;
+use crate::wire::frame::put_frame;
+use crate::wire::jute::{JuteError, JuteWrite, Reader};
+
+impl RequestHeader {
+    /// Splits a frame's payload into its header and the body behind it.
+    pub fn split(frame: Bytes) -> Result<(Self, Bytes), JuteError> {
+        let mut reader = Reader::new(frame);
+        let header = Self { xid: Xid(reader.i32()?), op: reader.i32()? };
+        Ok((header, reader.into_rest()))
+    }
+}
+
+/// Decodes the body of a request from a client. Opcodes that only servers use are unknown here.
+pub fn parse_body(op: i32, body: Bytes) -> Parsed {
+    let mut reader = Reader::new(body);
+    let parsed = match op {
+        OP_CREATE | OP_CREATE2 | OP_DELETE | OP_SET_DATA => {
+            write_op(op, &mut reader).map(Op::Write)
+        }
+        OP_EXISTS | OP_GET_DATA | OP_GET_ACL | OP_GET_CHILDREN | OP_GET_CHILDREN2
+        | OP_SET_WATCHES => read_op(op, &mut reader).map(Op::Read),
+        OP_SET_ACL => set_acl(&mut reader),
+        OP_MULTI => multi(&mut reader).map(Op::Multi),
+        OP_SYNC => reader.string().map(|path| Op::Sync { path }),
+        OP_PING => Ok(Op::Ping),
+        OP_CLOSE_SESSION => Ok(Op::CloseSession),
+        _ => return Parsed::Unknown,
+    };
+    match parsed {
+        Ok(op) => Parsed::Op(op),
+        Err(_) => Parsed::Malformed,
+    }
+}
+
+fn write_op(op: i32, reader: &mut Reader) -> Result<WriteOp, JuteError> {
+    Ok(match op {
+        OP_CREATE | OP_CREATE2 => WriteOp::Create(Create {
+            path: reader.string()?,
+            data: reader.buffer()?,
+            acl: reader.acl_vector()?,
+            flags: reader.i32()?,
+            with_stat: op == OP_CREATE2,
+        }),
+        OP_DELETE => WriteOp::Delete { path: reader.string()?, version: reader.i32()? },
+        OP_SET_DATA => WriteOp::SetData {
+            path: reader.string()?,
+            data: reader.buffer()?,
+            version: reader.i32()?,
+        },
+        OP_CHECK => WriteOp::Check { path: reader.string()?, version: reader.i32()? },
+        _ => return Err(JuteError::BadValue(op)),
+    })
+}
+
+fn read_op(op: i32, reader: &mut Reader) -> Result<ReadOp, JuteError> {
+    Ok(match op {
+        OP_EXISTS => ReadOp::Exists { path: reader.string()?, watch: reader.bool()? },
+        OP_GET_DATA => ReadOp::GetData { path: reader.string()?, watch: reader.bool()? },
+        OP_GET_ACL => ReadOp::GetAcl { path: reader.string()? },
+        OP_GET_CHILDREN | OP_GET_CHILDREN2 => ReadOp::GetChildren {
+            path: reader.string()?,
+            watch: reader.bool()?,
+            with_stat: op == OP_GET_CHILDREN2,
+        },
+        OP_SET_WATCHES => {
+            let relative_zxid = reader.i64()?;
+            let mut paths = || reader.vector(4, Reader::string).map(Option::unwrap_or_default);
+            let (data, exist, child) = (paths()?, paths()?, paths()?);
+            ReadOp::SetWatches(SetWatches { relative_zxid, data, exist, child })
+        }
+        _ => return Err(JuteError::BadValue(op)),
+    })
+}
+
+fn set_acl(reader: &mut Reader) -> Result<Op, JuteError> {
+    Ok(Op::SetAcl { path: reader.string()?, acl: reader.acl_vector()?, version: reader.i32()? })
+}
+
+/// Each op lies behind a header {int type, bool done, int err}; the last header says done.
+fn multi(reader: &mut Reader) -> Result<Vec<WriteOp>, JuteError> {
+    let mut ops = Vec::new();
+    loop {
+        let op = reader.i32()?;
+        let done = reader.bool()?;
+        let _err = reader.i32()?;
+        if done {
+            return Ok(ops);
+        }
+        let write = write_op(op, reader)?;
+        if let WriteOp::Create(create) = &write
+            && CreateMode::from_flags(create.flags).is_none()
+        {
+            return Err(JuteError::BadValue(create.flags));
+        }
+        ops.push(write);
+    }
+}
+
+/// Appends a whole request frame, length included.
+pub fn encode_request(out: &mut BytesMut, xid: Xid, op: &Op) {
+    put_frame(out, |out| {
+        out.put_i32(xid.0);
+        out.put_i32(op.code());
+        op.encode_body(out);
+    });
+}
+
+impl WriteOp {
+    /// The opcode that carries this.
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Create(create) if create.with_stat => OP_CREATE2,
+            Self::Create(_) => OP_CREATE,
+            Self::Delete { .. } => OP_DELETE,
+            Self::SetData { .. } => OP_SET_DATA,
+            Self::Check { .. } => OP_CHECK,
+        }
+    }
+
+    fn encode_body(&self, out: &mut BytesMut) {
+        match self {
+            Self::Create(create) => {
+                out.put_ustring(&create.path);
+                out.put_buffer(create.data.as_deref());
+                out.put_acl_vector(create.acl.as_deref());
+                out.put_i32(create.flags);
+            }
+            Self::Delete { path, version } | Self::Check { path, version } => {
+                out.put_ustring(path);
+                out.put_i32(*version);
+            }
+            Self::SetData { path, data, version } => {
+                out.put_ustring(path);
+                out.put_buffer(data.as_deref());
+                out.put_i32(*version);
+            }
+        }
+    }
+}
+
+impl ReadOp {
+    /// The opcode that carries this.
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Exists { .. } => OP_EXISTS,
+            Self::GetData { .. } => OP_GET_DATA,
+            Self::GetAcl { .. } => OP_GET_ACL,
+            Self::GetChildren { with_stat: true, .. } => OP_GET_CHILDREN2,
+            Self::GetChildren { with_stat: false, .. } => OP_GET_CHILDREN,
+            Self::SetWatches(_) => OP_SET_WATCHES,
+        }
+    }
+
+    fn encode_body(&self, out: &mut BytesMut) {
+        match self {
+            Self::Exists { path, watch }
+            | Self::GetData { path, watch }
+            | Self::GetChildren { path, watch, .. } => {
+                out.put_ustring(path);
+                out.put_bool(*watch);
+            }
+            Self::GetAcl { path } => out.put_ustring(path),
+            Self::SetWatches(watches) => {
+                out.put_i64(watches.relative_zxid);
+                for paths in [&watches.data, &watches.exist, &watches.child] {
+                    out.put_vector(Some(paths), |out, path| out.put_ustring(path));
+                }
+            }
+        }
+    }
+}
+
+impl Op {
+    /// The opcode that carries this.
+    pub fn code(&self) -> i32 {
+        match self {
+            Self::Read(read) => read.code(),
+            Self::Write(write) => write.code(),
+            Self::SetAcl { .. } => OP_SET_ACL,
+            Self::Multi(_) => OP_MULTI,
+            Self::Sync { .. } => OP_SYNC,
+            Self::Ping => OP_PING,
+            Self::CloseSession => OP_CLOSE_SESSION,
+        }
+    }
+
+    /// Appends the body alone: what a learner forwards behind a session, cxid and opcode.
+    pub fn encode_body(&self, out: &mut BytesMut) {
+        match self {
+            Self::Read(read) => read.encode_body(out),
+            Self::Write(write) => write.encode_body(out),
+            Self::SetAcl { path, acl, version } => {
+                out.put_ustring(path);
+                out.put_acl_vector(acl.as_deref());
+                out.put_i32(*version);
+            }
+            Self::Multi(ops) => {
+                for op in ops {
+                    put_multi_header(op.code(), false, -1, out);
+                    op.encode_body(out);
+                }
+                put_multi_header(-1, true, -1, out);
+            }
+            Self::Sync { path } => out.put_ustring(path),
+            Self::Ping | Self::CloseSession => {}
+        }
+    }
+}
+
+/// Stands before each op and each result of a multi, and at the end of both.
+pub(super) fn put_multi_header(kind: i32, done: bool, err: i32, out: &mut BytesMut) {
+    out.put_i32(kind);
+    out.put_bool(done);
+    out.put_i32(err);
+}

@@ -1,0 +1,144 @@
+//! Phase 3, learner's side: log, acknowledge when durable, deliver in order.
+
+use bytes::Bytes;
+
+use crate::ids::{Epoch, Zxid};
+use crate::server::note::Note;
+use crate::wire::quorum::{LeaderPacket, LearnerPacket};
+use crate::zab::ZabCx;
+use crate::zab::following::{Following, FollowingEvent, Phase};
+
+#[derive(Debug)]
+pub(super) struct Broadcast {
+    epoch: Epoch,
+    vivarium: bool,
+    /// Newest transaction that was acknowledged.
+    acked: Zxid,
+}
+
+impl Broadcast {
+    pub(super) fn new(epoch: Epoch, vivarium: bool, acked: Zxid) -> Self {
+        Self { epoch, vivarium, acked }
+    }
+}
+
+impl Following {
+    pub(super) fn deliver(
+        &mut self,
+        packet: LeaderPacket,
+        cx: &mut ZabCx<'_>,
+    ) -> Result<(), &'static str> {
+        match packet {
+            LeaderPacket::Proposal { zxid, payload } => self.on_proposal(zxid, payload, cx),
+            LeaderPacket::Commit { zxid } => on_commit(zxid, cx),
+            LeaderPacket::Inform { zxid, payload } => {
+                if !self.observer {
+                    return Err("INFORM to a follower");
+                }
+                self.on_proposal(zxid, payload, cx)?;
+                on_commit(zxid, cx)
+            }
+            LeaderPacket::Ping { zxid } => {
+                self.events.push_back(FollowingEvent::Pinged { zxid });
+                Ok(())
+            }
+            LeaderPacket::Revalidate { session, valid } => {
+                self.events.push_back(FollowingEvent::Revalidated { session, valid });
+                Ok(())
+            }
+            LeaderPacket::Sync => {
+                self.events.push_back(FollowingEvent::Synced);
+                Ok(())
+            }
+            // Apache repeats it to a learner that acknowledged twice.
+            LeaderPacket::UpToDate => Ok(()),
+            LeaderPacket::CommitAndActivate { .. } | LeaderPacket::InformAndActivate { .. } => {
+                Err("reconfiguration is not supported")
+            }
+            LeaderPacket::LeaderInfo { .. }
+            | LeaderPacket::NewLeader { .. }
+            | LeaderPacket::Diff { .. }
+            | LeaderPacket::Trunc { .. }
+            | LeaderPacket::Snap { .. } => Err("a packet of the handshake after its end"),
+        }
+    }
+
+    fn on_proposal(
+        &mut self,
+        zxid: Zxid,
+        payload: Bytes,
+        cx: &mut ZabCx<'_>,
+    ) -> Result<(), &'static str> {
+        let Phase::Broadcast(broadcast) = &self.phase else { return Ok(()) };
+        check_next(zxid, broadcast.epoch, cx)?;
+        cx.history.append(zxid, payload, broadcast.epoch, cx.out);
+        Ok(())
+    }
+
+    /// ACKs for what has become durable since the last ones.
+    pub(super) fn acknowledge(&mut self, cx: &mut ZabCx<'_>) {
+        let Phase::Broadcast(broadcast) = &mut self.phase else { return };
+        if self.observer {
+            return;
+        }
+        let (from, epoch, vivarium) = (broadcast.acked, broadcast.epoch, broadcast.vivarium);
+        broadcast.acked = durable_head(from, cx);
+        self.send_acks(from, epoch, vivarium, cx);
+    }
+
+    /// To a Java leader one ACK per zxid; between ours the newest stands for all before it.
+    pub(super) fn send_acks(
+        &mut self,
+        from: Zxid,
+        epoch: Epoch,
+        vivarium: bool,
+        cx: &mut ZabCx<'_>,
+    ) {
+        let upto = durable_head(from, cx);
+        if upto <= from {
+            return;
+        }
+        cx.out.note(Note::AckedTxn { zxid: upto, epoch });
+        if vivarium {
+            self.send(&LearnerPacket::Ack { zxid: upto }, cx);
+            return;
+        }
+        let fresh = cx.history.window.after(from).map(|entry| entry.zxid);
+        let zxids: alloc::vec::Vec<Zxid> = fresh.take_while(|zxid| *zxid <= upto).collect();
+        for zxid in zxids {
+            self.send(&LearnerPacket::Ack { zxid }, cx);
+        }
+    }
+}
+
+/// The newest durable transaction, or `from` where nothing newer is durable.
+pub(super) fn durable_head(from: Zxid, cx: &ZabCx<'_>) -> Zxid {
+    cx.history.durable().max(from)
+}
+
+/// COMMIT names the oldest transaction that is not committed yet (X4).
+fn on_commit(zxid: Zxid, cx: &mut ZabCx<'_>) -> Result<(), &'static str> {
+    // After a recovery the window may begin behind what is known to be committed.
+    let forgotten = zxid > cx.history.committed() && zxid <= cx.history.window.base();
+    let next = cx.history.window.next_after(cx.history.committed());
+    if next.map(|entry| entry.zxid) != Some(zxid) && !forgotten {
+        return Err("COMMIT out of order");
+    }
+    cx.history.commit(zxid);
+    cx.counters.commits += 1;
+    Ok(())
+}
+
+/// A proposal follows the newest one without a gap, or begins an epoch (PROTOCOL 3.5).
+pub(super) fn check_next(zxid: Zxid, epoch: Epoch, cx: &ZabCx<'_>) -> Result<(), &'static str> {
+    let head = cx.history.head();
+    let follows = if zxid.epoch() == head.epoch() {
+        head.next() == Some(zxid)
+    } else {
+        zxid.epoch() > head.epoch()
+    };
+    if !follows || zxid.epoch() > epoch {
+        return Err("a gap in the proposals");
+    }
+    Ok(())
+}

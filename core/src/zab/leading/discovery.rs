@@ -1,0 +1,191 @@
+//! Phase 1, leader's side: a new epoch, greater than every one that a quorum has accepted.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{Epoch, LinkId, ServerId, Zxid};
+use crate::server::action::CloseReason;
+use crate::server::note::Note;
+use crate::time::Mono;
+use crate::wire::quorum::{LeaderPacket, LearnerInfo};
+use crate::zab::ZabCx;
+use crate::zab::leading::learner::{Stage, Who};
+use crate::zab::leading::{Leading, LeadingEvent, Phase, Synchronization};
+
+#[derive(Debug)]
+pub struct Discovery {
+    step: Step,
+    pub(super) deadline: Mono,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// CEPOCH of the paper: accepted epochs of voters, the own one included.
+    Collecting { greeted: BTreeMap<ServerId, Epoch>, highest: Epoch },
+    /// The new epoch is on its way to the own acceptedEpoch file: LEADERINFO waits for it.
+    Accepting { epoch: Epoch },
+    /// ACK-E of the paper: who promised to follow nobody older.
+    Promising { epoch: Epoch, promised: BTreeSet<ServerId> },
+}
+
+impl Discovery {
+    pub(super) fn new(deadline: Mono, cx: &ZabCx<'_>) -> Self {
+        let accepted = cx.history.accepted();
+        let greeted = BTreeMap::from([(cx.config.me, accepted)]);
+        Self { step: Step::Collecting { greeted, highest: accepted }, deadline }
+    }
+
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        match &self.step {
+            Step::Collecting { .. } => None,
+            Step::Accepting { epoch, .. } | Step::Promising { epoch, .. } => Some(*epoch),
+        }
+    }
+
+    fn greet(&mut self, who: Who, cx: &ZabCx<'_>) {
+        let Step::Collecting { greeted, highest } = &mut self.step else { return };
+        *highest = (*highest).max(who.accepted);
+        if let Some(id) = who.id
+            && !who.observer
+            && cx.ensemble.is_voter(id)
+        {
+            greeted.insert(id, who.accepted);
+        }
+    }
+
+    /// The own acceptedEpoch is durable: the leader's seat is promised, LEADERINFO may go.
+    fn promise_own_seat(&mut self, cx: &mut ZabCx<'_>) {
+        let Step::Accepting { epoch } = self.step else { return };
+        if cx.history.accepted_durable() < epoch {
+            return;
+        }
+        let (last, current) = (cx.history.last(), cx.history.current());
+        cx.out.note(Note::Promised { epoch, by: cx.config.me, last, current });
+        self.step = Step::Promising { epoch, promised: BTreeSet::from([cx.config.me]) };
+    }
+}
+
+impl Leading {
+    pub(super) fn on_info(
+        &mut self,
+        link: LinkId,
+        accepted: Epoch,
+        info: LearnerInfo,
+        observer: bool,
+        cx: &mut ZabCx<'_>,
+    ) -> Result<(), &'static str> {
+        let version = cx.ensemble.version();
+        if info.config_version > version as i64 {
+            return Err("the learner knows a newer configuration (T36)");
+        }
+        let who = Who {
+            id: info.server,
+            observer,
+            vivarium: info.vivarium.is_some(),
+            blank: info.vivarium.is_some_and(|flags| flags.blank),
+            accepted,
+        };
+        self.drop_older_link(link, who, cx);
+        let learner = self.learners.get_mut(&link).ok_or("no such learner")?;
+        if !matches!(learner.stage, Stage::Arrived) {
+            return Err("a second introduction");
+        }
+        learner.stage = Stage::Greeted(who);
+        if let Phase::Discovery(discovery) = &mut self.phase {
+            discovery.greet(who, cx);
+        }
+        Ok(())
+    }
+
+    /// A server that connects again has given up its older connection.
+    fn drop_older_link(&mut self, link: LinkId, who: Who, cx: &mut ZabCx<'_>) {
+        let older = self.learners.iter().find(|(known, learner)| {
+            **known != link
+                && who.id.is_some()
+                && learner.stage.who().and_then(|older| older.id) == who.id
+        });
+        if let Some(older) = older.map(|(known, _)| *known) {
+            self.drop_learner(older, CloseReason::Superseded, cx);
+        }
+    }
+
+    pub(super) fn on_ack_epoch(
+        &mut self,
+        link: LinkId,
+        last: Option<Zxid>,
+        current: Option<Epoch>,
+    ) -> Result<(), &'static str> {
+        let learner = self.learners.get_mut(&link).ok_or("no such learner")?;
+        let Stage::Invited(who) = learner.stage else { return Err("ACKEPOCH out of turn") };
+        learner.stage = Stage::Promised { who, last, current };
+        Ok(())
+    }
+
+    pub(super) fn advance_discovery(&mut self, cx: &mut ZabCx<'_>) {
+        self.choose_epoch(cx);
+        if let Phase::Discovery(discovery) = &mut self.phase {
+            discovery.promise_own_seat(cx);
+        }
+        self.invite(cx);
+        self.count_promises(cx);
+    }
+
+    fn choose_epoch(&mut self, cx: &mut ZabCx<'_>) {
+        let Phase::Discovery(discovery) = &mut self.phase else { return };
+        let Step::Collecting { greeted, highest } = &discovery.step else { return };
+        if !cx.ensemble.has_quorum(greeted.keys().copied()) {
+            return;
+        }
+        let Some(epoch) = highest.next() else {
+            self.events.push_back(LeadingEvent::Abdicate("the last epoch is used up"));
+            return;
+        };
+        discovery.step = Step::Accepting { epoch };
+        cx.history.accept(epoch, cx.out);
+    }
+
+    /// LEADERINFO to whoever introduced itself, once the epoch is durable here.
+    fn invite(&mut self, cx: &mut ZabCx<'_>) {
+        let epoch = match &self.phase {
+            Phase::Discovery(discovery) => match &discovery.step {
+                Step::Promising { epoch, .. } => *epoch,
+                Step::Collecting { .. } | Step::Accepting { .. } => return,
+            },
+            Phase::Synchronization(synchronization) => synchronization.epoch,
+            Phase::Broadcast(broadcast) => broadcast.epoch,
+        };
+        for learner in self.learners.values_mut() {
+            let Stage::Greeted(who) = learner.stage else { continue };
+            learner.send(&LeaderPacket::LeaderInfo { epoch, vivarium: true }, cx);
+            learner.stage = Stage::Invited(who);
+        }
+    }
+
+    fn count_promises(&mut self, cx: &mut ZabCx<'_>) {
+        let Phase::Discovery(discovery) = &mut self.phase else { return };
+        let Step::Promising { epoch, promised } = &mut discovery.step else { return };
+        let epoch = *epoch;
+        let mut ahead = alloc::vec::Vec::new();
+        for learner in self.learners.values() {
+            let Stage::Promised { who, last, current } = &learner.stage else { continue };
+            let (Some(id), Some(current), Some(_)) = (who.id, *current, *last) else { continue };
+            if who.observer || who.blank || !cx.ensemble.is_voter(id) || promised.contains(&id) {
+                continue;
+            }
+            if (current, *last) > (cx.history.current(), cx.history.last()) {
+                ahead.push(learner.link);
+                continue;
+            }
+            promised.insert(id);
+            cx.out.note(Note::Promised { epoch, by: id, last: *last, current });
+        }
+        let complete = cx.ensemble.has_quorum(promised.iter().copied());
+        for link in ahead {
+            let why = CloseReason::Protocol("the learner's history is ahead of its leader's");
+            self.drop_learner(link, why, cx);
+        }
+        if complete {
+            let deadline = cx.at.mono + cx.init_limit();
+            self.phase = Phase::Synchronization(Synchronization::new(epoch, deadline, cx));
+        }
+    }
+}

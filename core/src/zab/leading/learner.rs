@@ -1,0 +1,120 @@
+//! One learner's connection, as its leader sees it. Apache: `LearnerHandler`.
+
+use alloc::collections::VecDeque;
+
+use crate::ids::{Epoch, LinkId, ServerId, Zxid};
+use crate::storage::log_cursor::LogCursor;
+use crate::time::Mono;
+use crate::wire::frame::PacketBuffer;
+use crate::zab::leading::feed::Feed;
+
+/// Who is at the other end, from FOLLOWERINFO or OBSERVERINFO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Who {
+    /// `None`: an observer without an id.
+    pub id: Option<ServerId>,
+    pub observer: bool,
+    pub vivarium: bool,
+    pub blank: bool,
+    pub accepted: Epoch,
+}
+
+/// How far the handshake of PROTOCOL 3.5 has come. Each stage holds what only it may use.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Connected; nothing heard.
+    Arrived,
+    /// Introduced itself; the new epoch is not decided or not durable yet.
+    Greeted(Who),
+    /// LEADERINFO is on its way.
+    Invited(Who),
+    /// ACKEPOCH is here; the quorum of promises is not complete yet.
+    Promised { who: Who, last: Option<Zxid>, current: Option<Epoch> },
+    /// The log on disk is searched for the newest common transaction.
+    Searching { who: Who, last: Zxid, cursor: LogCursor },
+    /// No exact snapshot exists yet to serve a SNAP from.
+    AwaitingSnapshot { who: Who },
+    /// History is being sent; NEWLEADER follows when the feed meets the head.
+    Syncing { who: Who, feed: Feed },
+    /// NEWLEADER is on its way; an ACK of it covers everything up to `covered`.
+    Informed { who: Who, feed: Feed, covered: Zxid },
+    /// NEWLEADER was acknowledged; UPTODATE waits for a quorum of such acks.
+    Acked { who: Who, feed: Feed },
+    /// UPTODATE is on its way or there.
+    Serving { who: Who, feed: Feed },
+}
+
+impl Stage {
+    pub(super) fn who(&self) -> Option<Who> {
+        match self {
+            Self::Arrived => None,
+            Self::Greeted(who) | Self::Invited(who) => Some(*who),
+            Self::Promised { who, .. }
+            | Self::Searching { who, .. }
+            | Self::AwaitingSnapshot { who }
+            | Self::Syncing { who, .. }
+            | Self::Informed { who, .. }
+            | Self::Acked { who, .. }
+            | Self::Serving { who, .. } => Some(*who),
+        }
+    }
+
+    pub(super) fn feed(&mut self) -> Option<&mut Feed> {
+        match self {
+            Self::Syncing { feed, .. }
+            | Self::Informed { feed, .. }
+            | Self::Acked { feed, .. }
+            | Self::Serving { feed, .. } => Some(feed),
+            Self::Arrived
+            | Self::Greeted(_)
+            | Self::Invited(_)
+            | Self::Promised { .. }
+            | Self::Searching { .. }
+            | Self::AwaitingSnapshot { .. } => None,
+        }
+    }
+
+    /// Whether the learner acknowledged this leader's history.
+    pub(super) fn is_synced(&self) -> bool {
+        matches!(self, Self::Acked { .. } | Self::Serving { .. })
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Learner {
+    pub link: LinkId,
+    pub buffer: PacketBuffer,
+    pub stage: Stage,
+    /// Bytes sent that the kernel has not taken yet.
+    pub unsent: u64,
+    pub last_heard: Mono,
+    /// Newest transaction that this learner acknowledged as durable, on this link.
+    pub acked: Option<Zxid>,
+    /// Oldest unacknowledged transaction and when it was noticed. Apache: `SyncLimitCheck`.
+    pub lagging: Option<(Zxid, Mono)>,
+    /// Rounds of PING that were sent after UPTODATE and not echoed yet.
+    pub pings: VecDeque<u64>,
+    /// Newest round that was echoed: evidence that the learner followed us after it was sent.
+    pub confirmed_round: u64,
+}
+
+impl Learner {
+    pub(super) fn new(link: LinkId, now: Mono) -> Self {
+        Self {
+            link,
+            buffer: PacketBuffer::default(),
+            stage: Stage::Arrived,
+            unsent: 0,
+            last_heard: now,
+            acked: None,
+            lagging: None,
+            pings: VecDeque::new(),
+            confirmed_round: 0,
+        }
+    }
+
+    /// The voter behind the link, where it is one.
+    pub(super) fn voter(&self) -> Option<ServerId> {
+        self.stage.who().filter(|who| !who.observer).and_then(|who| who.id)
+    }
+}

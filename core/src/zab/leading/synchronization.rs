@@ -1,0 +1,339 @@
+//! Phase 2, leader's side: a quorum gets this leader's history and has it on disk.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::ids::{Epoch, LinkId, ReadId, ServerId, Zxid};
+use crate::server::action::CloseReason;
+use crate::server::input::ReadData;
+use crate::server::note::{Note, SyncKind};
+use crate::storage::log_cursor::LogCursor;
+use crate::storage::txnlog::Record;
+use crate::time::Mono;
+use crate::wire::quorum::LeaderPacket;
+use crate::zab::ZabCx;
+use crate::zab::catch_up::{self, CatchUp, LearnerHistory};
+use crate::zab::leading::feed::Feed;
+use crate::zab::leading::learner::{Learner, Stage, Who};
+use crate::zab::leading::{Broadcast, Leading, LeadingEvent, Phase};
+
+#[derive(Debug)]
+pub struct Synchronization {
+    pub(super) epoch: Epoch,
+    /// The initial history of the epoch ends here. Paper: `I_e`.
+    history_end: Zxid,
+    own: OwnSeat,
+    /// Learners that acknowledged NEWLEADER.
+    acked: BTreeSet<ServerId>,
+    pub(super) deadline: Mono,
+}
+
+/// The leader's own acknowledgement: history durable first, then currentEpoch (S9, B04).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OwnSeat {
+    AwaitingHistory,
+    Entering,
+    Entered,
+}
+
+impl Synchronization {
+    pub(super) fn new(epoch: Epoch, deadline: Mono, cx: &ZabCx<'_>) -> Self {
+        let history_end = cx.history.head();
+        let (own, acked) = (OwnSeat::AwaitingHistory, BTreeSet::new());
+        Self { epoch, history_end, own, acked, deadline }
+    }
+
+    fn enter(&mut self, cx: &mut ZabCx<'_>) {
+        let epoch = self.epoch;
+        if self.own == OwnSeat::AwaitingHistory && cx.history.durable() >= self.history_end {
+            cx.history.enter(epoch, cx.out);
+            self.own = OwnSeat::Entering;
+        }
+        if self.own == OwnSeat::Entering && cx.history.current() == epoch {
+            self.own = OwnSeat::Entered;
+            cx.out.note(Note::AckedNewLeader { epoch, history: cx.history.last() });
+        }
+    }
+
+    fn is_established(&self, cx: &ZabCx<'_>) -> bool {
+        let own = core::iter::once(cx.config.me);
+        self.own == OwnSeat::Entered
+            && cx.ensemble.has_quorum(own.chain(self.acked.iter().copied()))
+    }
+}
+
+impl Leading {
+    /// What learners may be told is committed.
+    pub(super) fn known(&self, cx: &ZabCx<'_>) -> Zxid {
+        match &self.phase {
+            Phase::Discovery(_) => cx.history.committed(),
+            Phase::Synchronization(synchronization) => synchronization.history_end,
+            Phase::Broadcast(_) => cx.history.committed(),
+        }
+    }
+
+    pub(super) fn advance_synchronization(&mut self, cx: &mut ZabCx<'_>) {
+        if matches!(self.phase, Phase::Discovery(_)) {
+            return;
+        }
+        if let Phase::Synchronization(synchronization) = &mut self.phase {
+            synchronization.enter(cx);
+        }
+        self.start_syncs(cx);
+        self.pump(cx);
+        self.inform_caught_up(cx);
+        self.establish(cx);
+        self.admit_acked(cx);
+    }
+
+    fn start_syncs(&mut self, cx: &mut ZabCx<'_>) {
+        let known = self.known(cx);
+        for learner in self.learners.values_mut() {
+            let Stage::Promised { who, last, .. } = learner.stage else { continue };
+            let about =
+                LearnerHistory { last: last.filter(|_| !who.blank), vivarium: who.vivarium };
+            match catch_up::choose(about, &cx.history.window, known) {
+                CatchUp::Disk { last } => learner.search(who, last, known, cx),
+                choice => learner.start_sync(who, choice, None, known, cx),
+            }
+        }
+    }
+
+    /// NEWLEADER goes behind the last transaction that the learner lacks (B13: never before).
+    fn inform_caught_up(&mut self, cx: &mut ZabCx<'_>) {
+        let Some(epoch) = self.epoch() else { return };
+        let known = self.known(cx);
+        let head = cx.history.head();
+        for learner in self.learners.values_mut() {
+            let Stage::Syncing { feed, .. } = &learner.stage else { continue };
+            if !feed.is_live(head) || feed.sent < known {
+                continue;
+            }
+            let config = Some(Bytes::from(cx.ensemble.text()));
+            learner.send(&LeaderPacket::NewLeader { epoch, config }, cx);
+            let stage = core::mem::replace(&mut learner.stage, Stage::Arrived);
+            if let Stage::Syncing { who, feed } = stage {
+                // A Java learner holds back what is not committed until UPTODATE, then acks it.
+                let covered = if who.vivarium { feed.sent } else { feed.sent.min(known) };
+                learner.stage = Stage::Informed { who, feed, covered };
+            }
+        }
+    }
+
+    pub(super) fn on_ack(
+        &mut self,
+        link: LinkId,
+        zxid: Zxid,
+        cx: &mut ZabCx<'_>,
+    ) -> Result<(), &'static str> {
+        let epoch = self.epoch();
+        let learner = self.learners.get_mut(&link).ok_or("no such learner")?;
+        if zxid.is_epoch_start() {
+            // The ack of UPTODATE repeats that of NEWLEADER and counts for nothing (T32).
+            if Some(zxid.epoch()) == epoch && matches!(learner.stage, Stage::Informed { .. }) {
+                learner.acknowledge_history();
+                self.count_history_ack(link, cx);
+            }
+            return Ok(());
+        }
+        let Some(feed) = learner.stage.feed() else { return Err("ACK before any proposal") };
+        if zxid > feed.sent {
+            return Err("ACK of a proposal that was not sent");
+        }
+        learner.acked = learner.acked.max(Some(zxid));
+        Ok(())
+    }
+
+    fn count_history_ack(&mut self, link: LinkId, cx: &ZabCx<'_>) {
+        let Phase::Synchronization(synchronization) = &mut self.phase else { return };
+        if let Some(id) = self.learners.get(&link).and_then(Learner::voter)
+            && cx.ensemble.is_voter(id)
+        {
+            synchronization.acked.insert(id);
+        }
+    }
+
+    fn establish(&mut self, cx: &mut ZabCx<'_>) {
+        let Phase::Synchronization(synchronization) = &mut self.phase else { return };
+        let learners = &self.learners;
+        let linked = |id: &ServerId| learners.values().any(|l| l.voter() == Some(*id));
+        synchronization.acked.retain(linked);
+        if !synchronization.is_established(cx) {
+            return;
+        }
+        let (epoch, history_end) = (synchronization.epoch, synchronization.history_end);
+        cx.out.note(Note::Established { epoch, history: cx.history.last() });
+        cx.history.commit(history_end);
+        self.phase = Phase::Broadcast(Broadcast::new(epoch));
+        self.events.push_back(LeadingEvent::Established { epoch });
+    }
+
+    /// UPTODATE to everybody whose ack is here, once the epoch is established.
+    fn admit_acked(&mut self, cx: &mut ZabCx<'_>) {
+        if !matches!(self.phase, Phase::Broadcast(_)) {
+            return;
+        }
+        for learner in self.learners.values_mut() {
+            if !matches!(learner.stage, Stage::Acked { .. }) {
+                continue;
+            }
+            learner.send(&LeaderPacket::UpToDate, cx);
+            let stage = core::mem::replace(&mut learner.stage, Stage::Arrived);
+            if let Stage::Acked { who, feed } = stage {
+                learner.stage = Stage::Serving { who, feed };
+            }
+        }
+    }
+
+    /// Fills every feed up to its link's high-water mark.
+    pub(super) fn pump(&mut self, cx: &mut ZabCx<'_>) {
+        let known = self.known(cx);
+        let mut broken = Vec::new();
+        for learner in self.learners.values_mut() {
+            let room = cx.config.link_high_water_bytes.saturating_sub(learner.unsent);
+            let Some(feed) = learner.stage.feed() else { continue };
+            match feed.pump(room, known, cx) {
+                Ok(bytes) => learner.unsent += bytes,
+                Err(why) => broken.push((learner.link, why.0)),
+            }
+        }
+        for (link, why) in broken {
+            self.drop_learner(link, CloseReason::Protocol(why), cx);
+        }
+    }
+
+    pub(super) fn read_for(
+        &mut self,
+        link: LinkId,
+        read: ReadId,
+        data: ReadData,
+        cx: &mut ZabCx<'_>,
+    ) {
+        let known = self.known(cx);
+        let Some(learner) = self.learners.get_mut(&link) else { return };
+        let outcome = match &mut learner.stage {
+            Stage::Searching { .. } => {
+                learner.on_search_read(read, data, known, cx);
+                Ok(())
+            }
+            Stage::Arrived
+            | Stage::Greeted(_)
+            | Stage::Invited(_)
+            | Stage::Promised { .. }
+            | Stage::AwaitingSnapshot { .. } => Ok(()),
+            Stage::Syncing { feed, .. }
+            | Stage::Informed { feed, .. }
+            | Stage::Acked { feed, .. }
+            | Stage::Serving { feed, .. } => feed.on_read(read, data, cx).map(|sent| {
+                learner.unsent += sent;
+            }),
+        };
+        if let Err(why) = outcome {
+            self.drop_learner(link, CloseReason::Protocol(why.0), cx);
+        }
+    }
+}
+
+impl Learner {
+    pub(super) fn send(&mut self, packet: &LeaderPacket, cx: &mut ZabCx<'_>) {
+        cx.counters.packets_out += 1;
+        self.unsent += cx.out.send(self.link, |out| packet.encode(out));
+    }
+
+    fn acknowledge_history(&mut self) {
+        let stage = core::mem::replace(&mut self.stage, Stage::Arrived);
+        if let Stage::Informed { who, feed, covered } = stage {
+            self.acked = self.acked.max(Some(covered));
+            self.stage = Stage::Acked { who, feed };
+        }
+    }
+
+    /// Looks on disk for the newest transaction that both histories hold.
+    fn search(&mut self, who: Who, last: Zxid, known: Zxid, cx: &mut ZabCx<'_>) {
+        let base = cx.history.window.base();
+        match LogCursor::behind(cx.config, cx.history.log.files(), last, base) {
+            Ok(cursor) => {
+                self.stage = Stage::Searching { who, last, cursor };
+                self.read_on(known, cx);
+            }
+            Err(_) => self.start_sync(who, CatchUp::Snap, None, known, cx),
+        }
+    }
+
+    fn read_on(&mut self, known: Zxid, cx: &mut ZabCx<'_>) {
+        let Stage::Searching { who, cursor, .. } = &mut self.stage else { return };
+        match cursor.next_read(&mut cx.history.ids) {
+            Some((_, action)) => cx.out.disk(action),
+            None => {
+                let who = *who;
+                self.start_sync(who, CatchUp::Snap, None, known, cx);
+            }
+        }
+    }
+
+    fn on_search_read(&mut self, read: ReadId, data: ReadData, known: Zxid, cx: &mut ZabCx<'_>) {
+        let Stage::Searching { who, last, cursor } = &mut self.stage else { return };
+        if !cursor.awaits(read) {
+            return;
+        }
+        let (who, last) = (*who, *last);
+        let Ok(records) = cursor.on_read(data) else {
+            self.start_sync(who, CatchUp::Snap, None, known, cx);
+            return;
+        };
+        if records.is_empty() && !cursor.is_ended() {
+            self.read_on(known, cx);
+            return;
+        }
+        let about = LearnerHistory { last: Some(last), vivarium: who.vivarium };
+        let choice = match cursor.floor() {
+            Some(floor) if floor == last => CatchUp::Diff { from: last },
+            floor => catch_up::trunc_or_snap(about, last, floor),
+        };
+        let stage = core::mem::replace(&mut self.stage, Stage::Arrived);
+        let Stage::Searching { cursor, .. } = stage else { return };
+        self.start_sync(who, choice, Some((cursor, records)), known, cx);
+    }
+
+    fn start_sync(
+        &mut self,
+        who: Who,
+        choice: CatchUp,
+        disk: Option<(LogCursor, Vec<Record>)>,
+        known: Zxid,
+        cx: &mut ZabCx<'_>,
+    ) {
+        let (link, observer) = (self.link, who.observer);
+        let id = who.id.unwrap_or(cx.config.me);
+        let from_disk = disk.is_some();
+        let feed_from = |from| match disk {
+            Some(found) => Feed::from_disk(link, observer, from, known, found),
+            None => Feed::from_window(link, observer, from, known),
+        };
+        let (packet, feed, how) = match choice {
+            CatchUp::Diff { from } => {
+                let how = if from_disk { SyncKind::DiffDisk } else { SyncKind::DiffWindow };
+                cx.counters.diffs += 1;
+                (LeaderPacket::Diff { upto: known }, feed_from(from), how)
+            }
+            CatchUp::Trunc { upto } => {
+                cx.counters.truncs += 1;
+                (LeaderPacket::Trunc { upto }, feed_from(upto), SyncKind::Trunc)
+            }
+            CatchUp::Disk { .. } | CatchUp::Snap => {
+                let Some(snapshot) = cx.newest_exact_snapshot() else {
+                    self.stage = Stage::AwaitingSnapshot { who };
+                    return;
+                };
+                cx.counters.snaps += 1;
+                let feed = Feed::from_snapshot(link, observer, snapshot, known);
+                (LeaderPacket::Snap { zxid: snapshot }, feed, SyncKind::Snap)
+            }
+        };
+        self.send(&packet, cx);
+        cx.out.note(Note::SyncChosen { learner: id, how });
+        self.stage = Stage::Syncing { who, feed };
+    }
+}
