@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use vivarium_core::config::{Address, Config, EnsembleConfig, Member, MemberRole};
-use vivarium_core::ids::{Epoch, ServerId, Zxid};
+use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use vivarium_core::server::note::{Note, Phase, StateDigest};
+
+use vivarium_core::wire::client::EventKind;
 
 use crate::checkers::canon::Canon;
 use crate::checkers::{Check, Cx, RunSpec};
 use crate::disk_view::DiskView;
-use crate::history::ClientFact;
+use crate::history::{Call, ClientFact, CreateCall, Reply, RequestId, SessionFact};
 use crate::ids::{ClientId, NodeId, SimTime};
 use crate::observe::{CrashKind, SimEvent};
-use crate::oracle::txn::{Header, Txn, build::payload};
+use crate::oracle::txn::{CreateTxn, Header, Txn, build::payload};
 
 pub(crate) fn z(epoch: u32, counter: u32) -> Zxid {
     Zxid::new(Epoch(epoch), counter)
@@ -37,6 +39,30 @@ pub(crate) fn proposed(zxid: Zxid, hash: u64) -> Note {
 
 pub(crate) fn applied(zxid: Zxid, hash: u64) -> Note {
     Note::Applied { zxid, hash, digest: StateDigest::default(), recovered: false }
+}
+
+pub(crate) fn header(zxid: Zxid, session: i64, cxid: i32) -> Header {
+    Header { session, cxid, zxid, time: 0 }
+}
+
+pub(crate) fn create_call(path: &str, sequential: bool) -> CreateCall {
+    CreateCall { path: path.into(), data: None, ephemeral: false, sequential, with_stat: false }
+}
+
+pub(crate) fn create_txn(path: &str, ephemeral: bool, parent_cversion: i32) -> CreateTxn {
+    CreateTxn {
+        kind: 1,
+        path: path.into(),
+        data: None,
+        acl: Some(vec![(31, "world".into(), "anyone".into())]),
+        ephemeral,
+        parent_cversion,
+    }
+}
+
+/// Request `xid` of a session, on its first connection.
+pub(crate) fn request(session: i64, xid: i32) -> RequestId {
+    RequestId { session: SessionId(session), xid, connection: 1, server: ServerId(1) }
 }
 
 /// Durable images of a test.
@@ -231,6 +257,91 @@ impl<C: Check> Run<C> {
         }
         Ok(())
     }
+
+    /// A session is created.
+    pub(crate) fn open(&mut self, zxid: Zxid, session: i64) {
+        let txn = Txn::CreateSession { timeout_ms: 1000 };
+        self.commit(1, header(zxid, session, 0), &txn).expect("a new session is legal");
+    }
+
+    pub(crate) fn close(&mut self, zxid: Zxid, session: i64) -> Result<(), String> {
+        let paths = self.canon.oracle.tree().ephemerals(session).into_iter().collect();
+        let txn = Txn::CloseSession { paths: Some(paths) };
+        self.commit(1, header(zxid, session, 0), &txn)
+    }
+
+    pub(crate) fn invoke(&mut self, session: i64, xid: i32, call: Call) -> Result<(), String> {
+        self.client(ClientFact::Invoke { op: request(session, xid), call })
+    }
+
+    pub(crate) fn ok(
+        &mut self,
+        session: i64,
+        xid: i32,
+        zxid: Zxid,
+        result: Reply,
+    ) -> Result<(), String> {
+        self.client(ClientFact::Ok { op: request(session, xid), zxid: zxid.to_wire(), result })
+    }
+
+    pub(crate) fn err(
+        &mut self,
+        session: i64,
+        xid: i32,
+        zxid: Zxid,
+        code: i32,
+    ) -> Result<(), String> {
+        self.client(ClientFact::Err { op: request(session, xid), zxid: zxid.to_wire(), code })
+    }
+
+    /// Session is granted anew on its first connection.
+    pub(crate) fn grant(
+        &mut self,
+        session: i64,
+        timeout_ms: i32,
+        connection: u32,
+    ) -> Result<(), String> {
+        self.client(ClientFact::Session(SessionFact::Granted {
+            asked: None,
+            got: SessionId(session),
+            same_password: true,
+            timeout_ms,
+            server: ServerId(1),
+            connection,
+        }))
+    }
+
+    /// The creation of `path` is told to a watch.
+    pub(crate) fn watch(&mut self, session: i64, path: &str, zxid: Zxid) -> Result<(), String> {
+        self.client(ClientFact::Watch {
+            session: SessionId(session),
+            connection: 1,
+            kind: EventKind::NodeCreated,
+            path: path.into(),
+            zxid: zxid.to_wire(),
+        })
+    }
+
+    /// All faults end.
+    pub(crate) fn heal(&mut self) -> Result<(), String> {
+        self.feed(NodeId::World, &SimEvent::Healed { dead: Vec::new() })
+    }
+
+    /// A create directly below the root is invoked and committed, as it should be.
+    pub(crate) fn create(
+        &mut self,
+        zxid: Zxid,
+        session: i64,
+        xid: i32,
+        path: &str,
+        ephemeral: bool,
+    ) -> Result<(), String> {
+        let call = CreateCall { ephemeral, ..create_call(path, false) };
+        self.invoke(session, xid, Call::Create(call))?;
+        let creates = self.canon.oracle.tree().node("/").expect("the root").cversion;
+        let txn = Txn::Create(create_txn(path, ephemeral, creates + 1));
+        self.commit(1, header(zxid, session, xid), &txn)
+    }
 }
 
 fn configs() -> Vec<Config> {
@@ -253,4 +364,34 @@ fn configs() -> Vec<Config> {
         config
     };
     (1..=3).map(config).collect()
+}
+
+/// Every check of [`super::all`] as one.
+#[derive(Debug)]
+pub(crate) struct All(Vec<(&'static str, Box<dyn Check + Send>)>);
+
+pub(crate) fn all_at_once() -> Run<All> {
+    Run::new(All(super::all()))
+}
+
+impl Check for All {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+        for (name, check) in &mut self.0 {
+            check.event(cx, event).map_err(|what| format!("{name}: {what}"))?;
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<SimTime> {
+        self.0.iter().filter_map(|(_, check)| check.deadline()).min()
+    }
+
+    fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
+        for (name, check) in &mut self.0 {
+            if check.deadline().is_some_and(|at| at <= cx.now) {
+                check.due(cx).map_err(|what| format!("{name}: {what}"))?;
+            }
+        }
+        Ok(())
+    }
 }
