@@ -71,7 +71,9 @@ impl Default for Tree {
         let mut tree =
             Self { nodes: BTreeMap::new(), sessions: BTreeMap::new(), journal: Vec::new() };
         for path in ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
-            tree.nodes.insert(path.into(), Node::default());
+            // Apache makes them with empty data, not with none.
+            let node = Node { data: Some(Default::default()), ..Node::default() };
+            tree.nodes.insert(path.into(), node);
             if path != "/" {
                 let parent = tree.nodes.get_mut(parent_of(path)).expect("parents come first");
                 parent.children.insert(name_of(path).into());
