@@ -188,10 +188,6 @@ impl Canon {
         self.committed.get(index).filter(|entry| entry.zxid == zxid).map(|entry| (index, entry))
     }
 
-    pub(crate) fn last_committed(&self) -> Option<Zxid> {
-        self.committed.last().map(|entry| entry.zxid)
-    }
-
     /// How many were committed before this event.
     pub(crate) fn before(&self) -> usize {
         self.committed.len() - self.fresh.len()

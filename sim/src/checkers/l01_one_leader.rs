@@ -6,7 +6,6 @@ use crate::observe::SimEvent;
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::{Note, Phase};
 use crate::checkers::canon::Member;
-use crate::checkers::ignore;
 use crate::ids::SimTime;
 
 #[derive(Debug, Default)]
@@ -35,7 +34,7 @@ impl Check for L01 {
         let changes = match note {
             Note::Established { .. } => true,
             Note::PhaseEntered { phase, .. } => server == leader && *phase != Phase::LeadingBroadcast,
-            other => { ignore(other); false }
+            _ => false,
         };
         if !changes {
             return Ok(());
@@ -47,8 +46,7 @@ impl Check for L01 {
             self.restart(cx);
             return Ok(());
         }
-        return Err(format!("{server} changes the epoch in the calm phase: {note:?}"));
-        Ok(())
+        Err(format!("{server} changes the epoch in the calm phase: {note:?}"))
     }
 
     fn deadline(&self) -> Option<SimTime> {

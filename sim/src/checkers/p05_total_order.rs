@@ -5,7 +5,6 @@
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use vivarium_core::server::note::Note;
-use crate::checkers::ignore;
 
 #[derive(Debug, Default)]
 pub(crate) struct P05;
@@ -18,7 +17,7 @@ impl Check for P05 {
         let judged = match note {
             Note::Applied { zxid, recovered: false, .. } => member.in_broadcast().then_some(*zxid),
             Note::Serving { on: true } => Some(member.applied.last(&cx.canon.committed).unwrap_or_default()),
-            other => { ignore(other); None }
+            _ => None,
         };
         let Some(zxid) = judged else { return Ok(()) };
         if member.applied.len() > member.applied.common() {

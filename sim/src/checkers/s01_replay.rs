@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::Note;
 use crate::checkers::canon::Member;
-use crate::checkers::ignore;
 
 #[derive(Debug, Default)]
 pub(crate) struct S01 {
@@ -37,7 +36,7 @@ impl Check for S01 {
                 }
                 Self::judge(cx, server, *last, *from, *blank, member)?;
             }
-            other => ignore(other),
+            _ => {}
         }
         Ok(())
     }

@@ -6,7 +6,6 @@ use crate::observe::SimEvent;
 use std::collections::BTreeSet;
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::note::Note;
-use crate::checkers::ignore;
 
 #[derive(Debug, Default)]
 pub(crate) struct S06 {
@@ -55,7 +54,7 @@ impl Check for S06 {
             Note::SnapInstalled { .. } | Note::MovedAside => {
                 self.rotten.remove(&server);
             }
-            other => ignore(other),
+            _ => {}
         }
         Ok(())
     }

@@ -365,3 +365,33 @@ fn configs() -> Vec<Config> {
     };
     (1..=3).map(config).collect()
 }
+
+/// Every check of [`super::all`] as one.
+#[derive(Debug)]
+pub(crate) struct All(Vec<(&'static str, Box<dyn Check + Send>)>);
+
+pub(crate) fn all_at_once() -> Run<All> {
+    Run::new(All(super::all()))
+}
+
+impl Check for All {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+        for (name, check) in &mut self.0 {
+            check.event(cx, event).map_err(|what| format!("{name}: {what}"))?;
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<SimTime> {
+        self.0.iter().filter_map(|(_, check)| check.deadline()).min()
+    }
+
+    fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
+        for (name, check) in &mut self.0 {
+            if check.deadline().is_some_and(|at| at <= cx.now) {
+                check.due(cx).map_err(|what| format!("{name}: {what}"))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -47,7 +47,7 @@ impl WatchBook {
                     Call::GetChildren { path, watch: true, .. } => {
                         (Table::Child, path.clone(), false)
                     }
-                    other => return self.no_watch(other),
+                    _ => return Vec::new(),
                 };
                 self.asked.insert((op.session, op.xid), asked);
             }
@@ -75,10 +75,6 @@ impl WatchBook {
             | ClientFact::Session(_)
             | ClientFact::Nonsense { .. } => {}
         }
-        Vec::new()
-    }
-
-    fn no_watch(&self, _: &Call) -> Vec<Zxid> {
         Vec::new()
     }
 

@@ -29,7 +29,7 @@ impl Fnv {
 }
 
 /// 0 for the one node that differs between servers by design.
-pub fn of_node(path: &str, node: &Node) -> u64 {
+pub(super) fn of_node(path: &str, node: &Node) -> u64 {
     if path == "/zookeeper/config" {
         return 0;
     }
@@ -51,7 +51,7 @@ pub fn of_node(path: &str, node: &Node) -> u64 {
     hash.0
 }
 
-pub fn of_session(id: i64, timeout_ms: i32) -> u64 {
+pub(super) fn of_session(id: i64, timeout_ms: i32) -> u64 {
     let mut hash = Fnv::new();
     hash.bytes(&[2]).i64(id).i32(timeout_ms);
     hash.0

@@ -14,12 +14,15 @@ struct Version {
     shown: Option<(Option<Bytes>, Stat)>,
 }
 
+/// From this position on, until before that one.
+type Span = (usize, Option<usize>);
+
 /// Positions count transactions: position `n` is the state after the first `n` of them.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     nodes: BTreeMap<String, Vec<Version>>,
     /// Parent, then child: when it appeared, and when it went.
-    children: BTreeMap<String, BTreeMap<String, Vec<(usize, Option<usize>)>>>,
+    children: BTreeMap<String, BTreeMap<String, Vec<Span>>>,
 }
 
 impl Past {
@@ -58,7 +61,7 @@ impl Past {
 
     /// In byte order.
     pub fn children(&self, position: usize, path: &str) -> Vec<String> {
-        let there = |spans: &[(usize, Option<usize>)]| {
+        let there = |spans: &[Span]| {
             let after = spans.partition_point(|(born, _)| *born <= position);
             after > 0 && spans[after - 1].1.is_none_or(|gone| gone > position)
         };

@@ -1,8 +1,6 @@
 //! What a client operation has to do: checks and effects of PROTOCOL 1.6 and 2.6, from the
 //! oracle's own tree.
 
-use vivarium_core::ids::Zxid;
-
 use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
 use crate::oracle::tree::{Tree, parent_of};
 use crate::oracle::txn::{CreateTxn, Header, Txn};
@@ -196,6 +194,8 @@ pub fn same_txn(expected: &Txn, logged: &Txn) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use vivarium_core::ids::Zxid;
+
     use super::*;
 
     fn header(zxid: u64) -> Header {
