@@ -28,7 +28,9 @@ pub(crate) enum Undo {
 }
 
 /// Which servers lost, or may have lost, what they promised to keep, and have not been filled by
-/// their peers since. Never more than the others can bear.
+/// their peers since. Never more than the others can bear. A server that was never in step with a
+/// leader holds nothing yet and counts as lost too: until a quorum has formed, no disk is destroyed
+/// and nobody stays dead.
 #[derive(Clone, Debug)]
 pub(crate) struct Atlas {
     voters: Vec<ServerId>,
@@ -38,7 +40,8 @@ pub(crate) struct Atlas {
 
 impl Atlas {
     pub(crate) fn new(voters: Vec<ServerId>) -> Self {
-        Self { voters, charged: BTreeMap::new() }
+        let charged = voters.iter().map(|&id| (id, 0)).collect();
+        Self { voters, charged }
     }
 
     /// Whether one more server may lose its disk.
@@ -445,6 +448,12 @@ mod tests {
     fn the_atlas_lets_a_minority_lose_its_disks_until_it_is_filled_again() {
         let ids: Vec<_> = (1..=3).map(ServerId).collect();
         let mut atlas = Atlas::new(ids.clone());
+        assert!(!atlas.bears(ids[0]), "nobody holds anything yet");
+        for &id in &ids {
+            assert_eq!(atlas.spare(), 0);
+            atlas.entered(id, Phase::FollowingBroadcast, 1);
+        }
+        assert_eq!(atlas.spare(), 1);
         assert!(atlas.bears(ids[0]));
         atlas.charge(ids[0], 4);
         assert!(atlas.bears(ids[0]), "what is lost can be lost again");

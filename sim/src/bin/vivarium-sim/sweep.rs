@@ -63,6 +63,9 @@ struct Failure {
     replay: String,
 }
 
+/// How many failures the text names.
+const SHOWN: usize = 20;
+
 pub(crate) fn run(args: &RunArgs) -> u8 {
     let options = args.world.options();
     let stop = Arc::new(AtomicBool::new(false));
@@ -176,7 +179,9 @@ impl Summary {
         }
         if let Err(violation) = outcome.verdict {
             let replay = replay_command(seed, options);
-            progress.say(&format!("seed {seed}: {violation}\n  {replay}"));
+            if self.failures.len() < SHOWN {
+                progress.say(&format!("seed {seed}: {violation}\n  {replay}"));
+            }
             let trace_hash = format!("{:016x}", outcome.trace_hash);
             self.failures.push(Failure { seed, violation, trace_hash, replay });
         }
@@ -224,13 +229,25 @@ fn print_text(summary: &Summary) {
     );
     println!("faults: {}", counts(&summary.faults));
     println!("could not strike: {}", counts(&summary.skipped));
-    println!("{} failures", summary.failures.len());
-    for failure in &summary.failures {
+    println!("{} failures{}", summary.failures.len(), by_check(&summary.failures));
+    for failure in summary.failures.iter().take(SHOWN) {
         println!("seed {}: {}\n  {}", failure.seed, failure.violation, failure.replay);
+    }
+    if summary.failures.len() > SHOWN {
+        println!("and {} more; -o json lists them all", summary.failures.len() - SHOWN);
     }
     for fault in &summary.harness_faults {
         println!("harness: {fault}");
     }
+}
+
+fn by_check(failures: &[Failure]) -> String {
+    let mut checks = BTreeMap::<&str, u64>::new();
+    for failure in failures {
+        *checks.entry(&failure.violation.check).or_default() += 1;
+    }
+    let all: Vec<_> = checks.iter().map(|(check, count)| format!("{check} {count}")).collect();
+    if all.is_empty() { String::new() } else { format!(": {}", all.join(", ")) }
 }
 
 fn counts(counts: &BTreeMap<&'static str, u64>) -> String {
