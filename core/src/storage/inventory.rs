@@ -10,6 +10,8 @@ use crate::storage::files::FileName;
 pub struct LogFile {
     pub first: Zxid,
     pub name: FileName,
+    /// Bytes up to the end of the last record; of files that were not read, padding included.
+    pub len: u64,
 }
 
 /// A sealed snapshot.

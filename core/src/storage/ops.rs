@@ -29,7 +29,8 @@ impl DiskIds {
         OpId(*counter)
     }
 
-    pub fn read_id(&mut self) -> ReadId {
+    /// For reads that the caller puts together.
+    pub fn read(&mut self) -> ReadId {
         self.read += 1;
         ReadId(self.read)
     }
@@ -58,13 +59,13 @@ impl DiskIds {
         DiskAction::Remove { op: self.op(queue), queue, file }
     }
 
-    pub fn read(&mut self, file: FileName, offset: u64, len: u32) -> (ReadId, DiskAction) {
-        let read = self.read_id();
+    pub fn read_file(&mut self, file: FileName, offset: u64, len: u32) -> (ReadId, DiskAction) {
+        let read = self.read();
         (read, DiskAction::Read { read, file, offset, len })
     }
 
     pub fn list(&mut self, dir: Dir) -> (ReadId, DiskAction) {
-        let read = self.read_id();
+        let read = self.read();
         (read, DiskAction::List { read, dir })
     }
 }

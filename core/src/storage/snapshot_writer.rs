@@ -22,6 +22,7 @@ const PORTIONS_MAX: usize = 2;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sealed {
     pub zxid: Zxid,
+    pub len: u64,
 }
 
 /// Whether the walk still gives what is written.
@@ -85,7 +86,9 @@ impl SnapshotWriter {
     pub fn on_done(&mut self, upto: OpId) -> Option<Sealed> {
         while self.under_way.pop_front_if(|op| *op <= upto).is_some() {}
         match self.phase {
-            Phase::Sealing { last } if last <= upto => Some(Sealed { zxid: self.zxid }),
+            Phase::Sealing { last } if last <= upto => {
+                Some(Sealed { zxid: self.zxid, len: self.offset })
+            }
             Phase::Sealing { .. } | Phase::Walking(_) => None,
         }
     }

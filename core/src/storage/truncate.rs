@@ -7,7 +7,8 @@ use crate::config::Config;
 use crate::ids::{OpId, ReadId, Zxid};
 use crate::server::input::{FileEntry, Queue, ReadData};
 use crate::server::outbox::Outbox;
-use crate::storage::files::{Dir, FileName, Known, LogFile};
+use crate::storage::files::{Dir, FileName, Known};
+use crate::storage::inventory::LogFile;
 use crate::storage::ops::DiskIds;
 use crate::storage::removal::{Cut, Removal, remove_all, remove_in_order};
 use crate::storage::snapshot::{LAST_ZXID_TAIL, last_zxid_of};
@@ -202,7 +203,7 @@ impl Truncation {
             return self.begin_scan(verdict, ids, out);
         };
         let offset = entry.len.saturating_sub(LAST_ZXID_TAIL as u64);
-        let (read, action) = ids.read(FileName::snapshot(zxid), offset, LAST_ZXID_TAIL as u32);
+        let (read, action) = ids.read_file(FileName::snapshot(zxid), offset, LAST_ZXID_TAIL as u32);
         out.disk(action);
         self.phase = Phase::Weighing { read, zxid, rest, verdict };
     }
@@ -242,7 +243,7 @@ impl Truncation {
         ids: &mut DiskIds,
         out: &mut Outbox,
     ) {
-        let (read, action) = ids.read(name, scanner.wants(), asked as u32);
+        let (read, action) = ids.read_file(name, scanner.wants(), asked as u32);
         out.disk(action);
         self.phase = Phase::Scanning { read, asked, file, scanner, found, verdict };
     }

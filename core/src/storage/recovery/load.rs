@@ -8,7 +8,7 @@ use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::ReadData;
 use crate::storage::files::FileName;
 use crate::storage::ops::DiskIds;
-use crate::storage::snapshot::{SnapshotDecoder, Source};
+use crate::storage::snapshot::SnapshotDecoder;
 use crate::tree::Database;
 
 const CHUNK: u32 = 256 * 1024;
@@ -42,7 +42,7 @@ impl Loader {
         Self {
             config: config.clone(),
             candidates: snapshots.iter().map(|(zxid, _)| *zxid).collect(),
-            decoder: SnapshotDecoder::new(Source::File, config),
+            decoder: SnapshotDecoder::file(config),
             offset: 0,
             loaded: Loaded { snapshot: None, broken: Vec::new() },
         }
@@ -53,7 +53,7 @@ impl Loader {
             return None;
         }
         let zxid = *self.candidates.last()?;
-        let (_, read) = ids.read(FileName::snapshot(zxid), self.offset, CHUNK);
+        let (_, read) = ids.read_file(FileName::snapshot(zxid), self.offset, CHUNK);
         Some(read)
     }
 
@@ -63,15 +63,16 @@ impl Loader {
             self.give_up(zxid);
             return Ok(());
         };
-        self.offset += bytes.len() as u64;
-        if self.decoder.push(&bytes).is_err() {
+        let len = bytes.len();
+        self.offset += len as u64;
+        if self.decoder.push(bytes).is_err() {
             self.give_up(zxid);
             return Ok(());
         }
-        if bytes.len() == CHUNK as usize {
+        if len == CHUNK as usize {
             return Ok(());
         }
-        let fresh = SnapshotDecoder::new(Source::File, &self.config);
+        let fresh = SnapshotDecoder::file(&self.config);
         match core::mem::replace(&mut self.decoder, fresh).finish(zxid) {
             Err(_) => self.give_up(zxid),
             Ok(decoded) => {
@@ -92,7 +93,7 @@ impl Loader {
     fn give_up(&mut self, zxid: Zxid) {
         self.candidates.pop();
         self.loaded.broken.push(zxid);
-        self.decoder = SnapshotDecoder::new(Source::File, &self.config);
+        self.decoder = SnapshotDecoder::file(&self.config);
         self.offset = 0;
     }
 }
