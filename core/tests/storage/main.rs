@@ -1,0 +1,11 @@
+//! Disk formats, recovery and crash safety, over files of Apache ZooKeeper 3.9.5 and over a disk in
+//! memory that forgets what was not synced.
+
+mod damage;
+mod disk;
+mod formats;
+mod golden;
+mod power;
+mod removal;
+mod setup;
+mod writing;
