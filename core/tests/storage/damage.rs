@@ -7,12 +7,12 @@ use vivarium_core::storage::recovery::History;
 use vivarium_core::storage::txnlog::{RecordScanner, Scanned};
 
 use crate::disk::Disk;
-use crate::golden::{LOG, ensemble, standalone};
+use crate::golden::{LAST, LOG, ensemble, standalone};
 use crate::setup::{alone, data, of_three, recover};
 
 /// Start and end of the n-th record (from the end where negative).
 fn record(nth: i32) -> (usize, usize) {
-    let mut scanner = RecordScanner::new(1 << 20);
+    let mut scanner = RecordScanner::new(2 << 20);
     scanner.push(LOG);
     let mut found = Vec::new();
     while let Scanned::Record(record) = scanner.next(true) {
@@ -46,9 +46,9 @@ fn a_torn_last_record_is_cut_off() {
     for (what, damage) in cases {
         for config in [alone(), of_three()] {
             let mut disk = standalone();
-            disk.edit(&log(), |bytes| damage(bytes));
+            disk.edit(&log(), damage);
             let recovered = recover(&strict(config.clone()), &mut disk).unwrap();
-            assert_eq!(recovered.history, History::From { last: Zxid(0x75) }, "{what}");
+            assert_eq!(recovered.history, History::From { last: Zxid(0x74) }, "{what}");
             assert_eq!(disk.get(&log()).unwrap().len(), record(-1).0, "{what}");
             assert_eq!(disk.unsynced(), 0, "{what}");
             let again = recover(&strict(config), &mut disk).unwrap();
@@ -72,7 +72,7 @@ fn damage_in_the_middle_is_never_taken_for_the_end() {
     ];
     for (what, damage) in cases {
         let mut disk = standalone();
-        disk.edit(&log(), |bytes| damage(bytes));
+        disk.edit(&log(), damage);
         let before = disk.contents();
         let refused = recover(&strict(alone()), &mut disk).unwrap_err();
         let FatalReason::Corrupt { file, offset, .. } = refused else { panic!("{what}") };
@@ -102,10 +102,10 @@ fn a_log_without_records_goes() {
         |log| log.fill(0),
     ] {
         let mut disk = standalone();
-        disk.put(&data("log.77"), LOG);
-        disk.edit(&data("log.77"), |bytes| damage(bytes));
+        disk.put(&data("log.76"), LOG);
+        disk.edit(&data("log.76"), damage);
         let recovered = recover(&alone(), &mut disk).unwrap();
-        assert_eq!(recovered.history, History::From { last: Zxid(0x76) });
+        assert_eq!(recovered.history, History::From { last: LAST });
         assert_eq!(disk.names(), ["log.1", "snapshot.0"]);
         assert_eq!(recovered.logs.len(), 1);
     }
@@ -147,12 +147,12 @@ fn a_gap_between_files_is_damage() {
 
 #[test]
 fn a_damaged_newer_snapshot_needs_a_log_that_reaches_it() {
-    for (name, sound) in [("snapshot.76", true), ("snapshot.77", false)] {
+    for (name, sound) in [("snapshot.75", true), ("snapshot.76", false)] {
         let mut disk = standalone();
         disk.put(&data(name), b"rot");
         match (recover(&alone(), &mut disk), sound) {
             (Ok(recovered), true) => {
-                assert_eq!(recovered.history, History::From { last: Zxid(0x76) });
+                assert_eq!(recovered.history, History::From { last: LAST });
                 assert!(!disk.has(name), "a damaged snapshot goes");
             }
             (Err(FatalReason::Corrupt { file, .. }), false) => {
@@ -263,7 +263,7 @@ fn logs_and_snapshots_keep_to_their_folders() {
     disk.remove(&log());
     disk.put(&FileName::new(Dir::Log, "log.1"), &bytes);
     let recovered = recover(&config, &mut disk).unwrap();
-    assert_eq!(recovered.history, History::From { last: Zxid(0x76) });
+    assert_eq!(recovered.history, History::From { last: LAST });
     disk.put(&FileName::new(Dir::Log, "snapshot.5"), b"");
     assert!(matches!(recover(&config, &mut disk), Err(FatalReason::Config(_))));
 }

@@ -29,7 +29,7 @@ struct Inode {
 
 /// Files by name; unsynced changes are kept apart from durable ones.
 #[derive(Clone, Debug, Default)]
-pub struct Disk {
+pub(crate) struct Disk {
     inodes: Vec<Inode>,
     live: BTreeMap<FileName, usize>,
     durable: BTreeMap<FileName, usize>,
@@ -38,7 +38,7 @@ pub struct Disk {
 
 /// Which unsynced changes survive a power cut.
 #[derive(Clone, Copy, Debug)]
-pub enum Cut {
+pub(crate) enum Cut {
     Nothing,
     Everything,
     /// The first so many, counted over all files.
@@ -52,43 +52,43 @@ pub enum Cut {
 }
 
 impl Disk {
-    pub fn put(&mut self, name: &FileName, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, name: &FileName, bytes: &[u8]) {
         let inode = Inode { live: bytes.to_vec(), durable: bytes.to_vec(), pending: Vec::new() };
         self.inodes.push(inode);
         self.live.insert(name.clone(), self.inodes.len() - 1);
         self.durable.insert(name.clone(), self.inodes.len() - 1);
     }
 
-    pub fn get(&self, name: &FileName) -> Option<&[u8]> {
+    pub(crate) fn get(&self, name: &FileName) -> Option<&[u8]> {
         self.live.get(name).map(|inode| &self.inodes[*inode].live[..])
     }
 
-    pub fn edit(&mut self, name: &FileName, change: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn edit(&mut self, name: &FileName, change: impl FnOnce(&mut Vec<u8>)) {
         let mut bytes = self.get(name).expect("the file is there").to_vec();
         change(&mut bytes);
         self.put(name, &bytes);
     }
 
-    pub fn remove(&mut self, name: &FileName) {
+    pub(crate) fn remove(&mut self, name: &FileName) {
         self.live.remove(name);
         self.durable.remove(name);
     }
 
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.live.keys().map(|name| name.name.clone()).collect()
     }
 
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.names().iter().any(|known| known == name)
     }
 
     /// Bytes of every file, as readers see them.
-    pub fn contents(&self) -> BTreeMap<FileName, Vec<u8>> {
+    pub(crate) fn contents(&self) -> BTreeMap<FileName, Vec<u8>> {
         self.live.iter().map(|(name, id)| (name.clone(), self.inodes[*id].live.clone())).collect()
     }
 
     /// Carries an operation out; what it reads, if it reads.
-    pub fn run(&mut self, action: &DiskAction) -> Option<ReadData> {
+    pub(crate) fn run(&mut self, action: &DiskAction) -> Option<ReadData> {
         match action {
             DiskAction::Write { file, offset, bytes, .. } => {
                 let id = self.open(file);
@@ -164,12 +164,12 @@ impl Disk {
     }
 
     /// Number of unsynced changes.
-    pub fn unsynced(&self) -> usize {
+    pub(crate) fn unsynced(&self) -> usize {
         self.inodes.iter().map(|inode| inode.pending.len()).sum::<usize>() + self.pending.len()
     }
 
     /// What is there after the power came back.
-    pub fn after_power_cut(&self, cut: Cut) -> Self {
+    pub(crate) fn after_power_cut(&self, cut: Cut) -> Self {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         if let Cut::Random(seed) = cut {
             state ^= seed.wrapping_mul(0xd134_2543_de82_ef95);
@@ -188,7 +188,7 @@ impl Disk {
                 Cut::First(count) => this < count,
                 Cut::Without(one) => this != one,
                 Cut::Only(one) => this == one,
-                Cut::Random(_) => draw() % 2 == 0,
+                Cut::Random(_) => draw().is_multiple_of(2),
             }
         };
         let mut after = Self { durable: self.durable.clone(), ..Self::default() };
@@ -206,7 +206,7 @@ impl Disk {
                 match change {
                     Change::Write(offset, data) if matches!(cut, Cut::Random(_)) => {
                         for (nth, piece) in data.chunks(64).enumerate() {
-                            if draw() % 3 != 0 {
+                            if !draw().is_multiple_of(3) {
                                 let at = offset + nth as u64 * 64;
                                 apply(
                                     &mut bytes,
@@ -225,7 +225,7 @@ impl Disk {
     }
 
     /// Every cut that drops a prefix, a suffix or one change, and some random ones.
-    pub fn cuts(&self, random: u64) -> Vec<Cut> {
+    pub(crate) fn cuts(&self, random: u64) -> Vec<Cut> {
         let count = self.unsynced();
         let mut cuts = vec![Cut::Nothing, Cut::Everything];
         for one in 0..count {

@@ -18,13 +18,13 @@ use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
 
 use crate::disk::Disk;
 
-pub fn alone() -> Config {
+pub(crate) fn alone() -> Config {
     let mut config = Config::with_defaults(ServerId(1), None, [7; 32]);
     config.full_digest = true;
     config
 }
 
-pub fn of_three() -> Config {
+pub(crate) fn of_three() -> Config {
     let address = |port| Address { host: "localhost".into(), port };
     let member = |id: u16| Member {
         quorum: address(2000 + id),
@@ -42,12 +42,12 @@ pub fn of_three() -> Config {
 }
 
 /// Small limits, so that a few transactions fill files and batches.
-pub fn small(config: Config) -> Config {
+pub(crate) fn small(config: Config) -> Config {
     Config { append_batch_bytes: 300, pre_alloc_bytes: 5000, commit_log_count: 4, ..config }
 }
 
 /// The transaction that every test logs at this zxid: a node with data of some length.
-pub fn txn(zxid: Zxid) -> LoggedTxn {
+pub(crate) fn txn(zxid: Zxid) -> LoggedTxn {
     let len = [3, 90, 10, 700, 40][zxid.counter() as usize % 5];
     LoggedTxn {
         header: TxnHeader { session: SessionId(9), cxid: 1, zxid, time: Wall(1_000) },
@@ -62,14 +62,14 @@ pub fn txn(zxid: Zxid) -> LoggedTxn {
     }
 }
 
-pub fn payload(zxid: Zxid) -> Bytes {
+pub(crate) fn payload(zxid: Zxid) -> Bytes {
     let mut out = BytesMut::new();
     txn(zxid).encode(&mut out);
     out.freeze()
 }
 
 /// The tree after these transactions, in their own order.
-pub fn tree_of(zxids: &[Zxid]) -> Database {
+pub(crate) fn tree_of(zxids: &[Zxid]) -> Database {
     let mut database = Database::new(true);
     for zxid in zxids {
         database.apply(&txn(*zxid), &mut Vec::new());
@@ -77,16 +77,16 @@ pub fn tree_of(zxids: &[Zxid]) -> Database {
     database
 }
 
-pub fn zxid(epoch: u32, counter: u32) -> Zxid {
+pub(crate) fn zxid(epoch: u32, counter: u32) -> Zxid {
     Zxid::new(Epoch(epoch), counter)
 }
 
-pub fn run_of(epoch: u32, counters: std::ops::RangeInclusive<u32>) -> Vec<Zxid> {
+pub(crate) fn run_of(epoch: u32, counters: std::ops::RangeInclusive<u32>) -> Vec<Zxid> {
     counters.map(|counter| zxid(epoch, counter)).collect()
 }
 
 /// Disk operations of an outbox, in order.
-pub fn drained(out: &mut Outbox) -> Vec<DiskAction> {
+pub(crate) fn drained(out: &mut Outbox) -> Vec<DiskAction> {
     out.drain()
         .filter_map(|action| match action {
             Action::Disk(action) => Some(action),
@@ -96,7 +96,7 @@ pub fn drained(out: &mut Outbox) -> Vec<DiskAction> {
 }
 
 /// Recovers; `each` sees the disk before every operation.
-pub fn recover_watched(
+pub(crate) fn recover_watched(
     config: &Config,
     disk: &mut Disk,
     mut each: impl FnMut(&Disk, &DiskAction),
@@ -116,15 +116,15 @@ pub fn recover_watched(
     }
 }
 
-pub fn recover(config: &Config, disk: &mut Disk) -> Result<Recovered, FatalReason> {
+pub(crate) fn recover(config: &Config, disk: &mut Disk) -> Result<Recovered, FatalReason> {
     recover_watched(config, disk, |_, _| {})
 }
 
-pub fn data(name: &str) -> FileName {
+pub(crate) fn data(name: &str) -> FileName {
     FileName::new(Dir::Data, name)
 }
 
 /// Whether an operation belongs to a queue, and its id.
-pub fn op_of(action: &DiskAction) -> Option<(Queue, vivarium_core::ids::OpId)> {
+pub(crate) fn op_of(action: &DiskAction) -> Option<(Queue, vivarium_core::ids::OpId)> {
     vivarium_core::storage::ops::op_of(action)
 }
