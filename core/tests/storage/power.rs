@@ -252,3 +252,50 @@ fn an_own_snapshot_is_there_wholly_or_not_at_all() {
         }
     }
 }
+
+/// One life of a server: recover, append up to so many, stop after some operation of the disk.
+/// Returns the zxids between which the history has to end.
+fn live(config: &Config, disk: &mut Disk, last: Zxid, appends: u32, stop: usize) -> (Zxid, Zxid) {
+    let recovered = recover(config, disk).unwrap();
+    let mut log = LogWriter::new(config, recovered.logs, last);
+    let (mut ids, mut out) = (DiskIds::new(), Outbox::new());
+    let mut todo = std::collections::VecDeque::<DiskAction>::new();
+    let (mut appended, mut ops) = (0, 0);
+    loop {
+        if appended < appends {
+            appended += 1;
+            let next = zxid(1, last.counter() + appended);
+            log.append(next, &payload(next), &mut ids, &mut out);
+        }
+        todo.extend(drained(&mut out));
+        let Some(action) = todo.pop_front() else { break };
+        disk.run(&action);
+        ops += 1;
+        if ops == stop {
+            break;
+        }
+        log.on_done(op_of(&action).unwrap().1, &mut ids, &mut out);
+    }
+    drained(&mut out);
+    (log.durable(), log.logged())
+}
+
+#[test]
+fn many_lives_lose_nothing_that_was_synced() {
+    let config = small(alone());
+    for seed in 0..60_u64 {
+        let mut disk = initialised(&config);
+        let mut last = Zxid::new(Epoch(1), 0);
+        for life in 0..12_u64 {
+            let draw = (seed * 31 + life * 17 + seed * life) % 23;
+            let (least, most) = live(&config, &mut disk, last, draw as u32 % 7, 1 + draw as usize);
+            let cut = if draw % 4 == 0 { Cut::Everything } else { Cut::Random(seed * 100 + life) };
+            disk = disk.after_power_cut(cut);
+            let all = run_of(1, 1..=most.counter());
+            let recovered = recover(&config, &mut disk.clone()).unwrap();
+            let least = if least.counter() == 0 { Zxid::ZERO } else { least };
+            let found = check(&recovered, &all, least, most);
+            last = Zxid::new(Epoch(1), found.counter());
+        }
+    }
+}
