@@ -28,26 +28,14 @@ use crate::zab::following::broadcast::Broadcast;
 pub enum FollowingEvent {
     /// The leader's snapshot is complete in memory; it must be sealed on disk, with everything
     /// older removed, before the handshake goes on: call `on_snapshot_installed` then.
-    SnapReceived {
-        zxid: Zxid,
-        database: Box<Database>,
-    },
+    SnapReceived { zxid: Zxid, database: Box<Database> },
     /// The log must be cut behind `upto`, then the server restarts from disk.
-    Truncate {
-        upto: Zxid,
-    },
+    Truncate { upto: Zxid },
     /// UPTODATE: clients may be served.
-    Serve {
-        epoch: Epoch,
-    },
+    Serve { epoch: Epoch },
     /// The leader asks for a sign of life; answer with `pong`.
-    Pinged {
-        zxid: i64,
-    },
-    Revalidated {
-        session: SessionId,
-        valid: bool,
-    },
+    Pinged { zxid: i64 },
+    Revalidated { session: SessionId, valid: bool },
     /// The oldest `sync` that was forwarded is answered.
     Synced,
     /// This leader is not followed any more; the text is for people.
@@ -170,8 +158,7 @@ impl Following {
         if full != link.held {
             link.held = full;
             let id = link.id;
-            let action =
-                if full { LinkAction::Hold { link: id } } else { LinkAction::Resume { link: id } };
+            let action = if full { LinkAction::Hold { link: id } } else { LinkAction::Resume { link: id } };
             cx.out.push(Action::Link(action));
         }
     }

@@ -80,7 +80,12 @@ impl Feed {
     }
 
     /// Starts with a snapshot file; the log behind it follows.
-    pub fn from_snapshot(link: LinkId, observer: bool, snapshot: SnapshotFile, upto: Zxid) -> Self {
+    pub fn from_snapshot(
+        link: LinkId,
+        observer: bool,
+        snapshot: SnapshotFile,
+        upto: Zxid,
+    ) -> Self {
         let feed = SnapFeed {
             file: FileName::snapshot(snapshot.zxid),
             offset: BODY_START,

@@ -5,10 +5,10 @@
 //! has it on disk. Broadcast proposes, counts, commits.
 
 mod barrier;
-mod broadcast;
 mod discovery;
 mod feed;
 mod learner;
+mod broadcast;
 mod synchronization;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -34,27 +34,12 @@ use crate::zab::ZabCx;
 #[derive(Debug)]
 pub enum LeadingEvent {
     /// Phase 3 begins: everything logged is committed, clients may be served.
-    Established {
-        epoch: Epoch,
-    },
-    Request {
-        link: LinkId,
-        request: ForwardedRequest,
-    },
-    Touched {
-        link: LinkId,
-        touches: Vec<Touch>,
-    },
-    Revalidate {
-        link: LinkId,
-        session: SessionId,
-        timeout_ms: i32,
-    },
+    Established { epoch: Epoch },
+    Request { link: LinkId, request: ForwardedRequest },
+    Touched { link: LinkId, touches: Vec<Touch> },
+    Revalidate { link: LinkId, session: SessionId, timeout_ms: i32 },
     /// A `sync` of an own client is answered.
-    Synced {
-        session: SessionId,
-        cxid: Xid,
-    },
+    Synced { session: SessionId, cxid: Xid },
     /// Nobody may be led any more; the text is for people.
     Abdicate(&'static str),
 }
@@ -223,9 +208,7 @@ impl Leading {
 
     /// Whether a learner waits for an exact snapshot that does not exist yet.
     pub fn wants_snapshot(&self) -> bool {
-        self.learners
-            .values()
-            .any(|learner| matches!(learner.stage, Stage::AwaitingSnapshot { .. }))
+        self.learners.values().any(|learner| matches!(learner.stage, Stage::AwaitingSnapshot { .. }))
     }
 
     /// A chunk for a feed or a search; `None` where the file is gone.

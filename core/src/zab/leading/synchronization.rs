@@ -90,8 +90,7 @@ impl Leading {
         let known = self.known(cx);
         for learner in self.learners.values_mut() {
             let Stage::Promised { who, last, .. } = learner.stage else { continue };
-            let about =
-                LearnerHistory { last: last.filter(|_| !who.blank), vivarium: who.vivarium };
+            let about = LearnerHistory { last: last.filter(|_| !who.blank), vivarium: who.vivarium };
             match catch_up::choose(about, &cx.history.window, known) {
                 CatchUp::Disk { last } => learner.search(who, last, cx),
                 choice => learner.start_sync(who, choice, None, known, cx),
