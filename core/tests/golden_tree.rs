@@ -1,6 +1,8 @@
 //! The tree against files of Apache ZooKeeper 3.9.5: what a fresh one looks like byte by byte, and
 //! the digest that the leader wrote behind every transaction.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too, fail by panic")]
+
 use bytes::{Bytes, BytesMut};
 use vivarium_core::ids::{SessionId, Zxid};
 use vivarium_core::tree::{Database, DatabaseBuilder, StoredStat, Walk};

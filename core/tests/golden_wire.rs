@@ -1,6 +1,8 @@
 //! Every codec against bytes of Apache ZooKeeper 3.9.5 (see `golden/README.md`): what it sent and
 //! accepted must be read, and written back to the same bytes.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where its data is not what it claims")]
+
 use bytes::{Bytes, BytesMut};
 use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use vivarium_core::txn::{LoggedTxn, Txn, TxnHeader};

@@ -1,7 +1,10 @@
 //! Configuration, validated: text in (`config::parse`), values out.
 
+pub mod findings;
 pub mod member;
+pub mod parse;
 pub mod properties;
+pub mod text;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;

@@ -3,5 +3,5 @@
 mod members;
 mod quorum;
 
-pub use members::{Ensemble, TextError};
+pub use members::Ensemble;
 pub use quorum::QuorumVerifier;

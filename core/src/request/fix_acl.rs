@@ -1,5 +1,6 @@
 //! Which ACLs may be stored. Facts: PROTOCOL 2.2. Apache: `PrepRequestProcessor.fixupACL`.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
@@ -8,12 +9,13 @@ use crate::wire::code::Code;
 
 /// The list as it is logged: duplicates dropped, first occurrence kept.
 pub(super) fn fix_acl(wanted: Option<&[Acl]>) -> Result<Vec<Acl>, Code> {
-    let mut fixed: Vec<Acl> = Vec::new();
+    let mut fixed = Vec::new();
+    let mut seen = BTreeSet::new();
     for entry in wanted.unwrap_or_default() {
         if !is_storable(&entry.id) {
             return Err(Code::InvalidAcl);
         }
-        if !fixed.contains(entry) {
+        if seen.insert(entry) {
             fixed.push(entry.clone());
         }
     }

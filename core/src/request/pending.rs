@@ -31,6 +31,15 @@ struct Record {
     digest: u64,
 }
 
+impl Record {
+    fn owner(&self) -> Option<SessionId> {
+        match Lifetime::of(self.node.as_ref()?.stat.ephemeral_owner) {
+            Lifetime::Ephemeral(session) => Some(session),
+            Lifetime::Persistent | Lifetime::Container | Lifetime::Ttl { .. } => None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionChange {
     Opening,
@@ -40,11 +49,13 @@ pub(super) enum SessionChange {
 /// The records, newest per path, and their order.
 ///
 /// Invariant: a path has a record exactly while `order` names it with a zxid that is not applied;
-/// `digest` is the tree digest after the newest record and is meaningless while `order` is empty.
+/// `ephemerals` names exactly the records of ephemeral nodes, by session; `digest` is the tree
+/// digest after the newest record and is meaningless while `order` is empty.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     order: VecDeque<(Zxid, String)>,
     nodes: HashMap<String, Record, FixedState>,
+    ephemerals: BTreeMap<SessionId, BTreeSet<String>>,
     session_order: VecDeque<(Zxid, SessionId)>,
     sessions: BTreeMap<SessionId, (Zxid, SessionChange)>,
     digest: u64,
@@ -73,7 +84,9 @@ impl Pending {
     }
 
     /// Every record from here on can be taken back by [`Self::roll_back`].
-    pub(super) fn begin(&mut self) {
+    pub(super) fn begin(&mut self, zxid: Zxid) {
+        let newest = self.order.back().map(|&(newest, _)| newest);
+        crate::invariant!(newest < Some(zxid), "{zxid:?} is prepared behind {newest:?}");
         self.replaced.clear();
         self.digest_before = self.digest;
     }
@@ -82,8 +95,8 @@ impl Pending {
         while let Some((path, before)) = self.replaced.pop() {
             self.order.pop_back();
             match before {
-                Some(record) => self.nodes.insert(path, record),
-                None => self.nodes.remove(&path),
+                Some(record) => self.insert(&path, record),
+                None => self.remove(&path),
             };
         }
         self.digest = self.digest_before;
@@ -99,7 +112,7 @@ impl Pending {
             node.as_ref().map_or(0, |node| node_digest(path, node.data.as_deref(), &node.stat));
         self.digest = self.tree_digest(db).wrapping_sub(removed).wrapping_add(digest);
         self.order.push_back((zxid, path.into()));
-        let replaced = self.nodes.insert(path.into(), Record { zxid, node, digest });
+        let replaced = self.insert(path, Record { zxid, node, digest });
         self.replaced.push((path.into(), replaced));
     }
 
@@ -112,6 +125,15 @@ impl Pending {
         self.sessions.insert(session, (zxid, change));
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+            && self.nodes.is_empty()
+            && self.ephemerals.is_empty()
+            && self.session_order.is_empty()
+            && self.sessions.is_empty()
+    }
+
     /// The session's ephemerals behind all pending changes, in byte order.
     pub(super) fn ephemerals(&self, db: &Database, session: SessionId) -> Vec<String> {
         let mut paths: BTreeSet<String> = db
@@ -119,13 +141,7 @@ impl Pending {
             .into_iter()
             .filter(|path| !self.nodes.contains_key(path))
             .collect();
-        for (_, path) in &self.order {
-            let node = self.nodes.get(path).and_then(|record| record.node.as_ref());
-            let lifetime = node.map(|node| Lifetime::of(node.stat.ephemeral_owner));
-            if lifetime == Some(Lifetime::Ephemeral(session)) {
-                paths.insert(path.clone());
-            }
-        }
+        paths.extend(self.ephemerals.get(&session).into_iter().flatten().cloned());
         paths.into_iter().collect()
     }
 
@@ -133,7 +149,7 @@ impl Pending {
     pub(super) fn applied(&mut self, zxid: Zxid) {
         while let Some((_, path)) = self.order.pop_front_if(|(at, _)| *at <= zxid) {
             if self.nodes.get(&path).is_some_and(|record| record.zxid <= zxid) {
-                self.nodes.remove(&path);
+                self.remove(&path);
             }
         }
         while let Some((_, session)) = self.session_order.pop_front_if(|(at, _)| *at <= zxid) {
@@ -141,5 +157,27 @@ impl Pending {
                 self.sessions.remove(&session);
             }
         }
+    }
+
+    fn insert(&mut self, path: &str, record: Record) -> Option<Record> {
+        let before = self.remove(path);
+        if let Some(session) = record.owner() {
+            self.ephemerals.entry(session).or_default().insert(path.into());
+        }
+        self.nodes.insert(path.into(), record);
+        before
+    }
+
+    fn remove(&mut self, path: &str) -> Option<Record> {
+        let before = self.nodes.remove(path)?;
+        if let Some(session) = before.owner()
+            && let Some(paths) = self.ephemerals.get_mut(&session)
+        {
+            paths.remove(path);
+            if paths.is_empty() {
+                self.ephemerals.remove(&session);
+            }
+        }
+        Some(before)
     }
 }

@@ -34,7 +34,7 @@ impl Preparer {
     /// The transaction of `zxid`. A refused request becomes `Txn::Error`, which costs its zxid all
     /// the same (T1); a failed multi becomes a `Txn::Multi` with `Error` parts (T3).
     ///
-    /// Everything but a single error carries the digest that the tree will have behind it.
+    /// Zxids come in rising order. Everything but a single error carries the digest that the tree will have behind it.
     pub fn prepare(
         &mut self,
         db: &Database,
@@ -42,7 +42,8 @@ impl Preparer {
         zxid: Zxid,
         now: Wall,
     ) -> LoggedTxn {
-        self.pending.begin();
+        crate::invariant!(zxid > db.applied(), "{zxid:?} is prepared behind {:?}", db.applied());
+        self.pending.begin(zxid);
         let session = request.session;
         let mut preparation = Preparation { pending: &mut self.pending, db, session, zxid, now };
         let txn = preparation
@@ -373,3 +374,6 @@ fn next_version(current: i32, expected: i32) -> Result<i32, Code> {
 fn validate(path: &str) -> Result<(), Code> {
     crate::path::validate(path).map_err(|_| Code::BadArguments)
 }
+
+#[cfg(test)]
+mod tests;

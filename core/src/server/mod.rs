@@ -1,91 +1,122 @@
 //! The server: inputs in, actions out. The only module that sees all others.
+//!
+//! `step` dispatches an input; `role` says who leads whom; `write` turns requests into proposals;
+//! `apply` carries commits into the tree and answers clients; `chores` keeps snapshots and cuts
+//! the log; `recovery` rebuilds a server from its folder.
 
 pub mod action;
+mod apply;
+mod chores;
 pub mod clients;
 pub mod input;
 pub mod note;
 pub mod outbox;
+mod recovery;
+mod role;
+mod standalone;
+mod step;
 pub mod view;
+mod write;
 
 pub use action::Action;
+pub use chores::KnownSnapshot;
 pub use input::Input;
 pub use outbox::Outbox;
+pub use recovery::{Recovery, RecoveryInput, RecoveryProgress, RecoveryStep};
+
+use alloc::collections::{BTreeMap, VecDeque};
 
 use crate::config::Config;
-use crate::ids::ServerId;
-use crate::server::action::{DiskAction, FatalReason};
-use crate::server::input::{DiskFault, ReadData};
-use crate::server::view::View;
-use crate::time::{Mono, Stamp};
-use crate::timers::Timer;
+use crate::election::Election;
+use crate::ensemble::Ensemble;
+use crate::ids::{DialIds, LinkId, SessionId, Xid};
+use crate::prng::Prng;
+use crate::request::Preparer;
+use crate::server::chores::Chores;
+use crate::server::clients::Clients;
+use crate::server::input::Plane;
+use crate::server::note::Phase;
+use crate::server::role::{Role, WaitingLearner};
+use crate::server::view::Counters;
+use crate::session::{SessionIds, SessionTracker, TouchTable};
+use crate::time::Stamp;
+use crate::tree::Database;
+use crate::zab::history::History;
 
-/// One server: everything after recovery.
+/// One server, from the end of its recovery to its halt.
 #[derive(Debug)]
 pub struct Server {
-    me: ServerId,
-}
-
-impl Server {
-    /// Feeds one input and appends everything that follows from it to `out`.
-    ///
-    /// Infallible: whatever a peer, a client or the disk does has a defined answer.
-    pub fn step(&mut self, at: Stamp, input: Input, out: &mut Outbox) {
-        let _ = (at, input, out);
-        todo!()
-    }
-
-    /// When the host should send `Wake` at the latest. Pure; a late or extra wake is harmless.
-    pub fn deadline(&self) -> Option<(Mono, Timer)> {
-        todo!()
-    }
-
-    pub fn view(&self) -> View {
-        let _ = self.me;
-        todo!()
-    }
-}
-
-/// Rebuilds a server from its folder: a pull machine, one disk operation at a time.
-#[derive(Debug)]
-pub struct Recovery {
     config: Config,
+    /// Voters and observers; a standalone server is an ensemble of one without an election.
+    ensemble: Ensemble,
+    at: Stamp,
+    prng: Prng,
+    dials: DialIds,
+    counters: Counters,
+    history: History,
+    db: Database,
+    role: Role,
+    /// What the last PhaseEntered note said.
+    noted: Option<Phase>,
+    /// `None` when standalone.
+    election: Option<Election>,
+    planes: BTreeMap<LinkId, Plane>,
+    /// Learners that came while this server looks: held until it knows whether it leads.
+    waiting: BTreeMap<LinkId, WaitingLearner>,
+    clients: Clients,
+    serving: bool,
+    preparer: Preparer,
+    session_ids: SessionIds,
+    /// Expiry of all sessions: exists while this server leads or stands alone.
+    tracker: Option<SessionTracker>,
+    /// Sessions used here since the leader's last PING.
+    touched: TouchTable,
+    /// `sync`s that were forwarded, in order: the leader answers in the same order.
+    syncs: VecDeque<(SessionId, Xid)>,
+    chores: Chores,
 }
 
-/// What the host found when it carried out the last [`RecoveryStep`].
-#[derive(Debug)]
-pub enum RecoveryInput {
-    /// First call.
-    Begin,
-    /// A write-like operation is complete.
-    Done,
-    Read(ReadData),
-    Failed(DiskFault),
+/// Lends the parts of a server that ZAB works with, while its role is borrowed too.
+macro_rules! zab_cx {
+    ($server:expr, $out:expr) => {
+        $crate::zab::ZabCx {
+            config: &$server.config,
+            ensemble: &$server.ensemble,
+            at: $server.at,
+            history: &mut $server.history,
+            snapshots: $server.chores.snapshots(),
+            out: $out,
+            counters: &mut $server.counters,
+            dials: &mut $server.dials,
+        }
+    };
 }
+pub(crate) use zab_cx;
 
-#[derive(Debug)]
-pub enum RecoveryStep {
-    /// Carry out this one operation (its ids are meaningless here), then call `next` again.
-    Disk(DiskAction),
-    /// For people: call `next(Done)`.
-    Progress(RecoveryProgress),
-    /// The server, and the notes and first actions that it starts with.
-    Done(alloc::boxed::Box<Server>, Outbox),
-    Refused(FatalReason),
+/// Lends what the client plane sees.
+macro_rules! client_cx {
+    ($server:expr, $out:expr) => {
+        $crate::server::clients::ClientCx {
+            config: &$server.config,
+            at: $server.at,
+            db: &$server.db,
+            logged: $server.history.head(),
+            out: $out,
+            counters: &mut $server.counters,
+        }
+    };
 }
+pub(crate) use client_cx;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecoveryProgress {
-    pub transactions: u64,
+/// Lends what an election needs.
+macro_rules! election_cx {
+    ($server:expr, $out:expr) => {
+        $crate::election::Cx {
+            at: $server.at,
+            out: $out,
+            dials: &mut $server.dials,
+            prng: &mut $server.prng,
+        }
+    };
 }
-
-impl Recovery {
-    pub fn start(config: Config, at: Stamp) -> Self {
-        let _ = at;
-        Self { config }
-    }
-
-    pub fn next(&mut self, got: RecoveryInput) -> RecoveryStep {
-        let _ = (got, &self.config);
-        todo!()
-    }
-}
+pub(crate) use election_cx;

@@ -8,36 +8,11 @@ use crate::ids::{Epoch, OpId};
 use crate::server::action::DiskAction;
 use crate::server::input::Queue;
 use crate::server::outbox::Outbox;
-use crate::storage::files::{Dir, FileName};
+use crate::storage::files::{Dir, EpochFile};
 use crate::storage::ops::{DiskIds, op_of};
 
-/// The two promises that a server keeps beside its history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Which {
-    Accepted,
-    Current,
-}
-
-impl Which {
-    pub fn name(self) -> FileName {
-        FileName::new(Dir::Data, self.plain())
-    }
-
-    /// What is written first and then renamed.
-    pub fn tmp(self) -> FileName {
-        FileName::new(Dir::Data, format!("{}.tmp", self.plain()))
-    }
-
-    pub(super) const fn plain(self) -> &'static str {
-        match self {
-            Self::Accepted => "acceptedEpoch",
-            Self::Current => "currentEpoch",
-        }
-    }
-}
-
 /// Replaces one epoch file; the promise is durable when the returned operation is done.
-pub fn write(which: Which, epoch: Epoch, ids: &mut DiskIds, out: &mut Outbox) -> OpId {
+pub fn write(which: EpochFile, epoch: Epoch, ids: &mut DiskIds, out: &mut Outbox) -> OpId {
     let ops = write_ops(which, epoch, ids);
     let (_, last) = op_of(&ops[ops.len() - 1]).expect("write_ops builds no reads");
     for op in ops {
@@ -47,7 +22,7 @@ pub fn write(which: Which, epoch: Epoch, ids: &mut DiskIds, out: &mut Outbox) ->
 }
 
 /// The same as a list, for recovery, which carries out one operation at a time.
-pub(super) fn write_ops(which: Which, epoch: Epoch, ids: &mut DiskIds) -> [DiskAction; 5] {
+pub(super) fn write_ops(which: EpochFile, epoch: Epoch, ids: &mut DiskIds) -> [DiskAction; 5] {
     let text = Bytes::from(format!("{}", epoch.0));
     let len = text.len() as u64;
     [

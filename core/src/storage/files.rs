@@ -8,7 +8,6 @@ use core::fmt;
 
 use crate::config::Config;
 use crate::ids::{Epoch, Zxid};
-use crate::storage::epochs::Which;
 
 /// A folder. The host maps it to a path; the simulator keeps it as a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,6 +59,40 @@ impl Layout {
     }
 }
 
+/// One log file; records start at `first`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    pub first: Zxid,
+    pub name: FileName,
+    /// Bytes up to the end of the last record, padding left out.
+    pub len: u64,
+}
+
+/// The two promises that a server keeps beside its history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EpochFile {
+    Accepted,
+    Current,
+}
+
+impl EpochFile {
+    pub fn name(self) -> FileName {
+        FileName::new(Dir::Data, self.plain())
+    }
+
+    /// What is written first and then renamed.
+    pub fn tmp(self) -> FileName {
+        FileName::new(Dir::Data, format!("{}.tmp", self.plain()))
+    }
+
+    const fn plain(self) -> &'static str {
+        match self {
+            Self::Accepted => "acceptedEpoch",
+            Self::Current => "currentEpoch",
+        }
+    }
+}
+
 /// Marker of `zkServer-initialize.sh`: an empty folder may start with an empty tree.
 pub fn initialize_marker() -> FileName {
     FileName::new(Dir::LogRoot, "initialize")
@@ -79,8 +112,8 @@ pub enum Known {
     /// A snapshot whose writing was broken off.
     UnsealedSnapshot(Zxid),
     Log(Zxid),
-    Epoch(Which),
-    EpochTmp(Which),
+    Epoch(EpochFile),
+    EpochTmp(EpochFile),
     /// Moved aside by an earlier recovery.
     Corrupt,
     Other,
@@ -94,7 +127,7 @@ impl Known {
         if name.ends_with(CORRUPT_SUFFIX) {
             return Self::Corrupt;
         }
-        for file in [Which::Accepted, Which::Current] {
+        for file in [EpochFile::Accepted, EpochFile::Current] {
             match name.strip_prefix(file.plain()) {
                 Some("") => return Self::Epoch(file),
                 Some(".tmp") => return Self::EpochTmp(file),
@@ -176,9 +209,9 @@ mod tests {
             ("log.1.corrupt", Known::Corrupt),
             ("log.-1", Known::Other),
             ("log.10000000000000000", Known::Other),
-            ("acceptedEpoch", Known::Epoch(Which::Accepted)),
-            ("currentEpoch", Known::Epoch(Which::Current)),
-            ("currentEpoch.tmp", Known::EpochTmp(Which::Current)),
+            ("acceptedEpoch", Known::Epoch(EpochFile::Accepted)),
+            ("currentEpoch", Known::Epoch(EpochFile::Current)),
+            ("currentEpoch.tmp", Known::EpochTmp(EpochFile::Current)),
             ("currentEpoch.bak", Known::Other),
             ("myid", Known::Other),
         ];

@@ -2,25 +2,25 @@
 //! Facts: PROTOCOL 3.6 row 5. Apache: `FileTxnIterator`.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
-use bytes::Bytes;
-
+use crate::config::Config;
 use crate::ids::{ReadId, Zxid};
 use crate::server::action::DiskAction;
-use crate::storage::files::FileName;
-use crate::storage::inventory::LogFile;
+use crate::server::input::ReadData;
+use crate::storage::files::{FileName, LogFile};
 use crate::storage::ops::DiskIds;
-use crate::storage::txnlog::{Record, RecordScanner, Scanned};
+use crate::storage::txnlog::{self, Record, RecordScanner, Scanned};
 
 const CHUNK: usize = 64 * 1024;
-/// More than any record takes: a damaged length asks for no more than this.
-const PAYLOAD_MAX: usize = 128 * 1024 * 1024;
 
 /// Why a range cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CursorFault {
-    /// The log lacks transactions between where the reader stands and the first one found.
+    /// The log does not reach back to where the reader stands.
     Gap,
+    /// A file was purged meanwhile.
+    Missing(FileName),
     Damaged {
         file: FileName,
         offset: u64,
@@ -28,152 +28,153 @@ pub enum CursorFault {
     },
 }
 
-/// A pull reader of the transactions in (`after`, `upto`]. Holds one chunk, or one record where
-/// that is longer.
+/// A pull reader over log files. Holds one chunk, or one record where that is longer.
 #[derive(Debug)]
 pub struct LogCursor {
     files: VecDeque<FileName>,
     scanner: RecordScanner,
+    payload_limit: usize,
     after: Zxid,
     upto: Zxid,
-    floor: Floor,
-    /// Found and not yet taken.
-    records: VecDeque<(Zxid, Bytes)>,
-    /// The newest record found.
-    found: Option<Zxid>,
+    /// The greatest zxid read that is not above `after`.
+    floor: Option<Zxid>,
     asked: Option<(ReadId, usize)>,
     want: usize,
-}
-
-/// The newest transaction of the log at or below where the reader stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Floor {
-    /// So far.
-    Open(Option<Zxid>),
-    /// A later one was met.
-    Known(Option<Zxid>),
+    /// Whether the first record read has to lie at or below `after`.
+    anchored: bool,
+    ended: bool,
 }
 
 impl LogCursor {
-    /// `files`: oldest first. Starts in the newest one that begins at or before `after`, or in the
-    /// oldest of all: behind a SNAP the log starts right after the snapshot.
-    pub fn new(files: &[LogFile], after: Zxid, upto: Zxid) -> Self {
-        let start = files.iter().rposition(|file| file.first <= after).unwrap_or(0);
-        let files = files[start..].iter().filter(|file| file.first <= upto);
+    /// For DIFF: the transactions in (`after`, `upto`]. The first record of the oldest file that
+    /// is read has to be at or below `after`, else the log may lack what lies between.
+    pub fn behind(
+        config: &Config,
+        files: &[LogFile],
+        after: Zxid,
+        upto: Zxid,
+    ) -> Result<Self, CursorFault> {
+        let start = files.iter().rposition(|file| file.first <= after).ok_or(CursorFault::Gap)?;
+        Ok(Self::new(config, &files[start..], after, upto, true))
+    }
+
+    /// For what follows an own snapshot of `zxid`: recovery and the writer keep the log whole from
+    /// there on, also where it starts right behind it.
+    pub fn behind_snapshot(config: &Config, files: &[LogFile], zxid: Zxid, upto: Zxid) -> Self {
+        let start = files.iter().rposition(|file| file.first <= zxid).unwrap_or(0);
+        Self::new(config, &files[start..], zxid, upto, false)
+    }
+
+    fn new(config: &Config, files: &[LogFile], after: Zxid, upto: Zxid, anchored: bool) -> Self {
+        let payload_limit = txnlog::payload_limit(config);
         Self {
-            files: files.map(|file| file.name.clone()).collect(),
-            scanner: RecordScanner::new(PAYLOAD_MAX),
+            files: files
+                .iter()
+                .filter(|file| file.first <= upto)
+                .map(|file| file.name.clone())
+                .collect(),
+            scanner: RecordScanner::new(payload_limit),
+            payload_limit,
             after,
             upto,
-            floor: Floor::Open(None),
-            records: VecDeque::new(),
-            found: None,
+            floor: None,
             asked: None,
             want: CHUNK,
+            anchored,
+            ended: after >= upto,
         }
     }
 
-    /// The newest zxid in the log at or below `after`, which it equals where the log holds it.
-    /// `None`: not known yet, read on. A gap where even the oldest record is newer.
-    pub fn floor(&self) -> Result<Option<Zxid>, CursorFault> {
-        match self.floor {
-            Floor::Known(None) => Err(CursorFault::Gap),
-            Floor::Known(Some(zxid)) => Ok(Some(zxid)),
-            Floor::Open(floor) => Ok(floor.filter(|zxid| *zxid == self.after)),
-        }
+    /// Every transaction up to the wanted one was handed out.
+    pub fn is_ended(&self) -> bool {
+        self.ended
     }
 
-    /// The next transaction, in order; `None` where another chunk has to be read first, or at the
-    /// end.
-    pub fn next_record(&mut self) -> Result<Option<(Zxid, Bytes)>, CursorFault> {
-        Ok(self.records.pop_front())
-    }
-
-    /// Every transaction up to `upto` was taken.
-    pub fn is_done(&self) -> bool {
-        self.is_read() && self.records.is_empty()
+    /// The greatest zxid of the log at or below where the reader stands, among what was read:
+    /// equal to it where the log knows it.
+    pub fn floor(&self) -> Option<Zxid> {
+        self.floor
     }
 
     /// The next chunk to read; `None` while one is under way and at the end.
     pub fn next_read(&mut self, ids: &mut DiskIds) -> Option<(ReadId, DiskAction)> {
-        if self.is_read() || self.asked.is_some() {
+        if self.ended || self.asked.is_some() {
             return None;
         }
         let file = self.files.front()?.clone();
-        let (read, action) = ids.read_file(file, self.scanner.wants(), self.want as u32);
-        self.asked = Some((read, self.want));
+        let len = self.want;
+        let (read, action) = ids.read(file, self.scanner.wants(), len as u32);
+        self.asked = Some((read, len));
         Some((read, action))
     }
 
-    /// Takes the chunk that was read.
-    pub fn on_read(&mut self, chunk: Bytes) -> Result<(), CursorFault> {
-        let Some((_, asked)) = self.asked.take() else { return Ok(()) };
-        let last = chunk.len() < asked;
-        self.scanner.push(&chunk);
+    /// Whether that read belongs to this cursor.
+    pub fn awaits(&self, read: ReadId) -> bool {
+        self.asked.is_some_and(|(asked, _)| asked == read)
+    }
+
+    /// The transactions that the chunk completed, in order.
+    pub fn on_read(&mut self, data: ReadData) -> Result<Vec<Record>, CursorFault> {
+        let mut records = Vec::new();
+        let Some((_, asked)) = self.asked.take() else { return Ok(records) };
+        let Some(file) = self.files.front().cloned() else { return Ok(records) };
+        let ReadData::Bytes(bytes) = data else { return Err(CursorFault::Missing(file)) };
+        let last = bytes.len() < asked;
+        self.scanner.push(&bytes);
         self.want = CHUNK;
-        while !self.is_read() {
+        loop {
             match self.scanner.next(last) {
-                Scanned::Record(record) => self.take(record)?,
+                Scanned::Record(record) => {
+                    self.take(record, &mut records)?;
+                    if self.ended {
+                        return Ok(records);
+                    }
+                }
                 Scanned::NeedMore(need) => {
                     self.want = need.max(CHUNK);
-                    break;
+                    return Ok(records);
                 }
-                Scanned::End { offset } => {
-                    let what = "the log ends before the transaction that was asked for";
-                    self.next_file(offset, what)?;
-                    break;
+                Scanned::End { .. } => {
+                    self.next_file(file)?;
+                    return Ok(records);
                 }
-                Scanned::Bad { offset, what } => return Err(self.damaged(offset, what)),
+                Scanned::Bad { offset, what } => {
+                    return Err(CursorFault::Damaged { file, offset, what });
+                }
             }
         }
-        Ok(())
     }
 
-    fn is_read(&self) -> bool {
-        self.after >= self.upto || self.found.is_some_and(|zxid| zxid >= self.upto)
-    }
-
-    fn take(&mut self, record: Record) -> Result<(), CursorFault> {
+    fn take(&mut self, record: Record, records: &mut Vec<Record>) -> Result<(), CursorFault> {
         let zxid = record.zxid;
         if zxid <= self.after {
-            self.floor = Floor::Open(Some(zxid));
+            self.anchored = false;
+            self.floor = Some(zxid);
             return Ok(());
         }
-        if let Floor::Open(floor) = self.floor {
-            self.floor = Floor::Known(floor);
-        }
-        let before = match (self.found, self.floor) {
-            // Java's logs may hold one zxid twice; the first record is the transaction (T2).
-            (Some(found), _) if found == zxid => return Ok(()),
-            (Some(found), _) => found,
-            (None, Floor::Known(Some(floor))) => floor,
-            (None, Floor::Known(None) | Floor::Open(_)) => self.after,
-        };
-        let follows =
-            before.next() == Some(zxid) || (zxid.epoch() > before.epoch() && zxid.counter() == 1);
-        if !follows {
+        if self.anchored {
             return Err(CursorFault::Gap);
         }
-        self.found = Some(zxid);
-        if zxid <= self.upto {
-            self.records.push_back((zxid, record.payload));
+        // Java's logs may hold one zxid twice; the first record is the transaction (T2).
+        let known = records.last().is_some_and(|last| last.zxid == zxid);
+        if zxid <= self.upto && !known {
+            records.push(record);
         }
+        self.ended = zxid >= self.upto;
         Ok(())
     }
 
-    fn next_file(&mut self, offset: u64, what: &'static str) -> Result<(), CursorFault> {
-        if self.files.len() <= 1 {
-            return Err(self.damaged(offset, what));
-        }
+    fn next_file(&mut self, file: FileName) -> Result<(), CursorFault> {
+        let offset = self.scanner.offset();
         self.files.pop_front();
-        self.scanner = RecordScanner::new(PAYLOAD_MAX);
-        Ok(())
-    }
-
-    fn damaged(&self, offset: u64, what: &'static str) -> CursorFault {
-        match self.files.front().cloned() {
-            Some(file) => CursorFault::Damaged { file, offset, what },
-            None => CursorFault::Gap,
+        self.scanner = RecordScanner::new(self.payload_limit);
+        if self.files.is_empty() {
+            let what = "the log ends before the transaction that was asked for";
+            return Err(CursorFault::Damaged { file, offset, what });
         }
+        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

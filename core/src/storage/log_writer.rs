@@ -12,8 +12,7 @@ use crate::invariant;
 use crate::server::action::DiskAction;
 use crate::server::input::Queue;
 use crate::server::outbox::Outbox;
-use crate::storage::files::Layout;
-use crate::storage::inventory::LogFile;
+use crate::storage::files::{Layout, LogFile};
 use crate::storage::ops::{DiskIds, op_of};
 use crate::storage::txnlog::{self, FILE_HEADER, FILE_HEADER_LEN};
 
@@ -32,8 +31,8 @@ pub struct LogWriter {
     live: Option<u64>,
     flight: Option<Flight>,
     waiting: Waiting,
-    logged: Zxid,
-    durable: Zxid,
+    logged: Option<Zxid>,
+    durable: Option<Zxid>,
 }
 
 /// The batch that the disk works on.
@@ -54,8 +53,8 @@ struct Waiting {
 }
 
 impl LogWriter {
-    /// `files` and `last` as recovery found them; a blank server has last 0. The first append starts a new file.
-    pub fn new(config: &Config, files: Vec<LogFile>, last: Zxid) -> Self {
+    /// `files` and `last` as recovery found them. The first append starts a new file.
+    pub fn new(config: &Config, files: Vec<LogFile>, last: Option<Zxid>) -> Self {
         Self {
             layout: Layout::of(config),
             batch_bytes: config.append_batch_bytes,
@@ -71,8 +70,12 @@ impl LogWriter {
 
     /// Takes one transaction; it is durable when `durable()` has reached it.
     pub fn append(&mut self, zxid: Zxid, payload: &[u8], ids: &mut DiskIds, out: &mut Outbox) {
-        invariant!(self.logged < zxid, "{zxid} is appended behind {}", self.logged);
-        self.logged = zxid;
+        invariant!(
+            self.logged.is_none_or(|last| last < zxid),
+            "{zxid} is appended behind {:?}",
+            self.logged
+        );
+        self.logged = Some(zxid);
         let start = self.waiting.bytes.len();
         txnlog::encode_record(payload, &mut self.waiting.bytes);
         let len = self.waiting.bytes.len() - start;
@@ -86,9 +89,9 @@ impl LogWriter {
     /// `upto` of [`Queue::Log`]. The new durable zxid, where it moved.
     pub fn on_done(&mut self, upto: OpId, ids: &mut DiskIds, out: &mut Outbox) -> Option<Zxid> {
         let done = self.flight.take_if(|flight| flight.last_op <= upto)?;
-        self.durable = done.last;
+        self.durable = Some(done.last);
         self.issue(ids, out);
-        Some(self.durable)
+        self.durable
     }
 
     /// The next batch starts a new file.
@@ -102,8 +105,8 @@ impl LogWriter {
         invariant!(self.is_idle(), "the log is replaced under an append");
         self.files.clear();
         self.live = None;
-        self.logged = zxid;
-        self.durable = zxid;
+        self.logged = Some(zxid);
+        self.durable = Some(zxid);
     }
 
     /// Purged files leave the list.
@@ -117,12 +120,12 @@ impl LogWriter {
     }
 
     /// Last zxid that was appended (or snapshotted), durable or not.
-    pub fn logged(&self) -> Zxid {
+    pub fn logged(&self) -> Option<Zxid> {
         self.logged
     }
 
     /// Last zxid that a power cut cannot take back.
-    pub fn durable(&self) -> Zxid {
+    pub fn durable(&self) -> Option<Zxid> {
         self.durable
     }
 
@@ -222,3 +225,6 @@ fn grown(position: u64, padded: u64, step: u64) -> Option<u64> {
     let past = position + step;
     Some(past - past % step)
 }
+
+#[cfg(test)]
+mod tests;

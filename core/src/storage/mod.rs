@@ -7,7 +7,6 @@
 
 pub mod epochs;
 pub mod files;
-pub mod inventory;
 pub mod log_cursor;
 pub mod log_writer;
 pub mod ops;

@@ -29,8 +29,7 @@ impl DiskIds {
         OpId(*counter)
     }
 
-    /// For reads that the caller puts together.
-    pub fn read(&mut self) -> ReadId {
+    pub fn read_id(&mut self) -> ReadId {
         self.read += 1;
         ReadId(self.read)
     }
@@ -59,13 +58,13 @@ impl DiskIds {
         DiskAction::Remove { op: self.op(queue), queue, file }
     }
 
-    pub fn read_file(&mut self, file: FileName, offset: u64, len: u32) -> (ReadId, DiskAction) {
-        let read = self.read();
+    pub fn read(&mut self, file: FileName, offset: u64, len: u32) -> (ReadId, DiskAction) {
+        let read = self.read_id();
         (read, DiskAction::Read { read, file, offset, len })
     }
 
     pub fn list(&mut self, dir: Dir) -> (ReadId, DiskAction) {
-        let read = self.read();
+        let read = self.read_id();
         (read, DiskAction::List { read, dir })
     }
 }

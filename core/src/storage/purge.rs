@@ -5,8 +5,7 @@ use alloc::vec::Vec;
 use crate::ids::Zxid;
 use crate::server::input::Queue;
 use crate::server::outbox::Outbox;
-use crate::storage::files::{Dir, FileName};
-use crate::storage::inventory::LogFile;
+use crate::storage::files::{Dir, FileName, LogFile};
 use crate::storage::ops::DiskIds;
 use crate::storage::removal::{Cut, remove_all};
 

@@ -21,15 +21,11 @@ const DIGEST_VERSION: i32 = 2;
 /// Ends the stream of a SNAP.
 pub const SIGNATURE: &[u8] = b"BenWasHere";
 
-/// Where the body of a file starts.
-pub const BODY_START: u64 = FILE_HEADER.len() as u64;
-/// What follows the body of our own files: three seals, digest, last zxid.
-pub const TAIL_LEN: u64 = (SEAL_LEN + TRAILER_MAX) as u64;
-
-/// More than any node of a stream takes; its bytes are buffered only as they come.
-const STREAM_ITEM_MAX: usize = 128 * 1024 * 1024;
-
 /// Length of a file's end that holds its last zxid and the seal over it.
+/// Where the body begins in every snapshot file.
+pub const OWN_BODY_START: u64 = FILE_HEADER.len() as u64;
+/// What follows the body in a snapshot of ours: seal, digest, seal, last zxid, seal.
+pub const OWN_TAIL_LEN: usize = SEAL_LEN + DIGEST_LEN + SEAL_LEN + LAST_ZXID_TAIL;
 pub const LAST_ZXID_TAIL: usize = LAST_ZXID_LEN + SEAL_LEN;
 
 /// The last zxid from the final [`LAST_ZXID_TAIL`] bytes of a file, as far as they look like one.
@@ -43,7 +39,7 @@ pub fn last_zxid_of(tail: &[u8]) -> Option<Zxid> {
 
 /// Where a snapshot's bytes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+pub enum Source {
     /// A file: header, seals, digest, last zxid.
     File,
     /// A leader's SNAP: the body alone, then "BenWasHere".
@@ -57,14 +53,23 @@ pub struct Damage {
     pub what: &'static str,
 }
 
-/// A decoded file.
+/// Whether a decoder wants more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fed {
+    More,
+    /// A stream is complete; `finish` gives what follows it.
+    Complete,
+}
+
+/// A decoded snapshot.
 #[derive(Debug)]
 pub struct Decoded {
     pub database: Database,
     /// The zxid that was last processed when the file was finished; the snapshot is exact where
-    /// that is the zxid of its name. `None` too where the digest before it is left out: then the
-    /// end of the file is not [`TAIL_LEN`] long, and its body cannot be served as it lies there.
+    /// that is the zxid of its name.
     pub finished_at: Option<Zxid>,
+    /// Bytes behind the end of a stream.
+    pub leftover: Bytes,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +100,6 @@ pub struct SnapshotDecoder {
     /// Bytes consumed before `buffer`.
     offset: u64,
     sum: Checksum,
-    full_digest: bool,
     builder: DatabaseBuilder,
     item_limit: usize,
     /// The buffer length below which another try is in vain.
@@ -105,16 +109,7 @@ pub struct SnapshotDecoder {
 type Parsed<T> = Result<Option<T>, &'static str>;
 
 impl SnapshotDecoder {
-    pub fn file(config: &Config) -> Self {
-        Self::new(Source::File, config.full_digest, txnlog::payload_limit(config))
-    }
-
-    /// For what follows a SNAP packet.
-    pub fn stream(full_digest: bool) -> Self {
-        Self::new(Source::Stream, full_digest, STREAM_ITEM_MAX)
-    }
-
-    fn new(source: Source, full_digest: bool, item_limit: usize) -> Self {
+    pub fn new(source: Source, config: &Config) -> Self {
         Self {
             source,
             part: match source {
@@ -124,17 +119,15 @@ impl SnapshotDecoder {
             buffer: BytesMut::new(),
             offset: 0,
             sum: Checksum::new(),
-            full_digest,
-            builder: DatabaseBuilder::new(full_digest),
-            item_limit,
+            builder: DatabaseBuilder::new(config.full_digest),
+            item_limit: txnlog::payload_limit(config),
             need: 0,
         }
     }
 
-    /// Feeds the next chunk. A stream gives its tree, and the bytes behind its end, once it is
-    /// complete; a file shows its end by its length alone: see `finish`.
-    pub fn push(&mut self, chunk: Bytes) -> Result<Option<(DatabaseBuilder, Bytes)>, Damage> {
-        self.buffer.extend_from_slice(&chunk);
+    /// Feeds the next chunk.
+    pub fn push(&mut self, chunk: &[u8]) -> Result<Fed, Damage> {
+        self.buffer.extend_from_slice(chunk);
         while self.part != Part::Complete && self.buffer.len() >= self.need {
             self.need = 0;
             match self.advance() {
@@ -146,21 +139,21 @@ impl SnapshotDecoder {
                 Err(what) => return Err(self.damage(what)),
             }
         }
-        if self.part != Part::Complete {
-            return Ok(None);
-        }
-        let fresh = DatabaseBuilder::new(self.full_digest);
-        let builder = core::mem::replace(&mut self.builder, fresh);
-        Ok(Some((builder, self.buffer.split().freeze())))
+        Ok(if self.part == Part::Complete { Fed::Complete } else { Fed::More })
     }
 
-    /// The whole file was pushed. `zxid`: that of its name.
+    /// `zxid`: that of the file's name, or of the SNAP packet.
     pub fn finish(mut self, zxid: Zxid) -> Result<Decoded, Damage> {
-        if self.part != Part::Trailer {
-            return Err(self.damage("snapshot is cut off"));
-        }
-        let finished_at = self.trailer().map_err(|what| self.damage(what))?;
-        Ok(Decoded { database: self.builder.finish(zxid), finished_at })
+        let finished_at = match (self.source, self.part) {
+            (Source::File, Part::Trailer) => self.trailer().map_err(|what| self.damage(what))?,
+            (Source::Stream, Part::Complete) => None,
+            (Source::File | Source::Stream, _) => return Err(self.damage("snapshot is cut off")),
+        };
+        Ok(Decoded {
+            database: self.builder.finish(zxid),
+            finished_at,
+            leftover: self.buffer.freeze(),
+        })
     }
 
     fn advance(&mut self) -> Parsed<()> {
@@ -318,8 +311,7 @@ impl SnapshotDecoder {
         }
         let raw = self.take(LAST_ZXID_LEN)?.ok_or("last zxid is cut off")?.get_i64();
         self.seal()?;
-        let zxid = Zxid::from_wire(raw).ok_or("last zxid is negative")?;
-        Ok(digest.then_some(zxid))
+        Zxid::from_wire(raw).map(Some).ok_or("last zxid is negative")
     }
 
     fn signature(&mut self) -> Parsed<()> {

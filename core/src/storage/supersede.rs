@@ -6,8 +6,7 @@ use alloc::vec::Vec;
 use crate::ids::{OpId, ReadId, Zxid};
 use crate::server::input::{Queue, ReadData};
 use crate::server::outbox::Outbox;
-use crate::storage::files::{Dir, FileName, Known};
-use crate::storage::inventory::LogFile;
+use crate::storage::files::{Dir, FileName, Known, LogFile};
 use crate::storage::ops::{DiskIds, op_of};
 use crate::storage::removal::{Removal, remove_all, remove_in_order};
 

@@ -104,16 +104,16 @@ impl AclTable {
     }
 
     /// What a list means to readers: null is open to everybody.
-    pub(super) fn list(&self, id: i64) -> &[Acl] {
-        if id == OPEN_ACL_ID { &self.open } else { self.stored(id) }
+    pub(super) fn list(&self, id: i64) -> &Arc<[Acl]> {
+        if id == OPEN_ACL_ID {
+            return &self.open;
+        }
+        &self.by_id.get(&id).expect("a node's ACL id is in the table while it lives").acl
     }
 
     /// Entries as stored: none for the null list.
     pub(super) fn stored(&self, id: i64) -> &[Acl] {
-        if id == OPEN_ACL_ID {
-            return &[];
-        }
-        &self.by_id.get(&id).expect("a node's ACL id is in the table while it lives").acl
+        if id == OPEN_ACL_ID { &[] } else { self.list(id) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(table.acquire(Some(&Acl::open())), 2);
         assert_eq!(table.acquire(Some(&read)), 1);
         table.release(1);
-        assert_eq!(table.list(1), read);
+        assert_eq!(table.list(1).to_vec(), read);
         table.release(1);
         assert_eq!(table.len(), 1);
         assert_eq!(table.acquire(Some(&read)), 3);
@@ -182,8 +182,8 @@ mod tests {
     fn an_empty_list_is_not_the_null_list() {
         let mut table = AclTable::new();
         assert_eq!(table.acquire(Some(&[])), 1);
-        assert_eq!(table.list(1), &[]);
-        assert_eq!(table.list(OPEN_ACL_ID), Acl::open());
+        assert_eq!(table.list(1).to_vec(), []);
+        assert_eq!(table.list(OPEN_ACL_ID).to_vec(), Acl::open());
         assert_eq!(table.stored(OPEN_ACL_ID), &[]);
     }
 
@@ -205,7 +205,7 @@ mod tests {
         table.release(3);
         assert_eq!(table.acquire(Some(&Acl::open())), 5);
         table.release(5);
-        assert_eq!(table.list(5), Acl::open());
+        assert_eq!(table.list(5).to_vec(), Acl::open());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //! made them are still to come).
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -38,8 +39,9 @@ struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn tell(&mut self, kind: EventKind, path: &str) {
-        self.events.push(TreeEvent { kind, path: path.into(), zxid: self.header.zxid });
+    fn tell(&mut self, kind: EventKind, path: &str, acl: &Arc<[Acl]>) {
+        let zxid = self.header.zxid;
+        self.events.push(TreeEvent { kind, path: path.into(), zxid, acl: Arc::clone(acl) });
     }
 }
 
@@ -48,9 +50,10 @@ impl Database {
     /// fire on, in Apache's order: node events, then the parent's.
     pub fn apply(&mut self, txn: &LoggedTxn, events: &mut Vec<TreeEvent>) -> TxnResult {
         let mut context = Context { header: &txn.header, events };
-        let result = match &txn.txn {
-            Txn::Multi(ops) => TxnResult::Multi(self.apply_multi(ops, &mut context)),
-            single => self.apply_single(single, &mut context),
+        let result = if let Txn::Multi(ops) = &txn.txn {
+            TxnResult::Multi(self.apply_multi(ops, &mut context))
+        } else {
+            self.apply_single(&txn.txn, &mut context)
         };
         self.applied = self.applied.max(txn.header.zxid);
         result
@@ -169,7 +172,7 @@ impl Database {
         let owner = new.lifetime.owner().ok_or(Code::BadArguments)?;
         let (parent, name) = split(new.path)?;
         let (zxid, time) = (context.header.zxid.to_wire(), context.header.time.0);
-        self.edit(parent, |parent| {
+        let parent_acl = self.edit(parent, |parent| {
             let next = parent.stat.cversion.wrapping_add(1);
             let cversion = new.parent_cversion.unwrap_or(next);
             if cversion > parent.stat.cversion {
@@ -177,8 +180,9 @@ impl Database {
                 parent.stat.pzxid = zxid;
             }
             parent.children.insert(name.into());
-        })
-        .ok_or(Code::NoNode)?;
+            parent.acl
+        });
+        let parent_acl = parent_acl.ok_or(Code::NoNode)?;
         if self.nodes.contains_key(new.path) {
             self.replace_acl(new.path, new.acl);
             return Err(Code::NodeExists);
@@ -194,15 +198,18 @@ impl Database {
         };
         let acl = self.acls.acquire(new.acl);
         self.put_node(new.path, Node::new(new.data.clone(), acl, stat));
-        context.tell(EventKind::NodeCreated, new.path);
-        context.tell(EventKind::NodeChildrenChanged, parent);
+        context.tell(EventKind::NodeCreated, new.path, self.acls.list(acl));
+        context.tell(EventKind::NodeChildrenChanged, parent, self.acls.list(parent_acl));
         Ok(stat.to_client(new.data.as_ref().map_or(0, Bytes::len), 0))
     }
 
     fn delete(&mut self, path: &str, context: &mut Context<'_>) -> Result<(), Code> {
+        let acl = self.node(path).map(|node| Arc::clone(self.acls.list(node.acl)));
         let parent = self.remove(path, context.header.zxid)?;
-        context.tell(EventKind::NodeDeleted, path);
-        context.tell(EventKind::NodeChildrenChanged, parent);
+        let acl = acl.expect("what was removed was there");
+        let parent_acl = self.nodes.get(parent).expect("a parent outlives its children").acl;
+        context.tell(EventKind::NodeDeleted, path, &acl);
+        context.tell(EventKind::NodeChildrenChanged, parent, self.acls.list(parent_acl));
         Ok(())
     }
 
@@ -236,14 +243,14 @@ impl Database {
         context: &mut Context<'_>,
     ) -> Option<Stat> {
         let header = context.header;
-        let stat = self.edit(path, |node| {
+        let (stat, acl) = self.edit(path, |node| {
             node.data.clone_from(data);
             node.stat.mzxid = header.zxid.to_wire();
             node.stat.mtime = header.time.0;
             node.stat.version = version;
-            node.client_stat()
+            (node.client_stat(), node.acl)
         })?;
-        context.tell(EventKind::NodeDataChanged, path);
+        context.tell(EventKind::NodeDataChanged, path, self.acls.list(acl));
         Some(stat)
     }
 

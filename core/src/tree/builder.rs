@@ -50,6 +50,11 @@ impl DatabaseBuilder {
         true
     }
 
+    /// Lists so far, those included that were only named by a node.
+    pub fn acl_count(&self) -> usize {
+        self.database.acl_count()
+    }
+
     /// The special nodes are added where they are missing.
     pub fn finish(mut self, zxid: Zxid) -> Database {
         self.database.add_special_nodes();

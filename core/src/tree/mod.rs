@@ -11,6 +11,7 @@ mod walk;
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -49,6 +50,9 @@ pub struct TreeEvent {
     /// For `NodeChildrenChanged` the parent.
     pub path: String,
     pub zxid: Zxid,
+    /// List of the node at `path` at that moment (of a deleted one: its last): a watcher is told
+    /// only if it grants READ (PROTOCOL 2.1).
+    pub acl: Arc<[Acl]>,
 }
 
 /// What applying one transaction meant; replies are built from it.
@@ -113,7 +117,7 @@ impl Database {
 
     /// As [`Database::acl`], borrowed: for permission checks.
     pub fn acl_entries(&self, path: &str) -> Option<&[Acl]> {
-        self.node(path).map(|node| self.acls.list(node.acl))
+        self.node(path).map(|node| &**self.acls.list(node.acl))
     }
 
     /// Names in byte order; `None` where the node is missing.
@@ -189,14 +193,16 @@ impl Database {
         now: Wall,
         events: &mut Vec<TreeEvent>,
     ) {
-        self.edit(CONFIG_PATH, |node| {
+        let acl = self.edit(CONFIG_PATH, |node| {
             node.data = Some(text);
             node.stat.mzxid = version.to_wire();
             node.stat.mtime = now.0;
             node.stat.version = -1;
+            node.acl
         });
-        let path = CONFIG_PATH.into();
-        events.push(TreeEvent { kind: EventKind::NodeDataChanged, path, zxid: version });
+        let acl = Arc::clone(self.acls.list(acl.expect("special nodes are never deleted")));
+        let (kind, path) = (EventKind::NodeDataChanged, CONFIG_PATH.into());
+        events.push(TreeEvent { kind, path, zxid: version, acl });
     }
 
     /// Starts a walk that writes the state of exactly this zxid while changes go on. One at a time:

@@ -95,7 +95,7 @@ pub enum Txn {
         version: i32,
     },
     /// Failed as a whole when any sub-transaction is an `Error`.
-    Multi(Vec<Txn>),
+    Multi(Vec<Self>),
     /// A write that failed: it has a zxid and changes nothing (T1).
     Error {
         code: i32,

@@ -105,7 +105,9 @@ fn types_that_are_illegal_where_they_stand_are_errors() {
 #[test]
 fn the_hash_is_fixed_and_sees_every_byte_and_the_length() {
     let base = [7_u8; 37];
-    assert_eq!(payload_hash(b"vivarium"), payload_hash(b"vivarium"));
+    assert_eq!(payload_hash(b""), 0x0000_0000_0000_0000);
+    assert_eq!(payload_hash(b"vivarium"), 0xff54_628a_febe_d5f2);
+    assert_eq!(payload_hash(b"vivarium."), 0xfb3d_5133_658d_4c21);
     for at in 0..base.len() {
         let mut other = base;
         other[at] ^= 0x80;

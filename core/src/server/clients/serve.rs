@@ -9,11 +9,10 @@ use crate::request::reply::{Outcome, WriteKind};
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Last, Phase};
 use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
-use crate::wire::client::{Op, Parsed, ReadOp, ReplyBody, encode_event, encode_reply, parse_body};
+use crate::wire::client::{
+    Op, Parsed, ReadOp, ReplyBody, XID_PING, encode_event, encode_reply, parse_body,
+};
 use crate::wire::code::Code;
-
-/// Every ping is answered with this number, whatever it was sent with.
-const PING_XID: Xid = Xid(-2);
 
 impl Clients {
     /// Works off what a link has brought, as far as its phase and its credit allow.
@@ -98,7 +97,7 @@ impl Clients {
             }
             Parsed::Malformed => live.order.local(xid, now, Local::Malformed),
             Parsed::Op(Op::Read(read)) => live.order.local(xid, now, Local::Read(read)),
-            Parsed::Op(Op::Ping) => live.order.local(PING_XID, now, Local::Ping),
+            Parsed::Op(Op::Ping) => live.order.local(XID_PING, now, Local::Ping),
             Parsed::Op(Op::Sync { path }) => {
                 live.order.sync(xid, now, path);
                 self.submissions.push_back(Submission::Sync { session, cxid: xid, body: frame });

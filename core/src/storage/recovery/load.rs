@@ -8,7 +8,7 @@ use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::ReadData;
 use crate::storage::files::FileName;
 use crate::storage::ops::DiskIds;
-use crate::storage::snapshot::SnapshotDecoder;
+use crate::storage::snapshot::{SnapshotDecoder, Source};
 use crate::tree::Database;
 
 const CHUNK: u32 = 256 * 1024;
@@ -42,7 +42,7 @@ impl Loader {
         Self {
             config: config.clone(),
             candidates: snapshots.iter().map(|(zxid, _)| *zxid).collect(),
-            decoder: SnapshotDecoder::file(config),
+            decoder: SnapshotDecoder::new(Source::File, config),
             offset: 0,
             loaded: Loaded { snapshot: None, broken: Vec::new() },
         }
@@ -53,7 +53,7 @@ impl Loader {
             return None;
         }
         let zxid = *self.candidates.last()?;
-        let (_, read) = ids.read_file(FileName::snapshot(zxid), self.offset, CHUNK);
+        let (_, read) = ids.read(FileName::snapshot(zxid), self.offset, CHUNK);
         Some(read)
     }
 
@@ -63,16 +63,15 @@ impl Loader {
             self.give_up(zxid);
             return Ok(());
         };
-        let len = bytes.len();
-        self.offset += len as u64;
-        if self.decoder.push(bytes).is_err() {
+        self.offset += bytes.len() as u64;
+        if self.decoder.push(&bytes).is_err() {
             self.give_up(zxid);
             return Ok(());
         }
-        if len == CHUNK as usize {
+        if bytes.len() == CHUNK as usize {
             return Ok(());
         }
-        let fresh = SnapshotDecoder::file(&self.config);
+        let fresh = SnapshotDecoder::new(Source::File, &self.config);
         match core::mem::replace(&mut self.decoder, fresh).finish(zxid) {
             Err(_) => self.give_up(zxid),
             Ok(decoded) => {
@@ -93,7 +92,7 @@ impl Loader {
     fn give_up(&mut self, zxid: Zxid) {
         self.candidates.pop();
         self.loaded.broken.push(zxid);
-        self.decoder = SnapshotDecoder::file(&self.config);
+        self.decoder = SnapshotDecoder::new(Source::File, &self.config);
         self.offset = 0;
     }
 }

@@ -26,9 +26,8 @@ use crate::server::input::{DiskFault, Queue};
 use crate::server::note::Note;
 use crate::server::{RecoveryInput, RecoveryProgress};
 use crate::storage::files::{
-    CORRUPT_SUFFIX, Dir, FileName, Layout, initialize_marker, unsealed_snapshot,
+    CORRUPT_SUFFIX, Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot,
 };
-use crate::storage::inventory::{LogFile, SnapshotFile};
 use crate::storage::ops::{DiskIds, target_of};
 use crate::storage::snapshot::SnapshotEncoder;
 use crate::storage::snapshot_writer::seal_ops;
@@ -62,9 +61,8 @@ pub struct Recovered {
     pub tail: Vec<(Zxid, Bytes)>,
     /// Oldest first. None of them is appended to any more.
     pub logs: Vec<LogFile>,
-    /// Snapshots in the folder, oldest first. Only the one that was loaded is known to be whole,
-    /// and only it can count as exact.
-    pub snapshots: Vec<SnapshotFile>,
+    /// Snapshots in the folder, oldest first; only the one that was loaded is known to be whole.
+    pub snapshots: Vec<Zxid>,
     pub moved_aside: bool,
     pub notes: Vec<Note>,
 }
@@ -335,7 +333,7 @@ impl Recovering {
             snapshot: Some((zxid, true)),
             tail: Vec::new(),
             logs: Vec::new(),
-            snapshots: Vec::from([SnapshotFile { zxid, len, exact: true }]),
+            snapshots: Vec::from([zxid]),
             moved_aside: false,
             notes: Vec::new(),
         };
@@ -378,10 +376,9 @@ impl Recovering {
         let mut database = replayed.database;
         // As Apache does after a load: ephemerals whose session the log does not know.
         database.remove_orphan_ephemerals();
-        let kept = found.snapshots.iter().filter(|(name, _)| !found.broken.contains(name));
-        let snapshots = kept
-            .map(|&(name, len)| SnapshotFile { zxid: name, len, exact: exact && name == zxid })
-            .collect();
+        let mut snapshots: Vec<Zxid> = found.snapshots.iter().map(|(zxid, _)| *zxid).collect();
+        snapshots.retain(|zxid| !found.broken.contains(zxid));
+        snapshots.sort_unstable();
         let recovered = Recovered {
             database,
             history: History::From { last },
@@ -458,3 +455,6 @@ fn exact_snapshot(database: &mut Database) -> Bytes {
     encoder.tail(&mut out);
     out.freeze()
 }
+
+#[cfg(test)]
+mod tests;

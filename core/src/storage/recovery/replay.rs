@@ -10,8 +10,7 @@ use crate::ids::Zxid;
 use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::ReadData;
 use crate::server::note::Note;
-use crate::storage::files::FileName;
-use crate::storage::inventory::LogFile;
+use crate::storage::files::{FileName, LogFile};
 use crate::storage::ops::DiskIds;
 use crate::storage::recovery::Corruption;
 use crate::storage::recovery::load::LoadedSnapshot;
@@ -124,7 +123,7 @@ impl Replay {
             Reading::Records(scanner) => scanner.wants(),
             Reading::Probing { probe, .. } => probe.wants(),
         };
-        let (_, read) = ids.read_file(log.name.clone(), offset, self.asked as u32);
+        let (_, read) = ids.read(log.name.clone(), offset, self.asked as u32);
         Some(read)
     }
 

@@ -6,7 +6,8 @@ use alloc::string::ToString;
 use crate::config::{Config, FirstStart};
 use crate::ids::{Epoch, Zxid};
 use crate::server::action::{DiskAction, FatalReason};
-use crate::storage::epochs::{Which, write_ops};
+use crate::storage::epochs::write_ops;
+use crate::storage::files::EpochFile;
 use crate::storage::ops::DiskIds;
 use crate::storage::recovery::survey::Found;
 
@@ -57,7 +58,7 @@ pub(super) fn epochs(
         write_current = true;
     }
     let refused = |what| {
-        let file = Which::Accepted.name().to_string();
+        let file = EpochFile::Accepted.name().to_string();
         Err(FatalReason::Corrupt { file, offset: 0, what })
     };
     if accepted < current {
@@ -69,10 +70,10 @@ pub(super) fn epochs(
     }
     if last.is_some() {
         if found.epochs.accepted.is_none() {
-            plan.extend(write_ops(Which::Accepted, accepted, ids));
+            plan.extend(write_ops(EpochFile::Accepted, accepted, ids));
         }
         if write_current {
-            plan.extend(write_ops(Which::Current, current, ids));
+            plan.extend(write_ops(EpochFile::Current, current, ids));
         }
     }
     Ok((accepted, current))

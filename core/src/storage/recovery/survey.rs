@@ -9,9 +9,9 @@ use crate::config::Config;
 use crate::ids::{Epoch, Zxid};
 use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::{FileEntry, ReadData};
-use crate::storage::epochs::Which;
-use crate::storage::files::{Dir, FileName, Known, initialize_marker, parse_epoch};
-use crate::storage::inventory::LogFile;
+use crate::storage::files::{
+    Dir, EpochFile, FileName, Known, LogFile, initialize_marker, parse_epoch,
+};
 use crate::storage::ops::DiskIds;
 
 /// More than any epoch's decimal text.
@@ -52,7 +52,7 @@ pub(super) struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ask {
     List(Dir),
-    Epoch(Which),
+    Epoch(EpochFile),
     CurrentTmp,
 }
 
@@ -71,8 +71,8 @@ impl Survey {
         }
         // A lone server keeps the epoch of its last zxid and has no epoch files.
         if config.ensemble.is_some() {
-            asks.push_back(Ask::Epoch(Which::Accepted));
-            asks.push_back(Ask::Epoch(Which::Current));
+            asks.push_back(Ask::Epoch(EpochFile::Accepted));
+            asks.push_back(Ask::Epoch(EpochFile::Current));
             asks.push_back(Ask::CurrentTmp);
         }
         let log_dir = if config.separate_log_dir { Dir::Log } else { Dir::Data };
@@ -82,8 +82,8 @@ impl Survey {
     pub(super) fn want(&self, ids: &mut DiskIds) -> Option<DiskAction> {
         let (_, action) = match *self.asks.front()? {
             Ask::List(dir) => ids.list(dir),
-            Ask::Epoch(file) => ids.read_file(file.name(), 0, EPOCH_TEXT_MAX),
-            Ask::CurrentTmp => ids.read_file(Which::Current.tmp(), 0, EPOCH_TEXT_MAX),
+            Ask::Epoch(file) => ids.read(file.name(), 0, EPOCH_TEXT_MAX),
+            Ask::CurrentTmp => ids.read(EpochFile::Current.tmp(), 0, EPOCH_TEXT_MAX),
         };
         Some(action)
     }
@@ -100,8 +100,8 @@ impl Survey {
                     what,
                 })?;
                 match file {
-                    Which::Accepted => self.found.epochs.accepted = Some(epoch),
-                    Which::Current => self.found.epochs.current = Some(epoch),
+                    EpochFile::Accepted => self.found.epochs.accepted = Some(epoch),
+                    EpochFile::Current => self.found.epochs.current = Some(epoch),
                 }
                 Ok(())
             }

@@ -171,4 +171,4 @@ impl LeaderPacket {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::wire) mod tests;

@@ -1,0 +1,361 @@
+//! Who this server is in the ensemble, and how that changes.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::config::{FirstStart, MemberRole};
+use crate::election::{Candidate, Event, Start};
+use crate::ids::{Epoch, ServerId, Zxid};
+use crate::invariant;
+use crate::server::action::{Close, CloseReason, Halt};
+use crate::server::note::{Note, Phase};
+use crate::server::standalone::Standalone;
+use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
+use crate::session::SessionTracker;
+use crate::time::{Mono, Span};
+use crate::wire::vote::PeerState;
+use crate::zab::following::{Following, FollowingEvent};
+use crate::zab::leading::{Leading, LeadingEvent};
+
+/// Each variant carries only what is legal in it.
+#[derive(Debug)]
+pub(super) enum Role {
+    /// Recovered; the first step has not come yet.
+    Starting,
+    Looking,
+    Leading(Leading),
+    Following(Following),
+    Standalone(Standalone),
+    /// The log is being cut behind this zxid; a restart follows.
+    Truncating(Zxid),
+    /// All is said; the last bytes get a moment to leave.
+    Stopping {
+        until: Mono,
+    },
+    Halted,
+}
+
+/// A learner that came before this server knew whether it leads.
+#[derive(Debug)]
+pub(super) struct WaitingLearner {
+    pub since: Mono,
+    pub chunks: Vec<Bytes>,
+    pub len: usize,
+}
+
+impl Server {
+    /// First step after recovery.
+    pub(super) fn begin(&mut self, out: &mut Outbox) {
+        if self.election.is_none() {
+            self.role = Role::Standalone(Standalone::new(self.history.head()));
+            self.history.commit(self.history.head());
+            self.lead_sessions();
+            self.serve_clients(true, out);
+            return;
+        }
+        self.look(Start::Own, out);
+    }
+
+    /// Looks for a leader with the history as it is now, queued appends included: whatever is
+    /// logged, committed or not, counts (B06).
+    pub(super) fn look(&mut self, start: Start, out: &mut Outbox) {
+        self.role = Role::Looking;
+        self.counters.elections += 1;
+        let candidate = Candidate { zxid: self.history.last(), epoch: self.history.current() };
+        let untouched = self.history.accepted() == Epoch::ZERO;
+        let asks_all = self.config.first_start == FirstStart::AskAll;
+        let start = match start {
+            Start::Own if candidate.zxid.is_none() && untouched && asks_all => Start::FirstStart,
+            Start::Own | Start::FirstStart | Start::HandOver { .. } => start,
+        };
+        let start = if self.chores.is_first_start() { start } else { plain(start) };
+        let Some(election) = &mut self.election else { return };
+        let event = election.look(candidate, start, &mut election_cx!(self, out));
+        self.note_phase(out);
+        self.on_election(event, out);
+    }
+
+    pub(super) fn on_election(&mut self, event: Option<Event>, out: &mut Outbox) {
+        if !matches!(self.role, Role::Looking) {
+            return;
+        }
+        match event {
+            Some(Event::Decided { leader, round }) => {
+                out.note(Note::Elected { leader, round });
+                if leader == self.config.me {
+                    self.lead(out);
+                } else {
+                    self.follow(leader, out);
+                }
+            }
+            Some(Event::FirstStart) => self.found(out),
+            None => {}
+        }
+    }
+
+    fn lead(&mut self, out: &mut Outbox) {
+        invariant!(!self.history.blank, "a blank server is nobody's candidate");
+        let waiting = core::mem::take(&mut self.waiting);
+        let waiting = waiting.into_iter().map(|(link, learner)| (link, learner.chunks)).collect();
+        self.role = Role::Leading(Leading::start(waiting, &mut zab_cx!(self, out)));
+        self.note_phase(out);
+    }
+
+    fn follow(&mut self, leader: ServerId, out: &mut Outbox) {
+        for link in core::mem::take(&mut self.waiting).into_keys() {
+            out.close(link, Close::Abort, CloseReason::NotServing);
+        }
+        let observer = self.is_observer();
+        self.role = Role::Following(Following::start(leader, observer, &mut zab_cx!(self, out)));
+        self.note_phase(out);
+    }
+
+    fn is_observer(&self) -> bool {
+        self.ensemble.member(self.config.me).is_some_and(|me| me.role == MemberRole::Observer)
+    }
+
+    /// The oldest thing that the role asks for. False when there is none.
+    pub(super) fn handle_role_event(&mut self, out: &mut Outbox) -> bool {
+        match &mut self.role {
+            Role::Leading(leading) => match leading.take_event() {
+                Some(event) => self.on_leading_event(event, out),
+                None => return false,
+            },
+            Role::Following(following) => match following.take_event() {
+                Some(event) => self.on_following_event(event, out),
+                None => return false,
+            },
+            Role::Standalone(alone) => match alone.take_synced(self.history.committed()) {
+                Some((session, cxid)) => {
+                    self.clients.synced(session, cxid, &mut client_cx!(self, out));
+                }
+                None => return false,
+            },
+            Role::Starting
+            | Role::Looking
+            | Role::Truncating(_)
+            | Role::Stopping { .. }
+            | Role::Halted => return false,
+        }
+        true
+    }
+
+    fn on_leading_event(&mut self, event: LeadingEvent, out: &mut Outbox) {
+        match event {
+            LeadingEvent::Established { epoch } => {
+                self.announce(PeerState::Leading, self.config.me, epoch, out);
+                while self.apply_next(out) {}
+                self.lead_sessions();
+                self.serve_clients(true, out);
+            }
+            LeadingEvent::Request { link, request } => self.on_forwarded(link, request, out),
+            LeadingEvent::Touched { touches, .. } => {
+                for touch in touches {
+                    self.touch_session(touch.session, touch.timeout_ms, out);
+                }
+            }
+            LeadingEvent::Revalidate { link, session, timeout_ms } => {
+                self.revalidate_for(link, session, timeout_ms, out);
+            }
+            LeadingEvent::Synced { session, cxid } => {
+                self.clients.synced(session, cxid, &mut client_cx!(self, out));
+            }
+            LeadingEvent::Abdicate(_why) => self.leave(Start::Own, out),
+        }
+    }
+
+    fn on_following_event(&mut self, event: FollowingEvent, out: &mut Outbox) {
+        match event {
+            FollowingEvent::SnapReceived { zxid, database } => {
+                self.install_snapshot(zxid, *database, out);
+            }
+            FollowingEvent::Truncate { upto } => {
+                self.leave_links(out);
+                self.role = Role::Truncating(upto);
+            }
+            FollowingEvent::Serve { epoch } => {
+                let Role::Following(following) = &self.role else { return };
+                let (leader, observer) = (following.leader(), following.is_observer());
+                let state = if observer { PeerState::Observing } else { PeerState::Following };
+                self.announce(state, leader, epoch, out);
+                while self.apply_next(out) {}
+                self.serve_clients(true, out);
+            }
+            FollowingEvent::Pinged { zxid } => {
+                let touched = self.touched.take();
+                if let Role::Following(following) = &mut self.role {
+                    following.pong(zxid, touched, &mut zab_cx!(self, out));
+                }
+            }
+            FollowingEvent::Revalidated { session, valid } => {
+                self.clients.revalidated(session, valid, &mut client_cx!(self, out));
+            }
+            FollowingEvent::Synced => {
+                if let Some((session, cxid)) = self.syncs.pop_front() {
+                    self.clients.synced(session, cxid, &mut client_cx!(self, out));
+                }
+            }
+            FollowingEvent::Lost(_why) => self.leave(Start::Own, out),
+            FollowingEvent::Restart(why) => {
+                self.leave_links(out);
+                self.halt(Halt::Restart(why), out);
+            }
+        }
+    }
+
+    /// What LOOKING servers are told from now on.
+    fn announce(&mut self, state: PeerState, leader: ServerId, epoch: Epoch, out: &mut Outbox) {
+        if let Some(election) = &mut self.election {
+            election.serve(state, leader, epoch, &mut election_cx!(self, out));
+        }
+    }
+
+    /// Ends a role and looks for a leader again.
+    pub(super) fn leave(&mut self, start: Start, out: &mut Outbox) {
+        self.leave_links(out);
+        self.look(start, out);
+    }
+
+    /// Ends whatever the role held: client links go before any vote.
+    pub(super) fn leave_links(&mut self, out: &mut Outbox) {
+        self.serve_clients(false, out);
+        self.preparer.clear();
+        self.tracker = None;
+        self.touched = crate::session::TouchTable::default();
+        self.syncs.clear();
+        match core::mem::replace(&mut self.role, Role::Looking) {
+            Role::Leading(mut leading) => {
+                let why = CloseReason::RoleEnded;
+                leading.close_all(Close::Flush, &why, &mut zab_cx!(self, out));
+            }
+            Role::Following(mut following) => {
+                following.close(&CloseReason::RoleEnded, &mut zab_cx!(self, out));
+            }
+            Role::Starting
+            | Role::Looking
+            | Role::Standalone(_)
+            | Role::Truncating(_)
+            | Role::Stopping { .. }
+            | Role::Halted => {}
+        }
+    }
+
+    pub(super) fn serve_clients(&mut self, on: bool, out: &mut Outbox) {
+        if self.serving == on {
+            return;
+        }
+        self.serving = on;
+        if on {
+            self.clients.start_serving(&mut client_cx!(self, out));
+        } else {
+            self.clients.stop_serving(&mut client_cx!(self, out));
+            while self.clients.next_submission().is_some() {}
+        }
+        out.note(Note::Serving { on });
+    }
+
+    /// A new leader gives every session its full timeout.
+    fn lead_sessions(&mut self) {
+        let mut tracker = SessionTracker::new(self.config.tick, self.at.mono);
+        tracker.track_all(self.db.sessions());
+        self.tracker = Some(tracker);
+    }
+
+    /// The epoch's counter has reached its limit: a planned election, once all is committed (T40).
+    pub(super) fn rotate_epoch(&mut self, out: &mut Outbox) {
+        let Role::Leading(leading) = &self.role else { return };
+        let exhausted = leading.is_exhausted(self.config.zxid_counter_limit);
+        if exhausted && self.history.committed() == self.history.head() {
+            self.leave(Start::Own, out);
+        }
+    }
+
+    /// SIGTERM: stop proposing, commit what is there, hand over, say goodbye.
+    pub(super) fn begin_stop(&mut self, out: &mut Outbox) {
+        if self.chores.is_stopping() {
+            return;
+        }
+        self.chores.begin_stop(self.at.mono + self.config.tick.times(2));
+        self.serve_clients(false, out);
+        if let Role::Leading(leading) = &mut self.role {
+            leading.close_for_proposals();
+        }
+    }
+
+    pub(super) fn finish_stop(&mut self, out: &mut Outbox) {
+        if !self.chores.is_stopping() || matches!(self.role, Role::Stopping { .. }) {
+            return;
+        }
+        let patience_over = self.chores.stop_deadline().is_some_and(|at| at <= self.at.mono);
+        let settled = self.history.log.is_idle()
+            && match &self.role {
+                Role::Leading(_) => self.history.committed() == self.history.head(),
+                Role::Starting
+                | Role::Looking
+                | Role::Following(_)
+                | Role::Standalone(_)
+                | Role::Truncating(_)
+                | Role::Stopping { .. }
+                | Role::Halted => true,
+            };
+        if !settled && !patience_over {
+            return;
+        }
+        let heir = match &self.role {
+            Role::Leading(leading) => leading.heir(),
+            Role::Starting
+            | Role::Looking
+            | Role::Following(_)
+            | Role::Standalone(_)
+            | Role::Truncating(_)
+            | Role::Stopping { .. }
+            | Role::Halted => None,
+        };
+        self.leave_links(out);
+        if let (Some(to), Some(election)) = (heir, &mut self.election) {
+            let candidate = Candidate { zxid: self.history.last(), epoch: self.history.current() };
+            election.look(candidate, Start::HandOver { to }, &mut election_cx!(self, out));
+        }
+        self.chores.end_stop();
+        self.role = Role::Stopping { until: self.at.mono + Span(self.config.tick.0 / 4) };
+    }
+
+    pub(super) fn note_phase(&mut self, out: &mut Outbox) {
+        let phase = self.phase();
+        if self.noted != Some(phase) {
+            self.noted = Some(phase);
+            let epoch = match &self.role {
+                Role::Leading(leading) => leading.epoch().unwrap_or(self.history.accepted()),
+                Role::Starting
+                | Role::Looking
+                | Role::Following(_)
+                | Role::Standalone(_)
+                | Role::Truncating(_)
+                | Role::Stopping { .. }
+                | Role::Halted => self.history.accepted(),
+            };
+            out.note(Note::PhaseEntered { phase, epoch });
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        match &self.role {
+            Role::Starting | Role::Looking | Role::Truncating(_) | Role::Stopping { .. } => {
+                Phase::Looking
+            }
+            Role::Leading(leading) => leading.noted_phase(),
+            Role::Following(following) => following.noted_phase(),
+            Role::Standalone(_) => Phase::Standalone,
+            Role::Halted => Phase::Halted,
+        }
+    }
+}
+
+/// A server that held state before may not found an ensemble.
+fn plain(start: Start) -> Start {
+    match start {
+        Start::FirstStart => Start::Own,
+        Start::Own | Start::HandOver { .. } => start,
+    }
+}
