@@ -1,14 +1,11 @@
 //! Decoders over bytes that nobody meant, and cursors over logs that we wrote.
 
-use bytes::Bytes;
 use proptest::prelude::*;
 use vivarium_core::ids::Zxid;
-use vivarium_core::server::input::ReadData;
-use vivarium_core::storage::files::{Dir, FileName};
-use vivarium_core::storage::inventory::LogFile;
+use vivarium_core::storage::files::{Dir, FileName, LogFile};
 use vivarium_core::storage::log_cursor::{CursorFault, LogCursor};
 use vivarium_core::storage::ops::DiskIds;
-use vivarium_core::storage::snapshot::SnapshotDecoder;
+use vivarium_core::storage::snapshot::{Fed, SnapshotDecoder, Source};
 use vivarium_core::storage::txnlog::{FILE_HEADER, RecordScanner, Scanned, encode_record};
 
 use crate::disk::Disk;
@@ -47,10 +44,8 @@ proptest! {
     fn a_damaged_snapshot_is_refused(at in 16_usize..478, flip in 1_u8.., chunk in 1_usize..100) {
         let mut bytes = SNAPSHOT.to_vec();
         bytes[at] ^= flip;
-        let mut decoder = SnapshotDecoder::file(&alone());
-        let fed = bytes.chunks(chunk).try_for_each(|piece| {
-            decoder.push(Bytes::copy_from_slice(piece)).map(|_| ())
-        });
+        let mut decoder = SnapshotDecoder::new(Source::File, &alone());
+        let fed = bytes.chunks(chunk).try_for_each(|piece| decoder.push(piece).map(|_| ()));
         prop_assert!(fed.is_err() || decoder.finish(Zxid(0)).is_err());
     }
 
@@ -59,17 +54,14 @@ proptest! {
         let mut stream = SNAPSHOT[16..478 - 67].to_vec();
         stream.extend_from_slice(b"\0\0\0\x0aBenWasHere");
         stream.extend_from_slice(&[9; 20][..rest]);
-        let mut decoder = SnapshotDecoder::stream(true);
+        let mut decoder = SnapshotDecoder::new(Source::Stream, &alone());
         let mut pieces = stream.chunks(chunk);
-        let (builder, mut behind) = loop {
-            let piece = Bytes::copy_from_slice(pieces.next().unwrap());
-            if let Some((builder, behind)) = decoder.push(piece).unwrap() {
-                break (builder, behind.to_vec());
-            }
-        };
+        while decoder.push(pieces.next().unwrap()).unwrap() == Fed::More {}
+        let decoded = decoder.finish(zxid(1, 7)).unwrap();
+        let mut behind = decoded.leftover.to_vec();
         pieces.for_each(|piece| behind.extend_from_slice(piece));
         prop_assert_eq!(behind, vec![9; rest]);
-        let tree = builder.finish(zxid(1, 7));
+        let tree = decoded.database;
         prop_assert_eq!(tree.applied(), zxid(1, 7));
         prop_assert_eq!(tree.digest().tree, tree_of(&[]).digest().tree);
     }
@@ -80,8 +72,8 @@ fn a_cut_off_snapshot_is_refused_everywhere() {
     // Files of 3.6 and 3.8 end after the first and the second seal.
     let sound = [478 - 67 + 13, 478 - 21, 478];
     for len in 0..=478 {
-        let mut decoder = SnapshotDecoder::file(&alone());
-        let fed = decoder.push(Bytes::from_static(&SNAPSHOT[..len]));
+        let mut decoder = SnapshotDecoder::new(Source::File, &alone());
+        let fed = decoder.push(&SNAPSHOT[..len]);
         let whole = fed.is_ok() && decoder.finish(Zxid(0)).is_ok();
         assert_eq!(whole, sound.contains(&len), "{len}");
     }
@@ -103,23 +95,21 @@ fn logs(runs: &[&[Zxid]]) -> (Disk, Vec<LogFile>) {
 
 type Read = Result<(Option<Zxid>, Vec<Zxid>), CursorFault>;
 
-fn read_all(disk: &mut Disk, files: &[LogFile], after: Zxid, upto: Zxid) -> Read {
-    let mut cursor = LogCursor::new(files, after, upto);
-    let (mut ids, mut got, mut reads) = (DiskIds::new(), Vec::new(), 0);
-    while !cursor.is_done() {
-        while let Some((zxid, bytes)) = cursor.next_record()? {
-            assert_eq!(bytes, payload(zxid));
-            got.push(zxid);
-        }
-        if let Some((_, action)) = cursor.next_read(&mut ids) {
-            assert!(cursor.next_read(&mut ids).is_none(), "one read at a time");
-            let Some(ReadData::Bytes(bytes)) = disk.run(&action) else { panic!() };
-            cursor.on_read(bytes)?;
-            reads += 1;
-            assert!(reads < 100);
+fn read_all(disk: &mut Disk, mut cursor: LogCursor) -> Read {
+    let (mut ids, mut got) = (DiskIds::new(), Vec::new());
+    while let Some((read, action)) = cursor.next_read(&mut ids) {
+        assert!(cursor.awaits(read) && cursor.next_read(&mut ids).is_none(), "one read at a time");
+        for record in cursor.on_read(disk.run(&action).unwrap())? {
+            assert_eq!(record.payload, payload(record.zxid));
+            got.push(record.zxid);
         }
     }
-    Ok((cursor.floor().ok().flatten(), got))
+    assert!(cursor.is_ended());
+    Ok((cursor.floor(), got))
+}
+
+fn read_behind(disk: &mut Disk, files: &[LogFile], after: Zxid, upto: Zxid) -> Read {
+    read_all(disk, LogCursor::behind(&alone(), files, after, upto)?)
 }
 
 #[test]
@@ -129,7 +119,7 @@ fn a_cursor_reads_across_files_and_stops_where_it_should() {
     let all: Vec<Zxid> = [first, second, third].concat();
     for after in [zxid(1, 1), zxid(1, 299), zxid(1, 300), zxid(1, 301), zxid(1, 420), zxid(3, 1)] {
         for upto in [zxid(1, 301), zxid(1, 420), zxid(3, 9)] {
-            let (floor, got) = read_all(&mut disk, &files, after, upto).unwrap();
+            let (floor, got) = read_behind(&mut disk, &files, after, upto).unwrap();
             let want: Vec<Zxid> =
                 all.iter().copied().filter(|zxid| after < *zxid && *zxid <= upto).collect();
             assert_eq!(got, want, "({after:?}, {upto:?}]");
@@ -137,7 +127,7 @@ fn a_cursor_reads_across_files_and_stops_where_it_should() {
         }
     }
     // A zxid that only the learner has: the newest common one shows.
-    let (floor, got) = read_all(&mut disk, &files, zxid(2, 7), zxid(3, 9)).unwrap();
+    let (floor, got) = read_behind(&mut disk, &files, zxid(2, 7), zxid(3, 9)).unwrap();
     assert_eq!((floor, got.len()), (Some(zxid(1, 420)), 9));
 }
 
@@ -145,11 +135,13 @@ fn a_cursor_reads_across_files_and_stops_where_it_should() {
 fn a_cursor_says_where_the_log_does_not_reach() {
     let (mut disk, files) = logs(&[&run_of(1, 5..=9), &run_of(1, 11..=12)]);
     let gap = Err(CursorFault::Gap);
-    assert_eq!(read_all(&mut disk, &files, zxid(1, 3), zxid(1, 9)), gap);
-    assert_eq!(read_all(&mut disk, &files, zxid(1, 8), zxid(1, 12)), gap);
-    // Right behind a snapshot the log may begin without it; a DIFF may not rely on that.
-    assert_eq!(read_all(&mut disk, &files, zxid(1, 4), zxid(1, 9)), Ok((None, run_of(1, 5..=9))));
-    let ends = read_all(&mut disk, &files, zxid(1, 11), zxid(1, 20));
+    assert_eq!(read_behind(&mut disk, &files, zxid(1, 3), zxid(1, 9)), gap);
+    assert_eq!(read_behind(&mut disk, &files, zxid(1, 8), zxid(1, 12)), gap);
+    // Right behind a snapshot the log may begin without it.
+    let cursor = |after| LogCursor::behind_snapshot(&alone(), &files, after, zxid(1, 9));
+    assert_eq!(read_all(&mut disk, cursor(zxid(1, 4))), Ok((None, run_of(1, 5..=9))));
+    assert_eq!(read_all(&mut disk, cursor(zxid(1, 3))), gap);
+    let ends = read_behind(&mut disk, &files, zxid(1, 11), zxid(1, 20));
     assert!(matches!(ends, Err(CursorFault::Damaged { .. })));
 }
 
@@ -157,8 +149,26 @@ fn a_cursor_says_where_the_log_does_not_reach() {
 fn a_cursor_takes_the_first_of_two_records_of_one_zxid() {
     let run = [zxid(1, 1), zxid(1, 2), zxid(1, 2), zxid(1, 3)];
     let (mut disk, files) = logs(&[&run]);
-    let got = read_all(&mut disk, &files, zxid(1, 1), zxid(1, 3)).unwrap();
+    let got = read_behind(&mut disk, &files, zxid(1, 1), zxid(1, 3)).unwrap();
     assert_eq!(got.1, run_of(1, 2..=3));
+}
+
+#[test]
+fn a_cursor_takes_one_record_of_a_zxid_across_chunks() {
+    // The second of the two lies in the next chunk.
+    let mut run = run_of(1, 1..=700);
+    let mut at = 16;
+    let mut twice = 0;
+    for (index, zxid) in run.iter().enumerate() {
+        at += payload(*zxid).len() + 13;
+        if at <= 64 * 1024 {
+            twice = index;
+        }
+    }
+    run.insert(twice, run[twice]);
+    let (mut disk, files) = logs(&[&run]);
+    let got = read_behind(&mut disk, &files, zxid(1, 1), zxid(1, 700)).unwrap();
+    assert_eq!(got.1, run_of(1, 2..=700));
 }
 
 #[test]
@@ -188,16 +198,10 @@ fn a_real_log_is_read_by_a_cursor() {
     let name = FileName::log(Dir::Data, Zxid(1));
     disk.put(&name, LOG);
     let files = [LogFile { first: Zxid(1), name, len: 0 }];
-    let mut cursor = LogCursor::new(&files, Zxid(10), LAST);
+    let mut cursor = LogCursor::behind(&alone(), &files, Zxid(10), LAST).unwrap();
     let (mut ids, mut count) = (DiskIds::new(), 0);
-    while !cursor.is_done() {
-        while cursor.next_record().unwrap().is_some() {
-            count += 1;
-        }
-        if let Some((_, action)) = cursor.next_read(&mut ids) {
-            let Some(ReadData::Bytes(bytes)) = disk.run(&action) else { panic!() };
-            cursor.on_read(bytes).unwrap();
-        }
+    while let Some((_, action)) = cursor.next_read(&mut ids) {
+        count += cursor.on_read(disk.run(&action).unwrap()).unwrap().len();
     }
-    assert_eq!((count, cursor.floor()), (0x75 - 10, Ok(Some(Zxid(10)))));
+    assert_eq!((count, cursor.floor()), (0x75 - 10, Some(Zxid(10))));
 }

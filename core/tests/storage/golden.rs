@@ -4,7 +4,9 @@ use bytes::{Bytes, BytesMut};
 use vivarium_core::ids::{Epoch, Zxid};
 use vivarium_core::server::note::Note;
 use vivarium_core::storage::recovery::{History, Recovered};
-use vivarium_core::storage::snapshot::{SnapshotDecoder, SnapshotEncoder, last_zxid_of};
+use vivarium_core::storage::snapshot::{
+    Fed, SnapshotDecoder, SnapshotEncoder, Source, last_zxid_of,
+};
 use vivarium_core::storage::txnlog::{FILE_HEADER, RecordScanner, Scanned, encode_record};
 use vivarium_core::tree::Walk;
 use vivarium_core::txn::LoggedTxn;
@@ -152,9 +154,9 @@ fn logs_are_written_as_they_were_read() {
 fn snapshots_are_written_as_they_were_read() {
     for snapshot in [SNAPSHOT, ENSEMBLE[0].1, ENSEMBLE[1].1] {
         for chunk in [1, 7, snapshot.len()] {
-            let mut decoder = SnapshotDecoder::file(&alone());
+            let mut decoder = SnapshotDecoder::new(Source::File, &alone());
             for piece in snapshot.chunks(chunk) {
-                assert!(decoder.push(Bytes::copy_from_slice(piece)).unwrap().is_none());
+                assert_eq!(decoder.push(piece), Ok(Fed::More));
             }
             let decoded = decoder.finish(Zxid(0)).unwrap();
             assert_eq!(decoded.finished_at, Some(Zxid(0)));

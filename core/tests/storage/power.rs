@@ -5,7 +5,8 @@ use vivarium_core::config::Config;
 use vivarium_core::ids::{Epoch, Zxid};
 use vivarium_core::server::Outbox;
 use vivarium_core::server::action::DiskAction;
-use vivarium_core::storage::epochs::{self, Which};
+use vivarium_core::storage::epochs;
+use vivarium_core::storage::files::EpochFile;
 use vivarium_core::storage::log_writer::LogWriter;
 use vivarium_core::storage::ops::DiskIds;
 use vivarium_core::storage::recovery::{History, Recovered};
@@ -67,7 +68,7 @@ fn with_log(config: Config, rolls: &[usize]) {
     let config = small(config);
     let all = history();
     let mut disk = initialised(&config);
-    let mut log = LogWriter::new(&config, Vec::new(), Zxid::ZERO);
+    let mut log = LogWriter::new(&config, Vec::new(), Some(Zxid::ZERO));
     let (mut ids, mut out) = (DiskIds::new(), Outbox::new());
     let mut todo = std::collections::VecDeque::<DiskAction>::new();
     let mut appended = 0;
@@ -87,14 +88,14 @@ fn with_log(config: Config, rolls: &[usize]) {
         disk.run(&action);
         for cut in disk.cuts(6) {
             let image = disk.after_power_cut(cut);
-            survives(&config, &image, &all, log.durable(), log.logged());
+            survives(&config, &image, &all, log.durable().unwrap(), log.logged().unwrap());
         }
         // A killed process leaves all of its writes, synced or not.
-        survives(&config, &disk, &all, log.durable(), log.logged());
+        survives(&config, &disk, &all, log.durable().unwrap(), log.logged().unwrap());
         let (_, op) = op_of(&action).unwrap();
         log.on_done(op, &mut ids, &mut out);
     }
-    assert_eq!(log.durable(), *all.last().unwrap());
+    assert_eq!(log.durable(), all.last().copied());
     assert!(log.is_idle());
 }
 
@@ -118,7 +119,7 @@ fn a_long_record_may_be_torn_anywhere() {
     let config = small(alone());
     for cut in (0..200).map(Cut::Random) {
         let mut disk = initialised(&config);
-        let mut log = LogWriter::new(&config, Vec::new(), Zxid::ZERO);
+        let mut log = LogWriter::new(&config, Vec::new(), Some(Zxid::ZERO));
         let (mut ids, mut out) = (DiskIds::new(), Outbox::new());
         // The third is longer than a batch.
         let all = run_of(1, 1..=3);
@@ -142,14 +143,14 @@ fn a_long_record_may_be_torn_anywhere() {
 #[test]
 fn epochs_are_old_or_new() {
     let config = of_three();
-    for which in [Which::Accepted, Which::Current] {
+    for which in [EpochFile::Accepted, EpochFile::Current] {
         let mut disk = initialised(&config);
         let (mut ids, mut out) = (DiskIds::new(), Outbox::new());
         let (old, new) = match which {
-            Which::Accepted => ((9, 0), (10, 0)),
-            Which::Current => ((9, 0), (9, 7)),
+            EpochFile::Accepted => ((9, 0), (10, 0)),
+            EpochFile::Current => ((9, 0), (9, 7)),
         };
-        let value = if which == Which::Accepted { new.0 } else { new.1 };
+        let value = if which == EpochFile::Accepted { new.0 } else { new.1 };
         epochs::write(which, Epoch(value), &mut ids, &mut out);
         let ops = drained(&mut out);
         for (nth, op) in ops.iter().enumerate() {
@@ -190,7 +191,7 @@ fn moving_aside_may_be_cut_off_anywhere() {
     let config = small(of_three());
     let mut disk = initialised(&config);
     let all = history();
-    let mut log = LogWriter::new(&config, Vec::new(), Zxid::ZERO);
+    let mut log = LogWriter::new(&config, Vec::new(), Some(Zxid::ZERO));
     let (mut ids, mut out) = (DiskIds::new(), Outbox::new());
     for zxid in &all {
         if zxid.counter() % 4 == 0 {
@@ -223,7 +224,7 @@ fn an_own_snapshot_is_there_wholly_or_not_at_all() {
     let config = small(alone());
     let all = run_of(1, 1..=900);
     let mut disk = initialised(&config);
-    let mut log = LogWriter::new(&config, Vec::new(), Zxid::ZERO);
+    let mut log = LogWriter::new(&config, Vec::new(), Some(Zxid::ZERO));
     let (mut ids, mut out) = (DiskIds::new(), Outbox::new());
     for zxid in &all {
         log.append(*zxid, &payload(*zxid), &mut ids, &mut out);
@@ -239,7 +240,7 @@ fn an_own_snapshot_is_there_wholly_or_not_at_all() {
         assert_eq!(writer.advance(&mut tree, &mut ids, &mut out), Advanced::Working);
         for op in drained(&mut out) {
             disk.run(&op);
-            sealed |= writer.on_done(op_of(&op).unwrap().1).is_some();
+            sealed |= writer.on_done(op_of(&op).unwrap().1, &mut ids, &mut out).is_some();
             tree.apply(&txn(zxid(1, 901)), &mut Vec::new());
             for cut in disk.cuts(1) {
                 let mut image = disk.after_power_cut(cut);
@@ -257,7 +258,7 @@ fn an_own_snapshot_is_there_wholly_or_not_at_all() {
 /// Returns the zxids between which the history has to end.
 fn live(config: &Config, disk: &mut Disk, last: Zxid, appends: u32, stop: usize) -> (Zxid, Zxid) {
     let recovered = recover(config, disk).unwrap();
-    let mut log = LogWriter::new(config, recovered.logs, last);
+    let mut log = LogWriter::new(config, recovered.logs, Some(last));
     let (mut ids, mut out) = (DiskIds::new(), Outbox::new());
     let mut todo = std::collections::VecDeque::<DiskAction>::new();
     let (mut appended, mut ops) = (0, 0);
@@ -277,7 +278,7 @@ fn live(config: &Config, disk: &mut Disk, last: Zxid, appends: u32, stop: usize)
         log.on_done(op_of(&action).unwrap().1, &mut ids, &mut out);
     }
     drained(&mut out);
-    (log.durable(), log.logged())
+    (log.durable().unwrap(), log.logged().unwrap())
 }
 
 #[test]

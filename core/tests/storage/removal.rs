@@ -7,7 +7,7 @@ use vivarium_core::config::Config;
 use vivarium_core::ids::Zxid;
 use vivarium_core::server::Outbox;
 use vivarium_core::server::action::DiskAction;
-use vivarium_core::storage::inventory::LogFile;
+use vivarium_core::storage::files::LogFile;
 use vivarium_core::storage::log_writer::LogWriter;
 use vivarium_core::storage::ops::DiskIds;
 use vivarium_core::storage::purge::purge;
@@ -39,7 +39,7 @@ fn folder() -> Folder {
     disk.put(&data("acceptedEpoch"), b"3");
     disk.put(&data("currentEpoch"), b"2");
     let all = [run_of(1, 1..=8), run_of(2, 1..=6)].concat();
-    let mut log = LogWriter::new(&config, Vec::new(), Zxid::ZERO);
+    let mut log = LogWriter::new(&config, Vec::new(), Some(Zxid::ZERO));
     let (mut ids, mut out) = (DiskIds::new(), Outbox::new());
     let mut tree = tree_of(&[]);
     for next in &all {
@@ -67,9 +67,14 @@ fn snapshot(
     let mut out = Outbox::new();
     let mut writer = SnapshotWriter::start(tree, zxid, 1 << 20);
     writer.advance(tree, ids, &mut out);
-    let ops = drained(&mut out);
-    ops.iter().for_each(|op| assert!(disk.run(op).is_none()));
-    assert!(writer.on_done(op_of(ops.last().unwrap()).unwrap().1).is_some());
+    loop {
+        let ops = drained(&mut out);
+        ops.iter().for_each(|op| assert!(disk.run(op).is_none()));
+        let (_, upto) = op_of(ops.last().unwrap()).unwrap();
+        if writer.on_done(upto, ids, &mut out).is_some() {
+            return;
+        }
+    }
 }
 
 fn last(recovered: &Recovered) -> Option<Zxid> {
@@ -107,7 +112,7 @@ fn a_truncation_leaves_exactly_the_prefix() {
         assert_eq!(last(&recovered), Some(upto));
         let prefix: Vec<Zxid> = folder.all.iter().copied().filter(|zxid| *zxid <= upto).collect();
         assert_eq!(recovered.database.digest(), tree_of(&prefix).digest());
-        assert!(recovered.snapshots.iter().all(|snapshot| snapshot.zxid <= upto));
+        assert!(recovered.snapshots.iter().all(|snapshot| *snapshot <= upto));
     }
 }
 
@@ -130,9 +135,22 @@ fn a_truncation_may_be_cut_off_anywhere() {
 }
 
 #[test]
-fn a_truncation_to_what_is_not_there_empties_the_history() {
-    for upto in [zxid(1, 9), zxid(2, 9), zxid(3, 0)] {
+fn a_truncation_to_what_is_not_there_keeps_what_lies_below() {
+    for (upto, left) in
+        [(zxid(1, 9), zxid(1, 8)), (zxid(2, 0), zxid(1, 8)), (zxid(3, 0), zxid(2, 6))]
+    {
         let mut folder = folder();
+        assert_eq!(truncate(&mut folder, upto, |_, _| {}), Truncated::Cut);
+        let recovered = recover(&folder.config, &mut folder.disk).unwrap();
+        assert_eq!(last(&recovered), Some(left));
+    }
+}
+
+#[test]
+fn a_truncation_below_every_snapshot_empties_the_history() {
+    for upto in [Zxid::ZERO, zxid(1, 3)] {
+        let mut folder = folder();
+        folder.disk.remove(&data("snapshot.0"));
         let full = *folder.all.last().unwrap();
         let end = truncate(&mut folder, upto, |config, disk| {
             for cut in disk.cuts(4) {
@@ -199,7 +217,7 @@ fn a_sealed_snap_replaces_everything() {
         assert_eq!(disk.unsynced(), 0);
         let name = format!("snapshot.{:x}", at.0);
         assert_eq!(disk.names(), ["acceptedEpoch", "currentEpoch", name.as_str()]);
-        let mut log = LogWriter::new(config, logs.clone(), zxid(2, 6));
+        let mut log = LogWriter::new(config, logs.clone(), Some(zxid(2, 6)));
         log.restart_behind(at);
         let next = at.next().unwrap();
         log.append(next, &payload(next), ids, out);
