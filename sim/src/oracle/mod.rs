@@ -1,6 +1,8 @@
 //! The oracle: a second, simpler implementation of the replicated state, driven once through the
 //! committed transactions.
 
+#[cfg(test)]
+mod agreement;
 mod digest;
 pub mod past;
 pub mod predict;

@@ -71,7 +71,9 @@ impl Default for Tree {
         let mut tree =
             Self { nodes: BTreeMap::new(), sessions: BTreeMap::new(), journal: Vec::new() };
         for path in ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
-            tree.nodes.insert(path.into(), Node::default());
+            // Empty, not null: `DataTree` makes them of a byte array of length 0.
+            let node = Node { data: Some(Bytes::new()), ..Node::default() };
+            tree.nodes.insert(path.into(), node);
             if path != "/" {
                 let parent = tree.nodes.get_mut(parent_of(path)).expect("parents come first");
                 parent.children.insert(name_of(path).into());
