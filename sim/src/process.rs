@@ -103,6 +103,15 @@ impl ServerSlot {
             )
     }
 
+    /// In step with a leader, or leading.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.dead
+            || matches!(
+                self.phase,
+                Phase::LeadingBroadcast | Phase::FollowingBroadcast | Phase::ObservingBroadcast
+            )
+    }
+
     pub(crate) fn died(&mut self) {
         self.outbox.drain().for_each(drop);
         self.process = Process::Down;
@@ -192,6 +201,7 @@ impl World {
         .bytes32();
         slot.process = Process::Recovering(Box::new(Recovery::start(config, stamp)));
         self.stats.boots += 1;
+        self.quiet_since = self.now;
         self.net.set_presence(self.now, Host(index), Presence::NoProcess);
         self.trace.event(self.now, NodeId::Server(id), Mark::Boot, incarnation.into(), || {
             format!("boot {incarnation}")
@@ -449,6 +459,7 @@ impl World {
         self.trace.event(self.now, NodeId::Server(id), Mark::Note, content, || format!("{note:?}"));
         if let Note::PhaseEntered { phase, .. } = &note {
             self.servers[index].phase = *phase;
+            self.quiet_since = self.now;
             self.stats.elections += u64::from(*phase == Phase::LeadingBroadcast);
             self.atlas.entered(id, *phase, self.servers[index].incarnation);
         }

@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) fault_rng: SimRng,
     pub(crate) atlas: Atlas,
     pub(crate) phase: RunPhase,
+    /// When a server last entered a phase, booted or died.
+    pub(crate) quiet_since: SimTime,
     pub(crate) verdict: Option<Result<(), Violation>>,
     pub(crate) calm_min: u64,
     pub(crate) calm_max: u64,
@@ -173,6 +175,7 @@ impl World {
             fault_rng: stream(Stream::Fault, 0),
             atlas: Atlas::new(cluster.voters.clone()),
             phase: RunPhase::Faults,
+            quiet_since: SimTime::ZERO,
             verdict: None,
             calm_min: spec.calm_min,
             calm_max: spec.calm_max,
@@ -307,6 +310,7 @@ impl World {
         let host = Host(index);
         let id = self.servers[index].id();
         let was_up = self.servers[index].is_up();
+        self.quiet_since = self.now;
         self.trace.event(self.now, NodeId::Server(id), Mark::Crash, kind as u64, || {
             format!("crash: {kind:?}")
         });
