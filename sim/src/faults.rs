@@ -12,7 +12,7 @@ use crate::net::{Host, Presence};
 use crate::observe::{CrashKind, LossKind, SimEvent};
 use crate::process::ArmedCrash;
 use crate::schedule::{FaultKind, FaultUnit, Scope};
-use crate::trace::{Mark, hash_debug};
+use crate::trace::{Mark, hash_value};
 use crate::world::{RunPhase, World};
 
 /// What ends a fault.
@@ -112,7 +112,7 @@ impl World {
         let unit = self.faults[index].clone();
         let name = unit.kind.name();
         let undo = self.strike(index, &unit);
-        let content = hash_debug(&(index, undo.is_some()));
+        let content = hash_value(&(index, undo.is_some()));
         self.trace.event(self.now, NodeId::World, Mark::Fault, content, || {
             let what = if undo.is_some() { "fault" } else { "skipped" };
             format!("{what} #{index}: {unit}")

@@ -22,7 +22,7 @@ use crate::net::{Delivery, EndId, Host, Presence};
 use crate::observe::{CrashKind, SimEvent, Violation};
 use crate::panics;
 use crate::rng::SimRng;
-use crate::trace::{Mark, hash_bytes, hash_debug};
+use crate::trace::{Mark, hash_bytes, hash_value};
 use crate::world::World;
 
 /// Inputs that one turn of the loop gathers at most.
@@ -455,7 +455,7 @@ impl World {
 
     fn note(&mut self, index: usize, note: Note) {
         let id = self.servers[index].id();
-        let content = hash_debug(&note);
+        let content = hash_value(&note);
         self.trace.event(self.now, NodeId::Server(id), Mark::Note, content, || format!("{note:?}"));
         if let Note::PhaseEntered { phase, .. } = &note {
             self.servers[index].phase = *phase;

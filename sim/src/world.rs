@@ -28,7 +28,7 @@ use crate::observe::{CrashKind, Observer, SimEvent, Violation};
 use crate::process::ServerSlot;
 use crate::rng::{SimRng, Stream};
 use crate::schedule::{FaultUnit, Peer};
-use crate::trace::{Mark, Trace, TraceSink, hash_debug};
+use crate::trace::{Mark, Trace, TraceSink, hash_value};
 
 /// Counts for the summary.
 #[derive(Clone, Debug, Default)]
@@ -298,7 +298,7 @@ impl World {
 
     pub(crate) fn violated(&mut self, node: NodeId, violation: Violation) {
         if self.verdict.is_none() {
-            let hash = hash_debug(&violation);
+            let hash = hash_value(&violation.to_string());
             self.trace
                 .event(self.now, node, Mark::Fault, hash, || format!("VIOLATION {violation}"));
             self.verdict = Some(Err(violation));
