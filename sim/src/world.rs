@@ -48,7 +48,7 @@ pub struct Stats {
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared(Mutex<World>);
+pub(crate) struct Shared(Mutex<Option<World>>);
 
 pub(crate) struct World {
     handle: Handle,
@@ -105,7 +105,7 @@ impl Shared {
     /// Builds the world inside madsim's runtime: one node and task for each host.
     pub(crate) fn build(handle: &Handle, spec: WorldSpec) -> Arc<Self> {
         let faults_for = spec.faults_for;
-        let shared = Arc::new(Self(Mutex::new(World::new(handle, spec))));
+        let shared = Arc::new(Self(Mutex::new(Some(World::new(handle, spec)))));
         let hosts = shared.with(|world| world.inboxes.len() - 1);
         for index in 0..hosts {
             let world = Arc::clone(&shared);
@@ -121,7 +121,15 @@ impl Shared {
     }
 
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        act(world.as_mut().expect("nothing runs after the world is taken"))
+    }
+
+    /// Ends the world. madsim's nodes hold on to this `Shared`, and the world to madsim: left in
+    /// its place it would never be freed.
+    pub(crate) fn take(&self) -> World {
+        let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        world.take().expect("a world is taken once")
     }
 
     fn poll(&self, host: Host, context: &mut Context<'_>) -> Poll<()> {
