@@ -15,13 +15,7 @@ pub struct Dialed {
     pub result: Result<TcpStream, DialError>,
 }
 
-pub async fn dial(
-    dial: DialId,
-    plane: Plane,
-    host: String,
-    port: u16,
-    limit: Duration,
-) -> Dialed {
+pub async fn dial(dial: DialId, plane: Plane, host: String, port: u16, limit: Duration) -> Dialed {
     let result = match tokio::time::timeout(limit, connect(&host, port)).await {
         Ok(result) => result,
         Err(_) => Err(DialError::TimedOut),

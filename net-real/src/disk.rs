@@ -30,7 +30,7 @@ pub struct Disks {
 #[derive(Debug)]
 struct Worker {
     batch: Vec<DiskAction>,
-    /// `None` once it is told to end.
+    /// `None` once it was told to end.
     jobs: Option<mpsc::Sender<Vec<DiskAction>>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -45,7 +45,7 @@ impl Disks {
     }
 
     /// Waits until everything that was flushed is carried out. Recovery needs a quiet folder.
-    pub fn finish(mut self) {
+    pub fn stop(&mut self) {
         for worker in [&mut self.log, &mut self.snap, &mut self.reads] {
             worker.jobs = None;
         }
@@ -99,9 +99,8 @@ impl Worker {
             return;
         }
         let batch = mem::take(&mut self.batch);
-        let jobs = self.jobs.as_ref().expect("jobs end with `finish`, which consumes the disks");
         // A thread that stopped after a failure has told the server, which halts.
-        let _ = jobs.send(batch);
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(batch));
     }
 }
 

@@ -172,7 +172,11 @@ struct Handles {
 const KEPT: usize = 4;
 
 impl Handles {
-    fn get(&self, file: &FileName, open: impl FnOnce() -> io::Result<File>) -> io::Result<Arc<File>> {
+    fn get(
+        &self,
+        file: &FileName,
+        open: impl FnOnce() -> io::Result<File>,
+    ) -> io::Result<Arc<File>> {
         let mut handles = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = handles.iter().position(|(known, _)| known == file) {
             handles[at..].rotate_left(1);

@@ -12,8 +12,7 @@ use crate::host::Notes;
 
 /// Logs go to standard error: text for a terminal, JSON for everything else.
 pub fn init() {
-    let filter =
-        EnvFilter::try_from_env("VIVARIUM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_env("VIVARIUM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
     let terminal = stderr().is_terminal();
     // Fails only where a subscriber is set already.

@@ -29,10 +29,7 @@ impl Operator {
 
     /// Resolves when the first stop signal arrives.
     pub async fn stopped(&mut self) {
-        poll_fn(|cx| {
-            if self.poll_stop(cx) { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        poll_fn(|cx| if self.poll_stop(cx) { Poll::Ready(()) } else { Poll::Pending }).await;
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>, inbox: &mut Vec<Input>) {

@@ -40,7 +40,8 @@ pub fn serve(zoo_cfg: &Path) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::running(format!("starting the runtime: {error}")))?;
     let zoo_cfg = zoo_cfg.to_path_buf();
-    let process = async move { Process::open(parsed, &folders, zoo_cfg, started).await?.run().await };
+    let process =
+        async move { Process::open(parsed, &folders, zoo_cfg, started).await?.run().await };
     // A task of the runtime is woken without a system call; the future of `block_on` is not.
     let done = runtime.block_on(async { tokio::spawn(process).await });
     done.unwrap_or_else(|error| {
@@ -130,7 +131,7 @@ impl Process {
             // The loop yields by itself; a budget on top would only wake it twice.
             let halt = tokio::task::coop::unconstrained(host.run(first)).await;
             drop(host);
-            disks.finish();
+            disks.stop();
             match halt {
                 Halt::Stop => {
                     self.sockets.finish(FAREWELL).await;

@@ -95,10 +95,7 @@ fn a_listing_holds_plain_files_in_name_order() {
     fs::create_dir(rig.files.places.data.join("folder")).unwrap();
     let list = |dir| rig.run(&DiskAction::List { read: ReadId(1), dir }).unwrap().unwrap();
     let entry = |name: &str, len| FileEntry { name: name.into(), len };
-    assert_eq!(
-        list(Dir::Data),
-        ReadData::Listing(vec![entry("log.10", 1), entry("log.b", 2)])
-    );
+    assert_eq!(list(Dir::Data), ReadData::Listing(vec![entry("log.10", 1), entry("log.b", 2)]));
     assert_eq!(list(Dir::Log), ReadData::Listing(Vec::new()), "a missing folder is empty");
 }
 
