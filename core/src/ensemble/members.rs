@@ -49,6 +49,11 @@ impl Ensemble {
         &self.current.config
     }
 
+    /// Version of the configuration in force.
+    pub fn version(&self) -> u64 {
+        self.current().version
+    }
+
     pub fn next(&self) -> Option<&EnsembleConfig> {
         self.next.as_ref().map(|next| &next.config)
     }

@@ -9,3 +9,5 @@ mod pending;
 pub mod prepare;
 pub mod read;
 pub mod reply;
+
+pub use prepare::Preparer;

@@ -1,5 +1,7 @@
 //! Typed facts in causal order, for metrics, audit and checkers. Correctness never depends on them.
 
+use bytes::Bytes;
+
 use crate::ids::{Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::server::action::RestartReason;
 use crate::wire::client::EventKind;
@@ -65,10 +67,7 @@ pub enum Note {
         current: Epoch,
     },
     /// Leader: a transaction got its zxid. `hash` is `txn::payload_hash` of its log payload.
-    Proposed {
-        zxid: Zxid,
-        hash: u64,
-    },
+    Proposed { zxid: Zxid, hash: u64, payload: Bytes },
     /// Appended to the log buffer; not yet durable. `source`: the epoch of the leader it came from.
     Logged {
         zxid: Zxid,

@@ -30,7 +30,9 @@ pub(super) enum Role {
     /// The log is being cut behind this zxid; a restart follows.
     Truncating(Zxid),
     /// All is said; the last bytes get a moment to leave.
-    Stopping { until: Mono },
+    Stopping {
+        until: Mono,
+    },
     Halted,
 }
 
@@ -60,8 +62,7 @@ impl Server {
     pub(super) fn look(&mut self, start: Start, out: &mut Outbox) {
         self.role = Role::Looking;
         self.counters.elections += 1;
-        let candidate =
-            Candidate { zxid: self.history.last(), epoch: self.history.current() };
+        let candidate = Candidate { zxid: self.history.last(), epoch: self.history.current() };
         let untouched = self.history.accepted() == Epoch::ZERO;
         let asks_all = self.config.first_start == FirstStart::AskAll;
         let start = match start {
@@ -106,8 +107,7 @@ impl Server {
             out.close(link, Close::Abort, CloseReason::NotServing);
         }
         let observer = self.is_observer();
-        self.role =
-            Role::Following(Following::start(leader, observer, &mut zab_cx!(self, out)));
+        self.role = Role::Following(Following::start(leader, observer, &mut zab_cx!(self, out)));
         self.note_phase(out);
     }
 
@@ -260,7 +260,6 @@ impl Server {
         let mut tracker = SessionTracker::new(self.config.tick, self.at.mono);
         tracker.track_all(self.db.sessions());
         self.tracker = Some(tracker);
-        self.session_ids.refresh(self.at.wall, self.db.sessions().keys().copied());
     }
 
     /// The epoch's counter has reached its limit: a planned election, once all is committed (T40).
@@ -315,10 +314,10 @@ impl Server {
         };
         self.leave_links(out);
         if let (Some(to), Some(election)) = (heir, &mut self.election) {
-            let candidate =
-                Candidate { zxid: self.history.last(), epoch: self.history.current() };
+            let candidate = Candidate { zxid: self.history.last(), epoch: self.history.current() };
             election.look(candidate, Start::HandOver { to }, &mut election_cx!(self, out));
         }
+        self.chores.end_stop();
         self.role = Role::Stopping { until: self.at.mono + Span(self.config.tick.0 / 4) };
     }
 

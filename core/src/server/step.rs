@@ -4,15 +4,21 @@ use alloc::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::admin;
+use crate::admin::four_letter::{self, Version};
 use crate::ids::{AskId, LinkId, OpId, ReadId};
 use crate::server::action::{Action, Close, CloseReason, FatalReason, Halt};
-use crate::server::input::{DiskFault, DiskInput, Input, LinkInput, Plane, Question, Queue, ReadData};
+use crate::server::input::{
+    DiskFault, DiskInput, Input, LinkInput, Plane, Question, Queue, ReadData,
+};
 use crate::server::note::Note;
 use crate::server::role::{Role, WaitingLearner};
 use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
 use crate::time::{Mono, Stamp};
 use crate::timers::Timer;
+
+/// Clients compare the number: this is the release whose behaviour we keep.
+const VERSION: Version =
+    Version { number: "3.9.5", revision: "vivarium", built: env!("CARGO_PKG_VERSION") };
 
 /// Bytes that a learner may send before this server knows whether it leads.
 const WAITING_LEARNER_MAX: usize = 4096;
@@ -119,9 +125,8 @@ impl Server {
     /// Follows up until nothing more is possible: role events, commits, client requests.
     fn settle(&mut self, out: &mut Outbox) {
         while !matches!(self.role, Role::Halted) {
-            let progress = self.handle_role_event(out)
-                || self.apply_next(out)
-                || self.handle_submission(out);
+            let progress =
+                self.handle_role_event(out) || self.apply_next(out) || self.handle_submission(out);
             if !progress {
                 break;
             }
@@ -207,12 +212,7 @@ impl Server {
         }
     }
 
-    fn on_quorum_link(
-        &mut self,
-        link: LinkId,
-        dial: Option<crate::ids::DialId>,
-        out: &mut Outbox,
-    ) {
+    fn on_quorum_link(&mut self, link: LinkId, dial: Option<crate::ids::DialId>, out: &mut Outbox) {
         match (&mut self.role, dial) {
             (Role::Following(following), Some(dial)) if following.awaits_dial(dial) => {
                 following.on_opened(link, &mut zab_cx!(self, out));
@@ -327,9 +327,14 @@ impl Server {
 
     fn on_question(&mut self, ask: AskId, question: Question, out: &mut Outbox) {
         let answer = match question {
-            Question::Word(word) => admin::answer(&word, &self.config, &self.view(), self.clients.latency()),
+            Question::Word(word) => self.answer_word(&word),
         };
         out.push(Action::Admin { ask, answer });
+    }
+
+    pub(super) fn answer_word(&self, word: &str) -> alloc::string::String {
+        let allowed = &self.config.four_letter_words;
+        four_letter::answer(word, allowed, VERSION, &self.view(), self.clients.latency())
     }
 
     /// The last action of this incarnation.

@@ -36,7 +36,12 @@ pub enum Advanced {
 #[derive(Debug)]
 enum Phase {
     Walking(SnapshotEncoder),
-    /// All is written; the last operation seals.
+    /// All is written. The name is given only once the content is known to be on disk: a host goes
+    /// on behind a failed write, and a broken file must never bear a snapshot's name.
+    Syncing {
+        sync: OpId,
+    },
+    /// The last operation seals.
     Sealing {
         last: OpId,
     },
@@ -82,11 +87,29 @@ impl SnapshotWriter {
     }
 
     /// `upto` of [`Queue::Snap`].
-    pub fn on_done(&mut self, upto: OpId) -> Option<Sealed> {
+    pub fn on_done(&mut self, upto: OpId, ids: &mut DiskIds, out: &mut Outbox) -> Option<Sealed> {
         while self.under_way.pop_front_if(|op| *op <= upto).is_some() {}
         match self.phase {
+            Phase::Syncing { sync } if sync <= upto => {
+                let tmp = unsealed_snapshot(self.zxid);
+                out.disk(ids.rename(Queue::Snap, tmp, FileName::snapshot(self.zxid)));
+                let seal = ids.sync_dir(Queue::Snap, Dir::Data);
+                let last = op_of(&seal).map_or(sync, |(_, op)| op);
+                out.disk(seal);
+                self.phase = Phase::Sealing { last };
+                None
+            }
             Phase::Sealing { last } if last <= upto => Some(Sealed { zxid: self.zxid }),
-            Phase::Sealing { .. } | Phase::Walking(_) => None,
+            Phase::Syncing { .. } | Phase::Sealing { .. } | Phase::Walking(_) => None,
+        }
+    }
+
+    /// Whether a failed operation was one of this snapshot's.
+    pub fn owns(&self, op: OpId) -> bool {
+        match self.phase {
+            Phase::Walking(_) => self.under_way.contains(&op),
+            Phase::Syncing { sync } => op <= sync,
+            Phase::Sealing { last } => op <= last,
         }
     }
 
@@ -117,12 +140,12 @@ impl SnapshotWriter {
             Walk::Dropped => return false,
             Walk::More => self.write(bytes, ids, out),
             Walk::Done => {
-                let done = Phase::Sealing { last: OpId(u64::MAX) };
+                let done = Phase::Syncing { sync: OpId(u64::MAX) };
                 if let Phase::Walking(encoder) = core::mem::replace(&mut self.phase, done) {
                     encoder.tail(&mut bytes);
                 }
                 self.write(bytes, ids, out);
-                self.seal(ids, out);
+                self.sync(ids, out);
             }
         }
         true
@@ -137,14 +160,14 @@ impl SnapshotWriter {
         out.disk(write);
     }
 
-    fn seal(&mut self, ids: &mut DiskIds, out: &mut Outbox) {
-        let ops = seal_ops(self.zxid, self.offset, Queue::Snap, ids);
-        if let Some((_, last)) = op_of(&ops[ops.len() - 1]) {
-            self.phase = Phase::Sealing { last };
+    fn sync(&mut self, ids: &mut DiskIds, out: &mut Outbox) {
+        let tmp = unsealed_snapshot(self.zxid);
+        out.disk(ids.set_len(Queue::Snap, tmp.clone(), self.offset));
+        let sync = ids.sync_file(Queue::Snap, tmp);
+        if let Some((_, op)) = op_of(&sync) {
+            self.phase = Phase::Syncing { sync: op };
         }
-        for op in ops {
-            out.disk(op);
-        }
+        out.disk(sync);
     }
 
     fn discard(&self, ids: &mut DiskIds, out: &mut Outbox) {

@@ -19,10 +19,9 @@ const CHUNK: usize = 256 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Truncated {
     Working,
-    /// The history ends at the zxid, durably. Ask for a restart.
+    /// The history ends at the zxid or at the newest one below it, durably. Ask for a restart.
     Cut,
-    /// The history does not hold the zxid, or no snapshot at or below it is left: all of it is
-    /// gone, durably. After the restart the server is blank.
+    /// No snapshot at or below the zxid is left: all of the history is gone, durably. After the restart the server is blank.
     Emptied,
     /// A log file cannot be read; nothing was changed. Recovery will judge it after a restart.
     Unreadable {
@@ -248,9 +247,9 @@ impl Truncation {
     }
 
     fn decide(&mut self, found: Found, verdict: Verdict, ids: &mut DiskIds, out: &mut Outbox) {
-        let known = found.cut.is_some_and(|(_, _, zxid)| zxid == self.upto)
-            || verdict.kept.contains(&self.upto);
-        let (mut removal, end) = match known && !verdict.kept.is_empty() {
+        // A leader names its own newest zxid at or below ours, which this log may lack. What lies
+        // at or below it stays all the same: it may be committed, and this copy may count (P9).
+        let (mut removal, end) = match !verdict.kept.is_empty() {
             true => (self.cut(found, verdict), Truncated::Cut),
             false => (self.empty(verdict), Truncated::Emptied),
         };

@@ -17,11 +17,17 @@ pub struct LearnerHistory {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CatchUp {
     /// The learner's history is a prefix of ours: send what follows `from`, out of the window.
-    Diff { from: Zxid },
+    Diff {
+        from: Zxid,
+    },
     /// The learner cuts to `upto`, then gets what follows.
-    Trunc { upto: Zxid },
+    Trunc {
+        upto: Zxid,
+    },
     /// The window does not reach back: the log on disk decides between the first two and SNAP.
-    Disk { last: Zxid },
+    Disk {
+        last: Zxid,
+    },
     Snap,
 }
 

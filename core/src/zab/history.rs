@@ -8,7 +8,8 @@ use crate::ids::{Epoch, OpId, Zxid};
 use crate::invariant;
 use crate::server::note::Note;
 use crate::server::outbox::Outbox;
-use crate::storage::epochs::{self, Which};
+use crate::storage::epochs;
+use crate::storage::files::EpochFile;
 use crate::storage::log_writer::LogWriter;
 use crate::storage::ops::DiskIds;
 use crate::txn::payload_hash;
@@ -38,7 +39,7 @@ pub struct History {
 #[derive(Clone, Copy, Debug)]
 struct EpochWrite {
     op: OpId,
-    which: Which,
+    which: EpochFile,
     epoch: Epoch,
     /// The history that entering the epoch covers.
     history: Option<Zxid>,
@@ -74,7 +75,7 @@ impl History {
 
     /// Everything up to here survives a power cut.
     pub fn durable(&self) -> Zxid {
-        self.log.durable()
+        self.log.durable().unwrap_or(Zxid::ZERO)
     }
 
     pub fn committed(&self) -> Zxid {
@@ -100,6 +101,8 @@ impl History {
         invariant!(source == self.accepted, "only the newest accepted epoch changes the log");
         out.note(Note::Logged { zxid, hash: payload_hash(&payload), source });
         self.log.append(zxid, &payload, &mut self.ids, out);
+        // A payload of its own: a slice would keep the whole chunk that it came in alive.
+        let payload = Bytes::copy_from_slice(&payload);
         self.window.push(Entry { zxid, payload });
     }
 
@@ -116,6 +119,13 @@ impl History {
         self.committed = self.committed.max(upto);
     }
 
+    /// A first start is complete: an empty history, which counts.
+    pub fn found(&mut self) {
+        self.blank = false;
+        self.log.restart_behind(Zxid::ZERO);
+        self.window = Window::new(Zxid::ZERO);
+    }
+
     /// A snapshot of the leader replaced everything.
     pub fn replace(&mut self, zxid: Zxid) {
         self.window = Window::new(zxid);
@@ -126,16 +136,16 @@ impl History {
     pub fn accept(&mut self, epoch: Epoch, out: &mut Outbox) {
         invariant!(epoch > self.accepted, "acceptedEpoch never decreases (P12)");
         self.accepted = epoch;
-        let op = epochs::write(Which::Accepted, epoch, &mut self.ids, out);
-        self.writes.push_back(EpochWrite { op, which: Which::Accepted, epoch, history: None });
+        let op = epochs::write(EpochFile::Accepted, epoch, &mut self.ids, out);
+        self.writes.push_back(EpochWrite { op, which: EpochFile::Accepted, epoch, history: None });
     }
 
     /// Writes currentEpoch. The history that goes with it is durable before (S9, B04).
     pub fn enter(&mut self, epoch: Epoch, out: &mut Outbox) {
         invariant!(epoch <= self.accepted_durable, "currentEpoch never passes acceptedEpoch");
         let history = self.last();
-        let op = epochs::write(Which::Current, epoch, &mut self.ids, out);
-        self.writes.push_back(EpochWrite { op, which: Which::Current, epoch, history });
+        let op = epochs::write(EpochFile::Current, epoch, &mut self.ids, out);
+        self.writes.push_back(EpochWrite { op, which: EpochFile::Current, epoch, history });
     }
 
     /// Operations of the log queue up to `upto` are on disk.
@@ -144,11 +154,11 @@ impl History {
         while let Some(write) = self.writes.pop_front_if(|write| write.op <= upto) {
             let EpochWrite { which, epoch, history, .. } = write;
             match which {
-                Which::Accepted => {
+                EpochFile::Accepted => {
                     self.accepted_durable = epoch;
                     out.note(Note::EpochAccepted { epoch });
                 }
-                Which::Current => {
+                EpochFile::Current => {
                     self.current = epoch;
                     out.note(Note::EpochEntered { epoch, history });
                 }
@@ -158,6 +168,6 @@ impl History {
 
     /// Whether a currentEpoch write for `epoch` is under way.
     pub fn is_entering(&self, epoch: Epoch) -> bool {
-        self.writes.iter().any(|write| write.which == Which::Current && write.epoch == epoch)
+        self.writes.iter().any(|write| write.which == EpochFile::Current && write.epoch == epoch)
     }
 }

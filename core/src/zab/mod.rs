@@ -11,10 +11,10 @@ pub mod window;
 
 use crate::config::Config;
 use crate::ensemble::Ensemble;
-use crate::ids::DialIds;
+use crate::ids::{DialIds, Zxid};
+use crate::server::KnownSnapshot;
 use crate::server::outbox::Outbox;
 use crate::server::view::Counters;
-use crate::storage::inventory::Inventory;
 use crate::time::{Span, Stamp};
 use crate::zab::history::History;
 
@@ -24,14 +24,19 @@ pub struct ZabCx<'a> {
     pub ensemble: &'a Ensemble,
     pub at: Stamp,
     pub history: &'a mut History,
-    /// Files that catching up may read.
-    pub inventory: &'a Inventory,
+    /// Snapshots that a SNAP may be served from, oldest first.
+    pub snapshots: &'a [KnownSnapshot],
     pub out: &'a mut Outbox,
     pub counters: &'a mut Counters,
     pub dials: &'a mut DialIds,
 }
 
 impl ZabCx<'_> {
+    /// The newest snapshot that holds the state of exactly its zxid.
+    pub fn newest_exact_snapshot(&self) -> Option<Zxid> {
+        self.snapshots.iter().rev().find(|snapshot| snapshot.exact).map(|snapshot| snapshot.zxid)
+    }
+
     pub fn init_limit(&self) -> Span {
         self.config.tick.times(self.config.init_limit_ticks)
     }

@@ -62,7 +62,7 @@ impl Following {
             self.lose("the leader is no member of the ensemble", cx);
             return;
         };
-        let dial = cx.dials.next();
+        let dial = cx.dials.fresh();
         dialing.attempt = Attempt::Dialed(dial);
         let (host, port) = (member.quorum.host.clone(), member.quorum.port);
         let plane = Plane::Quorum;

@@ -28,14 +28,26 @@ use crate::zab::following::broadcast::Broadcast;
 pub enum FollowingEvent {
     /// The leader's snapshot is complete in memory; it must be sealed on disk, with everything
     /// older removed, before the handshake goes on: call `on_snapshot_installed` then.
-    SnapReceived { zxid: Zxid, database: Box<Database> },
+    SnapReceived {
+        zxid: Zxid,
+        database: Box<Database>,
+    },
     /// The log must be cut behind `upto`, then the server restarts from disk.
-    Truncate { upto: Zxid },
+    Truncate {
+        upto: Zxid,
+    },
     /// UPTODATE: clients may be served.
-    Serve { epoch: Epoch },
+    Serve {
+        epoch: Epoch,
+    },
     /// The leader asks for a sign of life; answer with `pong`.
-    Pinged { zxid: i64 },
-    Revalidated { session: SessionId, valid: bool },
+    Pinged {
+        zxid: i64,
+    },
+    Revalidated {
+        session: SessionId,
+        valid: bool,
+    },
     /// The oldest `sync` that was forwarded is answered.
     Synced,
     /// This leader is not followed any more; the text is for people.
@@ -158,7 +170,8 @@ impl Following {
         if full != link.held {
             link.held = full;
             let id = link.id;
-            let action = if full { LinkAction::Hold { link: id } } else { LinkAction::Resume { link: id } };
+            let action =
+                if full { LinkAction::Hold { link: id } } else { LinkAction::Resume { link: id } };
             cx.out.push(Action::Link(action));
         }
     }
@@ -190,8 +203,7 @@ impl Following {
         self.advance(cx);
     }
 
-    pub fn deadline(&self, cx_tick: Span, init_limit: Span, sync_limit: Span) -> Option<Mono> {
-        let _ = cx_tick;
+    pub fn deadline(&self, init_limit: Span, sync_limit: Span) -> Option<Mono> {
         let heard = self.link.as_ref().map(|link| link.last_heard);
         match &self.phase {
             Phase::Dialing(dialing) => Some(dialing.next()),
@@ -208,7 +220,7 @@ impl Following {
             self.redial(cx);
             return;
         }
-        let due = self.deadline(cx.config.tick, cx.init_limit(), cx.sync_limit());
+        let due = self.deadline(cx.init_limit(), cx.sync_limit());
         if due.is_some_and(|due| cx.at.mono >= due) {
             self.lose("the leader is silent", cx);
         }

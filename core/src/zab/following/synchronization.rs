@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::ids::{Epoch, Zxid};
 use crate::server::note::Note;
-use crate::storage::snapshot::SnapshotDecoder;
+use crate::storage::snapshot::{Fed, SnapshotDecoder, Source};
 use crate::wire::quorum::{LeaderPacket, LearnerPacket};
 use crate::zab::ZabCx;
 use crate::zab::following::broadcast::Broadcast;
@@ -116,13 +116,18 @@ impl Following {
         let Step::Snapshot { zxid, decoder } = &mut sync.step else { return };
         let Some(link) = &mut self.link else { return };
         let zxid = *zxid;
-        match decoder.push(link.buffer.take_rest()) {
-            Ok(None) => {}
-            Ok(Some((builder, rest))) => {
-                link.buffer.unread(rest);
-                sync.step = Step::Sealing { zxid };
+        match decoder.push(&link.buffer.take_rest()) {
+            Ok(Fed::More) => return,
+            Ok(Fed::Complete) => {}
+            Err(_) => return self.lose("the leader's snapshot is unreadable", cx),
+        }
+        let step = core::mem::replace(&mut sync.step, Step::Sealing { zxid });
+        let Step::Snapshot { decoder, .. } = step else { return };
+        match decoder.finish(zxid) {
+            Ok(decoded) => {
+                link.buffer.unread(decoded.leftover);
                 sync.claimed = sync.claimed.max(zxid);
-                let database = Box::new(builder.finish(zxid));
+                let database = Box::new(decoded.database);
                 self.events.push_back(FollowingEvent::SnapReceived { zxid, database });
             }
             Err(_) => self.lose("the leader's snapshot is unreadable", cx),
@@ -209,7 +214,7 @@ impl Synchronization {
             return Err("SNAP behind the own history");
         }
         self.foreign = true;
-        let decoder = Box::new(SnapshotDecoder::stream(cx.config.full_digest));
+        let decoder = Box::new(SnapshotDecoder::new(Source::Stream, cx.config));
         self.step = Step::Snapshot { zxid, decoder };
         Ok(())
     }

@@ -25,34 +25,34 @@ struct Waiting {
 
 /// Questions in the order of their arrival, and the rounds of PINGs that answer them.
 #[derive(Debug, Default)]
-pub struct Barrier {
+pub(super) struct Barrier {
     round: u64,
     waiting: VecDeque<Waiting>,
 }
 
 impl Barrier {
     /// The newest round that was sent.
-    pub fn round(&self) -> u64 {
+    pub(super) fn round(&self) -> u64 {
         self.round
     }
 
-    pub fn begin_round(&mut self) -> u64 {
+    pub(super) fn begin_round(&mut self) -> u64 {
         self.round += 1;
         self.round
     }
 
-    pub fn ask(&mut self, asker: Asker, bound: Zxid) {
+    pub(super) fn ask(&mut self, asker: Asker, bound: Zxid) {
         self.waiting.push_back(Waiting { asker, round: self.round + 1, bound });
     }
 
     /// Whether a new round would bring somebody nearer to an answer: one at a time is under way,
     /// so that any number of questions costs one round.
-    pub fn wants_round(&self, confirmed: u64) -> bool {
+    pub(super) fn wants_round(&self, confirmed: u64) -> bool {
         confirmed >= self.round && self.waiting.iter().any(|waiting| waiting.round > self.round)
     }
 
     /// The oldest question, if a quorum confirmed its round and its bound is committed.
-    pub fn pop_ready(&mut self, confirmed: u64, committed: Zxid) -> Option<(Asker, Zxid)> {
+    pub(super) fn pop_ready(&mut self, confirmed: u64, committed: Zxid) -> Option<(Asker, Zxid)> {
         let first = self.waiting.front()?;
         if first.round > confirmed || first.bound > committed {
             return None;
@@ -60,15 +60,15 @@ impl Barrier {
         self.waiting.pop_front().map(|waiting| (waiting.asker, waiting.bound))
     }
 
-    pub fn put_back(&mut self, asker: Asker, bound: Zxid) {
+    pub(super) fn put_back(&mut self, asker: Asker, bound: Zxid) {
         self.waiting.push_front(Waiting { asker, round: 0, bound });
     }
 
-    pub fn forget(&mut self, link: LinkId) {
+    pub(super) fn forget(&mut self, link: LinkId) {
         self.waiting.retain(|waiting| waiting.asker != Asker::Learner(link));
     }
 
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 }

@@ -175,9 +175,10 @@ impl Leading {
     fn answer_sync(&mut self, link: LinkId, bound: Zxid, cx: &mut ZabCx<'_>) -> bool {
         let Some(learner) = self.learners.get_mut(&link) else { return true };
         let observer = learner.stage.who().is_some_and(|who| who.observer);
-        let told = learner.stage.feed().is_some_and(|feed| {
-            feed.committed_sent >= bound || (observer && feed.sent >= bound)
-        });
+        let told = learner
+            .stage
+            .feed()
+            .is_some_and(|feed| feed.committed_sent >= bound || (observer && feed.sent >= bound));
         if told {
             learner.send(&LeaderPacket::Sync, cx);
         }

@@ -1,28 +1,30 @@
 //! What a learner is sent next: a cursor over a snapshot file, the log on disk, or the window.
 //! Never a queue of its own: a slow learner costs one chunk, not memory without bound.
 
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::ids::{LinkId, ReadId, Zxid};
-use crate::server::action::DiskAction;
+use crate::server::input::ReadData;
 use crate::storage::files::FileName;
-use crate::storage::inventory::SnapshotFile;
 use crate::storage::log_cursor::LogCursor;
-use crate::storage::snapshot::BODY_START;
-use crate::storage::snapshot::TAIL_LEN;
+use crate::storage::snapshot::{OWN_BODY_START, OWN_TAIL_LEN};
+use crate::storage::txnlog::Record;
 use crate::wire::jute::JuteWrite;
 use crate::wire::quorum::LeaderPacket;
 use crate::zab::ZabCx;
 
 /// Bytes that one read of a snapshot file asks for.
-const CHUNK_BYTES: u64 = 64 * 1024;
+const CHUNK_BYTES: u32 = 64 * 1024;
 
 /// Apache's mark behind the snapshot body in a SNAP stream.
 const SNAP_SIGNATURE: &str = "BenWasHere";
 
 /// A learner's place in the leader's history.
 #[derive(Debug)]
-pub struct Feed {
+pub(super) struct Feed {
     pub link: LinkId,
     observer: bool,
     source: Source,
@@ -46,74 +48,72 @@ enum Source {
 struct SnapFeed {
     file: FileName,
     offset: u64,
-    end: u64,
-    reading: Option<ReadId>,
+    /// The newest bytes read, as many as header-less readers must not see: the file's tail.
+    held: BytesMut,
+    reading: Option<(ReadId, u32)>,
+    ended: bool,
 }
 
 #[derive(Debug)]
 struct DiskFeed {
     cursor: LogCursor,
-    reading: Option<ReadId>,
+    records: VecDeque<Record>,
 }
 
 /// Why a feed cannot go on; the learner's link is closed and it starts over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FeedBroken(pub &'static str);
+pub(super) struct FeedBroken(pub &'static str);
 
 impl Feed {
     /// Starts behind `from`, which the learner has, inside the window.
-    pub fn from_window(link: LinkId, observer: bool, from: Zxid, upto: Zxid) -> Self {
+    pub(super) fn from_window(link: LinkId, observer: bool, from: Zxid, upto: Zxid) -> Self {
         let committed_sent = from.min(upto);
         Self { link, observer, source: Source::Window, sent: from, committed_sent, sync_upto: upto }
     }
 
-    /// Starts behind `from`, out of the log on disk, with a cursor that stands there.
-    pub fn from_disk(
+    /// Starts behind `from`, out of the log on disk, with a cursor that has read that far.
+    pub(super) fn from_disk(
         link: LinkId,
         observer: bool,
         from: Zxid,
         upto: Zxid,
-        cursor: LogCursor,
+        found: (LogCursor, Vec<Record>),
     ) -> Self {
-        let source = Source::Disk(DiskFeed { cursor, reading: None });
+        let (cursor, records) = found;
+        let source = Source::Disk(DiskFeed { cursor, records: records.into() });
         Self { link, observer, source, sent: from, committed_sent: from, sync_upto: upto }
     }
 
-    /// Starts with a snapshot file; the log behind it follows.
-    pub fn from_snapshot(
-        link: LinkId,
-        observer: bool,
-        snapshot: SnapshotFile,
-        upto: Zxid,
-    ) -> Self {
-        let feed = SnapFeed {
-            file: FileName::snapshot(snapshot.zxid),
-            offset: BODY_START,
-            end: snapshot.len.saturating_sub(TAIL_LEN),
+    /// Starts with the snapshot file of `zxid`; the log behind it follows.
+    pub(super) fn from_snapshot(link: LinkId, observer: bool, zxid: Zxid, upto: Zxid) -> Self {
+        let source = Source::Snapshot(SnapFeed {
+            file: FileName::snapshot(zxid),
+            offset: OWN_BODY_START,
+            held: BytesMut::new(),
             reading: None,
-        };
-        let zxid = snapshot.zxid;
-        let source = Source::Snapshot(feed);
+            ended: false,
+        });
         Self { link, observer, source, sent: zxid, committed_sent: zxid, sync_upto: upto }
     }
 
     /// Whether everything up to the head of the window was sent.
-    pub fn is_live(&self, head: Zxid) -> bool {
+    pub(super) fn is_live(&self, head: Zxid) -> bool {
         matches!(self.source, Source::Window) && (self.observer || self.sent == head)
-    }
-
-    pub fn in_window(&self) -> bool {
-        matches!(self.source, Source::Window)
     }
 
     /// Sends as much as fits below the link's high-water mark. `known` is what may be announced as
     /// committed. Returns the bytes that went to the link.
-    pub fn pump(&mut self, room: u64, known: Zxid, cx: &mut ZabCx<'_>) -> Result<u64, FeedBroken> {
+    pub(super) fn pump(
+        &mut self,
+        room: u64,
+        known: Zxid,
+        cx: &mut ZabCx<'_>,
+    ) -> Result<u64, FeedBroken> {
         let mut sent = 0;
         while sent < room {
             let more = match &mut self.source {
                 Source::Snapshot(_) => self.pump_snapshot(cx),
-                Source::Disk(_) => self.pump_disk(known, cx)?,
+                Source::Disk(_) => self.pump_disk(known, cx),
                 Source::Window => self.pump_window(known, cx)?,
             };
             match more {
@@ -130,49 +130,37 @@ impl Feed {
         if feed.reading.is_some() {
             return None;
         }
-        if feed.offset < feed.end {
-            let len = CHUNK_BYTES.min(feed.end - feed.offset) as u32;
-            let read = cx.history.ids.read();
-            let (file, offset) = (feed.file.clone(), feed.offset);
-            cx.out.push(crate::server::Action::Disk(DiskAction::Read { read, file, offset, len }));
-            feed.reading = Some(read);
+        if !feed.ended {
+            let (read, action) = cx.history.ids.read(feed.file.clone(), feed.offset, CHUNK_BYTES);
+            feed.reading = Some((read, CHUNK_BYTES));
+            cx.out.disk(action);
             return None;
         }
         let bytes = cx.out.send(self.link, |out: &mut BytesMut| out.put_ustring(SNAP_SIGNATURE));
-        self.source = if self.sent >= cx.history.window.base() {
+        let base = cx.history.window.base();
+        self.source = if self.sent >= base {
             Source::Window
         } else {
-            let cursor = LogCursor::new(&cx.inventory.logs, self.sent, cx.history.window.base());
-            Source::Disk(DiskFeed { cursor, reading: None })
+            let files = cx.history.log.files();
+            let cursor = LogCursor::behind_snapshot(cx.config, files, self.sent, base);
+            Source::Disk(DiskFeed { cursor, records: VecDeque::new() })
         };
         Some(bytes)
     }
 
-    fn pump_disk(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Result<Option<u64>, FeedBroken> {
-        let Source::Disk(feed) = &mut self.source else { return Ok(None) };
-        match feed.cursor.next_record() {
-            Ok(Some((zxid, payload))) if zxid > self.sent => {
-                Ok(Some(self.send_pair(zxid, payload, known, cx)))
-            }
-            Ok(Some(_)) => Ok(Some(0)),
-            Ok(None) if feed.cursor.is_done() => {
-                if self.sent < cx.history.window.base() {
-                    return Err(FeedBroken("the log on disk ends before the window begins"));
-                }
-                self.source = Source::Window;
-                Ok(Some(0))
-            }
-            Ok(None) => {
-                if feed.reading.is_none()
-                    && let Some((read, action)) = feed.cursor.next_read(&mut cx.history.ids)
-                {
-                    feed.reading = Some(read);
-                    cx.out.push(crate::server::Action::Disk(action));
-                }
-                Ok(None)
-            }
-            Err(_) => Err(FeedBroken("the log on disk does not reach back far enough")),
+    fn pump_disk(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Option<u64> {
+        let Source::Disk(feed) = &mut self.source else { return None };
+        if let Some(record) = feed.records.pop_front() {
+            return Some(self.send_pair(record.zxid, record.payload, known, cx));
         }
+        if feed.cursor.is_ended() {
+            self.source = Source::Window;
+            return Some(0);
+        }
+        if let Some((_, action)) = feed.cursor.next_read(&mut cx.history.ids) {
+            cx.out.disk(action);
+        }
+        None
     }
 
     fn pump_window(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Result<Option<u64>, FeedBroken> {
@@ -237,30 +225,41 @@ impl Feed {
         bytes
     }
 
-    /// Takes a chunk that was read for this feed; `false` when the read was another's.
-    pub fn on_read(
+    /// Takes what was read, if it was read for this feed. Returns the bytes that went to the link.
+    pub(super) fn on_read(
         &mut self,
         read: ReadId,
-        bytes: Option<Bytes>,
+        data: ReadData,
         cx: &mut ZabCx<'_>,
     ) -> Result<u64, FeedBroken> {
         match &mut self.source {
-            Source::Snapshot(feed) if feed.reading == Some(read) => {
-                feed.reading = None;
-                let chunk = bytes.ok_or(FeedBroken("the snapshot file is gone"))?;
-                if chunk.is_empty() {
-                    return Err(FeedBroken("the snapshot file is shorter than it was"));
-                }
+            Source::Snapshot(feed) => {
+                let Some((_, asked)) = feed.reading.take_if(|(known, _)| *known == read) else {
+                    return Ok(0);
+                };
+                let ReadData::Bytes(chunk) = data else {
+                    return Err(FeedBroken("the snapshot file is gone"));
+                };
                 feed.offset += chunk.len() as u64;
-                Ok(cx.out.send(self.link, |out| out.put_slice(&chunk)))
+                feed.ended = chunk.len() < asked as usize;
+                let body = feed.take_body(&chunk);
+                Ok(cx.out.send(self.link, |out| out.put_slice(&body)))
             }
-            Source::Disk(feed) if feed.reading == Some(read) => {
-                feed.reading = None;
-                let chunk = bytes.ok_or(FeedBroken("a log file is gone"))?;
-                feed.cursor.on_read(chunk).map_err(|_| FeedBroken("a log file is damaged"))?;
+            Source::Disk(feed) if feed.cursor.awaits(read) => {
+                let records = feed.cursor.on_read(data);
+                feed.records.extend(records.map_err(|_| FeedBroken("the log has a hole"))?);
                 Ok(0)
             }
-            Source::Snapshot(_) | Source::Disk(_) | Source::Window => Ok(0),
+            Source::Disk(_) | Source::Window => Ok(0),
         }
+    }
+}
+
+impl SnapFeed {
+    /// What of the bytes read so far is certainly not the file's tail.
+    fn take_body(&mut self, chunk: &[u8]) -> Bytes {
+        self.held.extend_from_slice(chunk);
+        let body = self.held.len().saturating_sub(OWN_TAIL_LEN);
+        self.held.split_to(body).freeze()
     }
 }

@@ -10,7 +10,7 @@ use crate::zab::leading::feed::Feed;
 
 /// Who is at the other end, from FOLLOWERINFO or OBSERVERINFO.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Who {
+pub(super) struct Who {
     /// `None`: an observer without an id.
     pub id: Option<ServerId>,
     pub observer: bool,
@@ -21,7 +21,7 @@ pub struct Who {
 
 /// How far the handshake of PROTOCOL 3.5 has come. Each stage holds what only it may use.
 #[derive(Debug)]
-pub enum Stage {
+pub(super) enum Stage {
     /// Connected; nothing heard.
     Arrived,
     /// Introduced itself; the new epoch is not decided or not durable yet.
@@ -31,7 +31,7 @@ pub enum Stage {
     /// ACKEPOCH is here; the quorum of promises is not complete yet.
     Promised { who: Who, last: Option<Zxid>, current: Option<Epoch> },
     /// The log on disk is searched for the newest common transaction.
-    Searching { who: Who, last: Zxid, cursor: LogCursor, reading: Option<crate::ids::ReadId> },
+    Searching { who: Who, last: Zxid, cursor: LogCursor },
     /// No exact snapshot exists yet to serve a SNAP from.
     AwaitingSnapshot { who: Who },
     /// History is being sent; NEWLEADER follows when the feed meets the head.
@@ -45,7 +45,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub fn who(&self) -> Option<Who> {
+    pub(super) fn who(&self) -> Option<Who> {
         match self {
             Self::Arrived => None,
             Self::Greeted(who) | Self::Invited(who) => Some(*who),
@@ -59,7 +59,7 @@ impl Stage {
         }
     }
 
-    pub fn feed(&mut self) -> Option<&mut Feed> {
+    pub(super) fn feed(&mut self) -> Option<&mut Feed> {
         match self {
             Self::Syncing { feed, .. }
             | Self::Informed { feed, .. }
@@ -75,19 +75,18 @@ impl Stage {
     }
 
     /// Whether the learner acknowledged this leader's history.
-    pub fn is_synced(&self) -> bool {
+    pub(super) fn is_synced(&self) -> bool {
         matches!(self, Self::Acked { .. } | Self::Serving { .. })
     }
 }
 
 #[derive(Debug)]
-pub struct Learner {
+pub(super) struct Learner {
     pub link: LinkId,
     pub buffer: PacketBuffer,
     pub stage: Stage,
     /// Bytes sent that the kernel has not taken yet.
     pub unsent: u64,
-    pub since: Mono,
     pub last_heard: Mono,
     /// Newest transaction that this learner acknowledged as durable, on this link.
     pub acked: Option<Zxid>,
@@ -100,13 +99,12 @@ pub struct Learner {
 }
 
 impl Learner {
-    pub fn new(link: LinkId, now: Mono) -> Self {
+    pub(super) fn new(link: LinkId, now: Mono) -> Self {
         Self {
             link,
             buffer: PacketBuffer::default(),
             stage: Stage::Arrived,
             unsent: 0,
-            since: now,
             last_heard: now,
             acked: None,
             lagging: None,
@@ -116,7 +114,7 @@ impl Learner {
     }
 
     /// The voter behind the link, where it is one.
-    pub fn voter(&self) -> Option<ServerId> {
+    pub(super) fn voter(&self) -> Option<ServerId> {
         self.stage.who().filter(|who| !who.observer).and_then(|who| who.id)
     }
 }

@@ -5,10 +5,10 @@
 //! has it on disk. Broadcast proposes, counts, commits.
 
 mod barrier;
+mod broadcast;
 mod discovery;
 mod feed;
 mod learner;
-mod broadcast;
 mod synchronization;
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -25,6 +25,7 @@ pub use synchronization::Synchronization;
 
 use crate::ids::{Epoch, LinkId, ReadId, ServerId, SessionId, Xid};
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
+use crate::server::input::ReadData;
 use crate::server::note::Phase as NotedPhase;
 use crate::time::Mono;
 use crate::wire::quorum::{ForwardedRequest, LearnerPacket, Touch};
@@ -34,12 +35,27 @@ use crate::zab::ZabCx;
 #[derive(Debug)]
 pub enum LeadingEvent {
     /// Phase 3 begins: everything logged is committed, clients may be served.
-    Established { epoch: Epoch },
-    Request { link: LinkId, request: ForwardedRequest },
-    Touched { link: LinkId, touches: Vec<Touch> },
-    Revalidate { link: LinkId, session: SessionId, timeout_ms: i32 },
+    Established {
+        epoch: Epoch,
+    },
+    Request {
+        link: LinkId,
+        request: ForwardedRequest,
+    },
+    Touched {
+        link: LinkId,
+        touches: Vec<Touch>,
+    },
+    Revalidate {
+        link: LinkId,
+        session: SessionId,
+        timeout_ms: i32,
+    },
     /// A `sync` of an own client is answered.
-    Synced { session: SessionId, cxid: Xid },
+    Synced {
+        session: SessionId,
+        cxid: Xid,
+    },
     /// Nobody may be led any more; the text is for people.
     Abdicate(&'static str),
 }
@@ -208,14 +224,16 @@ impl Leading {
 
     /// Whether a learner waits for an exact snapshot that does not exist yet.
     pub fn wants_snapshot(&self) -> bool {
-        self.learners.values().any(|learner| matches!(learner.stage, Stage::AwaitingSnapshot { .. }))
+        self.learners
+            .values()
+            .any(|learner| matches!(learner.stage, Stage::AwaitingSnapshot { .. }))
     }
 
-    /// A chunk for a feed or a search; `None` where the file is gone.
-    pub fn on_read(&mut self, read: ReadId, bytes: Option<Bytes>, cx: &mut ZabCx<'_>) {
+    /// Something was read: for a feed or a search.
+    pub fn on_read(&mut self, read: ReadId, data: ReadData, cx: &mut ZabCx<'_>) {
         let links: Vec<LinkId> = self.learners.keys().copied().collect();
         for link in links {
-            self.read_for(link, read, bytes.clone(), cx);
+            self.read_for(link, read, data.clone(), cx);
         }
         self.advance(cx);
     }

@@ -1,14 +1,16 @@
 //! Phase 2, leader's side: a quorum gets this leader's history and has it on disk.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use crate::ids::{Epoch, LinkId, ReadId, ServerId, Zxid};
-use crate::server::Action;
 use crate::server::action::CloseReason;
+use crate::server::input::ReadData;
 use crate::server::note::{Note, SyncKind};
 use crate::storage::log_cursor::LogCursor;
+use crate::storage::txnlog::Record;
 use crate::time::Mono;
 use crate::wire::quorum::LeaderPacket;
 use crate::zab::ZabCx;
@@ -90,9 +92,10 @@ impl Leading {
         let known = self.known(cx);
         for learner in self.learners.values_mut() {
             let Stage::Promised { who, last, .. } = learner.stage else { continue };
-            let about = LearnerHistory { last: last.filter(|_| !who.blank), vivarium: who.vivarium };
+            let about =
+                LearnerHistory { last: last.filter(|_| !who.blank), vivarium: who.vivarium };
             match catch_up::choose(about, &cx.history.window, known) {
-                CatchUp::Disk { last } => learner.search(who, last, cx),
+                CatchUp::Disk { last } => learner.search(who, last, known, cx),
                 choice => learner.start_sync(who, choice, None, known, cx),
             }
         }
@@ -105,7 +108,7 @@ impl Leading {
         let head = cx.history.head();
         for learner in self.learners.values_mut() {
             let Stage::Syncing { feed, .. } = &learner.stage else { continue };
-            if !feed.is_live(head) || (feed.sent < known && !cx.history.window.is_empty()) {
+            if !feed.is_live(head) || feed.sent < known {
                 continue;
             }
             let config = Some(Bytes::from(cx.ensemble.text()));
@@ -187,7 +190,7 @@ impl Leading {
     /// Fills every feed up to its link's high-water mark.
     pub(super) fn pump(&mut self, cx: &mut ZabCx<'_>) {
         let known = self.known(cx);
-        let mut broken = alloc::vec::Vec::new();
+        let mut broken = Vec::new();
         for learner in self.learners.values_mut() {
             let room = cx.config.link_high_water_bytes.saturating_sub(learner.unsent);
             let Some(feed) = learner.stage.feed() else { continue };
@@ -205,13 +208,16 @@ impl Leading {
         &mut self,
         link: LinkId,
         read: ReadId,
-        bytes: Option<Bytes>,
+        data: ReadData,
         cx: &mut ZabCx<'_>,
     ) {
         let known = self.known(cx);
         let Some(learner) = self.learners.get_mut(&link) else { return };
         let outcome = match &mut learner.stage {
-            Stage::Searching { .. } => learner.on_search_read(read, bytes, known, cx),
+            Stage::Searching { .. } => {
+                learner.on_search_read(read, data, known, cx);
+                Ok(())
+            }
             Stage::Arrived
             | Stage::Greeted(_)
             | Stage::Invited(_)
@@ -220,7 +226,7 @@ impl Leading {
             Stage::Syncing { feed, .. }
             | Stage::Informed { feed, .. }
             | Stage::Acked { feed, .. }
-            | Stage::Serving { feed, .. } => feed.on_read(read, bytes, cx).map(|sent| {
+            | Stage::Serving { feed, .. } => feed.on_read(read, data, cx).map(|sent| {
                 learner.unsent += sent;
             }),
         };
@@ -245,73 +251,57 @@ impl Learner {
     }
 
     /// Looks on disk for the newest transaction that both histories hold.
-    fn search(&mut self, who: Who, last: Zxid, cx: &mut ZabCx<'_>) {
-        let cursor = LogCursor::new(&cx.inventory.logs, last, cx.history.window.base());
-        self.stage = Stage::Searching { who, last, cursor, reading: None };
-        self.read_on(cx);
+    fn search(&mut self, who: Who, last: Zxid, known: Zxid, cx: &mut ZabCx<'_>) {
+        let base = cx.history.window.base();
+        match LogCursor::behind(cx.config, cx.history.log.files(), last, base) {
+            Ok(cursor) => {
+                self.stage = Stage::Searching { who, last, cursor };
+                self.read_on(known, cx);
+            }
+            Err(_) => self.start_sync(who, CatchUp::Snap, None, known, cx),
+        }
     }
 
-    fn read_on(&mut self, cx: &mut ZabCx<'_>) {
-        let Stage::Searching { who, cursor, reading, .. } = &mut self.stage else { return };
-        if reading.is_some() {
-            return;
-        }
+    fn read_on(&mut self, known: Zxid, cx: &mut ZabCx<'_>) {
+        let Stage::Searching { who, cursor, .. } = &mut self.stage else { return };
         match cursor.next_read(&mut cx.history.ids) {
-            Some((read, action)) => {
-                *reading = Some(read);
-                cx.out.push(Action::Disk(action));
-            }
+            Some((_, action)) => cx.out.disk(action),
             None => {
                 let who = *who;
-                let known = cx.history.committed();
                 self.start_sync(who, CatchUp::Snap, None, known, cx);
             }
         }
     }
 
-    fn on_search_read(
-        &mut self,
-        read: ReadId,
-        bytes: Option<Bytes>,
-        known: Zxid,
-        cx: &mut ZabCx<'_>,
-    ) -> Result<(), crate::zab::leading::feed::FeedBroken> {
-        let Stage::Searching { who, last, cursor, reading } = &mut self.stage else {
-            return Ok(());
-        };
-        if *reading != Some(read) {
-            return Ok(());
+    fn on_search_read(&mut self, read: ReadId, data: ReadData, known: Zxid, cx: &mut ZabCx<'_>) {
+        let Stage::Searching { who, last, cursor } = &mut self.stage else { return };
+        if !cursor.awaits(read) {
+            return;
         }
-        *reading = None;
         let (who, last) = (*who, *last);
-        let usable = bytes.is_some_and(|chunk| cursor.on_read(chunk).is_ok());
-        if !usable {
+        let Ok(records) = cursor.on_read(data) else {
             self.start_sync(who, CatchUp::Snap, None, known, cx);
-            return Ok(());
+            return;
+        };
+        if records.is_empty() && !cursor.is_ended() {
+            self.read_on(known, cx);
+            return;
         }
-        match cursor.floor() {
-            Ok(Some(floor)) => {
-                let about = LearnerHistory { last: Some(last), vivarium: who.vivarium };
-                let choice = if floor == last {
-                    CatchUp::Diff { from: last }
-                } else {
-                    catch_up::trunc_or_snap(about, last, Some(floor))
-                };
-                let stage = core::mem::replace(&mut self.stage, Stage::Arrived);
-                let Stage::Searching { cursor, .. } = stage else { return Ok(()) };
-                self.start_sync(who, choice, Some(cursor), known, cx);
-            }
-            Ok(None) => self.read_on(cx),
-            Err(_) => self.start_sync(who, CatchUp::Snap, None, known, cx),
-        }
-        Ok(())
+        let about = LearnerHistory { last: Some(last), vivarium: who.vivarium };
+        let choice = match cursor.floor() {
+            Some(floor) if floor == last => CatchUp::Diff { from: last },
+            floor => catch_up::trunc_or_snap(about, last, floor),
+        };
+        let stage = core::mem::replace(&mut self.stage, Stage::Arrived);
+        let Stage::Searching { cursor, .. } = stage else { return };
+        self.start_sync(who, choice, Some((cursor, records)), known, cx);
     }
 
     fn start_sync(
         &mut self,
         who: Who,
         choice: CatchUp,
-        disk: Option<LogCursor>,
+        disk: Option<(LogCursor, Vec<Record>)>,
         known: Zxid,
         cx: &mut ZabCx<'_>,
     ) {
@@ -319,7 +309,7 @@ impl Learner {
         let id = who.id.unwrap_or(cx.config.me);
         let from_disk = disk.is_some();
         let feed_from = |from| match disk {
-            Some(cursor) => Feed::from_disk(link, observer, from, known, cursor),
+            Some(found) => Feed::from_disk(link, observer, from, known, found),
             None => Feed::from_window(link, observer, from, known),
         };
         let (packet, feed, how) = match choice {
@@ -333,13 +323,13 @@ impl Learner {
                 (LeaderPacket::Trunc { upto }, feed_from(upto), SyncKind::Trunc)
             }
             CatchUp::Disk { .. } | CatchUp::Snap => {
-                let Some(snapshot) = cx.inventory.newest_exact() else {
+                let Some(snapshot) = cx.newest_exact_snapshot() else {
                     self.stage = Stage::AwaitingSnapshot { who };
                     return;
                 };
                 cx.counters.snaps += 1;
                 let feed = Feed::from_snapshot(link, observer, snapshot, known);
-                (LeaderPacket::Snap { zxid: snapshot.zxid }, feed, SyncKind::Snap)
+                (LeaderPacket::Snap { zxid: snapshot }, feed, SyncKind::Snap)
             }
         };
         self.send(&packet, cx);

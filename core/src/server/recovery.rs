@@ -1,0 +1,159 @@
+//! From a folder to a server: storage's recovery, then the machine around what it found.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+
+use crate::config::{Config, EnsembleConfig};
+use crate::election::Election;
+use crate::ensemble::Ensemble;
+use crate::ids::{DialIds, Zxid};
+use crate::prng::Prng;
+use crate::server::Server;
+use crate::server::action::{DiskAction, FatalReason};
+use crate::server::chores::{Chores, KnownSnapshot, draw_due};
+use crate::server::clients::Clients;
+use crate::server::input::{DiskFault, ReadData};
+use crate::server::outbox::Outbox;
+use crate::server::role::Role;
+use crate::server::view::Counters;
+use crate::session::{SessionIds, TouchTable};
+use crate::storage::log_writer::LogWriter;
+use crate::storage::ops::DiskIds;
+use crate::storage::recovery::{self, Recovered, Recovering};
+use crate::time::Stamp;
+use crate::zab::history::{History, Recalled};
+use crate::zab::window::{Entry, Window};
+
+/// Rebuilds a server from its folder: a pull machine, one disk operation at a time.
+#[derive(Debug)]
+pub struct Recovery {
+    config: Config,
+    at: Stamp,
+    machine: Recovering,
+}
+
+/// What the host found when it carried out the last [`RecoveryStep`].
+#[derive(Debug)]
+pub enum RecoveryInput {
+    /// First call.
+    Begin,
+    /// A write-like operation is complete.
+    Done,
+    Read(ReadData),
+    Failed(DiskFault),
+}
+
+#[derive(Debug)]
+pub enum RecoveryStep {
+    /// Carry out this one operation (its ids mean nothing here), then call `next` again.
+    Disk(DiskAction),
+    /// For people: call `next(Done)`.
+    Progress(RecoveryProgress),
+    /// The server, and the notes that it starts with. Its first deadline is at once.
+    Done(Box<Server>, Outbox),
+    Refused(FatalReason),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveryProgress {
+    pub transactions: u64,
+}
+
+impl Recovery {
+    pub fn start(config: Config, at: Stamp) -> Self {
+        let machine = Recovering::start(&config);
+        Self { config, at, machine }
+    }
+
+    pub fn next(&mut self, got: RecoveryInput) -> RecoveryStep {
+        match self.machine.next(got) {
+            recovery::Step::Disk(action) => RecoveryStep::Disk(action),
+            recovery::Step::Progress(progress) => RecoveryStep::Progress(progress),
+            recovery::Step::Refused(reason) => RecoveryStep::Refused(reason),
+            recovery::Step::Done(recovered) => {
+                let mut out = Outbox::new();
+                let server = assemble(self.config.clone(), self.at, *recovered, &mut out);
+                RecoveryStep::Done(Box::new(server), out)
+            }
+        }
+    }
+}
+
+fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -> Server {
+    for note in recovered.notes {
+        out.note(note);
+    }
+    let last = match recovered.history {
+        recovery::History::Blank => None,
+        recovery::History::From { last } => Some(last),
+    };
+    let log = LogWriter::new(&config, recovered.logs, last);
+    let window = remember(recovered.snapshot, last, recovered.tail);
+    let replayed = window.len() as u64;
+    let history = History::new(Recalled {
+        log,
+        window,
+        ids: DiskIds::new(),
+        blank: last.is_none(),
+        accepted: recovered.accepted,
+        current: recovered.current,
+    });
+    let ensemble = Ensemble::new(config.ensemble.clone().unwrap_or_else(alone));
+    let election = config.ensemble.is_some().then(|| Election::new(&config, &ensemble));
+    let known = recovered.snapshot.map(|(zxid, exact)| KnownSnapshot { zxid, exact });
+    let mut prng = Prng::from_seed(config.seed);
+    let due = draw_due(config.snap_count, &mut prng);
+    let chores = Chores::new(known, recovered.snapshots, replayed, recovered.first_start, due);
+    let sessions = recovered.database.sessions().keys().copied();
+    Server {
+        session_ids: SessionIds::new(config.me, at.wall, sessions),
+        ensemble,
+        at,
+        prng,
+        dials: DialIds::default(),
+        counters: Counters::default(),
+        history,
+        db: recovered.database,
+        role: Role::Starting,
+        noted: None,
+        election,
+        planes: BTreeMap::new(),
+        waiting: BTreeMap::new(),
+        clients: Clients::new(),
+        serving: false,
+        preparer: crate::request::Preparer::default(),
+        tracker: None,
+        touched: TouchTable::default(),
+        syncs: VecDeque::new(),
+        chores,
+        config,
+    }
+}
+
+/// The newest part of the replayed log. Before it lies the record that precedes it, or the
+/// snapshot, or nothing.
+fn remember(
+    snapshot: Option<(Zxid, bool)>,
+    last: Option<Zxid>,
+    tail: alloc::vec::Vec<(Zxid, bytes::Bytes)>,
+) -> Window {
+    let mut tail = tail.into_iter();
+    let fallback = last.or(snapshot.map(|(zxid, _)| zxid)).unwrap_or(Zxid::ZERO);
+    // The oldest kept record becomes the base: what precedes it is not known here.
+    let Some((base, _)) = tail.next() else { return Window::new(fallback) };
+    let mut window = Window::new(base);
+    for (zxid, payload) in tail {
+        window.push_recovered(Entry { zxid, payload });
+    }
+    window
+}
+
+/// A standalone server has no peers to name.
+fn alone() -> EnsembleConfig {
+    EnsembleConfig {
+        members: BTreeMap::new(),
+        groups: BTreeMap::new(),
+        weights: BTreeMap::new(),
+        version: 0,
+    }
+}
