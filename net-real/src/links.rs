@@ -100,6 +100,7 @@ impl Sockets {
         })?;
         let ready = Ready::new(Token::Listener(self.listeners.len()), &self.ready);
         let waker = Waker::from(Arc::clone(&ready));
+        ready.again();
         self.listeners.push(Listener { plane, socket, ready, waker, rest_until: None });
         Ok(())
     }
