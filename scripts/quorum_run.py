@@ -139,7 +139,8 @@ class Workload:
         self.thread = threading.Thread(target=self.run)
 
     def on_state(self, state):
-        if state == KazooState.LOST:
+        # Stopping the client itself also ends its session.
+        if state == KazooState.LOST and not self.stopping.is_set():
             self.sessions += 1
 
     def insist(self, action, done=lambda: None):

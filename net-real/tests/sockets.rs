@@ -228,14 +228,18 @@ fn an_abort_resets_the_connection() {
 #[test]
 fn a_held_link_is_not_read_and_pushes_back() {
     let rig = rig(|input, out| match input {
-        LinkInput::Opened { link, .. } => {
+        LinkInput::Opened { link: link @ LinkId(1), .. } => {
             out.push(Action::Link(LinkAction::Hold { link: *link }));
         }
         // A second connection releases the first.
         LinkInput::Bytes { link: LinkId(2), .. } => {
             out.push(Action::Link(LinkAction::Resume { link: LinkId(1) }));
         }
-        _ => {}
+        LinkInput::Opened { .. }
+        | LinkInput::Bytes { .. }
+        | LinkInput::Sent { .. }
+        | LinkInput::Closed { .. }
+        | LinkInput::DialFailed { .. } => {}
     });
     let mut held = rig.connect();
     held.set_nonblocking(true).unwrap();
