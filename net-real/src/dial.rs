@@ -24,9 +24,8 @@ pub async fn dial(dial: DialId, plane: Plane, host: String, port: u16, limit: Du
 }
 
 async fn connect(host: &str, port: u16) -> Result<TcpStream, DialError> {
-    let addresses = match tokio::net::lookup_host((host, port)).await {
-        Ok(addresses) => addresses,
-        Err(_) => return Err(DialError::Unresolved),
+    let Ok(addresses) = tokio::net::lookup_host((host, port)).await else {
+        return Err(DialError::Unresolved);
     };
     let mut why = DialError::Unresolved;
     for address in addresses {

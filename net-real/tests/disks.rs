@@ -1,5 +1,7 @@
 //! The disk threads over files that fail, and the loop over disks that fail.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};

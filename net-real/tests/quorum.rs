@@ -1,5 +1,7 @@
 //! Three real servers: elections, kills and pauses.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod rig;
 
 use rig::{Client, Server, create, free_port, until};

@@ -1,5 +1,7 @@
 //! The loop over real loopback sockets, with a scripted machine in the place of the server.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};

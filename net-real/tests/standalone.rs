@@ -1,5 +1,7 @@
 //! `vivarium serve` alone: the real binary, real sockets, real files.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod rig;
 
 use std::fs;

@@ -172,12 +172,18 @@ impl Link {
     fn write(&mut self) {
         let mut cx = Context::from_waker(&self.waker);
         while !self.unsent.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            for (slice, bytes) in slices.iter_mut().zip(&self.unsent) {
-                *slice = IoSlice::new(bytes);
-            }
-            let used = self.unsent.len().min(SLICES);
-            match Pin::new(&mut self.stream).poll_write_vectored(&mut cx, &slices[..used]) {
+            let stream = Pin::new(&mut self.stream);
+            let written = if let [only] = self.unsent.make_contiguous() {
+                stream.poll_write(&mut cx, only)
+            } else {
+                let mut slices = [IoSlice::new(&[]); SLICES];
+                for (slice, bytes) in slices.iter_mut().zip(&self.unsent) {
+                    *slice = IoSlice::new(bytes);
+                }
+                let used = self.unsent.len().min(SLICES);
+                stream.poll_write_vectored(&mut cx, &slices[..used])
+            };
+            match written {
                 Poll::Pending => return,
                 Poll::Ready(Ok(taken)) => {
                     self.taken += taken as u64;
