@@ -1,6 +1,7 @@
 //! The disk threads over files that fail, and the loop over disks that fail.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test panics on what it does not expect")]
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

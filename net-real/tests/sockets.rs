@@ -1,6 +1,7 @@
 //! The loop over real loopback sockets, with a scripted machine in the place of the server.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test panics on what it does not expect")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -42,9 +43,11 @@ impl Notes for NoNotes {
     fn take(&mut self, _: Note) {}
 }
 
+type React = Box<dyn FnMut(&LinkInput, &mut Outbox) + Send>;
+
 /// Tells a test what it is fed and answers with what the script says.
 struct Script {
-    react: Box<dyn FnMut(&LinkInput, &mut Outbox) + Send>,
+    react: React,
     seen: Sender<LinkInput>,
 }
 

@@ -173,8 +173,8 @@ impl Link {
         let mut cx = Context::from_waker(&self.waker);
         while !self.unsent.is_empty() {
             let stream = Pin::new(&mut self.stream);
-            let written = if let [only] = self.unsent.make_contiguous() {
-                stream.poll_write(&mut cx, only)
+            let written = if self.unsent.len() == 1 {
+                stream.poll_write(&mut cx, &self.unsent[0])
             } else {
                 let mut slices = [IoSlice::new(&[]); SLICES];
                 for (slice, bytes) in slices.iter_mut().zip(&self.unsent) {
