@@ -32,7 +32,7 @@ impl Machine for Server {
 
 /// Connections. What happens on them is collected by `gather`, which also registers for the next wake.
 pub trait Net {
-    fn carry(&mut self, action: LinkAction, cx: &mut Context<'_>);
+    fn carry(&mut self, action: LinkAction);
     fn gather(&mut self, cx: &mut Context<'_>, inbox: &mut Vec<Input>);
     /// When it wants another `gather` even if nothing wakes it.
     fn deadline(&self) -> Option<Instant>;
@@ -74,7 +74,7 @@ impl<M: Machine, N: Net, D: Disk, L: Notes> Host<'_, M, N, D, L> {
         let mut halted = None;
         poll_fn(|cx| {
             for _ in 0..ROUNDS {
-                self.carry_out(&mut out, &mut halted, cx);
+                self.carry_out(&mut out, &mut halted);
                 if let Some(halt) = halted.take() {
                     return Poll::Ready(halt);
                 }
@@ -136,13 +136,13 @@ impl<M: Machine, N: Net, D: Disk, L: Notes> Host<'_, M, N, D, L> {
         }
     }
 
-    fn carry_out(&mut self, out: &mut Outbox, halted: &mut Option<Halt>, cx: &mut Context<'_>) {
+    fn carry_out(&mut self, out: &mut Outbox, halted: &mut Option<Halt>) {
         if out.is_empty() {
             return;
         }
         for action in out.drain() {
             match action {
-                Action::Link(action) => self.net.carry(action, cx),
+                Action::Link(action) => self.net.carry(action),
                 Action::Disk(action) => self.disk.carry(action),
                 Action::Admin { ask, answer } => tracing::debug!(%ask, answer),
                 Action::Note(note) => self.notes.take(note),

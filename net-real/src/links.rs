@@ -242,7 +242,7 @@ impl Sockets {
 }
 
 impl Net for Sockets {
-    fn carry(&mut self, action: LinkAction, _cx: &mut Context<'_>) {
+    fn carry(&mut self, action: LinkAction) {
         match action {
             LinkAction::Dial { dial: id, plane, host, port } => {
                 self.dials.spawn(dial(id, plane, host, port, self.dial_limit));

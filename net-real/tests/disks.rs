@@ -164,7 +164,7 @@ fn reads_and_snapshots_pass_an_append_that_stands_still() {
 struct Silence;
 
 impl Net for Silence {
-    fn carry(&mut self, action: LinkAction, _: &mut Context<'_>) {
+    fn carry(&mut self, action: LinkAction) {
         panic!("no script asks for {action:?}");
     }
     fn gather(&mut self, _: &mut Context<'_>, _: &mut Vec<Input>) {}

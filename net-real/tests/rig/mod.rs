@@ -67,7 +67,6 @@ impl Server {
         fs::create_dir(&data).unwrap();
         if let Some(myid) = myid {
             fs::write(data.join("myid"), myid.to_string()).unwrap();
-            fs::write(data.join("initialize"), "").unwrap();
         }
         let text = format!(
             "dataDir={}\nclientPort={client_port}\nclientPortAddress=127.0.0.1\ntickTime=500\n\
