@@ -98,10 +98,12 @@ impl World {
     }
 
     fn ask_observer(&mut self) {
-        if self.verdict.is_none() && self.observer.deadline().is_some_and(|at| at <= self.now) {
-            if let Err(violation) = self.observer.due(self.now, &self.disks) {
-                self.violated(NodeId::World, violation);
-            }
+        let due = self.observer.deadline().is_some_and(|at| at <= self.now);
+        if self.verdict.is_none()
+            && due
+            && let Err(violation) = self.observer.due(self.now, &self.disks)
+        {
+            self.violated(NodeId::World, violation);
         }
     }
 

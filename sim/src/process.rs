@@ -224,6 +224,7 @@ impl World {
                 Ok(RecoveryStep::Progress(_)) => got = RecoveryInput::Done,
                 Ok(RecoveryStep::Disk(action)) => {
                     let id = self.servers[index].id();
+                    self.trace.event(self.now, NodeId::Server(id), Mark::Disk, 2, || describe(&action));
                     let (at, event) = self.disks.of(id).submit_single(self.now, action);
                     self.post(at, Host(index), What::Disk(event));
                     return;
@@ -449,6 +450,7 @@ impl World {
 
     fn disk_action(&mut self, index: usize, action: DiskAction) {
         let id = self.servers[index].id();
+        self.trace.event(self.now, NodeId::Server(id), Mark::Disk, 1, || describe(&action));
         let (at, event) = self.disks.of(id).submit(self.now, action);
         self.post(at, Host(index), What::Disk(event));
     }
@@ -521,5 +523,21 @@ impl std::fmt::Display for Brief<'_> {
             | Input::Stop
             | Input::ReloadConfig(_) => write!(f, "{:?}", self.0),
         }
+    }
+}
+
+/// One disk operation as a line of the trace.
+fn describe(action: &DiskAction) -> String {
+    match action {
+        DiskAction::Write { file, offset, bytes, .. } => {
+            format!("-> write {file} at {offset}, {} bytes", bytes.len())
+        }
+        DiskAction::SetLen { file, len, .. } => format!("-> set length of {file} to {len}"),
+        DiskAction::SyncFile { file, .. } => format!("-> sync {file}"),
+        DiskAction::Rename { from, to, .. } => format!("-> rename {from} to {to}"),
+        DiskAction::SyncDir { dir, .. } => format!("-> sync folder {dir:?}"),
+        DiskAction::Remove { file, .. } => format!("-> remove {file}"),
+        DiskAction::Read { file, offset, len, .. } => format!("-> read {file} at {offset}, {len}"),
+        DiskAction::List { dir, .. } => format!("-> list {dir:?}"),
     }
 }
