@@ -108,6 +108,23 @@ fn a_leader_that_stands_still_is_replaced_and_follows_when_it_wakes() {
 }
 
 #[test]
+fn a_follower_whose_disk_was_wiped_is_filled_by_its_peers() {
+    let mut quorum = Quorum::start();
+    let leader = quorum.leader();
+    let written = paths("kept");
+    let mut client = quorum.servers[leader].connect();
+    written.iter().for_each(|path| drop(client.create(path, "kept")));
+    let follower = quorum.others(leader)[0];
+    quorum.servers[follower].kill();
+    quorum.servers[follower].wipe();
+    quorum.servers[follower].start();
+    quorum.must_hold(follower, &written);
+    assert_eq!(quorum.leader(), leader, "a wiped server disturbs nobody");
+    quorum.servers[leader].kill();
+    quorum.must_hold(follower, &written);
+}
+
+#[test]
 fn every_server_stops_in_order() {
     let mut quorum = Quorum::start();
     for index in 0..3 {

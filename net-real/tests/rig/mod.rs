@@ -111,6 +111,11 @@ impl Server {
         child.wait().unwrap();
     }
 
+    /// Loses everything but `myid`.
+    pub fn wipe(&self) {
+        fs::remove_dir_all(self.folder.path().join("data/version-2")).unwrap();
+    }
+
     pub fn exit(&mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();
         until("the end of the process", || child.try_wait().unwrap())
