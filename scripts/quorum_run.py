@@ -309,8 +309,8 @@ def summarise(workload, gaps, found):
         print(f"LOST  and {len(found) - 20} more")
     acknowledged = len(workload.kept) + len(workload.sequential)
     print(
-        f"{'FAILED' if found else 'ok'}: {acknowledged} nodes acknowledged and read back from every "
-        f"server, {len(workload.sequential)} sequential names, {len(workload.events)} watch events, "
+        f"{f'FAILED ({len(found)} promises broken)' if found else 'ok, all read back from every server'}"
+        f": {acknowledged} nodes acknowledged, {len(workload.sequential)} sequential names, {len(workload.events)} watch events, "
         f"{len(gaps)} leaders killed (new one after {max(gaps):.2f} s at most), "
         f"{workload.failures} attempts repeated, longest wait of a write "
         f"{workload.longest_gap:.2f} s, {workload.sessions} session(s)"
