@@ -1,6 +1,7 @@
 //! Phase 1, leader's side: a new epoch, greater than every one that a quorum has accepted.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 use crate::ids::{Epoch, LinkId, ServerId, Zxid};
 use crate::server::action::CloseReason;
@@ -8,7 +9,7 @@ use crate::server::note::Note;
 use crate::time::Mono;
 use crate::wire::quorum::{LeaderPacket, LearnerInfo};
 use crate::zab::ZabCx;
-use crate::zab::leading::learner::{Stage, Who};
+use crate::zab::leading::learner::{Learner, Stage, Who};
 use crate::zab::leading::{Leading, LeadingEvent, Phase, Synchronization};
 
 #[derive(Debug)]
@@ -164,7 +165,7 @@ impl Leading {
         let Phase::Discovery(discovery) = &mut self.phase else { return };
         let Step::Promising { epoch, promised } = &mut discovery.step else { return };
         let epoch = *epoch;
-        let mut ahead = alloc::vec::Vec::new();
+        let mut ahead = Vec::new();
         for learner in self.learners.values() {
             let Stage::Promised { who, last, current } = &learner.stage else { continue };
             let (Some(id), Some(current), Some(_)) = (who.id, *current, *last) else { continue };
@@ -179,9 +180,20 @@ impl Leading {
             cx.out.note(Note::Promised { epoch, by: id, last: *last, current });
         }
         let complete = cx.ensemble.has_quorum(promised.iter().copied());
+        let hopeless = self.learners.values().filter_map(Learner::refused_promise);
+        let hopeless: BTreeSet<ServerId> = hopeless.collect();
+        let mut may_promise: Vec<ServerId> = cx.ensemble.voters().collect();
+        may_promise.retain(|id| !hopeless.contains(id));
+        let in_vain = !complete && !cx.ensemble.has_quorum(may_promise.iter().copied());
         for link in ahead {
             let why = CloseReason::Protocol("the learner's history is ahead of its leader's");
             self.drop_learner(link, why, cx);
+        }
+        if in_vain {
+            // Too many accepted this epoch from another leader: only a greater one can win them.
+            self.events
+                .push_back(LeadingEvent::Abdicate("the epoch was promised to another leader"));
+            return;
         }
         if complete {
             let deadline = cx.at.mono + cx.init_limit();

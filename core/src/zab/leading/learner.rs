@@ -113,6 +113,23 @@ impl Learner {
         }
     }
 
+    /// The voter behind the link, where it answered LEADERINFO without a promise.
+    pub(super) fn refused_promise(&self) -> Option<ServerId> {
+        match &self.stage {
+            Stage::Promised { current: None, .. } => self.voter(),
+            Stage::Promised { .. }
+            | Stage::Arrived
+            | Stage::Greeted(_)
+            | Stage::Invited(_)
+            | Stage::Searching { .. }
+            | Stage::AwaitingSnapshot { .. }
+            | Stage::Syncing { .. }
+            | Stage::Informed { .. }
+            | Stage::Acked { .. }
+            | Stage::Serving { .. } => None,
+        }
+    }
+
     /// The voter behind the link, where it is one.
     pub(super) fn voter(&self) -> Option<ServerId> {
         self.stage.who().filter(|who| !who.observer).and_then(|who| who.id)
