@@ -1,0 +1,5 @@
+//! Several servers in one thread, thousands of seeds in seconds.
+
+mod harness;
+
+mod first;
