@@ -123,3 +123,120 @@ fn mode(phase: Phase) -> &'static str {
         Phase::Looking | Phase::Halted => "looking",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+    use alloc::vec;
+
+    use super::{KNOWN, Latency, Version, answer, known};
+    use crate::config::Words;
+    use crate::ids::{Epoch, ServerId, Zxid};
+    use crate::server::note::{Phase, StateDigest};
+    use crate::server::view::{Counters, View};
+    use crate::time::Span;
+
+    const RECORDED: &str = include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/golden/zookeeper-3.9.5/four-letter-words.txt"
+    ));
+    const APACHE: Version = Version {
+        number: "3.9.5",
+        revision: "293c895a8d966a3ecb92872be4a1daf87d725da2",
+        built: "2026-02-11 20:18 UTC",
+    };
+    const LATENCY: Latency = Latency { count: 51, total_ms: 82, min_ms: 0, max_ms: 39 };
+
+    fn view() -> View {
+        View {
+            me: ServerId(1),
+            phase: Phase::Standalone,
+            leader: None,
+            accepted: Epoch(0),
+            current: Epoch(0),
+            logged: Some(Zxid(0x63)),
+            durable: Some(Zxid(0x63)),
+            committed: Some(Zxid(0x63)),
+            applied: Some(Zxid(0x63)),
+            digest: StateDigest::default(),
+            serving: true,
+            sessions: 0,
+            clients: 1,
+            nodes: 11,
+            watches: 0,
+            outstanding: 0,
+            synced: 0,
+            counters: Counters { client_received: 121, client_sent: 125, ..Counters::default() },
+        }
+    }
+
+    fn ask(word: &str, view: &View) -> String {
+        answer(word, &Words::All, APACHE, view, LATENCY)
+    }
+
+    #[test]
+    fn srvr_reads_as_apache_wrote_it() {
+        let recorded = RECORDED.split_once("=== srvr\n").expect("it is in the file").1;
+        let recorded = recorded.split("===").next().expect("split yields one part at least");
+        // The recorder printed each answer with a newline of its own.
+        assert_eq!(Some(ask("srvr", &view()).as_str()), recorded.strip_suffix('\n'));
+        let leader = View { phase: Phase::LeadingBroadcast, ..view() };
+        assert!(
+            ask("srvr", &leader)
+                .ends_with("Mode: leader\nNode count: 11\nProposal sizes last/min/max: -1/-1/-1\n")
+        );
+    }
+
+    #[test]
+    fn a_server_without_service_answers_three_ways() {
+        let view = View { serving: false, phase: Phase::Looking, ..view() };
+        assert_eq!(ask("ruok", &view), "imok");
+        assert_eq!(ask("isro", &view), "null");
+        assert_eq!(
+            ask("srvr", &view),
+            "This ZooKeeper instance is not currently serving requests\n"
+        );
+    }
+
+    #[test]
+    fn the_whitelist_rules() {
+        let allowed = Words::Some(vec!["srvr".into()]);
+        assert_eq!(
+            answer("ruok", &allowed, APACHE, &view(), LATENCY),
+            "ruok is not executed because it is not in the whitelist.\n"
+        );
+        assert_eq!(ask("ruok", &view()), "imok");
+        assert_eq!(ask("isro", &view()), "rw");
+    }
+
+    #[test]
+    fn only_words_of_the_table_are_words() {
+        for word in KNOWN {
+            assert_eq!(known(word.as_bytes()), Some(*word));
+        }
+        for other in [b"abcd", b"RUOK", &[0, 0, 0, 45]] {
+            assert_eq!(known(other), None);
+        }
+    }
+
+    #[test]
+    fn averages_print_like_rounded_java_doubles() {
+        for (total_ms, count, expected) in [
+            (0, 0, "0.0"),
+            (3, 3, "1.0"),
+            (1, 4, "0.25"),
+            (82, 51, "1.6078"),
+            (1, 20_000, "0.0001"),
+            (2, 3, "0.6667"),
+            (19_999, 20_000, "1.0"),
+        ] {
+            let latency = Latency { count, total_ms, min_ms: 0, max_ms: 0 };
+            assert_eq!(latency.average(), expected, "{total_ms}/{count}");
+        }
+        let mut latency = Latency::default();
+        for ms in [5, 3, 9] {
+            latency.count(Span::from_ms(ms));
+        }
+        assert_eq!(latency, Latency { count: 3, total_ms: 17, min_ms: 3, max_ms: 9 });
+    }
+}

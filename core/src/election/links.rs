@@ -120,6 +120,13 @@ impl Links {
 
     pub(super) fn set_ensemble(&mut self, ensemble: &Ensemble) {
         self.ensemble = ensemble.clone();
+        self.forget_unknown();
+    }
+
+    /// Servers that no configuration names live as long as the connection that they opened.
+    fn forget_unknown(&mut self) {
+        let ensemble = &self.ensemble;
+        self.peers.retain(|id, peer| peer.link.is_some() || ensemble.member(*id).is_some());
     }
 
     /// A round starts: what was known of who is away may be out of date.
@@ -161,7 +168,10 @@ impl Links {
 
     /// Dials unless a connection stands or is under way.
     pub(super) fn connect(&mut self, id: ServerId, cx: &mut Cx<'_>) {
-        let Some(member) = self.ensemble.member(id) else { return };
+        let Some(member) = self.ensemble.member(id) else {
+            self.forget_unknown();
+            return;
+        };
         let (host, port) = (member.election.host.clone(), member.election.port);
         let until = cx.at.mono + self.cnx_timeout;
         let peer = self.peer(id);
@@ -436,7 +446,7 @@ impl Links {
     /// Plans the next attempt after a loss, or forgets a server that no configuration names.
     fn retry(&mut self, id: ServerId, cx: &mut Cx<'_>) {
         if self.ensemble.member(id).is_none() {
-            self.peers.remove(&id);
+            self.forget_unknown();
         } else if self.eager_for(id) {
             let at = cx.at.mono + self.next_backoff(id, cx);
             self.peer(id).redial_at = Some(at);

@@ -129,16 +129,22 @@ impl Looking {
     ) -> Heard {
         let Some(vote) = ballot.vote() else { return Heard::Nothing };
         let mut heard = Heard::Counted;
-        if ballot.round < *round {
-            return Heard::Nothing;
-        }
-        if ballot.round > *round {
+        // Nobody knows the own history better: another one under the own name is from before it
+        // was lost, and would make a blank server lead.
+        let stale = vote.leader == self.me && Some(vote) != self.initial;
+        let beats = |other: Option<&Vote>| !stale && vote.beats(other, ensemble);
+        // Nobody follows the round of a server without a proposal, so it follows theirs, down too:
+        // else its vote would be missing wherever it looked more often than the others.
+        let free = self.proposal.is_none() && beats(None);
+        if ballot.round > *round || (ballot.round < *round && free) {
             *round = ballot.round;
             self.round_votes.clear();
-            let better = vote.beats(self.initial.as_ref(), ensemble);
+            let better = beats(self.initial.as_ref());
             self.propose(if better { Some(vote) } else { self.initial }, *round, ensemble);
             heard = Heard::Changed;
-        } else if vote.beats(self.proposal.as_ref(), ensemble) {
+        } else if ballot.round < *round {
+            return Heard::Nothing;
+        } else if beats(self.proposal.as_ref()) {
             self.propose(Some(vote), *round, ensemble);
             heard = Heard::Changed;
         }

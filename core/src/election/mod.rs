@@ -144,7 +144,7 @@ impl Election {
         }
     }
 
-    /// A reconfiguration was proposed or took over.
+    /// A reconfiguration was proposed or took over. While looking, call `look` afterwards.
     pub fn set_ensemble(&mut self, ensemble: &Ensemble) {
         self.ensemble = ensemble.clone();
         self.text = Bytes::from(ensemble.text());
@@ -204,10 +204,11 @@ impl Election {
         self.links.on_wake(cx);
         let now = cx.at.mono;
         let Phase::Looking(looking) = &mut self.phase else { return None };
-        if looking.finalize_at.is_some_and(|at| at <= now)
-            && let Some(vote) = looking.backed(self.round, &self.ensemble)
-        {
-            return Some(self.decide(vote, self.round));
+        if looking.finalize_at.is_some_and(|at| at <= now) {
+            looking.finalize_at = None;
+            if let Some(vote) = looking.backed(self.round, &self.ensemble) {
+                return Some(self.decide(vote, self.round));
+            }
         }
         if looking.resend_at <= now {
             looking.interval = looking.interval.times(2).min(self.max_interval);
@@ -271,12 +272,11 @@ impl Election {
         };
         let behind = peer_looks && said.round < self.round;
         let heard = looking.hear(from, said, &mut self.round, &self.ensemble);
-        if behind {
+        if behind && heard != Heard::Changed {
             self.tell(from, cx);
         }
         match heard {
-            Heard::Nothing => {}
-            Heard::Counted => {}
+            Heard::Nothing | Heard::Counted => {}
             Heard::Changed => self.broadcast(cx),
             Heard::Joined(vote, round) => return Some(self.decide(vote, round)),
         }
@@ -286,11 +286,16 @@ impl Election {
     /// Ends the search as far as what was heard allows.
     fn conclude(&mut self, cx: &mut Cx<'_>) -> Option<Event> {
         let Phase::Looking(looking) = &mut self.phase else { return None };
-        if let FirstStart::Asking { .. } = looking.first_start
-            && looking.waiting_for(&self.ensemble).is_empty()
-        {
-            looking.first_start = FirstStart::Agreed;
-            return Some(Event::FirstStart);
+        match &looking.first_start {
+            FirstStart::No => {}
+            FirstStart::Agreed => return None,
+            FirstStart::Asking { .. } => {
+                // With a proposal, somebody in this search has shown a history.
+                if looking.proposal.is_none() && looking.waiting_for(&self.ensemble).is_empty() {
+                    looking.first_start = FirstStart::Agreed;
+                    return Some(Event::FirstStart);
+                }
+            }
         }
         let Some(vote) = looking.backed(self.round, &self.ensemble) else {
             looking.finalize_at = None;

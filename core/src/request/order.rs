@@ -192,3 +192,63 @@ impl Order {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use super::{Abandoned, Local, Order};
+    use crate::ids::{Xid, Zxid};
+    use crate::request::reply::{Outcome, WriteKind};
+    use crate::time::Mono;
+    use crate::wire::client::ReplyBody;
+
+    const NOW: Mono = Mono(0);
+
+    fn outcome(zxid: u64) -> Outcome {
+        Outcome { zxid: Zxid(zxid), reply: Ok(ReplyBody::Empty) }
+    }
+
+    fn ready(order: &mut Order) -> Vec<i32> {
+        core::iter::from_fn(|| order.take_ready()).map(|ready| ready.xid.0).collect()
+    }
+
+    #[test]
+    fn only_the_oldest_write_and_the_oldest_sync_can_be_meant() {
+        let mut order = Order::default();
+        order.write(Xid(1), NOW, WriteKind::Delete, Zxid(5));
+        order.sync(Xid(2), NOW, "/".into());
+        order.sync(Xid(3), NOW, "/".into());
+        order.write(Xid(4), NOW, WriteKind::Delete, Zxid(5));
+        order.local(Xid(5), NOW, Local::Ping);
+        assert_eq!((order.len(), order.in_flight()), (5, 4));
+        assert!(!order.written(Xid(4), Zxid(7), |_| Some(outcome(7))), "1 comes first");
+        assert!(!order.written(Xid(1), Zxid(5), |_| Some(outcome(5))), "older than the request");
+        assert!(!order.written(Xid(1), Zxid(6), |_| None), "of another kind");
+        assert!(!order.synced(Xid(3)), "2 comes first");
+        assert_eq!(ready(&mut order), []);
+        assert!(order.synced(Xid(2)));
+        assert!(order.waits_for(Xid(1)) && !order.waits_for(Xid(2)) && !order.waits_for(Xid(5)));
+        assert_eq!(ready(&mut order), [], "answered, but not yet its turn");
+        assert!(order.written(Xid(1), Zxid(6), |_| Some(outcome(6))));
+        assert_eq!(ready(&mut order), [1, 2]);
+        assert!(order.written(Xid(4), Zxid(7), |_| Some(outcome(7))));
+        assert_eq!(ready(&mut order), [3, 4, 5], "the write answers the sync before it");
+        assert!(order.is_empty() && order.in_flight() == 0);
+    }
+
+    #[test]
+    fn only_writes_without_an_outcome_are_abandoned() {
+        let mut order = Order::default();
+        order.sync(Xid(1), NOW, "/".into());
+        for xid in 2..5 {
+            order.write(Xid(xid), NOW, WriteKind::Delete, Zxid(1));
+        }
+        order.local(Xid(5), NOW, Local::Ping);
+        assert!(order.written(Xid(2), Zxid(2), |_| Some(outcome(2))));
+        let left: Vec<Abandoned> = order.abandon().collect();
+        let abandoned = |xid| Abandoned { xid: Xid(xid), after: Zxid(1) };
+        assert_eq!(left, vec![abandoned(3), abandoned(4)]);
+    }
+}

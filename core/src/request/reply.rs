@@ -73,3 +73,60 @@ impl Outcome {
         Some(Self { zxid, reply })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::{Outcome, WriteKind};
+    use crate::ids::Zxid;
+    use crate::tree::TxnResult;
+    use crate::wire::client::{ReplyBody, Stat};
+    use crate::wire::code::Code;
+
+    const KINDS: [WriteKind; 7] = [
+        WriteKind::Create,
+        WriteKind::CreateStat,
+        WriteKind::Delete,
+        WriteKind::SetData,
+        WriteKind::SetAcl,
+        WriteKind::Multi,
+        WriteKind::CloseSession,
+    ];
+
+    #[test]
+    fn a_result_answers_the_requests_that_can_have_it() {
+        let stat = Stat::default();
+        let path = "/a";
+        for (result, answers) in [
+            (TxnResult::SessionCreated { timeout_ms: 1 }, vec![]),
+            (TxnResult::SessionClosed, vec![WriteKind::CloseSession]),
+            (
+                TxnResult::Created { path: path.into(), stat },
+                vec![WriteKind::Create, WriteKind::CreateStat],
+            ),
+            (TxnResult::Deleted, vec![WriteKind::Delete]),
+            (TxnResult::DataSet { stat }, vec![WriteKind::SetData]),
+            (TxnResult::AclSet { stat }, vec![WriteKind::SetAcl]),
+            (TxnResult::Multi(vec![]), vec![WriteKind::Multi]),
+            (TxnResult::Failed(Code::NoNode), KINDS.to_vec()),
+        ] {
+            for kind in KINDS {
+                let answered = Outcome::new(kind, Zxid(1), &result).is_some();
+                assert_eq!(answered, answers.contains(&kind), "{kind:?} and {result:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_create_shows_its_stat_only_if_asked() {
+        let stat = Stat { czxid: 7, ..Stat::default() };
+        let created = TxnResult::Created { path: "/a".into(), stat };
+        let reply = |kind| Outcome::new(kind, Zxid(7), &created).map(|outcome| outcome.reply);
+        assert_eq!(reply(WriteKind::Create), Some(Ok(ReplyBody::Path("/a".into()))));
+        assert_eq!(
+            reply(WriteKind::CreateStat),
+            Some(Ok(ReplyBody::PathStat { path: "/a".into(), stat }))
+        );
+    }
+}

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use crate::election::Start;
 use crate::ids::{OpId, ReadId, Zxid};
 use crate::invariant;
 use crate::server::action::{FatalReason, Halt, RestartReason};
@@ -37,7 +38,15 @@ pub(super) struct Chores {
     not_before: Mono,
     truncation: Option<Truncation>,
     first_start: bool,
-    stopping: Option<Mono>,
+    /// A stop was asked for; how long it may take to settle.
+    stopping: Option<Patience>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Patience {
+    Until(Mono),
+    /// The server has said goodbye.
+    Over,
 }
 
 /// A snapshot that recovery loaded or this server sealed.
@@ -103,11 +112,18 @@ impl Chores {
     }
 
     pub(super) fn stop_deadline(&self) -> Option<Mono> {
-        self.stopping
+        match self.stopping {
+            Some(Patience::Until(at)) => Some(at),
+            Some(Patience::Over) | None => None,
+        }
+    }
+
+    pub(super) fn end_stop(&mut self) {
+        self.stopping = Some(Patience::Over);
     }
 
     pub(super) fn begin_stop(&mut self, patience: Mono) {
-        self.stopping = Some(patience);
+        self.stopping = Some(Patience::Until(patience));
     }
 
     pub(super) fn count_transaction(&mut self) {
@@ -121,7 +137,7 @@ impl Chores {
     pub(super) fn deadline(&self) -> Option<Mono> {
         let retry = matches!(self.work, Work::Idle) && self.count >= self.due_at_count;
         let retry = retry.then_some(self.not_before).filter(|at| *at > Mono::default());
-        retry.into_iter().chain(self.stopping).min()
+        retry.into_iter().chain(self.stop_deadline()).min()
     }
 
     /// A deadline that has passed is not asked for again.
@@ -224,9 +240,12 @@ impl Server {
             Work::Founding(_) => {
                 out.note(Note::SnapshotSealed { zxid });
                 self.remember_snapshot(zxid);
-                self.history.found();
                 self.chores.first_start = false;
-                self.look(crate::election::Start::Own, out);
+                // Meanwhile a leader may have been found: then its history counts, not this one.
+                if matches!(self.role, Role::Looking) {
+                    self.history.found();
+                    self.look(Start::Own, out);
+                }
             }
             Work::Installing { database, .. } => {
                 out.note(Note::SnapshotSealed { zxid });

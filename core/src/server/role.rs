@@ -317,6 +317,7 @@ impl Server {
             let candidate = Candidate { zxid: self.history.last(), epoch: self.history.current() };
             election.look(candidate, Start::HandOver { to }, &mut election_cx!(self, out));
         }
+        self.chores.end_stop();
         self.role = Role::Stopping { until: self.at.mono + Span(self.config.tick.0 / 4) };
     }
 

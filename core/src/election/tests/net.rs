@@ -55,6 +55,8 @@ struct End {
     peer: LinkId,
     /// Nothing may arrive earlier: streams are FIFO.
     clear_at: Mono,
+    /// Half-open: nothing that is sent here arrives, and nobody is told.
+    mute: bool,
 }
 
 enum Event {
@@ -147,13 +149,23 @@ impl Net {
         }
     }
 
+    /// One random direction of one connection goes silent for ever.
+    pub(super) fn mute_a_link(&mut self) {
+        let nth = self.prng.below(self.ends.len() as u64) as usize;
+        if let Some(end) = self.ends.values_mut().nth(nth) {
+            end.mute = true;
+        }
+    }
+
     pub(super) fn run_for(&mut self, span: Span) {
         self.run_until(self.now + span, |_| false);
     }
 
     /// True where `done` held before the time was over.
     pub(super) fn run_until(&mut self, end: Mono, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let most = self.delivered + 100_000;
         while !done(self) {
+            assert!(self.delivered < most, "votes go round in circles\n{}", self.picture());
             let event = self.events.keys().next().copied();
             let wake = self
                 .nodes
@@ -161,13 +173,18 @@ impl Net {
                 .filter(|(_, node)| !node.black_hole)
                 .filter_map(|(&id, node)| Some((node.election.as_ref()?.deadline()?.0, id)))
                 .min();
-            let at = event.map(|(at, _)| at).into_iter().chain(wake.map(|(at, _)| at)).min();
+            let waits = self.nodes.values().filter_map(|node| node.decided);
+            let waits = waits.filter(|decided| decided.serving.is_none());
+            let give_up = waits.map(|decided| decided.at + PATIENCE + Span(1)).min();
+            let next = event.map(|(at, _)| at).into_iter().chain(wake.map(|(at, _)| at)).min();
+            let at = next.into_iter().chain(give_up).min();
             let Some(at) = at.filter(|at| *at <= end) else {
                 self.now = end;
                 return done(self);
             };
             self.now = self.now.max(at);
             match (event, wake) {
+                _ if next != Some(at) => {}
                 (Some(key), wake) if wake.is_none_or(|(wake, _)| key.0 <= wake) => {
                     let event = self.events.remove(&key).unwrap();
                     self.carry_out(event);
@@ -186,7 +203,7 @@ impl Net {
         match event {
             Event::Dialled { node, dial, to } => self.answer_dial(node, dial, to),
             Event::Bytes { link, bytes } => {
-                let Some(id) = self.owner(link) else { return };
+                let Some(id) = self.owner(link).filter(|_| !self.ends[&link].mute) else { return };
                 self.delivered += 1;
                 self.with(id, |election, cx| election.on_bytes(link, bytes, cx));
             }
@@ -221,8 +238,8 @@ impl Net {
         let (near, far) = (LinkId(self.counter + 1), LinkId(self.counter + 2));
         self.counter += 2;
         let clear_at = self.now;
-        self.ends.insert(near, End { node, peer: far, clear_at });
-        self.ends.insert(far, End { node: to, peer: near, clear_at });
+        self.ends.insert(near, End { node, peer: far, clear_at, mute: false });
+        self.ends.insert(far, End { node: to, peer: near, clear_at, mute: false });
         self.with(to, |election, cx| election.on_opened(far, None, cx));
         self.with(node, |election, cx| election.on_opened(near, Some(dial), cx));
     }
@@ -331,7 +348,12 @@ impl Net {
         }
     }
 
+    /// A leader names the epoch; its followers learn it from there.
     fn serve(&mut self, id: u64, decided: Decided) {
+        let unnamed = self.nodes[&decided.leader].decided.is_some_and(|d| d.serving.is_none());
+        if unnamed && id != decided.leader {
+            return;
+        }
         let lead = &self.nodes[&decided.leader];
         let epoch = lead.decided.and_then(|lead| lead.serving).unwrap_or_else(|| {
             let highest = self.nodes.values().map(|node| node.mine.epoch).max();
@@ -355,6 +377,24 @@ impl Net {
             election.serve(state, ServerId(decided.leader), epoch, cx);
             None
         });
+    }
+
+    pub(super) fn picture(&self) -> String {
+        self.nodes
+            .iter()
+            .map(|(id, n)| {
+                let view = n.election.as_ref().map(|e| {
+                    let up: Vec<_> = e.links.up().map(|id| id.0).collect();
+                    (
+                        e.round,
+                        e.notification().map(|n| (n.state, n.leader, n.zxid)),
+                        up,
+                        e.deadline(),
+                    )
+                });
+                format!("{id}: {:?} {:?} {view:?}\n", n.mine, n.decided)
+            })
+            .collect()
     }
 
     /// Whether that server leads a quorum.

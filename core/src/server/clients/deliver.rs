@@ -2,9 +2,10 @@
 
 use alloc::vec::Vec;
 
+use crate::acl::PERM_READ;
 use crate::ids::{LinkId, SessionId, Xid, Zxid};
+use crate::request::access::permits;
 use crate::request::order::Abandoned;
-use crate::request::read::may_read;
 use crate::request::reply::Outcome;
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::Last;
@@ -147,7 +148,7 @@ impl Clients {
         for link in told {
             let Some(known) = self.links.get(&link) else { continue };
             let Some(session) = known.session() else { continue };
-            if !may_read(cx.db, &event.path, &known.ids) {
+            if !permits(&event.acl, PERM_READ, &known.ids) {
                 continue;
             }
             let TreeEvent { kind, zxid, .. } = *event;

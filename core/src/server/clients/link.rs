@@ -153,11 +153,14 @@ impl Link {
         self.choked |= self.unsent > config.link_high_water_bytes;
     }
 
-    pub(super) fn take_sent(&mut self, bytes: u64, config: &Config) {
+    /// True where the link may go on that had too much unsent.
+    pub(super) fn take_sent(&mut self, bytes: u64, config: &Config) -> bool {
         self.unsent = self.unsent.saturating_sub(bytes);
-        if self.unsent <= config.link_high_water_bytes / 2 {
+        let freed = self.choked && self.unsent <= config.link_high_water_bytes / 2;
+        if freed {
             self.choked = false;
         }
+        freed
     }
 }
 

@@ -14,10 +14,13 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 
 use bytes::Bytes;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::admin::four_letter::Latency;
 use crate::config::{Config, MemberRole};
 use crate::ids::{LinkId, SessionId, Xid, Zxid};
+use crate::invariant;
 use crate::request::order::Abandoned;
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
 use crate::server::input::Far;
@@ -75,7 +78,7 @@ pub enum Refusal {
 #[derive(Debug, Default)]
 pub struct Clients {
     serving: bool,
-    links: BTreeMap<LinkId, Link>,
+    links: HashMap<LinkId, Link, FixedState>,
     /// The newest connection of each session here, attached or about to be.
     sessions: BTreeMap<SessionId, LinkId>,
     attached: usize,
@@ -84,7 +87,7 @@ pub struct Clients {
     abandoned: BTreeMap<SessionId, VecDeque<Abandoned>>,
     watches: Watches,
     submissions: VecDeque<Submission>,
-    /// When each link is to be looked at for silence; never later than its limit.
+    /// When each link is to be looked at for silence; never later than its limit. One entry each.
     silence: BTreeSet<(Mono, LinkId)>,
     per_ip: BTreeMap<String, usize>,
     /// Links that are not read because the server has too many requests outstanding.
@@ -119,9 +122,8 @@ impl Clients {
 
     pub fn on_sent(&mut self, link: LinkId, bytes: u64, cx: &mut ClientCx<'_>) {
         let Some(known) = self.links.get_mut(&link) else { return };
-        known.take_sent(bytes, cx.config);
         known.heard = cx.at.mono;
-        if known.held && !known.choked {
+        if known.take_sent(bytes, cx.config) {
             self.flush(link, cx);
             self.pump(link, cx);
             self.readmit(cx);
@@ -150,7 +152,8 @@ impl Clients {
 
     /// Closes every client connection and forgets all that hung on them.
     pub fn stop_serving(&mut self, cx: &mut ClientCx<'_>) {
-        for &link in self.links.keys() {
+        invariant!(self.silence.len() == self.links.len(), "each link has one limit of silence");
+        for &(_, link) in &self.silence {
             cx.out.close(link, Close::Flush, CloseReason::RoleEnded);
         }
         let latency = self.latency;
@@ -217,6 +220,7 @@ impl Clients {
         let Some(gone) = self.links.remove(&link) else { return false };
         self.silence.remove(&(gone.armed, link));
         self.over_limit.remove(&link);
+        invariant!(self.outstanding >= gone.outstanding(), "every open request is counted");
         self.outstanding -= gone.outstanding();
         self.watches.remove_link(link);
         if let Some(count) = self.per_ip.get_mut(&gone.far.ip) {

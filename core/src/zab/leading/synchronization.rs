@@ -108,7 +108,7 @@ impl Leading {
         let head = cx.history.head();
         for learner in self.learners.values_mut() {
             let Stage::Syncing { feed, .. } = &learner.stage else { continue };
-            if !feed.is_live(head) || (feed.sent < known && !cx.history.window.is_empty()) {
+            if !feed.is_live(head) || feed.sent < known {
                 continue;
             }
             let config = Some(Bytes::from(cx.ensemble.text()));

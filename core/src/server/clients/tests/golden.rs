@@ -77,8 +77,11 @@ fn replay(rig: &mut Rig, link: u64, exchanges: &[Exchange]) -> usize {
         let Some(last) = replies.last() else { continue };
         let op = i32::from_be_bytes(request[8..12].try_into().unwrap());
         let body = bytes::Bytes::copy_from_slice(&request[12..]);
-        rig.wall = Wall(0x1_a1f7_2ce0_00 | wall_of(last.zxid));
-        rig.zxid = Zxid(u64::try_from(last.zxid).unwrap_or(rig.zxid.0));
+        rig.wall = Wall(0x01a1_f72c_e000 | wall_of(last.zxid));
+        // A reply that tells of no new transaction says nothing of the next one's number.
+        if last.zxid > rig.db.applied().to_wire() {
+            rig.zxid = Zxid(last.zxid as u64);
+        }
         let unserved = matches!(parse_body(op, body), Parsed::Unknown);
         let refused = int(&last.frame[16..20]) == -6;
         if NOT_HERE.contains(&name.as_str()) || unserved && !refused {

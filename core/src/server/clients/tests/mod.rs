@@ -4,6 +4,7 @@ mod connecting;
 mod golden;
 mod ordering;
 mod pressure;
+mod random;
 mod rig;
 mod watching;
 mod words;

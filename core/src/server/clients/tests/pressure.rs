@@ -148,3 +148,25 @@ fn too_many_outstanding_requests_hold_those_who_have_some() {
     assert!(seen.contains(&"resume 1".into()) && seen.contains(&"resume 2".into()));
     assert_eq!(rig.clients.outstanding(), 0);
 }
+
+#[test]
+fn a_held_link_goes_on_when_others_are_answered() {
+    let mut rig = small();
+    rig.session(2);
+    for xid in 10..14 {
+        rig.request(1, xid, &set("/a", vec![1]));
+    }
+    rig.seen();
+    rig.bytes(2, &[frame(1, &set("/a", vec![2])), frame(2, &set("/a", vec![2]))].concat());
+    assert_eq!(rig.seen(), ["hold 2"]);
+    assert_eq!(rig.asked_cxids(), [10, 11, 12, 13, 1]);
+    while rig.asked_cxids()[0] < 11 {
+        rig.work_one();
+    }
+    assert_eq!(rig.asked_cxids(), [11, 12, 13, 1], "four are outstanding");
+    while rig.asked_cxids()[0] < 12 {
+        rig.work_one();
+    }
+    assert_eq!(rig.asked_cxids(), [12, 13, 1, 2], "the freed place is link 2's");
+    assert_eq!(rig.seen(), ["resume 1"], "link 2 filled the last place again");
+}

@@ -12,6 +12,7 @@ use crate::ids::{LinkId, ServerId, SessionId, Xid, Zxid};
 use crate::request::change::{Change, WriteRequest};
 use crate::request::prepare::Preparer;
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
+use crate::server::clients::link::Link;
 use crate::server::clients::{ClientCx, Clients, Submission};
 use crate::server::input::Far;
 use crate::server::note::Note;
@@ -22,7 +23,7 @@ use crate::tree::Database;
 use crate::txn::{LoggedTxn, Txn, TxnHeader};
 use crate::wire::client::{ConnectRequest, Op, encode_request};
 
-pub(super) const FIRST_SESSION: i64 = 0x1_0000_1bc8_ba00_00;
+pub(super) const FIRST_SESSION: i64 = 0x0100_001b_c8ba_0000;
 
 pub(super) fn config() -> Config {
     Config {
@@ -113,6 +114,7 @@ impl Rig {
         };
         let result = call(&mut self.clients, &mut cx);
         self.asked.extend(self.clients.take_submissions());
+        self.clients.audit();
         for action in self.out.drain() {
             if let Action::Link(LinkAction::Send { link, bytes }) = action {
                 self.sent.entry(link).or_default().extend_from_slice(&bytes);
@@ -229,18 +231,22 @@ impl Rig {
 
     /// How links were closed, held and resumed since the last look, shortly.
     pub(super) fn seen(&mut self) -> Vec<String> {
-        let seen = self.seen.drain(..).filter_map(|action| match action {
+        let seen = self.seen.drain(..).map(|action| match action {
             Action::Link(LinkAction::Close { link, how: Close::Flush, why }) => {
-                Some(format!("close {link} {}", reason(&why)))
+                format!("close {link} {}", reason(&why))
             }
             Action::Link(LinkAction::Close { link, how: Close::Abort, why }) => {
-                Some(format!("abort {link} {}", reason(&why)))
+                format!("abort {link} {}", reason(&why))
             }
-            Action::Link(LinkAction::Hold { link }) => Some(format!("hold {link}")),
-            Action::Link(LinkAction::Resume { link }) => Some(format!("resume {link}")),
-            Action::Note(Note::SessionAttached { link, .. }) => Some(format!("attached {link}")),
-            Action::Note(Note::WatchFired { kind, .. }) => Some(format!("fired {kind:?}")),
-            other => panic!("the client plane has no business with {other:?}"),
+            Action::Link(LinkAction::Hold { link }) => format!("hold {link}"),
+            Action::Link(LinkAction::Resume { link }) => format!("resume {link}"),
+            Action::Note(Note::SessionAttached { link, .. }) => format!("attached {link}"),
+            Action::Note(Note::WatchFired { kind, .. }) => format!("fired {kind:?}"),
+            other @ (Action::Link(_)
+            | Action::Disk(_)
+            | Action::Admin { .. }
+            | Action::Note(_)
+            | Action::Halt(_)) => panic!("the client plane has no business with {other:?}"),
         });
         seen.collect()
     }
@@ -258,6 +264,36 @@ impl Rig {
         });
         cxids.collect()
     }
+}
+
+impl Clients {
+    /// What must hold between two calls.
+    fn audit(&self) {
+        let links = || self.links.values();
+        assert_eq!(self.outstanding, links().map(Link::outstanding).sum::<usize>());
+        assert_eq!(self.attached, links().filter(|link| link.live().is_some()).count());
+        assert_eq!(self.per_ip.values().sum::<usize>(), self.links.len());
+        assert_eq!(self.silence.len(), self.links.len());
+        for &(at, id) in &self.silence {
+            let link = &self.links[&id];
+            assert!(at == link.armed && at <= link.silent_at(), "a limit would pass unseen");
+        }
+        for (session, id) in &self.sessions {
+            assert_eq!(self.links[id].session(), Some(*session));
+        }
+        for (id, link) in &self.links {
+            if let Some(session) = link.session() {
+                assert_eq!(self.sessions[&session], *id, "one link per session");
+            }
+            let over = self.over_limit.contains(id);
+            assert_eq!(link.held, over || link.choked || waits_with_bytes(link), "link {id}");
+            assert!(!over || link.outstanding() > 0, "link {id} starves");
+        }
+    }
+}
+
+fn waits_with_bytes(link: &Link) -> bool {
+    link.in_handshake() && link.frames.buffered() > 0
 }
 
 fn reason(why: &CloseReason) -> &'static str {

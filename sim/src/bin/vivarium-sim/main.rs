@@ -1,0 +1,85 @@
+//! `vivarium-sim`: runs seeds, and replays any of them.
+
+mod replay;
+mod sweep;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use vivarium_sim::run::Options;
+
+/// Seeded simulation of Vivarium ensembles: faults, workload, checkers, replay.
+///
+/// Exit codes: 0 ok, 1 a violation was found, 2 usage, 3 a fault of the harness itself.
+#[derive(Debug, Parser)]
+#[command(name = "vivarium-sim", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run many seeds and sum up.
+    Run(sweep::RunArgs),
+    /// Run one seed again and print its trace.
+    Replay(replay::ReplayArgs),
+}
+
+/// Options that change what a seed means; a failure prints them with its replay command.
+#[derive(Clone, Debug, Args)]
+struct WorldArgs {
+    /// Number of voting servers [default: drawn from the seed]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
+    servers: Option<u8>,
+    /// Simulated seconds of the fault phase; a calm phase follows
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    sim_seconds: u64,
+    /// Judge without the checks that look into disks
+    #[arg(long)]
+    no_white_box: bool,
+}
+
+impl WorldArgs {
+    fn options(&self) -> Options {
+        Options {
+            servers: self.servers.map(usize::from),
+            sim_seconds: self.sim_seconds,
+            white_box: !self.no_white_box,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+/// The command that shows a failure again.
+fn replay_command(seed: u64, options: &Options) -> String {
+    let mut command = format!("vivarium-sim replay {seed}");
+    if let Some(servers) = options.servers {
+        command.push_str(&format!(" --servers {servers}"));
+    }
+    if options.sim_seconds != Options::default().sim_seconds {
+        command.push_str(&format!(" --sim-seconds {}", options.sim_seconds));
+    }
+    if !options.white_box {
+        command.push_str(" --no-white-box");
+    }
+    command
+}
+
+const OK: u8 = 0;
+const VIOLATION: u8 = 1;
+const HARNESS: u8 = 3;
+
+fn main() -> ExitCode {
+    // clap ends the process with 2 where the usage is wrong.
+    let code = match Cli::parse().command {
+        Command::Run(args) => sweep::run(&args),
+        Command::Replay(args) => replay::run(&args),
+    };
+    ExitCode::from(code)
+}

@@ -1,0 +1,442 @@
+//! What all checkers share: the committed sequence, each server's place in it, and the oracle.
+//!
+//! It learns from an event before the checkers judge it, and accuses nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use vivarium_core::config::{Config, MemberRole};
+use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
+use vivarium_core::server::note::{Note, Phase, StateDigest};
+
+use crate::checkers::line::{Entry, Line};
+use crate::history::{Call, ClientFact, RequestId, SessionFact};
+use crate::ids::{NodeId, SimTime};
+use crate::observe::{LossKind, SimEvent};
+use crate::oracle::{Judged, Oracle};
+
+/// Facts of the cluster that its configuration tells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cluster {
+    pub voters: BTreeSet<ServerId>,
+    pub observers: BTreeSet<ServerId>,
+    pub standalone: bool,
+    pub tick_us: u64,
+    pub init_limit_ticks: u64,
+    pub zxid_counter_limit: u32,
+    pub max_session_timeout_ms: u64,
+    pub linearizable_sync: bool,
+    pub full_digest: bool,
+}
+
+impl Cluster {
+    fn read(configs: &[Config]) -> Self {
+        let Some(first) = configs.first() else { return Self::default() };
+        let mut cluster = Self {
+            standalone: first.ensemble.is_none(),
+            tick_us: first.tick.0,
+            init_limit_ticks: first.init_limit_ticks,
+            zxid_counter_limit: first.zxid_counter_limit,
+            max_session_timeout_ms: u64::try_from(first.max_session_timeout_ms).unwrap_or(0),
+            linearizable_sync: configs.iter().all(|config| config.linearizable_sync),
+            full_digest: configs.iter().all(|config| config.full_digest),
+            ..Self::default()
+        };
+        match &first.ensemble {
+            None => {
+                cluster.voters.insert(first.me);
+            }
+            Some(ensemble) => {
+                for (id, member) in &ensemble.members {
+                    match member.role {
+                        MemberRole::Participant => cluster.voters.insert(*id),
+                        MemberRole::Observer => cluster.observers.insert(*id),
+                    };
+                }
+            }
+        }
+        cluster
+    }
+
+    pub(crate) fn is_quorum(&self, count: usize) -> bool {
+        count * 2 > self.voters.len()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Proposal {
+    pub hash: u64,
+    pub by: ServerId,
+    payload: Bytes,
+}
+
+/// One server as its notes tell it.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub up: bool,
+    pub recovering: bool,
+    pub phase: Phase,
+    pub epoch: Epoch,
+    pub serving: bool,
+    /// Its log, unsynced appends included.
+    pub log: Line,
+    /// What its tree contains.
+    pub applied: Line,
+    /// Applied while recovering; its place is known only when recovery is done.
+    pub replay: Vec<(Zxid, u64, StateDigest)>,
+    /// Highest zxid that it acknowledged since its last loss of history.
+    pub acked: Option<Zxid>,
+    pub accepted: Option<Epoch>,
+    pub current: Option<Epoch>,
+}
+
+impl Default for Member {
+    fn default() -> Self {
+        Self {
+            up: false,
+            recovering: false,
+            phase: Phase::Halted,
+            epoch: Epoch::ZERO,
+            serving: false,
+            log: Line::default(),
+            applied: Line::default(),
+            replay: Vec::new(),
+            acked: None,
+            accepted: None,
+            current: None,
+        }
+    }
+}
+
+impl Member {
+    /// Whether what it applies now must be committed.
+    pub(crate) fn in_broadcast(&self) -> bool {
+        match self.phase {
+            Phase::LeadingBroadcast
+            | Phase::FollowingBroadcast
+            | Phase::ObservingBroadcast
+            | Phase::Standalone => !self.recovering,
+            Phase::Looking
+            | Phase::LeadingDiscovery
+            | Phase::LeadingSynchronization
+            | Phase::FollowingDiscovery
+            | Phase::FollowingSynchronization
+            | Phase::ObservingDiscovery
+            | Phase::ObservingSynchronization
+            | Phase::Halted => false,
+        }
+    }
+}
+
+/// A transaction that this event committed.
+#[derive(Clone, Debug)]
+pub(crate) struct Fresh {
+    pub entry: Entry,
+    /// The call that a client invoked for it.
+    pub call: Option<Call>,
+    /// Connection of that call, and the server that got it.
+    pub op: Option<RequestId>,
+    /// `None`: the oracle could not read it.
+    pub judged: Option<Judged>,
+}
+
+/// How a write ended, for the reply that may still come.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub zxid: Zxid,
+    pub expected: crate::oracle::predict::Expected,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Canon {
+    pub cluster: Cluster,
+    pub committed: Vec<Entry>,
+    /// Full digest after each committed transaction, by the oracle.
+    pub digests: Vec<u64>,
+    pub members: BTreeMap<ServerId, Member>,
+    pub proposals: BTreeMap<Zxid, Proposal>,
+    pub established: BTreeMap<Epoch, ServerId>,
+    /// Last transaction of the leader's log when it began to synchronize, by epoch.
+    pub initial: BTreeMap<Epoch, Option<Entry>>,
+    pub oracle: Oracle,
+    /// The oracle missed a payload: nothing that it says counts any more.
+    pub oracle_blind: bool,
+    /// Committed by the event that is judged now.
+    pub fresh: Vec<Fresh>,
+    /// Zxid of every effective closeSession, by session.
+    pub closed: BTreeMap<SessionId, (Zxid, SimTime)>,
+    pub outcomes: BTreeMap<(SessionId, i32), Outcome>,
+    pub faults_active: u32,
+    pub healed_at: Option<SimTime>,
+    pub dead: BTreeSet<ServerId>,
+    calls: BTreeMap<(SessionId, i32), (RequestId, Call)>,
+    unknown: BTreeSet<(SessionId, i32)>,
+}
+
+impl Canon {
+    pub(crate) fn member(&self, server: ServerId) -> Option<&Member> {
+        self.members.get(&server)
+    }
+
+    /// Number of committed transactions at or below `zxid`.
+    pub(crate) fn count_upto(&self, zxid: Zxid) -> usize {
+        self.committed.partition_point(|entry| entry.zxid <= zxid)
+    }
+
+    pub(crate) fn find(&self, zxid: Zxid) -> Option<(usize, &Entry)> {
+        let index = self.count_upto(zxid).checked_sub(1)?;
+        self.committed.get(index).filter(|entry| entry.zxid == zxid).map(|entry| (index, entry))
+    }
+
+    /// How many were committed before this event.
+    pub(crate) fn before(&self) -> usize {
+        self.committed.len() - self.fresh.len()
+    }
+
+    pub(crate) fn judged(&self) -> impl Iterator<Item = (&Fresh, &Judged)> {
+        self.fresh.iter().filter_map(|fresh| fresh.judged.as_ref().map(|judged| (fresh, judged)))
+    }
+
+    pub(crate) fn learn(&mut self, now: SimTime, node: NodeId, event: &SimEvent) {
+        self.fresh.clear();
+        match (node, event) {
+            (NodeId::World, SimEvent::Cluster { servers }) => {
+                self.cluster = Cluster::read(servers);
+                for config in servers {
+                    self.members.entry(config.me).or_default();
+                }
+            }
+            (_, SimEvent::Faults { active }) => self.faults_active = *active,
+            (_, SimEvent::Healed { dead }) => {
+                self.healed_at = Some(now);
+                self.dead = dead.iter().copied().collect();
+            }
+            (NodeId::Client(_), SimEvent::Client(fact)) => self.learn_client(fact),
+            (NodeId::Server(server), event) => self.learn_server(now, server, event),
+            _ => {}
+        }
+    }
+
+    /// After the checkers: drops what only this event's judgement needed.
+    pub(crate) fn forget(&mut self, event: &SimEvent) {
+        if let SimEvent::Client(ClientFact::Ok { op, .. } | ClientFact::Err { op, .. }) = event {
+            let key = (op.session, op.xid);
+            self.calls.remove(&key);
+            self.outcomes.remove(&key);
+        }
+    }
+
+    fn learn_client(&mut self, fact: &ClientFact) {
+        match fact {
+            ClientFact::Invoke { op, call } if call.is_write() => {
+                self.calls.insert((op.session, op.xid), (*op, call.clone()));
+            }
+            ClientFact::Unknown { op } => {
+                let key = (op.session, op.xid);
+                if self.outcomes.remove(&key).is_none() && self.calls.contains_key(&key) {
+                    self.unknown.insert(key);
+                }
+            }
+            ClientFact::Session(SessionFact::Expired { session, .. }) => {
+                self.unknown.retain(|(owner, _)| owner != session);
+            }
+            ClientFact::Invoke { .. }
+            | ClientFact::Ok { .. }
+            | ClientFact::Err { .. }
+            | ClientFact::Ping { .. }
+            | ClientFact::Pong { .. }
+            | ClientFact::Watch { .. }
+            | ClientFact::Session(_)
+            | ClientFact::Nonsense { .. } => {}
+        }
+    }
+
+    fn learn_server(&mut self, now: SimTime, server: ServerId, event: &SimEvent) {
+        let member = self.members.entry(server).or_default();
+        match event {
+            SimEvent::Boot { .. } => {
+                member.up = true;
+                member.recovering = true;
+                member.serving = false;
+                member.phase = Phase::Halted;
+                member.replay.clear();
+                member.applied = Line::default();
+            }
+            SimEvent::Up { .. } => member.replay.clear(),
+            SimEvent::Crash(_) | SimEvent::Exit(_) => {
+                (member.up, member.serving, member.phase) = (false, false, Phase::Halted);
+            }
+            SimEvent::HistoryLost(kind) => {
+                member.acked = None;
+                if matches!(kind, LossKind::Wiped) {
+                    (member.accepted, member.current) = (None, None);
+                }
+            }
+            SimEvent::Note(note) => self.learn_note(now, server, note),
+            SimEvent::Cluster { .. }
+            | SimEvent::Paused
+            | SimEvent::Resumed
+            | SimEvent::Durable(_)
+            | SimEvent::Client(_)
+            | SimEvent::Faults { .. }
+            | SimEvent::Healed { .. } => {}
+        }
+    }
+
+    fn learn_note(&mut self, now: SimTime, server: ServerId, note: &Note) {
+        let committed = std::mem::take(&mut self.committed);
+        let member = self.members.entry(server).or_default();
+        let mut commit_upto = None;
+        match note {
+            Note::PhaseEntered { phase, epoch } => {
+                (member.phase, member.epoch) = (*phase, *epoch);
+                match phase {
+                    Phase::LeadingSynchronization => {
+                        let last = member.log.len().checked_sub(1);
+                        let last = last.and_then(|index| member.log.entry(index, &committed));
+                        self.initial.insert(*epoch, last);
+                    }
+                    // Alone, everything that is logged is committed.
+                    Phase::Standalone => commit_upto = Some(member.log.len()),
+                    Phase::Looking
+                    | Phase::LeadingDiscovery
+                    | Phase::LeadingBroadcast
+                    | Phase::FollowingDiscovery
+                    | Phase::FollowingSynchronization
+                    | Phase::FollowingBroadcast
+                    | Phase::ObservingDiscovery
+                    | Phase::ObservingSynchronization
+                    | Phase::ObservingBroadcast
+                    | Phase::Halted => {}
+                }
+            }
+            Note::EpochAccepted { epoch } => member.accepted = Some(*epoch),
+            Note::EpochEntered { epoch, .. } => member.current = Some(*epoch),
+            Note::Established { epoch, history } => {
+                self.established.entry(*epoch).or_insert(server);
+                let upto = history.map_or(0, |zxid| member.log.count_upto(zxid, &committed));
+                commit_upto = Some(upto);
+            }
+            Note::Proposed { zxid, hash, payload } => {
+                let proposal = Proposal { hash: *hash, by: server, payload: payload.clone() };
+                self.proposals.entry(*zxid).or_insert(proposal);
+            }
+            Note::Logged { zxid, hash, .. } => member.log.push(*zxid, *hash, &committed),
+            Note::AckedTxn { zxid, .. } => member.acked = member.acked.max(Some(*zxid)),
+            Note::AckedNewLeader { history, .. } => member.acked = member.acked.max(*history),
+            Note::Committed { zxid } => {
+                commit_upto = Some(member.log.count_upto(*zxid, &committed));
+            }
+            Note::Applied { zxid, hash, digest, .. } => {
+                if member.recovering {
+                    member.replay.push((*zxid, *hash, *digest));
+                } else {
+                    member.applied.push(*zxid, *hash, &committed);
+                    if member.applied.len() > member.log.len() {
+                        member.log = member.applied.clone();
+                    }
+                }
+            }
+            Note::Truncated { upto } => {
+                let keep = member.log.count_upto(*upto, &committed);
+                member.log.cut(keep, &committed);
+            }
+            Note::SnapInstalled { zxid, .. } => {
+                let count = committed.partition_point(|entry| entry.zxid <= *zxid);
+                member.log = Line::of_committed(count);
+                member.applied = Line::of_committed(count);
+            }
+            Note::Serving { on } => member.serving = *on,
+            Note::Recovered { from, blank, .. } => {
+                member.recovering = false;
+                let base =
+                    from.map_or(0, |zxid| committed.partition_point(|entry| entry.zxid <= zxid));
+                let mut line = Line::of_committed(if *blank { 0 } else { base });
+                for (zxid, hash, _) in &member.replay {
+                    line.push(*zxid, *hash, &committed);
+                }
+                member.log = line.clone();
+                member.applied = line;
+                if self.cluster.standalone {
+                    // What never became durable was never answered; its zxids are free again.
+                    let last = member.log.last(&committed).unwrap_or_default();
+                    self.proposals.retain(|zxid, _| *zxid <= last);
+                }
+            }
+            Note::MovedAside => {
+                (member.acked, member.log) = (None, Line::default());
+            }
+            Note::Halting { .. } => member.serving = false,
+            Note::Elected { .. }
+            | Note::Promised { .. }
+            | Note::SnapshotSealed { .. }
+            | Note::SessionOpened { .. }
+            | Note::SessionClosed { .. }
+            | Note::SessionExpired { .. }
+            | Note::SessionTouched { .. }
+            | Note::SessionAttached { .. }
+            | Note::WatchFired { .. }
+            | Note::SyncChosen { .. } => {}
+        }
+        self.committed = committed;
+        if let Some(upto) = commit_upto {
+            self.commit(now, server, upto);
+        }
+    }
+
+    /// The first `upto` transactions in the log of `server` are committed.
+    fn commit(&mut self, now: SimTime, server: ServerId, upto: usize) {
+        let Some(member) = self.members.get(&server) else { return };
+        if member.log.is_fork(&self.committed) || member.log.common() < self.committed.len() {
+            return;
+        }
+        let take = upto.saturating_sub(self.committed.len());
+        let entries: Vec<Entry> = member.log.tail().take(take).copied().collect();
+        for entry in entries {
+            self.committed.push(entry);
+            let fresh = self.judge(now, entry);
+            self.digests.push(self.oracle.full_digest());
+            self.fresh.push(fresh);
+        }
+        if self.fresh.is_empty() {
+            return;
+        }
+        for member in self.members.values_mut() {
+            member.log.settle(&self.committed);
+            member.applied.settle(&self.committed);
+        }
+    }
+
+    fn judge(&mut self, now: SimTime, entry: Entry) -> Fresh {
+        let mut fresh = Fresh { entry, call: None, op: None, judged: None };
+        let known = self.proposals.get_mut(&entry.zxid).filter(|known| known.hash == entry.hash);
+        let (Some(proposal), false) = (known, self.oracle_blind) else {
+            self.oracle_blind = true;
+            return fresh;
+        };
+        let payload = std::mem::take(&mut proposal.payload);
+        let calls = &mut self.calls;
+        let mut found = None;
+        let judged = self.oracle.commit(payload, |header| {
+            found = calls.remove(&(SessionId(header.session), header.cxid));
+            found.as_ref().map(|(_, call)| call.clone())
+        });
+        let Some(judged) = judged else {
+            self.oracle_blind = true;
+            return fresh;
+        };
+        let session = SessionId(judged.header.session);
+        if matches!(judged.txn, crate::oracle::txn::Txn::CloseSession { .. }) {
+            self.closed.entry(session).or_insert((entry.zxid, now));
+        }
+        if let (Some((op, _)), Some(expected)) = (&found, &judged.expected)
+            && !self.unknown.remove(&(op.session, op.xid))
+        {
+            let outcome = Outcome { zxid: entry.zxid, expected: expected.clone() };
+            self.outcomes.insert((op.session, op.xid), outcome);
+        }
+        (fresh.op, fresh.call) = found.unzip();
+        fresh.judged = Some(judged);
+        fresh
+    }
+}

@@ -1,0 +1,171 @@
+//! E3: a leader expires a session only when its session clock ran for the whole timeout since the last
+//! use; only the established leader of the newest epoch it knows does so. Seen from outside, while
+//! nothing is faulty: not before timeout * (1 - drift) - tick after the last answered send.
+//!
+//! The outside view holds only while no fault is in force: a follower that lost its leader goes on
+//! answering pings which the leader never hears of.
+
+use crate::checkers::{Check, Cx, note_of};
+use crate::observe::SimEvent;
+use std::collections::{BTreeMap, VecDeque};
+use vivarium_core::ids::SessionId;
+use vivarium_core::server::note::{Note, Phase};
+use crate::history::{ClientFact, SessionFact};
+use crate::ids::SimTime;
+use crate::oracle::txn::Txn;
+
+#[derive(Debug, Default)]
+pub(crate) struct E03 {
+    quiet_since: SimTime,
+    timeouts: BTreeMap<SessionId, i32>,
+    sent: BTreeMap<(SessionId, Option<i32>), VecDeque<SimTime>>,
+    /// When the last request left that was answered.
+    used: BTreeMap<SessionId, SimTime>,
+    expired: BTreeMap<SessionId, SimTime>,
+}
+
+impl Check for E03 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        if matches!(
+            event,
+            SimEvent::Faults { .. } | SimEvent::Crash(_) | SimEvent::Paused | SimEvent::Resumed | SimEvent::Exit(_)
+                | SimEvent::Boot { .. } | SimEvent::Note(Note::Established { .. })
+        ) {
+            self.quiet_since = cx.now;
+        }
+        if let Some((server, Note::SessionExpired { session, idle_ms, timeout_ms })) = note_of(cx, event) {
+            if *idle_ms < u64::try_from(*timeout_ms).unwrap_or(0) {
+                return Err(format!("{server} expires {session} after {idle_ms} of {timeout_ms} ms"));
+            }
+            let member = cx.canon.member(server);
+            let leads = member.is_some_and(|member| {
+                matches!(member.phase, Phase::Standalone)
+                    || (matches!(member.phase, Phase::LeadingBroadcast)
+                        && cx.canon.established.get(&member.epoch) == Some(&server))
+            });
+            if !leads {
+                return Err(format!("{server} expires {session} but does not lead"));
+            }
+        }
+        for (_, judged) in cx.canon.judged() {
+            // Request number 0: no client asked for it.
+            if matches!(judged.txn, Txn::CloseSession { .. }) && judged.header.cxid == 0 {
+                let session = SessionId(judged.header.session);
+                self.expired.insert(session, cx.now);
+                self.judge(cx, session)?;
+            }
+        }
+        if let SimEvent::Client(fact) = event {
+            self.client(cx, fact)?;
+        }
+        Ok(())
+    }
+}
+
+impl E03 {
+    fn client(&mut self, cx: &Cx<'_>, fact: &ClientFact) -> Result<(), String> {
+        let answered = match fact {
+            ClientFact::Invoke { op, .. } => {
+                let sent = self.sent.entry((op.session, Some(op.xid))).or_default();
+                sent.push_back(cx.now);
+                return Ok(());
+            }
+            ClientFact::Ping { session, .. } => {
+                self.sent.entry((*session, None)).or_default().push_back(cx.now);
+                return Ok(());
+            }
+            ClientFact::Ok { op, .. } => (op.session, Some(op.xid)),
+            ClientFact::Err { op, .. } | ClientFact::Unknown { op } => {
+                self.sent.remove(&(op.session, Some(op.xid)));
+                return Ok(());
+            }
+            ClientFact::Pong { session, .. } => (*session, None),
+            ClientFact::Session(SessionFact::Granted { got, timeout_ms, .. }) => {
+                self.timeouts.insert(*got, *timeout_ms);
+                return Ok(());
+            }
+            ClientFact::Session(SessionFact::Detached { session, .. }) => {
+                self.sent.remove(&(*session, None));
+                return Ok(());
+            }
+            ClientFact::Watch { .. } | ClientFact::Session(_) | ClientFact::Nonsense { .. } => {
+                return Ok(());
+            }
+        };
+        let sent = self.sent.get_mut(&answered).and_then(VecDeque::pop_front);
+        if answered.1.is_some() {
+            self.sent.remove(&answered);
+        }
+        if let Some(sent) = sent {
+            let used = self.used.entry(answered.0).or_default();
+            *used = (*used).max(sent);
+            self.judge(cx, answered.0)?;
+        }
+        Ok(())
+    }
+
+    fn judge(&self, cx: &Cx<'_>, session: SessionId) -> Result<(), String> {
+        let (Some(expired), Some(used), Some(timeout_ms)) =
+            (self.expired.get(&session), self.used.get(&session), self.timeouts.get(&session))
+        else {
+            return Ok(());
+        };
+        if cx.canon.faults_active > 0 || *used < self.quiet_since {
+            return Ok(());
+        }
+        let timeout_us = u64::try_from(*timeout_ms).unwrap_or(0) * 1000;
+        let drift = timeout_us / 1_000_000 * cx.spec.drift_ppm + cx.spec.drift_ppm;
+        let least = timeout_us.saturating_sub(drift).saturating_sub(cx.canon.cluster.tick_us);
+        if expired.since(*used) < least {
+            return Err(format!("{session} sent at {used} with success, but is expired at {expired}"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+
+    fn note(idle_ms: u64) -> Note {
+        Note::SessionExpired { session: SessionId(5), idle_ms, timeout_ms: 20_000 }
+    }
+
+    #[test]
+    fn an_early_expiry_is_found() {
+        let mut run = Run::new(E03::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.note(1, note(20_000)).unwrap();
+        assert!(run.note(1, note(19_999)).is_err());
+    }
+
+    #[test]
+    fn an_expiry_by_a_follower_is_found() {
+        let mut run = Run::new(E03::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        assert!(run.note(2, note(20_000)).is_err());
+    }
+
+    fn used_then_expired(after_ms: u64) -> Result<(), String> {
+        let mut run = Run::new(E03::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.grant(5, 20_000, 1).unwrap();
+        let (session, connection) = (SessionId(5), 1);
+        run.client(ClientFact::Ping { session, connection }).unwrap();
+        run.client(ClientFact::Pong { session, connection, zxid: 1 }).unwrap();
+        run.wait_ms(after_ms).unwrap();
+        run.close(z(1, 2), 5)
+    }
+
+    #[test]
+    fn an_expiry_in_spite_of_use_is_found_from_outside() {
+        assert!(used_then_expired(5_000).is_err());
+        used_then_expired(20_000).unwrap();
+    }
+}

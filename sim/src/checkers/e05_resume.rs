@@ -1,0 +1,77 @@
+//! E5: a client that asks for its session gets that one, with the same password, or is told that it is
+//! over; and it is told so only of a session whose end was at least proposed.
+
+use crate::checkers::{Check, Cx, note_of};
+use crate::observe::SimEvent;
+use std::collections::BTreeSet;
+use vivarium_core::ids::SessionId;
+use vivarium_core::server::note::Note;
+use crate::history::{ClientFact, SessionFact};
+
+#[derive(Debug, Default)]
+pub(crate) struct E05 {
+    granted: BTreeSet<SessionId>,
+    ending: BTreeSet<SessionId>,
+}
+
+impl Check for E05 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        if let Some((_, Note::Proposed { payload, .. })) = note_of(cx, event) {
+            let closes = payload.get(28..32) == Some(&(-11i32).to_be_bytes()[..]);
+            if let (true, Some(id)) = (closes, payload.first_chunk::<8>()) {
+                self.ending.insert(SessionId(i64::from_be_bytes(*id)));
+            }
+        }
+        let SimEvent::Client(ClientFact::Session(fact)) = event else { return Ok(()) };
+        match fact {
+            SessionFact::Granted { asked: Some(asked), got, same_password, server, .. } => {
+                if asked != got || !same_password {
+                    return Err(format!("{server} answers {asked} with {got}, same password: {same_password}"));
+                }
+            }
+            SessionFact::Granted { asked: None, got, server, .. } => {
+                if !self.granted.insert(*got) {
+                    return Err(format!("{server} grants {got} a second time"));
+                }
+            }
+            SessionFact::Expired { session, server } if !self.ending.contains(session) => {
+                return Err(format!("{server} says that {session} is over, but nobody closed it"));
+            }
+            SessionFact::Expired { .. }
+            | SessionFact::Asked { .. }
+            | SessionFact::Detached { .. }
+            | SessionFact::Silent { .. }
+            | SessionFact::Left { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use vivarium_core::ids::ServerId;
+
+    #[test]
+    fn a_session_declared_dead_while_it_lives_is_found() {
+        let mut run = Run::new(E05::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.grant(5, 1000, 1).unwrap();
+        let (session, server) = (SessionId(5), ServerId(1));
+        let expired = ClientFact::Session(SessionFact::Expired { session, server });
+        assert!(run.client(expired.clone()).is_err());
+        run.close(z(1, 2), 5).unwrap();
+        run.client(expired).unwrap();
+    }
+
+    #[test]
+    fn an_id_granted_twice_is_found() {
+        let mut run = Run::new(E05::default());
+        run.grant(5, 1000, 1).unwrap();
+        assert!(run.grant(5, 1000, 1).is_err());
+    }
+}

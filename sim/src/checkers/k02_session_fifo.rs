@@ -1,0 +1,80 @@
+//! K2: a session's replies come in the order of its requests, and its writes take effect in that order.
+
+use crate::checkers::{Check, Cx};
+use crate::observe::SimEvent;
+use std::collections::{BTreeMap, VecDeque};
+use vivarium_core::ids::SessionId;
+use crate::history::{ClientFact, SessionFact};
+use crate::oracle::txn::Header;
+
+#[derive(Debug, Default)]
+pub(crate) struct K02 {
+    effects: BTreeMap<i64, i32>,
+    waiting: BTreeMap<SessionId, VecDeque<i32>>,
+}
+
+impl Check for K02 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        for (fresh, judged) in cx.canon.judged() {
+            let Header { session, cxid, .. } = judged.header;
+            // Expiry and the creation of a session carry no request number.
+            if cxid == 0 {
+                continue;
+            }
+            match self.effects.insert(session, cxid) {
+                Some(last) if last >= cxid => {
+                    return Err(format!("{}: request {cxid} of session {session:#x} takes effect after {last}", fresh.entry.zxid));
+                }
+                Some(_) | None => {}
+            }
+        }
+        let SimEvent::Client(fact) = event else { return Ok(()) };
+        match fact {
+            ClientFact::Invoke { op, .. } => self.waiting.entry(op.session).or_default().push_back(op.xid),
+            ClientFact::Ok { op, .. } | ClientFact::Err { op, .. } | ClientFact::Unknown { op } => {
+                let waiting = self.waiting.entry(op.session).or_default();
+                let first = waiting.pop_front();
+                if first != Some(op.xid) {
+                    return Err(format!("{op:?} ends before {first:?}"));
+                }
+            }
+            ClientFact::Session(SessionFact::Left { session } | SessionFact::Expired { session, .. }) => {
+                self.waiting.remove(session);
+            }
+            ClientFact::Ping { .. }
+            | ClientFact::Pong { .. }
+            | ClientFact::Watch { .. }
+            | ClientFact::Session(_) => {}
+            ClientFact::Nonsense { session, server, what } => {
+                return Err(format!("{server} sends {what} to {session:?}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use crate::history::{Call, Reply};
+    use crate::oracle::txn::Txn;
+
+    #[test]
+    fn an_effect_after_a_later_one_is_found() {
+        let mut run = Run::new(K02::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.commit(1, header(z(1, 1), 5, 2), &Txn::Error { code: -101 }).unwrap();
+        assert!(run.commit(1, header(z(1, 2), 5, 1), &Txn::Error { code: -101 }).is_err());
+    }
+
+    #[test]
+    fn replies_out_of_order_are_found() {
+        let mut run = Run::new(K02::default());
+        run.invoke(5, 1, Call::Sync { path: "/".into() }).unwrap();
+        run.invoke(5, 2, Call::Sync { path: "/".into() }).unwrap();
+        assert!(run.ok(5, 2, z(1, 1), Reply::Path("/".into())).is_err());
+    }
+}

@@ -1,0 +1,117 @@
+//! L1: within T_le (two initLimits) after all faults ended there is exactly one established leader, and
+//! no further change of epoch. A planned change at the zxid limit restarts the clock, once.
+
+use crate::checkers::{Check, Cx, note_of};
+use crate::observe::SimEvent;
+use vivarium_core::ids::{ServerId, Zxid};
+use vivarium_core::server::note::{Note, Phase};
+use crate::checkers::canon::Member;
+use crate::ids::SimTime;
+
+#[derive(Debug, Default)]
+pub(crate) struct L01 {
+    next: Option<SimTime>,
+    /// Established and in office when the clock ran out.
+    leader: Option<ServerId>,
+    last_proposed: Option<Zxid>,
+    rolled_over: bool,
+}
+
+impl Check for L01 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        if cx.canon.cluster.standalone {
+            return Ok(());
+        }
+        if matches!(event, SimEvent::Healed { .. }) {
+            self.restart(cx);
+        }
+        let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
+        if let Note::Proposed { zxid, .. } = note {
+            self.last_proposed = Some(*zxid);
+        }
+        let Some(leader) = self.leader else { return Ok(()) };
+        let changes = match note {
+            Note::Established { .. } => true,
+            Note::PhaseEntered { phase, .. } => server == leader && *phase != Phase::LeadingBroadcast,
+            _ => false,
+        };
+        if !changes {
+            return Ok(());
+        }
+        let limit = cx.canon.cluster.zxid_counter_limit;
+        let planned = self.last_proposed.is_some_and(|zxid| zxid.counter() >= limit.saturating_sub(1));
+        if planned && !self.rolled_over {
+            self.rolled_over = true;
+            self.restart(cx);
+            return Ok(());
+        }
+        Err(format!("{server} changes the epoch in the calm phase: {note:?}"))
+    }
+
+    fn deadline(&self) -> Option<SimTime> {
+        self.next
+    }
+
+    fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
+        self.next = None;
+        let leads = |member: &Member| member.up && member.phase == Phase::LeadingBroadcast;
+        let members = cx.canon.members.iter();
+        let leaders: Vec<ServerId> =
+            members.filter(|(_, member)| leads(member)).map(|(server, _)| *server).collect();
+        match leaders[..] {
+            [leader] => self.leader = Some(leader),
+            _ => return Err(format!("in the calm phase the leaders are {leaders:?}")),
+        }
+        Ok(())
+    }
+}
+
+impl L01 {
+    fn restart(&mut self, cx: &Cx<'_>) {
+        let cluster = &cx.canon.cluster;
+        self.leader = None;
+        self.next = Some(cx.now.plus(2 * cluster.init_limit_ticks * cluster.tick_us));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+
+    fn calm() -> Run<L01> {
+        let mut run = Run::new(L01::default());
+        run.boot_all();
+        run.heal().unwrap();
+        run
+    }
+
+    #[test]
+    fn no_leader_in_time_is_found() {
+        let mut run = calm();
+        run.wait_ms(59_000).unwrap();
+        assert!(run.wait_ms(2_000).is_err());
+    }
+
+    #[test]
+    fn one_leader_passes_and_a_later_change_is_found() {
+        let mut run = calm();
+        run.establish(1, 1).unwrap();
+        run.wait_ms(61_000).unwrap();
+        assert!(run.note(1, phase(Phase::Looking, 1)).is_err());
+    }
+
+    #[test]
+    fn a_planned_change_restarts_the_clock() {
+        let mut run = calm();
+        run.canon.cluster.zxid_counter_limit = 1;
+        run.establish(1, 1).unwrap();
+        run.write(1, 1, 1).unwrap();
+        run.wait_ms(61_000).unwrap();
+        run.note(1, phase(Phase::Looking, 1)).unwrap();
+        run.establish(2, 2).unwrap();
+        run.wait_ms(61_000).unwrap();
+        assert!(run.note(2, phase(Phase::Looking, 2)).is_err());
+    }
+}

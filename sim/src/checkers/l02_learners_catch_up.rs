@@ -1,0 +1,94 @@
+//! L2: in the calm phase every running server, observers too, reaches what the leader had committed
+//! within T_sync, and none is synchronized again and again.
+
+use crate::checkers::{Check, Cx, note_of};
+use crate::observe::SimEvent;
+use std::collections::BTreeMap;
+use vivarium_core::ids::ServerId;
+use vivarium_core::server::note::Note;
+use crate::ids::SimTime;
+
+#[derive(Debug, Default)]
+pub(crate) struct L02 {
+    next: Option<SimTime>,
+    /// Transactions that were committed when the present period began.
+    target: Option<usize>,
+    synced: BTreeMap<ServerId, u32>,
+}
+
+impl Check for L02 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        if matches!(event, SimEvent::Healed { .. }) {
+            let cluster = &cx.canon.cluster;
+            self.next = Some(cx.now.plus(2 * cluster.init_limit_ticks * cluster.tick_us));
+        }
+        let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
+        match note {
+            Note::Established { .. } => self.synced.clear(),
+            Note::SyncChosen { learner, how } if self.target.is_some() => {
+                let count = self.synced.entry(*learner).or_default();
+                *count += 1;
+                if *count > MOST_SYNCS {
+                    return Err(format!("{server} synchronizes {learner} for the {count}th time, by {how:?}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<SimTime> {
+        self.next
+    }
+
+    fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
+        for (server, member) in &cx.canon.members {
+            let behind = self.target.is_some_and(|target| member.applied.common() < target);
+            if behind && !cx.canon.dead.contains(server) {
+                return Err(format!(
+                    "{server} has applied {} transactions; {:?} were committed {T_SYNC_US} us ago",
+                    member.applied.common(),
+                    self.target,
+                ));
+            }
+        }
+        self.target = Some(cx.canon.committed.len());
+        self.next = Some(cx.now.plus(T_SYNC_US));
+        Ok(())
+    }
+}
+
+const T_SYNC_US: u64 = 30_000_000;
+
+/// The first, and three restarts.
+const MOST_SYNCS: u32 = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use vivarium_core::server::note::SyncKind;
+
+    #[test]
+    fn a_server_that_stays_behind_is_found() {
+        let mut run = Run::new(L02::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.write(1, 1, 1).unwrap();
+        run.heal().unwrap();
+        run.wait_ms(200_000).unwrap();
+        run.boot(3);
+        assert!(run.wait_ms(31_000).is_err());
+    }
+
+    #[test]
+    fn synchronizing_for_ever_is_found() {
+        let mut run = Run::new(L02::default());
+        run.boot_all();
+        run.heal().unwrap();
+        run.wait_ms(61_000).unwrap();
+        let again = Note::SyncChosen { learner: ServerId(2), how: SyncKind::Snap };
+        assert!((0..5).any(|_| run.note(1, again.clone()).is_err()));
+    }
+}

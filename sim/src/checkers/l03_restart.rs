@@ -1,0 +1,110 @@
+//! L3: a server whose disk is intact starts: it is up within the bound, and no fatal end is its own.
+
+use crate::checkers::{Check, Cx};
+use crate::observe::SimEvent;
+use std::collections::{BTreeMap, BTreeSet};
+use vivarium_core::ids::ServerId;
+use vivarium_core::server::action::{FatalReason, Halt};
+use vivarium_core::server::note::Note;
+use crate::ids::SimTime;
+
+#[derive(Debug, Default)]
+pub(crate) struct L03 {
+    next: Option<SimTime>,
+    calm_since: SimTime,
+    booting: BTreeMap<ServerId, SimTime>,
+    damaged: BTreeSet<ServerId>,
+}
+
+impl Check for L03 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        if matches!(event, SimEvent::Faults { active: 0 }) {
+            self.calm_since = cx.now;
+        }
+        let Some(server) = cx.server() else { return Ok(()) };
+        match event {
+            SimEvent::Boot { .. } => {
+                self.booting.insert(server, cx.now);
+            }
+            SimEvent::Up { .. } | SimEvent::Crash(_) => {
+                self.booting.remove(&server);
+            }
+            SimEvent::HistoryLost(_) => {
+                self.damaged.insert(server);
+            }
+            SimEvent::Note(Note::AckedNewLeader { .. }) => {
+                self.damaged.remove(&server);
+            }
+            SimEvent::Exit(Halt::Fatal(reason)) => {
+                self.booting.remove(&server);
+                let excused = match reason {
+                    FatalReason::Disk { .. } => cx.canon.faults_active > 0,
+                    FatalReason::Corrupt { .. } => self.damaged.contains(&server),
+                    FatalReason::Config(_) => false,
+                };
+                if !excused {
+                    return Err(format!("{server} ends with an intact disk: {reason}"));
+                }
+            }
+            SimEvent::Exit(Halt::Stop | Halt::Restart(_)) => {
+                self.booting.remove(&server);
+            }
+            _ => {}
+        }
+        let first = self.booting.values().min();
+        self.next = first.map(|since| (*since).max(self.calm_since).plus(T_START_US));
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<SimTime> {
+        self.next
+    }
+
+    fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
+        // Disks may be faulty: the bound begins when nothing is.
+        self.next = Some(cx.now.plus(T_START_US));
+        let late = |since: &SimTime| cx.now.since((*since).max(self.calm_since)) >= T_START_US;
+        match self.booting.iter().find(|(_, since)| late(since)) {
+            Some((server, since)) if cx.canon.faults_active == 0 => {
+                Err(format!("{server} recovers since {since} and is not up yet"))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.next = None;
+                Ok(())
+            }
+        }
+    }
+}
+
+const T_START_US: u64 = 30_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use crate::observe::LossKind;
+
+    fn corrupt() -> SimEvent {
+        let file = "log.1".into();
+        SimEvent::Exit(Halt::Fatal(FatalReason::Corrupt { file, offset: 1, what: "checksum" }))
+    }
+
+    #[test]
+    fn refusing_an_intact_disk_is_found() {
+        let mut run = Run::new(L03::default());
+        run.boot_all();
+        run.server(1, SimEvent::HistoryLost(LossKind::BitRot)).unwrap();
+        run.server(1, corrupt()).unwrap();
+        assert!(run.server(2, corrupt()).is_err());
+    }
+
+    #[test]
+    fn a_recovery_that_never_ends_is_found() {
+        let mut run = Run::new(L03::default());
+        run.server(2, SimEvent::Boot { incarnation: 1 }).unwrap();
+        run.wait_ms(29_000).unwrap();
+        assert!(run.wait_ms(2_000).is_err());
+    }
+}

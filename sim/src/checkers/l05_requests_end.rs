@@ -1,0 +1,104 @@
+//! L5: once all faults ended, every request ends within T_op + the session timeout, and while clients
+//! ask, some of them are answered.
+
+use crate::checkers::{Check, Cx};
+use crate::observe::SimEvent;
+use std::collections::BTreeMap;
+use crate::history::{ClientFact, RequestId};
+use crate::ids::SimTime;
+
+#[derive(Debug, Default)]
+pub(crate) struct L05 {
+    next: Option<SimTime>,
+    healed: bool,
+    open: BTreeMap<RequestId, SimTime>,
+    /// When the last request was sent, and when the last one was answered.
+    asked: SimTime,
+    answered: SimTime,
+}
+
+impl Check for L05 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        if matches!(event, SimEvent::Healed { .. }) {
+            self.healed = true;
+            self.next = Some(cx.now.plus(bound(cx)));
+            self.answered = cx.now;
+        }
+        let SimEvent::Client(fact) = event else { return Ok(()) };
+        match fact {
+            ClientFact::Invoke { op, .. } => {
+                self.open.insert(*op, cx.now);
+                self.asked = cx.now;
+            }
+            ClientFact::Ok { op, .. } | ClientFact::Err { op, .. } => {
+                self.open.remove(op);
+                self.answered = cx.now;
+            }
+            ClientFact::Unknown { op } => {
+                self.open.remove(op);
+            }
+            ClientFact::Ping { .. }
+            | ClientFact::Pong { .. }
+            | ClientFact::Watch { .. }
+            | ClientFact::Session(_)
+            | ClientFact::Nonsense { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<SimTime> {
+        self.next
+    }
+
+    fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
+        let bound = bound(cx);
+        self.next = self.healed.then(|| cx.now.plus(PERIOD_US));
+        if let Some((op, since)) = self.open.iter().find(|(_, since)| cx.now.since(**since) >= bound) {
+            return Err(format!("{op:?} was sent at {since} and has not ended"));
+        }
+        if self.asked > self.answered && cx.now.since(self.answered) >= bound {
+            return Err(format!("nobody was answered since {}", self.answered));
+        }
+        Ok(())
+    }
+}
+
+const T_OP_US: u64 = 30_000_000;
+const PERIOD_US: u64 = 1_000_000;
+
+fn bound(cx: &Cx<'_>) -> u64 {
+    T_OP_US + cx.canon.cluster.max_session_timeout_ms * 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use crate::history::{Call, Reply};
+
+    #[test]
+    fn a_request_without_an_end_is_found() {
+        let mut run = Run::new(L05::default());
+        run.invoke(5, 1, Call::Sync { path: "/".into() }).unwrap();
+        run.heal().unwrap();
+        run.wait_ms(80_000).unwrap();
+        run.invoke(6, 1, Call::Sync { path: "/".into() }).unwrap();
+        run.ok(6, 1, z(1, 1), Reply::Path("/".into())).unwrap();
+        assert!(run.wait_ms(11_000).unwrap_err().contains("has not ended"));
+    }
+
+    #[test]
+    fn losing_every_connection_is_no_answer() {
+        let mut run = Run::new(L05::default());
+        run.heal().unwrap();
+        for xid in 1..100 {
+            run.invoke(5, xid, Call::Sync { path: "/".into() }).unwrap();
+            run.client(ClientFact::Unknown { op: request(5, xid) }).unwrap();
+            if run.wait_ms(1_000).is_err() {
+                return;
+            }
+        }
+        panic!("it was not found");
+    }
+}

@@ -1,0 +1,131 @@
+//! P12: acceptedEpoch and currentEpoch of a server never go back, over restarts too; currentEpoch is
+//! never ahead of acceptedEpoch; nothing is logged from beyond acceptedEpoch; a counted promise comes
+//! from a server that accepted that epoch. A wiped disk starts anew.
+
+use crate::checkers::{Check, Cx};
+use crate::observe::SimEvent;
+use std::collections::BTreeMap;
+use vivarium_core::ids::{Epoch, ServerId};
+use vivarium_core::server::note::Note;
+use crate::observe::{Durable, LossKind};
+
+#[derive(Debug, Default)]
+pub(crate) struct P12 {
+    epochs: BTreeMap<ServerId, Epochs>,
+}
+
+impl Check for P12 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        let Some(server) = cx.server() else { return Ok(()) };
+        if cx.canon.cluster.standalone {
+            return Ok(());
+        }
+        match event {
+            SimEvent::HistoryLost(LossKind::Wiped) => {
+                self.epochs.remove(&server);
+            }
+            SimEvent::Durable(Durable::AcceptedEpoch(epoch)) => self.accept(server, *epoch)?,
+            SimEvent::Durable(Durable::CurrentEpoch(epoch)) => {
+                if cx.spec.white_box && cx.disks.durable_accepted_epoch(server) < Some(*epoch) && *epoch > Epoch::ZERO {
+                    return Err(format!("currentEpoch {epoch} of {server} is durable before acceptedEpoch"));
+                }
+                self.enter(server, *epoch)?;
+            }
+            SimEvent::Note(note) => self.note(server, note)?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Epochs {
+    accepted: Option<Epoch>,
+    current: Option<Epoch>,
+}
+
+impl P12 {
+    fn accept(&mut self, server: ServerId, epoch: Epoch) -> Result<(), String> {
+        let before = self.epochs.entry(server).or_default().accepted.replace(epoch);
+        match before > Some(epoch) {
+            true => Err(format!("acceptedEpoch of {server} goes from {before:?} back to {epoch}")),
+            false => Ok(()),
+        }
+    }
+
+    fn enter(&mut self, server: ServerId, epoch: Epoch) -> Result<(), String> {
+        let epochs = self.epochs.entry(server).or_default();
+        let before = epochs.current.replace(epoch);
+        if before > Some(epoch) {
+            return Err(format!("currentEpoch of {server} goes from {before:?} back to {epoch}"));
+        }
+        match epochs.accepted {
+            Some(accepted) if accepted < epoch => {
+                Err(format!("currentEpoch {epoch} of {server} is ahead of acceptedEpoch {accepted}"))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn note(&mut self, server: ServerId, note: &Note) -> Result<(), String> {
+        match note {
+            Note::EpochAccepted { epoch } => self.accept(server, *epoch),
+            Note::EpochEntered { epoch, .. } => self.enter(server, *epoch),
+            Note::Logged { zxid, .. } => {
+                let accepted = self.epochs.get(&server).and_then(|epochs| epochs.accepted);
+                match accepted {
+                    Some(accepted) if zxid.epoch() > accepted => {
+                        Err(format!("{server} logs {zxid} with acceptedEpoch {accepted}"))
+                    }
+                    Some(_) | None => Ok(()),
+                }
+            }
+            Note::Promised { epoch, by, .. } => {
+                let accepted = self.epochs.get(by).and_then(|epochs| epochs.accepted);
+                match accepted {
+                    Some(accepted) if accepted < *epoch => {
+                        Err(format!("{server} counts a promise of {by} for {epoch}, which accepted {accepted}"))
+                    }
+                    Some(_) | None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+
+    #[test]
+    fn an_epoch_that_goes_back_is_found_also_over_a_restart() {
+        let mut run = Run::new(P12::default());
+        run.boot_all();
+        run.note(2, Note::EpochAccepted { epoch: Epoch(3) }).unwrap();
+        run.crash(2);
+        run.boot(2);
+        assert!(run.note(2, Note::EpochAccepted { epoch: Epoch(2) }).is_err());
+    }
+
+    #[test]
+    fn a_wiped_disk_starts_anew() {
+        let mut run = Run::new(P12::default());
+        run.boot_all();
+        run.note(2, Note::EpochAccepted { epoch: Epoch(3) }).unwrap();
+        run.server(2, SimEvent::HistoryLost(LossKind::Wiped)).unwrap();
+        run.note(2, Note::EpochAccepted { epoch: Epoch(2) }).unwrap();
+        assert!(run.note(2, Note::EpochEntered { epoch: Epoch(3), history: None }).is_err());
+    }
+
+    #[test]
+    fn logging_beyond_the_accepted_epoch_is_found() {
+        let mut run = Run::new(P12::default());
+        run.boot_all();
+        run.note(2, Note::EpochAccepted { epoch: Epoch(1) }).unwrap();
+        run.log(2, z(1, 1), 5).unwrap();
+        assert!(run.log(2, z(2, 1), 6).is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! S1: what a server recovers is the committed prefix up to some k, and then proposals in order; k covers
+//! every committed transaction that it acknowledged. An intact history is never moved aside.
+//! A wiped or damaged disk starts a new history.
+
+use crate::checkers::{Check, Cx, note_of};
+use crate::observe::SimEvent;
+use std::collections::BTreeSet;
+use vivarium_core::ids::{ServerId, Zxid};
+use vivarium_core::server::note::Note;
+use crate::checkers::canon::Member;
+
+#[derive(Debug, Default)]
+pub(crate) struct S01 {
+    damaged: BTreeSet<ServerId>,
+}
+
+impl Check for S01 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        let Some(server) = cx.server() else { return Ok(()) };
+        if matches!(event, SimEvent::HistoryLost(_)) {
+            self.damaged.insert(server);
+        }
+        let Some((_, note)) = note_of(cx, event) else { return Ok(()) };
+        let Some(member) = cx.canon.member(server) else { return Ok(()) };
+        match note {
+            Note::MovedAside if !self.damaged.contains(&server) => {
+                return Err(format!("{server} moves an undamaged history aside"));
+            }
+            Note::AckedNewLeader { .. } => {
+                self.damaged.remove(&server);
+            }
+            Note::Recovered { last, from, blank, .. } => {
+                if self.damaged.contains(&server) {
+                    return Ok(());
+                }
+                Self::judge(cx, server, *last, *from, *blank, member)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl S01 {
+    fn judge(
+        cx: &Cx<'_>,
+        server: ServerId,
+        last: Option<Zxid>,
+        from: Option<Zxid>,
+        blank: bool,
+        member: &Member,
+    ) -> Result<(), String> {
+        let line = &member.applied;
+        let owed = member.acked.map_or(0, |acked| cx.canon.count_upto(acked));
+        if line.common() < owed {
+            let lost = cx.canon.committed[line.common()].zxid;
+            return Err(format!("{server} recovers without {lost}, which it acknowledged and is committed"));
+        }
+        if let (Some(first), Some(from)) = (member.replay.first(), from)
+            && first.0 <= from
+        {
+            return Err(format!("{server} replays {} onto its snapshot of {from}", first.0));
+        }
+        let mut previous = None;
+        for entry in line.tail() {
+            match cx.canon.proposals.get(&entry.zxid) {
+                Some(known) if known.hash == entry.hash => {}
+                Some(_) | None => {
+                    return Err(format!("{server} recovers {}, which nobody proposed so", entry.zxid));
+                }
+            }
+            if previous.is_some_and(|previous| previous >= entry.zxid) {
+                return Err(format!("{server} recovers {} out of order", entry.zxid));
+            }
+            previous = Some(entry.zxid);
+        }
+        let shown = last.map_or(0, |last| line.count_upto(last, &cx.canon.committed));
+        if !blank && shown != line.len() {
+            return Err(format!("{server} recovers {} transactions but says {last:?}", line.len()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use vivarium_core::server::note::StateDigest;
+
+    fn run() -> Run<S01> {
+        let mut run = Run::new(S01::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.write(1, 1, 1).unwrap();
+        run.crash(2);
+        run.server(2, SimEvent::Boot { incarnation: 2 }).unwrap();
+        run
+    }
+
+    fn replay(zxid: Zxid, hash: u64) -> Note {
+        Note::Applied { zxid, hash, digest: StateDigest::default(), recovered: true }
+    }
+
+    fn recovered(last: Option<Zxid>) -> Note {
+        Note::Recovered { last, from: None, blank: false, digest: StateDigest::default() }
+    }
+
+    #[test]
+    fn a_lost_acknowledged_commit_is_found() {
+        assert!(run().note(2, recovered(None)).unwrap_err().contains("without"));
+    }
+
+    #[test]
+    fn the_log_and_nothing_else_is_recovered() {
+        let mut run = run();
+        run.note(2, replay(z(1, 1), z(1, 1).0 ^ 0x5555)).unwrap();
+        run.note(2, recovered(Some(z(1, 1)))).unwrap();
+    }
+
+    #[test]
+    fn an_invented_tail_is_found() {
+        let mut run = run();
+        run.note(2, replay(z(1, 1), z(1, 1).0 ^ 0x5555)).unwrap();
+        run.note(2, replay(z(1, 2), 9)).unwrap();
+        assert!(run.note(2, recovered(Some(z(1, 2)))).unwrap_err().contains("nobody proposed"));
+    }
+
+    #[test]
+    fn moving_an_intact_history_aside_is_found() {
+        assert!(run().note(2, Note::MovedAside).is_err());
+    }
+}

@@ -1,0 +1,64 @@
+//! S9: when currentEpoch becomes durable, the whole history that the leader of that epoch began with
+//! is durable on that disk. Source: the rule that Remix moved into the protocol (ZOOKEEPER-4643).
+
+use crate::checkers::{Check, Cx};
+use crate::observe::SimEvent;
+use std::collections::BTreeSet;
+use vivarium_core::ids::ServerId;
+use vivarium_core::server::note::Note;
+use crate::observe::Durable;
+
+#[derive(Debug, Default)]
+pub(crate) struct S09 {
+    rotten: BTreeSet<ServerId>,
+}
+
+impl Check for S09 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        let Some(server) = cx.server() else { return Ok(()) };
+        match event {
+            SimEvent::HistoryLost(_) => {
+                self.rotten.insert(server);
+            }
+            SimEvent::Note(Note::SnapInstalled { .. } | Note::MovedAside) => {
+                self.rotten.remove(&server);
+            }
+            SimEvent::Durable(Durable::CurrentEpoch(epoch)) if cx.spec.white_box => {
+                let Some(last) = cx.canon.initial.get(epoch).copied().flatten() else {
+                    return Ok(());
+                };
+                if !self.rotten.contains(&server)
+                    && !cx.disks.durable_has_txn(server, last.zxid, last.hash)
+                {
+                    return Err(format!(
+                        "currentEpoch {epoch} is durable on {server} before {} of its history",
+                        last.zxid
+                    ));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use vivarium_core::ids::Epoch;
+    use vivarium_core::server::note::Phase;
+
+    #[test]
+    fn an_epoch_ahead_of_its_history_is_found() {
+        let mut run = Run::new(S09::default());
+        run.boot_all();
+        run.log(1, z(1, 1), 5).unwrap();
+        run.note(1, phase(Phase::LeadingSynchronization, 2)).unwrap();
+        let durable = || SimEvent::Durable(Durable::CurrentEpoch(Epoch(2)));
+        run.disks.put(1, z(1, 1), 5);
+        run.server(1, durable()).unwrap();
+        assert!(run.server(3, durable()).is_err());
+    }
+}

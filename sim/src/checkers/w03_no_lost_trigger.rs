@@ -1,0 +1,91 @@
+//! W3: while a connection lives, a watch set at zxid r is told of the first change after r before any reply
+//! that could show it.
+
+use crate::checkers::{Check, Cx};
+use crate::observe::SimEvent;
+use std::collections::BTreeMap;
+use vivarium_core::ids::Zxid;
+use crate::checkers::watch_book::{Table, WatchBook, tables};
+use crate::history::ClientFact;
+
+#[derive(Debug, Default)]
+pub(crate) struct W03 {
+    book: WatchBook,
+    last: BTreeMap<(Table, String), Zxid>,
+    triggers: BTreeMap<(Table, String), Vec<Zxid>>,
+}
+
+impl Check for W03 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        for (fresh, judged) in cx.canon.judged() {
+            for (kind, path) in &judged.events {
+                for table in tables(*kind) {
+                    self.last.insert((*table, path.clone()), fresh.entry.zxid);
+                    self.triggers.entry((*table, path.clone())).or_default().push(fresh.entry.zxid);
+                }
+            }
+        }
+        let SimEvent::Client(fact) = event else { return Ok(()) };
+        let (session, zxid) = match fact {
+            ClientFact::Ok { op, zxid, .. } | ClientFact::Err { op, zxid, .. } => (op.session, *zxid),
+            ClientFact::Pong { session, zxid, .. } => (*session, *zxid),
+            ClientFact::Invoke { .. }
+            | ClientFact::Unknown { .. }
+            | ClientFact::Ping { .. }
+            | ClientFact::Watch { .. }
+            | ClientFact::Session(_)
+            | ClientFact::Nonsense { .. } => {
+                self.book.learn(fact);
+                return Ok(());
+            }
+        };
+        let upto = Zxid::from_wire(zxid).unwrap_or_default();
+        for (watch, since) in self.book.of(session).into_iter().flatten() {
+            // Most watches saw no change at all: the newest one tells.
+            if self.last.get(watch).is_none_or(|last| last <= since) {
+                continue;
+            }
+            let triggers = self.triggers.get(watch).map_or(&[][..], Vec::as_slice);
+            let first = triggers[triggers.partition_point(|zxid| zxid <= since)..].first();
+            if let Some(first) = first.filter(|first| **first <= upto) {
+                return Err(format!("session {session} sees {upto}, but its watch {watch:?} was not told of {first}"));
+            }
+        }
+        self.book.learn(fact);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use crate::history::{Call, Reply};
+
+    #[test]
+    fn a_watch_that_never_fires_is_found() {
+        let mut run = Run::new(W03::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.invoke(6, 1, Call::Exists { path: "/a".into(), watch: true }).unwrap();
+        run.err(6, 1, z(1, 1), -101).unwrap();
+        run.create(z(1, 2), 5, 1, "/a", false).unwrap();
+        run.ok(6, 2, z(1, 1), Reply::Empty).unwrap();
+        assert!(run.ok(6, 3, z(1, 2), Reply::Empty).is_err());
+    }
+
+    #[test]
+    fn a_watch_that_fires_in_time_passes() {
+        let mut run = Run::new(W03::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.invoke(6, 1, Call::Exists { path: "/a".into(), watch: true }).unwrap();
+        run.err(6, 1, z(1, 1), -101).unwrap();
+        run.create(z(1, 2), 5, 1, "/a", false).unwrap();
+        run.watch(6, "/a", z(1, 2)).unwrap();
+        run.ok(6, 3, z(1, 2), Reply::Empty).unwrap();
+    }
+}

@@ -1,0 +1,74 @@
+//! W1 and W4: an event answers a watch that is set, uses it up, and tells of a change that happened.
+
+use crate::checkers::{Check, Cx};
+use crate::observe::SimEvent;
+use std::collections::BTreeMap;
+use vivarium_core::ids::Zxid;
+use crate::checkers::watch_book::WatchBook;
+use crate::history::ClientFact;
+use crate::oracle::tree::Event;
+
+#[derive(Debug, Default)]
+pub(crate) struct W04 {
+    book: WatchBook,
+    happened: BTreeMap<Zxid, Vec<Event>>,
+}
+
+impl Check for W04 {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+
+        for (fresh, judged) in cx.canon.judged() {
+            if !judged.events.is_empty() {
+                self.happened.insert(fresh.entry.zxid, judged.events.clone());
+            }
+        }
+        let SimEvent::Client(fact) = event else { return Ok(()) };
+        let used = self.book.learn(fact);
+        let ClientFact::Watch { session, kind, path, zxid, .. } = fact else { return Ok(()) };
+        let Some(set) = used.iter().min() else {
+            return Err(format!("session {session} is told {kind:?} {path} without a watch"));
+        };
+        let Some(zxid) = Zxid::from_wire(*zxid) else { return Ok(()) };
+        if *set >= zxid {
+            return Err(format!("{kind:?} {path} of {zxid} answers a watch set at {set}"));
+        }
+        let happened = self.happened.get(&zxid).is_some_and(|events| {
+            events.iter().any(|(what, whose)| what == kind && whose == path)
+        });
+        if !happened && !cx.canon.oracle_blind {
+            return Err(format!("session {session} is told {kind:?} {path} of {zxid}, which did not happen"));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use crate::history::Call;
+
+    fn run() -> Run<W04> {
+        let mut run = Run::new(W04::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.invoke(6, 1, Call::Exists { path: "/a".into(), watch: true }).unwrap();
+        run.err(6, 1, z(1, 1), -101).unwrap();
+        run.create(z(1, 2), 5, 1, "/a", false).unwrap();
+        run
+    }
+
+    #[test]
+    fn a_second_delivery_is_found() {
+        let mut run = run();
+        run.watch(6, "/a", z(1, 2)).unwrap();
+        assert!(run.watch(6, "/a", z(1, 2)).is_err());
+    }
+
+    #[test]
+    fn an_event_of_nothing_is_found() {
+        assert!(run().watch(6, "/a", z(1, 3)).is_err());
+        assert!(run().watch(5, "/a", z(1, 2)).is_err());
+    }
+}

@@ -1,0 +1,98 @@
+//! Clocks of one machine: a wall clock that is off, and a monotonic one that drifts and starts
+//! anew at every boot.
+
+use vivarium_core::time::{Mono, Stamp, Wall};
+
+use crate::ids::SimTime;
+use crate::rng::SimRng;
+
+/// When simulated time is 0, in milliseconds since 1970.
+const ORIGIN_MS: i64 = 1_700_000_000_000;
+const MILLION: i128 = 1_000_000;
+
+#[derive(Clone, Debug)]
+pub struct ClockSim {
+    rng: SimRng,
+    /// Milliseconds by which the wall clock is off.
+    offset_ms: i64,
+    /// Parts per million by which both clocks run fast.
+    drift_ppm: i64,
+    booted: SimTime,
+    mono_at_boot: u64,
+}
+
+impl ClockSim {
+    /// Off by up to ten minutes and 1000 ppm, in half of the seeds; nearly right in the others.
+    pub fn draw(mut rng: SimRng, skewed: bool) -> Self {
+        let (offset, drift) = if skewed { (600_000, 1000) } else { (50, 10) };
+        Self {
+            offset_ms: rng.below(2 * offset + 1) as i64 - offset as i64,
+            drift_ppm: rng.below(2 * drift + 1) as i64 - drift as i64,
+            rng,
+            booted: SimTime::ZERO,
+            mono_at_boot: 0,
+        }
+    }
+
+    pub fn boot(&mut self, now: SimTime) {
+        self.booted = now;
+        self.mono_at_boot = self.rng.below(5_000_000);
+    }
+
+    /// The wall clock is set, forward or back.
+    pub fn step_wall(&mut self, ms: i64) {
+        self.offset_ms += ms;
+    }
+
+    pub fn stamp(&self, now: SimTime) -> Stamp {
+        let since_boot = self.stretch(now.since(self.booted));
+        let wall = ORIGIN_MS + self.offset_ms + (self.stretch(now.0) / 1000) as i64;
+        Stamp { mono: Mono(self.mono_at_boot + since_boot), wall: Wall(wall) }
+    }
+
+    /// The earliest moment at which this machine's clock shows `mono`.
+    pub fn when(&self, mono: Mono) -> SimTime {
+        let Some(wanted) = mono.0.checked_sub(self.mono_at_boot) else { return self.booted };
+        let speed = MILLION + i128::from(self.drift_ppm);
+        let real = (i128::from(wanted) * MILLION).div_euclid(speed);
+        let mut at = self.booted.plus(u64::try_from(real).unwrap_or(u64::MAX));
+        while at != SimTime::NEVER && self.stretch(at.since(self.booted)) < wanted {
+            at = at.plus(1);
+        }
+        at
+    }
+
+    /// Whether a process that slept over its deadline reads its sockets before its timers.
+    pub fn bytes_before_wake(&mut self) -> bool {
+        self.rng.chance(500)
+    }
+
+    fn stretch(&self, real: u64) -> u64 {
+        let speed = MILLION + i128::from(self.drift_ppm);
+        u64::try_from(i128::from(real) * speed / MILLION).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vivarium_core::time::{Mono, Span};
+
+    use super::ClockSim;
+    use crate::ids::SimTime;
+    use crate::rng::{SimRng, Stream};
+
+    #[test]
+    fn a_deadline_comes_when_the_clock_shows_it_and_not_a_microsecond_before() {
+        for seed in 0..200 {
+            let mut clock = ClockSim::draw(SimRng::new(seed, Stream::Clock, 0), true);
+            clock.boot(SimTime(12_345));
+            let deadline = clock.stamp(SimTime(500_000)).mono + Span(seed * 7_919);
+            let at = clock.when(deadline);
+            assert!(clock.stamp(at).mono >= deadline);
+            assert!(clock.stamp(SimTime(at.0 - 1)).mono < deadline);
+        }
+        let mut clock = ClockSim::draw(SimRng::new(1, Stream::Clock, 0), true);
+        clock.boot(SimTime(5));
+        assert_eq!(clock.when(Mono(0)), SimTime(5), "a deadline in the past is due at once");
+    }
+}

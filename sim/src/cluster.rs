@@ -1,0 +1,186 @@
+//! How big a simulated cluster is, and how it is configured: everything drawn small, so that
+//! rolls, snapshots, DIFF from disk, SNAP, holds and timeouts are common.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vivarium_core::config::{
+    Address, Config, EnsembleConfig, FirstStart, Member, MemberRole, Words,
+};
+use vivarium_core::ids::ServerId;
+use vivarium_core::server::input::Plane;
+use vivarium_core::time::Span;
+
+use crate::rng::{SimRng, Stream};
+
+const QUORUM_PORT: u16 = 2888;
+const ELECTION_PORT: u16 = 3888;
+const CLIENT_PORT: u16 = 2181;
+
+/// A drawn cluster.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    pub configs: Vec<Config>,
+    pub voters: Vec<ServerId>,
+    pub observers: Vec<ServerId>,
+    pub clients: usize,
+    /// Clocks are minutes off and drift.
+    pub skewed_clocks: bool,
+    /// The operator marked the first start, so that nobody has to ask everybody.
+    pub marked_first_start: bool,
+}
+
+impl Cluster {
+    /// `servers` forces the number of voters.
+    pub fn draw(seed: u64, servers: Option<usize>) -> Self {
+        let mut rng = SimRng::new(seed, Stream::Config, 0);
+        let (voters, observers) = draw_size(servers, &mut rng);
+        let ensemble = ensemble(voters, observers);
+        let shape = draw_limits(&mut rng);
+        let configs = ensemble
+            .members
+            .keys()
+            .map(|&me| Config {
+                me,
+                ensemble: Some(ensemble.clone()),
+                seed: SimRng::new(seed, Stream::Node, me.0).bytes32(),
+                ..shape.clone()
+            })
+            .collect();
+        let id = |n: usize| ServerId(n as u64);
+        Self {
+            configs,
+            voters: (1..=voters).map(id).collect(),
+            observers: (voters + 1..=voters + observers).map(id).collect(),
+            clients: rng.range(1, 6) as usize,
+            skewed_clocks: rng.chance(500),
+            marked_first_start: rng.chance(300),
+        }
+    }
+
+    pub fn majority(&self) -> usize {
+        self.voters.len() / 2 + 1
+    }
+}
+
+/// Which server and port a name means.
+pub fn resolve(host: &str, port: u16) -> Option<(ServerId, Plane)> {
+    let id = host.strip_prefix("10.0.0.")?.parse().ok()?;
+    let plane = match port {
+        QUORUM_PORT => Plane::Quorum,
+        ELECTION_PORT => Plane::Election,
+        CLIENT_PORT => Plane::Client,
+        _ => return None,
+    };
+    Some((ServerId(id), plane))
+}
+
+pub(crate) fn server_ip(id: ServerId) -> String {
+    format!("10.0.0.{}", id.0)
+}
+
+pub(crate) fn client_ip(index: usize) -> String {
+    format!("10.0.1.{index}")
+}
+
+fn draw_size(servers: Option<usize>, rng: &mut SimRng) -> (usize, usize) {
+    let draw = rng.below(10);
+    let observers = usize::from(rng.chance(300)) + 1;
+    match (servers, draw) {
+        (Some(voters), _) => (voters, 0),
+        (None, 0..=5) => (3, 0),
+        (None, 6..=8) => (5, 0),
+        (None, _) => (3, observers),
+    }
+}
+
+fn ensemble(voters: usize, observers: usize) -> EnsembleConfig {
+    let address = |id: u64, port| Address { host: server_ip(ServerId(id)), port };
+    let members: BTreeMap<_, _> = (1..=(voters + observers) as u64)
+        .map(|id| {
+            let role =
+                if id as usize <= voters { MemberRole::Participant } else { MemberRole::Observer };
+            let member = Member {
+                quorum: address(id, QUORUM_PORT),
+                election: address(id, ELECTION_PORT),
+                role,
+                client: Some(address(id, CLIENT_PORT)),
+            };
+            (ServerId(id), member)
+        })
+        .collect();
+    EnsembleConfig {
+        members,
+        groups: BTreeMap::<u64, BTreeSet<ServerId>>::new(),
+        weights: BTreeMap::new(),
+        version: 0,
+    }
+}
+
+fn draw_limits(rng: &mut SimRng) -> Config {
+    let tick_ms = rng.range(100, 500);
+    let init_limit = rng.range(10, 20);
+    Config {
+        separate_log_dir: rng.chance(300),
+        tick: Span::from_ms(tick_ms),
+        init_limit_ticks: init_limit,
+        sync_limit_ticks: rng.range(4, 8),
+        min_session_timeout_ms: (2 * tick_ms) as i32,
+        max_session_timeout_ms: (20 * tick_ms) as i32,
+        snap_count: rng.log_range(10, 2_000),
+        commit_log_count: rng.log_range(4, 500) as usize,
+        pre_alloc_bytes: *rng.pick(&[4 << 10, 16 << 10, 64 << 10]),
+        append_batch_bytes: rng.log_range(512, 4096) as usize,
+        snap_retain_count: *rng.pick(&[0, 3, 3]),
+        zxid_counter_limit: if rng.chance(100) {
+            rng.log_range(1_000, 20_000) as u32
+        } else {
+            u32::MAX
+        },
+        first_start: FirstStart::AskAll,
+        link_high_water_bytes: rng.log_range(16 << 10, 1 << 20),
+        link_limit_bytes: 16 << 20,
+        cnx_timeout: Span::from_ms(rng.range(300, 2_000)),
+        min_notification: Span::from_ms(rng.range(50, 200)),
+        // Two servers that back off may not miss each other for longer than a bound on liveness.
+        max_notification: Span::from_ms(tick_ms * init_limit / 4),
+        finalize_wait: Span::from_ms(rng.range(50, 200)),
+        four_letter_words: Words::All,
+        full_digest: true,
+        ..Config::with_defaults(ServerId(1), None, [0; 32])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cluster, resolve};
+    use vivarium_core::ids::ServerId;
+    use vivarium_core::server::input::Plane;
+
+    #[test]
+    fn a_seed_draws_one_cluster_and_seeds_draw_all_sizes() {
+        let sizes: Vec<_> = (0..400)
+            .map(|seed| {
+                let cluster = Cluster::draw(seed, None);
+                assert_eq!(cluster.configs, Cluster::draw(seed, None).configs);
+                (cluster.voters.len(), cluster.observers.len())
+            })
+            .collect();
+        for size in [(3, 0), (5, 0), (3, 1), (3, 2)] {
+            assert!(sizes.contains(&size), "{size:?} never drawn");
+        }
+        assert_eq!(Cluster::draw(1, Some(7)).voters.len(), 7);
+    }
+
+    #[test]
+    fn every_address_of_a_config_resolves_to_its_server_and_port() {
+        let cluster = Cluster::draw(3, None);
+        let members = &cluster.configs[0].ensemble.as_ref().unwrap().members;
+        for (&id, member) in members {
+            let found = resolve(&member.election.host, member.election.port);
+            assert_eq!(found, Some((id, Plane::Election)));
+            assert_eq!(resolve(&member.quorum.host, member.quorum.port), Some((id, Plane::Quorum)));
+        }
+        assert_eq!(resolve("10.0.0.1", 2181), Some((ServerId(1), Plane::Client)));
+        assert_eq!(resolve("elsewhere", 2181), None);
+    }
+}

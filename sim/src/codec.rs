@@ -1,0 +1,157 @@
+//! Big-endian records of ZooKeeper, read and written without core: an independent second reading.
+
+use bytes::Bytes;
+
+/// Reads one buffer from the front. `None`: the bytes end too early or lie about a length.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    rest: Bytes,
+}
+
+impl Reader {
+    pub fn new(bytes: Bytes) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub fn rest(self) -> Bytes {
+        self.rest
+    }
+
+    fn take(&mut self, len: usize) -> Option<Bytes> {
+        (len <= self.rest.len()).then(|| self.rest.split_to(len))
+    }
+
+    pub fn u8(&mut self) -> Option<u8> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+
+    pub fn bool(&mut self) -> Option<bool> {
+        self.u8().map(|byte| byte != 0)
+    }
+
+    pub fn i32(&mut self) -> Option<i32> {
+        let bytes = self.take(4)?;
+        Some(i32::from_be_bytes(bytes[..].try_into().ok()?))
+    }
+
+    pub fn i64(&mut self) -> Option<i64> {
+        let bytes = self.take(8)?;
+        Some(i64::from_be_bytes(bytes[..].try_into().ok()?))
+    }
+
+    /// Length -1 is null, and not the same as empty.
+    pub fn buffer(&mut self) -> Option<Option<Bytes>> {
+        match self.i32()? {
+            -1 => Some(None),
+            len => Some(Some(self.take(usize::try_from(len).ok()?)?)),
+        }
+    }
+
+    pub fn string(&mut self) -> Option<String> {
+        String::from_utf8(self.buffer()??.to_vec()).ok()
+    }
+
+    /// A vector whose elements `read` reads; a null vector is `Some(None)`.
+    pub fn vector<T>(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Option<T>,
+    ) -> Option<Option<Vec<T>>> {
+        let count = self.i32()?;
+        if count == -1 {
+            return Some(None);
+        }
+        let count = usize::try_from(count).ok()?;
+        // Every element has at least one byte: a count beyond that is a lie.
+        if count > self.rest.len() {
+            return None;
+        }
+        (0..count).map(|_| read(self)).collect::<Option<Vec<T>>>().map(Some)
+    }
+}
+
+/// Appends records to a growing buffer.
+#[derive(Clone, Debug, Default)]
+pub struct Writer {
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn u8(&mut self, value: u8) -> &mut Self {
+        self.bytes.push(value);
+        self
+    }
+
+    pub fn bool(&mut self, value: bool) -> &mut Self {
+        self.u8(u8::from(value))
+    }
+
+    pub fn i32(&mut self, value: i32) -> &mut Self {
+        self.raw(&value.to_be_bytes())
+    }
+
+    pub fn i64(&mut self, value: i64) -> &mut Self {
+        self.raw(&value.to_be_bytes())
+    }
+
+    pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        self.bytes.extend_from_slice(bytes);
+        self
+    }
+
+    pub fn buffer(&mut self, bytes: Option<&[u8]>) -> &mut Self {
+        match bytes {
+            None => self.i32(-1),
+            Some(bytes) => self.i32(i32::try_from(bytes.len()).expect("small")).raw(bytes),
+        }
+    }
+
+    pub fn string(&mut self, text: &str) -> &mut Self {
+        self.buffer(Some(text.as_bytes()))
+    }
+
+    pub fn finish(self) -> Bytes {
+        self.bytes.into()
+    }
+
+    /// The bytes behind their length, as the client port frames them.
+    pub fn frame(self) -> Bytes {
+        let mut framed = Self::new();
+        framed.buffer(Some(&self.bytes));
+        framed.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reader, Writer};
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut writer = Writer::new();
+        writer.i32(-7).i64(1 << 40).bool(true).buffer(None).buffer(Some(b"")).string("/a");
+        let mut reader = Reader::new(writer.finish());
+        assert_eq!(reader.i32(), Some(-7));
+        assert_eq!(reader.i64(), Some(1 << 40));
+        assert_eq!(reader.bool(), Some(true));
+        assert_eq!(reader.buffer(), Some(None));
+        assert_eq!(reader.buffer().flatten().as_deref(), Some(&b""[..]));
+        assert_eq!(reader.string().as_deref(), Some("/a"));
+        assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn a_length_that_lies_is_refused() {
+        let mut writer = Writer::new();
+        writer.i32(9).raw(b"abc");
+        assert_eq!(Reader::new(writer.clone().finish()).buffer(), None);
+        assert_eq!(Reader::new(writer.finish()).vector(Reader::u8), None);
+    }
+}

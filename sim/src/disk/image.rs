@@ -1,0 +1,433 @@
+//! The files of one server: what its processes read, and what a power cut would leave.
+//!
+//! Content and names are durable apart: a write survives with certainty after `sync_file`, a
+//! creation, rename or removal after `sync_dir` of its folder. Until then a power cut keeps any
+//! subset, in any order, whole or torn at sector borders.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use vivarium_core::ids::{Epoch, Zxid};
+use vivarium_core::server::input::FileEntry;
+use vivarium_core::storage::files::{Dir, FileName};
+
+use crate::disk::index::{LogIndex, is_complete_snapshot};
+use crate::observe::Durable;
+use crate::rng::SimRng;
+
+/// What a disk writes as a whole or not at all.
+const SECTOR: usize = 512;
+
+#[derive(Clone, Debug)]
+enum Pending {
+    Write { offset: usize, bytes: Bytes },
+    SetLen(usize),
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    current: Vec<u8>,
+    durable: Vec<u8>,
+    pending: Vec<Pending>,
+    index: LogIndex,
+    sealed: bool,
+}
+
+#[derive(Clone, Debug)]
+enum NameOp {
+    Link { name: FileName, inode: u64 },
+    Rename { from: FileName, to: FileName, inode: u64 },
+    Unlink { name: FileName },
+}
+
+impl NameOp {
+    fn dir(&self) -> Dir {
+        match self {
+            Self::Link { name, .. } | Self::Unlink { name } => name.dir,
+            Self::Rename { to, .. } => to.dir,
+        }
+    }
+}
+
+/// How much of what was not synced a power cut leaves.
+#[derive(Clone, Copy, Debug)]
+enum Survivors {
+    Nothing,
+    Everything,
+    Prefix,
+    AnySubset,
+}
+
+/// One server's folders.
+#[derive(Clone, Debug)]
+pub struct Image {
+    inodes: BTreeMap<u64, Inode>,
+    next_inode: u64,
+    names: BTreeMap<FileName, u64>,
+    durable_names: BTreeMap<FileName, u64>,
+    pending_names: Vec<NameOp>,
+    /// Durable log and snapshot files by the zxid in their name.
+    logs: Vec<(Zxid, u64)>,
+    snapshots: Vec<(Zxid, u64)>,
+    hash: fn(&[u8]) -> u64,
+}
+
+impl Image {
+    /// An empty disk. `hash` names the payload of a log record, as notes do.
+    pub fn new(hash: fn(&[u8]) -> u64) -> Self {
+        Self {
+            inodes: BTreeMap::new(),
+            next_inode: 0,
+            names: BTreeMap::new(),
+            durable_names: BTreeMap::new(),
+            pending_names: Vec::new(),
+            logs: Vec::new(),
+            snapshots: Vec::new(),
+            hash,
+        }
+    }
+
+    /// Puts a durable file there, as an operator would before the first start.
+    pub fn plant(&mut self, name: FileName, content: &[u8]) {
+        self.write(&name, 0, Bytes::copy_from_slice(content));
+        let mut ignored = Vec::new();
+        self.sync_file(&name, &mut ignored);
+        self.sync_dir(name.dir, &mut ignored);
+    }
+
+    pub fn write(&mut self, name: &FileName, offset: u64, bytes: Bytes) {
+        let inode = self.open(name);
+        let offset = offset as usize;
+        overwrite(&mut inode.current, offset, &bytes);
+        inode.pending.push(Pending::Write { offset, bytes });
+    }
+
+    pub fn set_len(&mut self, name: &FileName, len: u64) {
+        let inode = self.open(name);
+        inode.current.resize(len as usize, 0);
+        inode.pending.push(Pending::SetLen(len as usize));
+    }
+
+    pub fn rename(&mut self, from: &FileName, to: &FileName) -> bool {
+        let Some(inode) = self.names.remove(from) else { return false };
+        self.names.insert(to.clone(), inode);
+        self.pending_names.push(NameOp::Rename { from: from.clone(), to: to.clone(), inode });
+        true
+    }
+
+    pub fn remove(&mut self, name: &FileName) {
+        if self.names.remove(name).is_some() {
+            self.pending_names.push(NameOp::Unlink { name: name.clone() });
+        }
+    }
+
+    pub fn sync_file(&mut self, name: &FileName, changes: &mut Vec<Durable>) {
+        let Some(&id) = self.names.get(name) else { return };
+        let inode = self.inodes.get_mut(&id).expect("names point at inodes");
+        let pending = std::mem::take(&mut inode.pending);
+        let mut touched = u64::MAX;
+        for effect in &pending {
+            touched = touched.min(apply(&mut inode.durable, effect));
+        }
+        if !pending.is_empty() {
+            self.reread(id, name, touched);
+            if self.durable_names.get(name) == Some(&id) {
+                changes.extend(self.meaning(name, id));
+            }
+        }
+    }
+
+    /// A failed fsync: the kernel marks the pages clean, so that no later fsync writes them.
+    pub fn lose_dirty_pages(&mut self, name: &FileName) {
+        if let Some(&id) = self.names.get(name) {
+            self.inodes.get_mut(&id).expect("names point at inodes").pending.clear();
+        }
+    }
+
+    pub fn sync_dir(&mut self, dir: Dir, changes: &mut Vec<Durable>) {
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.pending_names).into_iter().partition(|op| op.dir() == dir);
+        self.pending_names = later;
+        for op in now {
+            self.apply_name(&op);
+            match op {
+                NameOp::Link { name, inode } | NameOp::Rename { to: name, inode, .. } => {
+                    changes.extend(self.meaning(&name, inode));
+                }
+                NameOp::Unlink { name } => {
+                    if log_zxid(&name).or_else(|| snapshot_zxid(&name)).is_some() {
+                        changes.push(Durable::Removed);
+                    }
+                }
+            }
+        }
+        self.collect();
+    }
+
+    pub fn read(&self, name: &FileName, offset: u64, len: u32) -> Option<Bytes> {
+        let content = &self.inodes[self.names.get(name)?].current;
+        let from = (offset as usize).min(content.len());
+        let to = from.saturating_add(len as usize).min(content.len());
+        Some(Bytes::copy_from_slice(&content[from..to]))
+    }
+
+    pub fn list(&self, dir: Dir) -> Vec<FileEntry> {
+        let files = self.names.iter().filter(|(name, _)| name.dir == dir);
+        files
+            .map(|(name, id)| FileEntry {
+                name: name.name.clone(),
+                len: self.inodes[id].current.len() as u64,
+            })
+            .collect()
+    }
+
+    /// The machine lost power: what was not synced survives in part, and the page cache is gone.
+    pub fn power_loss(&mut self, rng: &mut SimRng) {
+        let survivors = draw_survivors(rng);
+        let ops = std::mem::take(&mut self.pending_names);
+        for op in keep(ops, survivors, rng) {
+            self.apply_name(&op);
+        }
+        for inode in self.inodes.values_mut() {
+            let survivors = draw_survivors(rng);
+            let pending = std::mem::take(&mut inode.pending);
+            let torn = matches!(survivors, Survivors::AnySubset);
+            for effect in keep(pending, survivors, rng) {
+                apply_torn(&mut inode.durable, &effect, torn, rng);
+            }
+            inode.current.clone_from(&inode.durable);
+        }
+        self.names.clone_from(&self.durable_names);
+        self.collect();
+        let files: Vec<_> = self.durable_names.iter().map(|(n, &id)| (n.clone(), id)).collect();
+        for (name, id) in files {
+            self.reread(id, &name, 0);
+        }
+    }
+
+    pub fn wipe(&mut self) {
+        *self = Self::new(self.hash);
+    }
+
+    /// Flips one bit of a durable log record that is older than `spare` bytes before the end of
+    /// the newest log. False where there is none.
+    pub fn rot(&mut self, spare: u64, rng: &mut SimRng) -> bool {
+        let newest = self.logs.last().copied();
+        let mut targets = Vec::new();
+        for &(zxid, id) in &self.logs {
+            let records = self.inodes[&id].index.records();
+            let end = records.last().map_or(0, |last| last.end);
+            let limit = if Some((zxid, id)) == newest { end.saturating_sub(spare) } else { end };
+            targets.extend(
+                records.iter().filter(|record| record.end < limit).map(|r| (id, r.start, r.end)),
+            );
+        }
+        if targets.is_empty() {
+            return false;
+        }
+        let &(id, start, end) = rng.pick(&targets);
+        let at = rng.range(start, end - 1) as usize;
+        let mask = 1 << rng.below(8);
+        let inode = self.inodes.get_mut(&id).expect("logs point at inodes");
+        inode.current[at] ^= mask;
+        inode.durable[at] ^= mask;
+        inode.index.rot(start);
+        true
+    }
+
+    pub fn has_txn(&self, zxid: Zxid, hash: u64) -> bool {
+        self.snapshot().is_some_and(|covered| covered >= zxid) || self.log_hash(zxid) == Some(hash)
+    }
+
+    pub fn log_hash(&self, zxid: Zxid) -> Option<u64> {
+        let before = self.logs.partition_point(|(first, _)| *first <= zxid);
+        let files = self.logs[..before].iter().rev();
+        files.flat_map(|(_, id)| self.inodes[id].index.hash_of(zxid)).next()
+    }
+
+    pub fn last_log(&self) -> Option<Zxid> {
+        let last = |id: &u64| self.inodes[id].index.records().last().map(|record| record.zxid);
+        self.logs.iter().rev().find_map(|(_, id)| last(id))
+    }
+
+    pub fn snapshot(&self) -> Option<Zxid> {
+        self.snapshots.iter().rev().find(|(_, id)| self.inodes[id].sealed).map(|(zxid, _)| *zxid)
+    }
+
+    pub fn epoch(&self, name: &str) -> Option<Epoch> {
+        let id = self.durable_names.get(&FileName::new(Dir::Data, name))?;
+        std::str::from_utf8(&self.inodes[id].durable).ok()?.trim().parse().ok().map(Epoch)
+    }
+
+    pub fn txns(&self) -> Vec<(Zxid, u64)> {
+        let files = self.logs.iter().flat_map(|(_, id)| self.inodes[id].index.records());
+        files.map(|record| (record.zxid, record.hash)).collect()
+    }
+
+    fn open(&mut self, name: &FileName) -> &mut Inode {
+        let id = match self.names.get(name) {
+            Some(&id) => id,
+            None => {
+                let id = self.next_inode;
+                self.next_inode += 1;
+                self.inodes.insert(id, Inode::default());
+                self.names.insert(name.clone(), id);
+                self.pending_names.push(NameOp::Link { name: name.clone(), inode: id });
+                id
+            }
+        };
+        self.inodes.get_mut(&id).expect("names point at inodes")
+    }
+
+    fn apply_name(&mut self, op: &NameOp) {
+        match op {
+            NameOp::Link { name, inode } => self.link(name, *inode),
+            NameOp::Rename { from, to, inode } => {
+                if self.durable_names.get(from) == Some(inode) {
+                    self.unlink(from);
+                }
+                self.link(to, *inode);
+            }
+            NameOp::Unlink { name } => self.unlink(name),
+        }
+    }
+
+    fn link(&mut self, name: &FileName, id: u64) {
+        self.unlink(name);
+        self.durable_names.insert(name.clone(), id);
+        self.reread(id, name, 0);
+        let list = if let Some(zxid) = log_zxid(name) {
+            Some((&mut self.logs, zxid))
+        } else {
+            snapshot_zxid(name).map(|zxid| (&mut self.snapshots, zxid))
+        };
+        if let Some((list, zxid)) = list {
+            list.push((zxid, id));
+            list.sort_unstable();
+        }
+    }
+
+    fn unlink(&mut self, name: &FileName) {
+        if let Some(id) = self.durable_names.remove(name) {
+            self.logs.retain(|(_, known)| *known != id);
+            self.snapshots.retain(|(_, known)| *known != id);
+        }
+    }
+
+    /// Brings the index up to date with durable content that changed at `from` at the earliest.
+    fn reread(&mut self, id: u64, name: &FileName, from: u64) {
+        let Some(inode) = self.inodes.get_mut(&id) else { return };
+        if log_zxid(name).is_some() {
+            inode.index.update(&inode.durable, from, self.hash);
+        } else if snapshot_zxid(name).is_some() {
+            inode.sealed = is_complete_snapshot(&inode.durable);
+        }
+    }
+
+    fn meaning(&self, name: &FileName, id: u64) -> Option<Durable> {
+        let inode = self.inodes.get(&id)?;
+        if log_zxid(name).is_some() {
+            return Some(Durable::Log { last: self.last_log() });
+        }
+        if let Some(zxid) = snapshot_zxid(name) {
+            return inode.sealed.then_some(Durable::Snapshot { zxid });
+        }
+        match name.name.as_str() {
+            "acceptedEpoch" => self.epoch("acceptedEpoch").map(Durable::AcceptedEpoch),
+            "currentEpoch" => self.epoch("currentEpoch").map(Durable::CurrentEpoch),
+            _ => None,
+        }
+    }
+
+    /// Drops inodes that no name leads to any more.
+    fn collect(&mut self) {
+        let (names, durable, pending) = (&self.names, &self.durable_names, &self.pending_names);
+        self.inodes.retain(|id, _| {
+            names.values().any(|known| known == id)
+                || durable.values().any(|known| known == id)
+                || pending.iter().any(|op| match op {
+                    NameOp::Link { inode, .. } | NameOp::Rename { inode, .. } => inode == id,
+                    NameOp::Unlink { .. } => false,
+                })
+        });
+    }
+}
+
+fn log_zxid(name: &FileName) -> Option<Zxid> {
+    hex_suffix(name, "log.")
+}
+
+fn snapshot_zxid(name: &FileName) -> Option<Zxid> {
+    hex_suffix(name, "snapshot.")
+}
+
+fn hex_suffix(name: &FileName, prefix: &str) -> Option<Zxid> {
+    u64::from_str_radix(name.name.strip_prefix(prefix)?, 16).ok().map(Zxid)
+}
+
+fn overwrite(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    let end = offset + bytes.len();
+    if content.len() < end {
+        content.resize(end, 0);
+    }
+    content[offset..end].copy_from_slice(bytes);
+}
+
+/// Applies one effect; returns the first byte that it touched.
+fn apply(content: &mut Vec<u8>, effect: &Pending) -> u64 {
+    match effect {
+        Pending::Write { offset, bytes } => {
+            overwrite(content, *offset, bytes);
+            *offset as u64
+        }
+        Pending::SetLen(len) => {
+            let touched = content.len().min(*len);
+            content.resize(*len, 0);
+            touched as u64
+        }
+    }
+}
+
+fn apply_torn(content: &mut Vec<u8>, effect: &Pending, torn: bool, rng: &mut SimRng) {
+    let Pending::Write { offset, bytes } = effect else {
+        apply(content, effect);
+        return;
+    };
+    if !torn || rng.chance(500) {
+        apply(content, effect);
+        return;
+    }
+    let mut at = 0;
+    while at < bytes.len() {
+        let border = ((offset + at) / SECTOR + 1) * SECTOR - offset;
+        let to = border.min(bytes.len());
+        if rng.chance(500) {
+            overwrite(content, offset + at, &bytes[at..to]);
+        }
+        at = to;
+    }
+}
+
+fn draw_survivors(rng: &mut SimRng) -> Survivors {
+    *rng.pick(&[
+        Survivors::Nothing,
+        Survivors::Nothing,
+        Survivors::Everything,
+        Survivors::Prefix,
+        Survivors::AnySubset,
+        Survivors::AnySubset,
+    ])
+}
+
+fn keep<T>(mut all: Vec<T>, survivors: Survivors, rng: &mut SimRng) -> Vec<T> {
+    match survivors {
+        Survivors::Nothing => all.clear(),
+        Survivors::Everything => {}
+        Survivors::Prefix => all.truncate(rng.below(all.len() as u64 + 1) as usize),
+        Survivors::AnySubset => all.retain(|_| rng.chance(500)),
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! What a durable file means, read by a small parser of our own: core's is the one under test.
+//! Facts: PROTOCOL 4.2, 4.4.
+
+use vivarium_core::ids::Zxid;
+
+/// Length of the file header of a log.
+const HEADER: u64 = 16;
+const LOG_MAGIC: [u8; 4] = *b"ZKLG";
+const SNAP_MAGIC: [u8; 4] = *b"ZKSN";
+const END_OF_RECORD: u8 = 0x42;
+/// Every seal of a snapshot is followed by the string "/".
+const SEAL_END: [u8; 5] = [0, 0, 0, 1, b'/'];
+
+/// One valid record of a log file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record {
+    pub(super) zxid: Zxid,
+    pub(super) hash: u64,
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+/// The valid records of one log file, kept up to date from what each sync touched.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LogIndex {
+    records: Vec<Record>,
+    /// Where a fault flipped a bit: start and end of that record. What follows it was written
+    /// and synced all the same, so that reading goes on behind it.
+    rotten: Vec<(u64, u64)>,
+}
+
+impl LogIndex {
+    /// `content` is durable now, and differs from before at `from` at the earliest.
+    pub(super) fn update(&mut self, content: &[u8], from: u64, hash: fn(&[u8]) -> u64) {
+        while self.records.last().is_some_and(|last| last.end > from) {
+            self.records.pop();
+        }
+        if content.get(..4) != Some(&LOG_MAGIC) {
+            self.records.clear();
+            return;
+        }
+        let len = content.len() as u64;
+        self.rotten.retain(|(_, end)| *end <= len);
+        let mut at = self.records.last().map_or(HEADER, |last| last.end);
+        loop {
+            if let Some(record) = parse(content, at, hash) {
+                at = record.end;
+                self.records.push(record);
+            } else if let Some(&(_, end)) = self.rotten.iter().find(|(start, _)| *start == at) {
+                at = end;
+            } else {
+                break;
+            }
+        }
+    }
+
+    /// The record at `start` is damaged from now on.
+    pub(super) fn rot(&mut self, start: u64) {
+        self.records.retain(|record| {
+            let hit = record.start == start;
+            if hit {
+                self.rotten.push((start, record.end));
+            }
+            !hit
+        });
+    }
+
+    pub(super) fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    pub(super) fn hash_of(&self, zxid: Zxid) -> Option<u64> {
+        let at = self.records.binary_search_by_key(&zxid, |record| record.zxid).ok()?;
+        Some(self.records[at].hash)
+    }
+}
+
+fn parse(content: &[u8], at: u64, hash: fn(&[u8]) -> u64) -> Option<Record> {
+    let rest = content.get(at as usize..)?;
+    let crc = u64::from_be_bytes(rest.get(..8)?.try_into().ok()?);
+    let len = u32::from_be_bytes(rest.get(8..12)?.try_into().ok()?) as usize;
+    if len < 32 {
+        return None;
+    }
+    let payload = rest.get(12..12 + len)?;
+    let complete = rest.get(12 + len) == Some(&END_OF_RECORD) && u64::from(adler32(payload)) == crc;
+    complete.then(|| Record {
+        zxid: Zxid(u64::from_be_bytes(payload[12..20].try_into().expect("eight bytes"))),
+        hash: hash(payload),
+        start: at,
+        end: at + 13 + len as u64,
+    })
+}
+
+/// Whether a snapshot file is complete: its last seal covers everything before it.
+pub(super) fn is_complete_snapshot(content: &[u8]) -> bool {
+    let Some(sealed) = content.len().checked_sub(13) else { return false };
+    let (body, seal) = content.split_at(sealed);
+    content.starts_with(&SNAP_MAGIC)
+        && seal[8..] == SEAL_END
+        && seal[..8] == u64::from(adler32(body)).to_be_bytes()
+}
+
+pub(super) fn adler32(bytes: &[u8]) -> u32 {
+    const MODULUS: u32 = 65_521;
+    let (mut a, mut b) = (1_u32, 0_u32);
+    // 5552 bytes are the most that cannot overflow 32 bits.
+    for chunk in bytes.chunks(5552) {
+        for &byte in chunk {
+            a += u32::from(byte);
+            b += a;
+        }
+        a %= MODULUS;
+        b %= MODULUS;
+    }
+    (b << 16) | a
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::{LogIndex, adler32, is_complete_snapshot};
+
+    /// A log record as core writes it, around a header and filler.
+    pub(crate) fn record(zxid: u64, filler: usize) -> Vec<u8> {
+        let mut payload = vec![0; 12];
+        payload.extend(zxid.to_be_bytes());
+        payload.extend(vec![7; 12 + filler]);
+        let mut bytes = u64::from(adler32(&payload)).to_be_bytes().to_vec();
+        bytes.extend((payload.len() as u32).to_be_bytes());
+        bytes.extend(payload);
+        bytes.push(0x42);
+        bytes
+    }
+
+    pub(crate) fn log(zxids: &[u64]) -> Vec<u8> {
+        let mut file = b"ZKLG\0\0\0\x02\0\0\0\0\0\0\0\0".to_vec();
+        for &zxid in zxids {
+            file.extend(record(zxid, 5));
+        }
+        file
+    }
+
+    fn len(payload: &[u8]) -> u64 {
+        payload.len() as u64
+    }
+
+    #[test]
+    fn adler_matches_the_published_value() {
+        assert_eq!(adler32(b"Wikipedia"), 0x11e6_0398);
+    }
+
+    #[test]
+    fn an_index_follows_appends_cuts_and_torn_tails() {
+        let mut index = LogIndex::default();
+        let mut file = log(&[1, 2, 3]);
+        file.resize(file.len() + 512, 0);
+        index.update(&file, 0, len);
+        assert_eq!(index.records().len(), 3);
+        assert_eq!(index.hash_of(super::Zxid(2)), Some(37));
+
+        let cut = index.records()[1].end;
+        file.truncate(cut as usize);
+        file.extend(record(9, 80));
+        file.extend(&record(10, 80)[..60]);
+        index.update(&file, cut, len);
+        let zxids: Vec<_> = index.records().iter().map(|record| record.zxid.0).collect();
+        assert_eq!(zxids, [1, 2, 9], "the torn record 10 is no record");
+        assert_eq!(index.hash_of(super::Zxid(3)), None);
+    }
+
+    #[test]
+    fn records_behind_a_rotten_one_are_still_there() {
+        let mut index = LogIndex::default();
+        let mut file = log(&[1, 2, 3]);
+        index.update(&file, 0, len);
+        let second = index.records()[1].start;
+        file[second as usize + 30] ^= 4;
+        index.rot(second);
+        let end = file.len() as u64;
+        file.extend(record(4, 0));
+        index.update(&file, end, len);
+        let zxids = |index: &LogIndex| -> Vec<_> {
+            index.records().iter().map(|record| record.zxid.0).collect()
+        };
+        assert_eq!(zxids(&index), [1, 3, 4]);
+        index.update(&file, 0, len);
+        assert_eq!(zxids(&index), [1, 3, 4], "also when all of it is read anew");
+        file.truncate(second as usize);
+        file.extend(record(9, 0));
+        index.update(&file, second, len);
+        assert_eq!(zxids(&index), [1, 9], "a cut takes the damage with it");
+    }
+
+    #[test]
+    fn a_snapshot_counts_once_it_is_sealed() {
+        let mut file = b"ZKSN and a tree".to_vec();
+        let seal = u64::from(adler32(&file)).to_be_bytes();
+        file.extend(seal);
+        assert!(!is_complete_snapshot(&file));
+        file.extend([0, 0, 0, 1, b'/']);
+        assert!(is_complete_snapshot(&file));
+        file[6] ^= 1;
+        assert!(!is_complete_snapshot(&file));
+    }
+}

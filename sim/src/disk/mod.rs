@@ -1,0 +1,412 @@
+//! The disk of one server: two FIFO queues of operations with latencies, reads beside them, and
+//! faults. What the operations do to files is in [`image`].
+
+mod image;
+mod index;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use vivarium_core::ids::{Epoch, OpId, ReadId, ServerId, Zxid};
+use vivarium_core::server::action::DiskAction;
+use vivarium_core::server::input::{DiskFault, Queue, ReadData};
+use vivarium_core::storage::files::FileName;
+
+pub use self::image::Image;
+pub use crate::disk_view::{DiskView, NoDisks};
+use crate::ids::SimTime;
+use crate::observe::{CrashKind, Durable};
+use crate::rng::SimRng;
+
+/// A completion whose moment has not come; handed back with [`DiskSim::due`].
+#[derive(Debug)]
+pub struct DiskEvent(Event);
+
+#[derive(Debug)]
+enum Event {
+    /// The head of that queue; the number tells a queue that failed from its successor.
+    Op {
+        queue: Queue,
+        generation: u32,
+    },
+    Read {
+        read: ReadId,
+    },
+    /// One operation of a recovery.
+    Single(DiskAction),
+}
+
+/// What the process is told.
+#[derive(Debug)]
+pub enum DiskDone {
+    Op {
+        queue: Queue,
+        op: OpId,
+        boundary: Boundary,
+    },
+    Failed {
+        queue: Queue,
+        op: OpId,
+        fault: DiskFault,
+    },
+    Read {
+        read: ReadId,
+        result: Result<ReadData, DiskFault>,
+    },
+    /// The operation of a recovery.
+    Single {
+        result: Result<Option<ReadData>, DiskFault>,
+        boundary: Boundary,
+    },
+}
+
+/// What kind of persistence step an operation was: crashes are biased towards them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boundary {
+    None,
+    Write,
+    Sync,
+}
+
+/// Which operation an armed fault makes fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailOp {
+    Write,
+    Sync,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    ops: VecDeque<DiskAction>,
+    last: SimTime,
+    generation: u32,
+}
+
+/// One server's disk.
+#[derive(Debug)]
+pub struct DiskSim {
+    image: Image,
+    rng: SimRng,
+    log: Lane,
+    snap: Lane,
+    reads: BTreeMap<ReadId, DiskAction>,
+    /// Microseconds of one quick sync.
+    sync_base: u64,
+    /// Of a thousand syncs, so many take 10 to 80 ms.
+    tail_per_mille: u64,
+    /// All syncs are slow until then.
+    slow_until: SimTime,
+    full: bool,
+    fail_next: Option<FailOp>,
+    losses: u32,
+}
+
+impl DiskSim {
+    /// `hash` names the payload of a log record, as notes do.
+    pub fn new(mut rng: SimRng, hash: fn(&[u8]) -> u64) -> Self {
+        Self {
+            image: Image::new(hash),
+            sync_base: rng.log_range(50, 3_000),
+            tail_per_mille: *rng.pick(&[0, 0, 100, 300]),
+            rng,
+            log: Lane::default(),
+            snap: Lane::default(),
+            reads: BTreeMap::new(),
+            slow_until: SimTime::ZERO,
+            full: false,
+            fail_next: None,
+            losses: 0,
+        }
+    }
+
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    pub fn plant(&mut self, name: FileName, content: &[u8]) {
+        self.image.plant(name, content);
+    }
+
+    /// Takes an operation; the result goes into the delivery heap of the server.
+    pub fn submit(&mut self, now: SimTime, action: DiskAction) -> (SimTime, DiskEvent) {
+        let latency = self.latency(now, &action);
+        match &action {
+            DiskAction::Read { read, .. } | DiskAction::List { read, .. } => {
+                let read = *read;
+                self.reads.insert(read, action);
+                (now.plus(latency), DiskEvent(Event::Read { read }))
+            }
+            DiskAction::Write { queue, .. }
+            | DiskAction::SetLen { queue, .. }
+            | DiskAction::SyncFile { queue, .. }
+            | DiskAction::Rename { queue, .. }
+            | DiskAction::SyncDir { queue, .. }
+            | DiskAction::Remove { queue, .. } => {
+                let queue = *queue;
+                let lane = self.lane(queue);
+                lane.last = lane.last.max(now).plus(latency);
+                lane.ops.push_back(action);
+                let event = Event::Op { queue, generation: lane.generation };
+                (lane.last, DiskEvent(event))
+            }
+        }
+    }
+
+    /// Takes one operation of a recovery, which waits for nothing else.
+    pub fn submit_single(&mut self, now: SimTime, action: DiskAction) -> (SimTime, DiskEvent) {
+        (now.plus(self.latency(now, &action)), DiskEvent(Event::Single(action)))
+    }
+
+    /// What the operation would be, before it is carried out.
+    pub fn boundary(&self, event: &DiskEvent) -> Boundary {
+        match &event.0 {
+            Event::Op { queue, generation } => {
+                let lane = self.lane_ref(*queue);
+                let head = (lane.generation == *generation).then(|| lane.ops.front()).flatten();
+                head.map_or(Boundary::None, boundary_of)
+            }
+            Event::Read { .. } => Boundary::None,
+            Event::Single(action) => boundary_of(action),
+        }
+    }
+
+    /// Carries out the operation. `None`: its queue failed before.
+    pub fn due(&mut self, event: DiskEvent, changes: &mut Vec<Durable>) -> Option<DiskDone> {
+        match event.0 {
+            Event::Op { queue, generation } => {
+                let lane = self.lane(queue);
+                if lane.generation != generation {
+                    return None;
+                }
+                let action = lane.ops.pop_front().expect("one event for each operation");
+                let op = op_of(&action).expect("only queued operations are in a queue");
+                let boundary = boundary_of(&action);
+                Some(match self.carry_out(&action, changes) {
+                    Ok(_) => DiskDone::Op { queue, op, boundary },
+                    Err(fault) => {
+                        let lane = self.lane(queue);
+                        lane.ops.clear();
+                        lane.generation += 1;
+                        DiskDone::Failed { queue, op, fault }
+                    }
+                })
+            }
+            Event::Read { read } => {
+                let action = self.reads.remove(&read)?;
+                let result = self.carry_out(&action, changes);
+                let result = result.map(|data| data.expect("reads give data"));
+                Some(DiskDone::Read { read, result })
+            }
+            Event::Single(action) => {
+                let boundary = boundary_of(&action);
+                let result = self.carry_out(&action, changes);
+                Some(DiskDone::Single { result, boundary })
+            }
+        }
+    }
+
+    /// The process is gone, or the machine. Of what was still queued a prefix was carried out.
+    pub fn crash(&mut self, kind: CrashKind) {
+        let mut ignored = Vec::new();
+        for queue in [Queue::Log, Queue::Snap] {
+            let lane = self.lane(queue);
+            lane.generation += 1;
+            lane.last = SimTime::ZERO;
+            let queued = std::mem::take(&mut lane.ops);
+            let done = self.rng.below(queued.len() as u64 + 1) as usize;
+            for action in queued.iter().take(done) {
+                if self.carry_out(action, &mut ignored).is_err() {
+                    break;
+                }
+            }
+        }
+        self.reads.clear();
+        match kind {
+            CrashKind::Process => {}
+            CrashKind::PowerLoss => self.image.power_loss(&mut self.rng),
+        }
+    }
+
+    pub fn wipe(&mut self) {
+        self.losses += 1;
+        self.image.wipe();
+    }
+
+    /// See [`Image::rot`].
+    pub fn rot(&mut self, spare: u64) -> bool {
+        let done = self.image.rot(spare, &mut self.rng);
+        self.losses += u32::from(done);
+        done
+    }
+
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    pub fn slow_until(&mut self, until: SimTime) {
+        self.slow_until = self.slow_until.max(until);
+    }
+
+    pub fn fail_next(&mut self, op: Option<FailOp>) {
+        self.fail_next = op;
+    }
+
+    /// No fault is left from now on, latencies aside.
+    pub fn heal(&mut self) {
+        self.full = false;
+        self.fail_next = None;
+        self.slow_until = SimTime::ZERO;
+    }
+
+    fn carry_out(
+        &mut self,
+        action: &DiskAction,
+        changes: &mut Vec<Durable>,
+    ) -> Result<Option<ReadData>, DiskFault> {
+        self.strike(action)?;
+        match action {
+            DiskAction::Write { file, offset, bytes, .. } => {
+                self.image.write(file, *offset, bytes.clone());
+            }
+            DiskAction::SetLen { file, len, .. } => self.image.set_len(file, *len),
+            DiskAction::SyncFile { file, .. } => self.image.sync_file(file, changes),
+            DiskAction::Rename { from, to, .. } => {
+                if !self.image.rename(from, to) {
+                    return Err(DiskFault::Io);
+                }
+            }
+            DiskAction::SyncDir { dir, .. } => self.image.sync_dir(*dir, changes),
+            DiskAction::Remove { file, .. } => self.image.remove(file),
+            DiskAction::Read { file, offset, len, .. } => {
+                let bytes = self.image.read(file, *offset, *len);
+                return Ok(Some(bytes.map_or(ReadData::Missing, ReadData::Bytes)));
+            }
+            DiskAction::List { dir, .. } => {
+                return Ok(Some(ReadData::Listing(self.image.list(*dir))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn strike(&mut self, action: &DiskAction) -> Result<(), DiskFault> {
+        let boundary = boundary_of(action);
+        let grows = matches!(action, DiskAction::Write { .. } | DiskAction::SetLen { .. });
+        if self.full && grows {
+            return Err(DiskFault::NoSpace);
+        }
+        match (self.fail_next, boundary) {
+            (Some(FailOp::Write), Boundary::Write) => {
+                self.fail_next = None;
+                Err(DiskFault::Io)
+            }
+            (Some(FailOp::Sync), Boundary::Sync) => {
+                self.fail_next = None;
+                if let DiskAction::SyncFile { file, .. } = action {
+                    self.image.lose_dirty_pages(file);
+                }
+                Err(DiskFault::Io)
+            }
+            (None | Some(FailOp::Write | FailOp::Sync), _) => Ok(()),
+        }
+    }
+
+    fn latency(&mut self, now: SimTime, action: &DiskAction) -> u64 {
+        match action {
+            DiskAction::SyncFile { .. } | DiskAction::SyncDir { .. } => {
+                let tail = if now < self.slow_until { 1000 } else { self.tail_per_mille };
+                if self.rng.chance(tail) {
+                    self.rng.range(10_000, 80_000)
+                } else {
+                    self.sync_base + self.rng.below(self.sync_base)
+                }
+            }
+            DiskAction::Write { .. } | DiskAction::SetLen { .. } => self.rng.range(3, 60),
+            DiskAction::Rename { .. } | DiskAction::Remove { .. } => self.rng.range(10, 100),
+            DiskAction::Read { .. } | DiskAction::List { .. } => self.rng.log_range(5, 500),
+        }
+    }
+
+    fn lane(&mut self, queue: Queue) -> &mut Lane {
+        match queue {
+            Queue::Log => &mut self.log,
+            Queue::Snap => &mut self.snap,
+        }
+    }
+
+    fn lane_ref(&self, queue: Queue) -> &Lane {
+        match queue {
+            Queue::Log => &self.log,
+            Queue::Snap => &self.snap,
+        }
+    }
+}
+
+fn boundary_of(action: &DiskAction) -> Boundary {
+    match action {
+        DiskAction::Write { .. }
+        | DiskAction::SetLen { .. }
+        | DiskAction::Rename { .. }
+        | DiskAction::Remove { .. } => Boundary::Write,
+        DiskAction::SyncFile { .. } | DiskAction::SyncDir { .. } => Boundary::Sync,
+        DiskAction::Read { .. } | DiskAction::List { .. } => Boundary::None,
+    }
+}
+
+fn op_of(action: &DiskAction) -> Option<OpId> {
+    match action {
+        DiskAction::Write { op, .. }
+        | DiskAction::SetLen { op, .. }
+        | DiskAction::SyncFile { op, .. }
+        | DiskAction::Rename { op, .. }
+        | DiskAction::SyncDir { op, .. }
+        | DiskAction::Remove { op, .. } => Some(*op),
+        DiskAction::Read { .. } | DiskAction::List { .. } => None,
+    }
+}
+
+/// The disks of all servers, for checkers.
+#[derive(Debug)]
+pub struct Disks(pub(crate) BTreeMap<ServerId, DiskSim>);
+
+impl Disks {
+    fn image(&self, server: ServerId) -> Option<&Image> {
+        self.0.get(&server).map(DiskSim::image)
+    }
+
+    pub(crate) fn of(&mut self, server: ServerId) -> &mut DiskSim {
+        self.0.get_mut(&server).expect("every server has a disk")
+    }
+}
+
+impl DiskView for Disks {
+    fn durable_has_txn(&self, server: ServerId, zxid: Zxid, hash: u64) -> bool {
+        self.image(server).is_some_and(|image| image.has_txn(zxid, hash))
+    }
+
+    fn durable_log_hash(&self, server: ServerId, zxid: Zxid) -> Option<u64> {
+        self.image(server)?.log_hash(zxid)
+    }
+
+    fn durable_last_log(&self, server: ServerId) -> Option<Zxid> {
+        self.image(server)?.last_log()
+    }
+
+    fn durable_snapshot(&self, server: ServerId) -> Option<Zxid> {
+        self.image(server)?.snapshot()
+    }
+
+    fn durable_accepted_epoch(&self, server: ServerId) -> Option<Epoch> {
+        self.image(server)?.epoch("acceptedEpoch")
+    }
+
+    fn durable_current_epoch(&self, server: ServerId) -> Option<Epoch> {
+        self.image(server)?.epoch("currentEpoch")
+    }
+
+    fn durable_txns(&self, server: ServerId) -> Vec<(Zxid, u64)> {
+        self.image(server).map(Image::txns).unwrap_or_default()
+    }
+
+    fn losses(&self, server: ServerId) -> u32 {
+        self.0.get(&server).map_or(0, |disk| disk.losses)
+    }
+}

@@ -1,0 +1,197 @@
+//! What simulated clients observe.
+
+use bytes::Bytes;
+use vivarium_core::ids::{ServerId, SessionId};
+use vivarium_core::wire::client::{EventKind, Stat};
+
+/// What happens at a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClientFact {
+    /// A request leaves, in the order of the connection.
+    Invoke {
+        op: RequestId,
+        call: Call,
+    },
+    /// The reply says err 0. `zxid` is that of the reply header.
+    Ok {
+        op: RequestId,
+        zxid: i64,
+        result: Reply,
+    },
+    /// The reply carries an error code.
+    Err {
+        op: RequestId,
+        zxid: i64,
+        code: i32,
+    },
+    /// The connection ended before a reply: the request may or may not take effect.
+    Unknown {
+        op: RequestId,
+    },
+    /// A ping leaves, and its answer arrives.
+    Ping {
+        session: SessionId,
+        connection: u32,
+    },
+    Pong {
+        session: SessionId,
+        connection: u32,
+        zxid: i64,
+    },
+    /// A notification. `zxid` is -1 for events made by SetWatches.
+    Watch {
+        session: SessionId,
+        connection: u32,
+        kind: EventKind,
+        path: String,
+        zxid: i64,
+    },
+    Session(SessionFact),
+    /// The server broke the client protocol in a way that no other fact can express.
+    Nonsense {
+        session: Option<SessionId>,
+        server: ServerId,
+        what: String,
+    },
+}
+
+/// A request: `xid` is never used twice within a session, also not over reconnects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId {
+    pub session: SessionId,
+    pub xid: i32,
+    /// Number of the session's connection, from 1.
+    pub connection: u32,
+    /// The server on the other side of that connection.
+    pub server: ServerId,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionFact {
+    /// A ConnectRequest leaves. `resume` is `None` for a new session.
+    Asked { resume: Option<SessionId>, last_zxid: i64, timeout_ms: i32, server: ServerId },
+    /// The answer grants a session: new, or the one asked for.
+    Granted {
+        asked: Option<SessionId>,
+        got: SessionId,
+        /// The answer repeats the password that the session was made with.
+        same_password: bool,
+        timeout_ms: i32,
+        server: ServerId,
+        connection: u32,
+    },
+    /// The answer says that the session asked for is over.
+    Expired { session: SessionId, server: ServerId },
+    /// The client's connection is gone; its session may live on.
+    Detached { session: SessionId, connection: u32 },
+    /// The client stops sending, pings included, until it is expired.
+    Silent { session: SessionId },
+    /// The client gives the session up: closed by request, or never to be resumed.
+    Left { session: SessionId },
+}
+
+/// A client operation as it was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    Create(CreateCall),
+    Delete {
+        path: String,
+        version: i32,
+    },
+    SetData {
+        path: String,
+        data: Option<Bytes>,
+        version: i32,
+    },
+    Multi(Vec<SubCall>),
+    Exists {
+        path: String,
+        watch: bool,
+    },
+    GetData {
+        path: String,
+        watch: bool,
+    },
+    GetChildren {
+        path: String,
+        watch: bool,
+        with_stat: bool,
+    },
+    Sync {
+        path: String,
+    },
+    CloseSession,
+    /// An opcode that no server serves: answered -6 with zxid -1, then closed.
+    UnknownOp {
+        code: i32,
+    },
+    /// A known write opcode whose body does not decode: answered -5, nothing logged.
+    Malformed {
+        code: i32,
+    },
+}
+
+impl Call {
+    /// Whether it takes a zxid, also when it fails.
+    pub const fn is_write(&self) -> bool {
+        match self {
+            Self::Create(_)
+            | Self::Delete { .. }
+            | Self::SetData { .. }
+            | Self::Multi(_)
+            | Self::CloseSession => true,
+            Self::Exists { .. }
+            | Self::GetData { .. }
+            | Self::GetChildren { .. }
+            | Self::Sync { .. }
+            | Self::UnknownOp { .. }
+            | Self::Malformed { .. } => false,
+        }
+    }
+
+    /// Whether the reply shows the tree at the zxid of its header.
+    pub const fn is_read(&self) -> bool {
+        matches!(self, Self::Exists { .. } | Self::GetData { .. } | Self::GetChildren { .. })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateCall {
+    pub path: String,
+    pub data: Option<Bytes>,
+    pub ephemeral: bool,
+    pub sequential: bool,
+    /// create2: the reply carries the Stat.
+    pub with_stat: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubCall {
+    Create(CreateCall),
+    Delete { path: String, version: i32 },
+    SetData { path: String, data: Option<Bytes>, version: i32 },
+    Check { path: String, version: i32 },
+}
+
+/// Body of a reply whose err is 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    Empty,
+    Path(String),
+    PathStat(String, Stat),
+    Stat(Stat),
+    Data(Option<Bytes>, Stat),
+    Children(Vec<String>),
+    ChildrenStat(Vec<String>, Stat),
+    Multi(Vec<SubReply>),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SubReply {
+    Path(String),
+    PathStat(String, Stat),
+    Stat(Stat),
+    /// delete and check.
+    Empty,
+    Error(i32),
+}

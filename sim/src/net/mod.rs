@@ -1,0 +1,634 @@
+//! The network: connections that carry bytes in order, and everything that can go wrong with one.
+//!
+//! `NetSim` never calls anybody. What it wants to happen later goes into a list of
+//! `(time, host, NetEvent)` ([`NetSim::take_posts`]) that the world puts into that host's delivery
+//! heap; when the moment comes, and the host is awake, the world hands the event back with
+//! [`NetSim::due`], which answers with [`Delivery`]s for the process. So a paused process reads
+//! nothing, its kernel's buffers fill up, and its peers block, as with real sockets.
+//!
+//! Inside one connection nothing is lost or reordered. A partition parks what is on its way, FIN
+//! and RST included; when it heals, retransmission delivers it after a while. A killed process
+//! leaves FIN or RST; a machine that lost power leaves silence, and answers RST only to bytes that
+//! reach it after it has booted.
+
+mod end;
+mod topology;
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use vivarium_core::server::input::{DialError, LinkEnd, Plane};
+
+pub use self::end::EndId;
+use self::end::{End, EndState, Segment};
+pub use self::topology::{Host, Presence};
+use self::topology::{Topology, arrival};
+use crate::ids::SimTime;
+use crate::observe::CrashKind;
+use crate::rng::SimRng;
+
+/// Something that happens at a host's kernel; meaningless to anybody but [`NetSim::due`].
+#[derive(Debug)]
+pub struct NetEvent(Event);
+
+#[derive(Debug)]
+enum Event {
+    DialAnswer {
+        attempt: u64,
+    },
+    Incoming {
+        end: EndId,
+    },
+    /// Sent by the far side of `end`.
+    Arrive {
+        end: EndId,
+        segment: Segment,
+    },
+    /// The path towards `end` is open again; retransmissions get through.
+    Unpark {
+        end: EndId,
+    },
+    /// The process reads again.
+    Drain {
+        end: EndId,
+    },
+    /// The far side read something: more fits into our kernel's buffer.
+    Pump {
+        end: EndId,
+    },
+    Credit {
+        end: EndId,
+    },
+    ClosedLocal {
+        end: EndId,
+    },
+    /// A flush took too long; the rest is dropped.
+    Linger {
+        end: EndId,
+    },
+}
+
+/// How long the kernel tries to get rid of what a closed connection still had to send.
+const LINGER: u64 = 5_000_000;
+
+/// What a process is told.
+#[derive(Debug)]
+pub enum Delivery {
+    Opened { end: EndId, dial: Option<u64>, plane: Plane, far: Host },
+    DialFailed { dial: u64, why: DialError },
+    Bytes { end: EndId, bytes: Bytes },
+    Sent { end: EndId, bytes: u64 },
+    Closed { end: EndId, how: LinkEnd },
+}
+
+#[derive(Debug)]
+struct Attempt {
+    from: Host,
+    to: Host,
+    dial: u64,
+    plane: Plane,
+    give_up: SimTime,
+}
+
+/// All connections of one world.
+#[derive(Debug)]
+pub struct NetSim {
+    topology: Topology,
+    rng: SimRng,
+    /// Bytes that fit between the two processes of a connection, per direction.
+    window: u64,
+    /// Of a thousand sends, so many are cut at random borders.
+    split_per_mille: u64,
+    ends: Vec<Option<Box<End>>>,
+    attempts: BTreeMap<u64, Attempt>,
+    next_attempt: u64,
+    posts: Vec<(SimTime, Host, NetEvent)>,
+}
+
+impl NetSim {
+    /// `hosts` machines, all off. Latencies, windows and chunk borders come from `rng`.
+    pub fn new(hosts: usize, mut rng: SimRng) -> Self {
+        Self {
+            topology: Topology::draw(hosts, &mut rng),
+            window: rng.log_range(8 << 10, 512 << 10),
+            split_per_mille: *rng.pick(&[0, 20, 300]),
+            rng,
+            ends: Vec::new(),
+            attempts: BTreeMap::new(),
+            next_attempt: 0,
+            posts: Vec::new(),
+        }
+    }
+
+    /// What has to go into delivery heaps since the last call.
+    pub fn take_posts(&mut self) -> std::vec::Drain<'_, (SimTime, Host, NetEvent)> {
+        self.posts.drain(..)
+    }
+
+    /// Connects; answered by `Opened` with this `dial`, or `DialFailed`.
+    pub fn dial(
+        &mut self,
+        now: SimTime,
+        from: Host,
+        dial: u64,
+        to: Host,
+        plane: Plane,
+        timeout: u64,
+    ) {
+        let attempt = self.next_attempt;
+        self.next_attempt += 1;
+        self.attempts
+            .insert(attempt, Attempt { from, to, dial, plane, give_up: now.plus(timeout) });
+        let rtt = self.rtt(from, to);
+        self.post(now.plus(rtt), from, Event::DialAnswer { attempt });
+    }
+
+    /// Gives up an attempt: neither `Opened` nor `DialFailed` follows.
+    pub fn cancel_dial(&mut self, from: Host, dial: u64) {
+        self.attempts.retain(|_, attempt| attempt.from != from || attempt.dial != dial);
+    }
+
+    pub fn send(&mut self, now: SimTime, id: EndId, bytes: Bytes) {
+        let Some(end) = self.end_mut(id) else { return };
+        if end.is_open() && !bytes.is_empty() {
+            end.unsent.push_back(bytes);
+            self.pump(now, id);
+        }
+    }
+
+    pub fn hold(&mut self, id: EndId) {
+        if let Some(end) = self.end_mut(id) {
+            end.held = true;
+        }
+    }
+
+    pub fn resume(&mut self, now: SimTime, id: EndId) {
+        let Some(end) = self.end_mut(id) else { return };
+        end.held = false;
+        if !end.unread.is_empty() && !end.drain_due {
+            end.drain_due = true;
+            let host = end.host;
+            self.post(now, host, Event::Drain { end: id });
+        }
+    }
+
+    /// FIN behind everything sent; the process hears `Closed` when the kernel has taken it all.
+    pub fn close(&mut self, now: SimTime, id: EndId) {
+        let Some(end) = self.end_mut(id) else { return };
+        if end.is_open() {
+            end.state = EndState::Flushing;
+            end.unread.clear();
+            let host = end.host;
+            self.finish_flush(now, id);
+            if self.end(id).is_some_and(|end| end.state == EndState::Flushing) {
+                self.post(now.plus(LINGER), host, Event::Linger { end: id });
+            }
+        }
+    }
+
+    /// RST; what was not delivered yet is lost.
+    pub fn abort(&mut self, now: SimTime, id: EndId) {
+        let Some(end) = self.end_mut(id) else { return };
+        if end.can_send() {
+            let host = end.host;
+            self.reset_from(now, id);
+            self.post(now, host, Event::ClosedLocal { end: id });
+        }
+    }
+
+    /// The process of `host` is gone, or its machine.
+    pub fn host_died(&mut self, now: SimTime, host: Host, kind: CrashKind) {
+        self.attempts.retain(|_, attempt| attempt.from != host);
+        for id in self.ends_where(|end| end.host == host && end.can_send()) {
+            match kind {
+                CrashKind::Process if self.rng.chance(500) => {
+                    self.transmit(now, id, Segment::Fin);
+                    self.mark_closed(id);
+                }
+                CrashKind::Process => self.reset_from(now, id),
+                CrashKind::PowerLoss => {
+                    let lose = self.rng.chance(500);
+                    let end = self.end_mut(id).expect("listed just now");
+                    end.lost |= lose;
+                    end.state = EndState::Vanished;
+                    end.unsent.clear();
+                    end.unread.clear();
+                }
+            }
+        }
+        self.topology.set_presence(
+            host,
+            match kind {
+                CrashKind::Process => Presence::NoProcess,
+                CrashKind::PowerLoss => Presence::Off,
+            },
+        );
+    }
+
+    /// Who answers at `host`. A machine that comes back answers old connections with RST.
+    pub fn set_presence(&mut self, now: SimTime, host: Host, presence: Presence) {
+        let boots = self.topology.presence(host) == Presence::Off && presence != Presence::Off;
+        self.topology.set_presence(host, presence);
+        if !boots {
+            return;
+        }
+        let waiting = self.ends_where(|end| end.can_send() && end.in_flight > 0);
+        for id in waiting {
+            let gone = self
+                .end(id.peer())
+                .is_some_and(|peer| peer.host == host && peer.state == EndState::Vanished);
+            if gone {
+                let rto = self.rng.range(200_000, 3_000_000);
+                self.answer_rst(now.plus(rto), id);
+            }
+        }
+    }
+
+    /// Adds or removes one reason why nothing passes from `from` to `to`.
+    pub fn block(&mut self, now: SimTime, from: Host, to: Host, on: bool) {
+        self.topology.block(from, to, on);
+        self.reopen(now, from, to);
+    }
+
+    /// As `block`, but new connections are not hindered.
+    pub fn stall(&mut self, now: SimTime, from: Host, to: Host, on: bool) {
+        self.topology.stall(from, to, on);
+        self.reopen(now, from, to);
+    }
+
+    pub fn is_blocked(&self, from: Host, to: Host) -> bool {
+        self.topology.is_blocked(from, to)
+    }
+
+    /// Resets every connection between two hosts, as a firewall does. Returns how many.
+    pub fn reset_between(&mut self, now: SimTime, a: Host, b: Host) -> usize {
+        let ids = self.between(a, b);
+        for &id in &ids {
+            self.answer_rst(now, id);
+        }
+        ids.len() / 2
+    }
+
+    /// Makes every connection between two hosts a black hole. Returns how many.
+    pub fn half_open_between(&mut self, a: Host, b: Host) -> usize {
+        let ids = self.between(a, b);
+        for &id in &ids {
+            self.end_mut(id).expect("listed just now").black_hole = true;
+        }
+        ids.len() / 2
+    }
+
+    /// An event whose moment has come, at a host that is awake.
+    pub fn due(&mut self, now: SimTime, event: NetEvent, out: &mut Vec<Delivery>) {
+        match event.0 {
+            Event::DialAnswer { attempt } => self.dial_answer(now, attempt, out),
+            Event::Incoming { end } => self.opened(end, out),
+            Event::Arrive { end, segment } => self.arrive(now, end, segment, out),
+            Event::Unpark { end } => self.unpark(now, end, out),
+            Event::Drain { end } => self.drain(now, end, out),
+            Event::Pump { end } => self.pump_later(now, end),
+            Event::Credit { end } => self.pay_credit(end, out),
+            Event::ClosedLocal { end } => {
+                out.push(Delivery::Closed { end, how: LinkEnd::Closed });
+                self.collect(end);
+            }
+            Event::Linger { end } => {
+                if self.end(end).is_some_and(|known| known.state == EndState::Flushing) {
+                    self.abort(now, end);
+                }
+            }
+        }
+    }
+
+    fn dial_answer(&mut self, now: SimTime, key: u64, out: &mut Vec<Delivery>) {
+        let Some(attempt) = self.attempts.get(&key) else { return };
+        let Attempt { from, to, dial, plane, give_up } = *attempt;
+        let silent = self.topology.is_blocked(from, to)
+            || self.topology.is_blocked(to, from)
+            || self.topology.presence(to) == Presence::Off;
+        if silent && now < give_up {
+            // The kernel sends its SYN again every second.
+            let again = now.plus(1_000_000).min(give_up);
+            self.post(again, from, Event::DialAnswer { attempt: key });
+            return;
+        }
+        self.attempts.remove(&key);
+        if silent {
+            out.push(Delivery::DialFailed { dial, why: DialError::TimedOut });
+        } else if self.topology.presence(to) == Presence::NoProcess {
+            out.push(Delivery::DialFailed { dial, why: DialError::Refused });
+        } else {
+            let near = EndId(self.ends.len() as u64);
+            self.ends.push(Some(Box::new(End::new(from, plane, Some(dial)))));
+            self.ends.push(Some(Box::new(End::new(to, plane, None))));
+            self.opened(near, out);
+            self.post(now, to, Event::Incoming { end: near.peer() });
+        }
+    }
+
+    fn opened(&mut self, id: EndId, out: &mut Vec<Delivery>) {
+        let Some(end) = self.end(id).filter(|end| end.is_open()) else { return };
+        let (dial, plane) = (end.dial, end.plane);
+        let Some(far) = self.end(id.peer()).map(|peer| peer.host) else { return };
+        out.push(Delivery::Opened { end: id, dial, plane, far });
+    }
+
+    /// A segment of the far side has reached our machine.
+    fn arrive(&mut self, now: SimTime, id: EndId, segment: Segment, out: &mut Vec<Delivery>) {
+        let Some(from) = self.end(id.peer()).map(|peer| peer.host) else { return };
+        let Some(to) = self.end(id).map(|end| end.host) else { return };
+        let shut = self.topology.is_shut(from, to);
+        let peer = self.end_mut(id.peer()).expect("looked up just now");
+        if shut || !peer.parked.is_empty() {
+            peer.parked.push_back(segment);
+        } else {
+            self.receive(now, id, segment, out);
+        }
+    }
+
+    fn receive(&mut self, now: SimTime, id: EndId, segment: Segment, out: &mut Vec<Delivery>) {
+        let Some(sender) = self.end(id.peer()) else { return };
+        if sender.black_hole {
+            return;
+        }
+        let lost = sender.lost;
+        let Some(end) = self.end_mut(id) else { return };
+        if end.state == EndState::Flushing && matches!(segment, Segment::Rst) {
+            self.mark_closed(id);
+            out.push(Delivery::Closed { end: id, how: LinkEnd::Closed });
+            self.collect(id);
+            return;
+        }
+        if !end.is_open() {
+            let refuse = matches!(segment, Segment::Bytes(_)) && !lost;
+            if refuse && self.end(id.peer()).is_some_and(End::can_send) {
+                let back = self.latency_back(id);
+                self.answer_rst(now.plus(back), id.peer());
+            }
+            return;
+        }
+        match segment {
+            Segment::Rst => {
+                self.mark_closed(id);
+                out.push(Delivery::Closed { end: id, how: LinkEnd::Reset });
+                self.collect(id);
+            }
+            Segment::Bytes(_) | Segment::Fin if lost => {}
+            Segment::Bytes(_) | Segment::Fin if end.held || !end.unread.is_empty() => {
+                end.unread.push_back(segment);
+            }
+            Segment::Bytes(_) | Segment::Fin => self.read(now, id, segment, out),
+        }
+    }
+
+    fn read(&mut self, now: SimTime, id: EndId, segment: Segment, out: &mut Vec<Delivery>) {
+        match segment {
+            Segment::Bytes(bytes) => {
+                self.was_read(now, id, bytes.len() as u64);
+                out.push(Delivery::Bytes { end: id, bytes });
+            }
+            Segment::Fin => {
+                self.mark_closed(id);
+                out.push(Delivery::Closed { end: id, how: LinkEnd::Finished });
+                self.collect(id);
+            }
+            Segment::Rst => unreachable!("a reset is never put aside"),
+        }
+    }
+
+    /// The far kernel's buffer has room again, and learns so one latency later.
+    fn was_read(&mut self, now: SimTime, id: EndId, bytes: u64) {
+        let back = self.latency_back(id);
+        let Some(sender) = self.end_mut(id.peer()) else { return };
+        sender.in_flight = sender.in_flight.saturating_sub(bytes);
+        if !sender.unsent.is_empty() && !sender.pump_due {
+            sender.pump_due = true;
+            let host = sender.host;
+            self.post(now.plus(back), host, Event::Pump { end: id.peer() });
+        }
+    }
+
+    /// Delivers what waited, in as few chunks as it happens to fit: borders mean nothing.
+    fn drain(&mut self, now: SimTime, id: EndId, out: &mut Vec<Delivery>) {
+        let Some(end) = self.end_mut(id) else { return };
+        end.drain_due = false;
+        if end.held || !end.is_open() {
+            return;
+        }
+        let waiting = std::mem::take(&mut end.unread);
+        let mut joined = BytesMut::new();
+        let mut finished = false;
+        for segment in waiting {
+            match segment {
+                Segment::Bytes(bytes) => joined.extend_from_slice(&bytes),
+                Segment::Fin => finished = true,
+                Segment::Rst => unreachable!("a reset is never put aside"),
+            }
+        }
+        if !joined.is_empty() {
+            self.read(now, id, Segment::Bytes(joined.freeze()), out);
+        }
+        if finished {
+            self.read(now, id, Segment::Fin, out);
+        }
+    }
+
+    fn unpark(&mut self, now: SimTime, id: EndId, out: &mut Vec<Delivery>) {
+        let Some(from) = self.end(id.peer()).map(|peer| peer.host) else { return };
+        let Some(to) = self.end(id).map(|end| end.host) else { return };
+        if self.topology.is_shut(from, to) {
+            return;
+        }
+        let parked = std::mem::take(&mut self.end_mut(id.peer()).expect("looked up").parked);
+        for segment in parked {
+            self.receive(now, id, segment, out);
+        }
+    }
+
+    fn pump_later(&mut self, now: SimTime, id: EndId) {
+        let Some(end) = self.end_mut(id) else { return };
+        end.pump_due = false;
+        let near = end.host;
+        let Some(far) = self.end(id.peer()).map(|peer| peer.host) else { return };
+        if self.topology.is_shut(far, near) {
+            // The window update cannot get through; a probe will fetch it later.
+            let end = self.end_mut(id).expect("looked up just now");
+            end.pump_due = true;
+            self.post(now.plus(200_000), near, Event::Pump { end: id });
+        } else {
+            self.pump(now, id);
+        }
+    }
+
+    /// Moves what fits from the process into the kernel, and so onto the wire.
+    fn pump(&mut self, now: SimTime, id: EndId) {
+        let window = self.window;
+        loop {
+            let Some(end) = self.end_mut(id) else { return };
+            let room = window.saturating_sub(end.in_flight);
+            if !end.can_send() || room == 0 {
+                break;
+            }
+            let Some(mut bytes) = end.unsent.pop_front() else { break };
+            if bytes.len() as u64 > room {
+                end.unsent.push_front(bytes.split_off(room as usize));
+            }
+            end.in_flight += bytes.len() as u64;
+            end.credit += bytes.len() as u64;
+            if !end.credit_due && end.is_open() {
+                end.credit_due = true;
+                let host = end.host;
+                let soon = self.rng.range(5, 100);
+                self.post(now.plus(soon), host, Event::Credit { end: id });
+            }
+            self.cut_and_transmit(now, id, bytes);
+        }
+        self.finish_flush(now, id);
+    }
+
+    fn cut_and_transmit(&mut self, now: SimTime, id: EndId, mut bytes: Bytes) {
+        while bytes.len() > 1 && self.rng.chance(self.split_per_mille) {
+            let border = if self.rng.chance(300) {
+                1 + self.rng.below(8.min(bytes.len() as u64 - 1)) as usize
+            } else {
+                1 + self.rng.below(bytes.len() as u64 - 1) as usize
+            };
+            let head = bytes.split_to(border);
+            self.transmit(now, id, Segment::Bytes(head));
+        }
+        self.transmit(now, id, Segment::Bytes(bytes));
+    }
+
+    fn transmit(&mut self, now: SimTime, id: EndId, segment: Segment) {
+        let (Some(end), Some(peer)) = (self.end(id), self.end(id.peer())) else { return };
+        if end.black_hole {
+            return;
+        }
+        let (from, to) = (end.host, peer.host);
+        if peer.state == EndState::Vanished {
+            if self.topology.presence(to) != Presence::Off {
+                let rtt = self.rtt(from, to);
+                self.answer_rst(now.plus(rtt), id);
+            }
+            return;
+        }
+        let latency = self.topology.latency(from, to, &mut self.rng);
+        let busy = self.topology.busy(from, to, segment.len());
+        let end = self.end_mut(id).expect("looked up just now");
+        let leaves = end.busy_until.max(now).plus(busy);
+        end.busy_until = leaves;
+        end.last_arrival = arrival(leaves, latency, end.last_arrival);
+        let at = end.last_arrival;
+        self.post(at, to, Event::Arrive { end: id.peer(), segment });
+    }
+
+    fn finish_flush(&mut self, now: SimTime, id: EndId) {
+        let Some(end) = self.end(id) else { return };
+        if end.state == EndState::Flushing && end.unsent.is_empty() {
+            let host = end.host;
+            self.transmit(now, id, Segment::Fin);
+            self.mark_closed(id);
+            self.post(now, host, Event::ClosedLocal { end: id });
+        }
+    }
+
+    fn pay_credit(&mut self, id: EndId, out: &mut Vec<Delivery>) {
+        let Some(end) = self.end_mut(id) else { return };
+        end.credit_due = false;
+        let bytes = std::mem::take(&mut end.credit);
+        if end.is_open() && bytes > 0 {
+            out.push(Delivery::Sent { end: id, bytes });
+        }
+    }
+
+    /// Our side ends with RST: what it sent and what was not delivered is lost.
+    fn reset_from(&mut self, now: SimTime, id: EndId) {
+        self.transmit(now, id, Segment::Rst);
+        if let Some(end) = self.end_mut(id) {
+            end.lost = true;
+        }
+        self.mark_closed(id);
+    }
+
+    /// A RST towards `id` from the network or from the far machine's kernel.
+    fn answer_rst(&mut self, at: SimTime, id: EndId) {
+        let Some(end) = self.end(id) else { return };
+        let host = end.host;
+        self.post(at, host, Event::Arrive { end: id, segment: Segment::Rst });
+    }
+
+    fn mark_closed(&mut self, id: EndId) {
+        if let Some(end) = self.end_mut(id) {
+            end.state = EndState::Closed;
+            end.unsent.clear();
+            end.unread.clear();
+        }
+    }
+
+    /// Forgets a connection whose two processes are done with it.
+    fn collect(&mut self, id: EndId) {
+        let done = |end: Option<&End>| end.is_none_or(|end| !end.can_send());
+        if done(self.end(id)) && done(self.end(id.peer())) {
+            self.ends[id.0 as usize] = None;
+            self.ends[id.peer().0 as usize] = None;
+        }
+    }
+
+    /// Schedules retransmissions on a path that is open now.
+    fn reopen(&mut self, now: SimTime, from: Host, to: Host) {
+        if self.topology.is_shut(from, to) {
+            return;
+        }
+        for id in self.ends_where(|end| end.host == from && !end.parked.is_empty()) {
+            if self.end(id.peer()).is_some_and(|peer| peer.host == to) {
+                let rto = self.rng.log_range(5_000, 2_000_000);
+                self.post(now.plus(rto), to, Event::Unpark { end: id.peer() });
+            }
+        }
+    }
+
+    fn between(&self, a: Host, b: Host) -> Vec<EndId> {
+        let mut ids = self.ends_where(|end| end.can_send() && (end.host == a || end.host == b));
+        ids.retain(|&id| {
+            let (near, far) = (self.end(id), self.end(id.peer()));
+            near.zip(far).is_some_and(|(near, far)| {
+                (near.host, far.host) == (a, b) || (near.host, far.host) == (b, a)
+            })
+        });
+        ids
+    }
+
+    fn ends_where(&self, wanted: impl Fn(&End) -> bool) -> Vec<EndId> {
+        let known = self.ends.iter().enumerate();
+        known
+            .filter(|(_, end)| end.as_deref().is_some_and(&wanted))
+            .map(|(index, _)| EndId(index as u64))
+            .collect()
+    }
+
+    fn rtt(&mut self, a: Host, b: Host) -> u64 {
+        self.topology.latency(a, b, &mut self.rng) + self.topology.latency(b, a, &mut self.rng)
+    }
+
+    /// Latency from the host of `id` towards its peer.
+    fn latency_back(&mut self, id: EndId) -> u64 {
+        let (Some(end), Some(peer)) = (self.end(id), self.end(id.peer())) else { return 0 };
+        let (from, to) = (end.host, peer.host);
+        self.topology.latency(from, to, &mut self.rng)
+    }
+
+    fn end(&self, id: EndId) -> Option<&End> {
+        self.ends.get(id.0 as usize)?.as_deref()
+    }
+
+    fn end_mut(&mut self, id: EndId) -> Option<&mut End> {
+        self.ends.get_mut(id.0 as usize)?.as_deref_mut()
+    }
+
+    fn post(&mut self, at: SimTime, host: Host, event: Event) {
+        self.posts.push((at, host, NetEvent(event)));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+//! What checkers see of a run: one totally ordered list of events.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use vivarium_core::config::Config;
+use vivarium_core::ids::{Epoch, ServerId, Zxid};
+use vivarium_core::server::action::Halt;
+use vivarium_core::server::note::Note;
+
+use crate::disk_view::DiskView;
+use crate::history::ClientFact;
+use crate::ids::{NodeId, SimTime};
+
+/// A broken promise. The run ends at the first one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Violation {
+    /// Name of the invariant as in the yardstick: `P3`, `S6`, `T1`, `L2`, `panic` ..
+    pub check: String,
+    /// One sentence for a person.
+    pub what: String,
+}
+
+impl Violation {
+    pub fn new(check: impl Into<String>, what: impl Into<String>) -> Self {
+        Self { check: check.into(), what: what.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.check, self.what)
+    }
+}
+
+/// Judges a run while it happens.
+///
+/// `disks` shows what would survive a power cut at this very moment. Within one step of a server,
+/// its notes come in causal order, and before the world carries out any later action of that step.
+pub trait Observer {
+    fn event(
+        &mut self,
+        now: SimTime,
+        node: NodeId,
+        event: &SimEvent,
+        disks: &dyn DiskView,
+    ) -> Result<(), Violation>;
+
+    /// The earliest moment at which `due` wants to be called, for bounds on liveness.
+    fn deadline(&self) -> Option<SimTime> {
+        None
+    }
+
+    /// A moment named by `deadline` has come.
+    fn due(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
+        let _ = (now, disks);
+        Ok(())
+    }
+
+    /// The run is over; checks that need the whole history.
+    fn finish(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
+        let _ = (now, disks);
+        Ok(())
+    }
+}
+
+/// One fact about the run.
+#[derive(Clone, Debug)]
+pub enum SimEvent {
+    /// The first event of a run: how every server is configured.
+    Cluster {
+        servers: Vec<Config>,
+    },
+    /// A process of this server begins to recover. Counts from 1.
+    Boot {
+        incarnation: u32,
+    },
+    /// Recovery is done; the server takes inputs. Its `Recovered` note precedes this.
+    Up {
+        incarnation: u32,
+    },
+    /// The process is gone, not by its own will.
+    Crash(CrashKind),
+    /// The process ended itself.
+    Exit(Halt),
+    Paused,
+    Resumed,
+    Note(Note),
+    Durable(Durable),
+    /// A fault destroyed durable state: what this server had promised is charged to the atlas.
+    HistoryLost(LossKind),
+    Client(ClientFact),
+    /// How many units of the fault schedule, of any class, are in force from now on.
+    Faults {
+        active: u32,
+    },
+    /// Faults are over. `dead` stay dead until the end; all others are up, or boot right now.
+    Healed {
+        dead: Vec<ServerId>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CrashKind {
+    /// The page cache survives.
+    Process,
+    /// Everything that was not synced may be gone.
+    PowerLoss,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossKind {
+    /// The folder is empty now.
+    Wiped,
+    /// A durable byte of the log is flipped.
+    BitRot,
+}
+
+/// What a sync, or a crash, made of the image that survives a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durable {
+    /// Durable log records changed; `last` is the newest in the newest log file.
+    Log {
+        last: Option<Zxid>,
+    },
+    /// A complete snapshot is durable under its final name.
+    Snapshot {
+        zxid: Zxid,
+    },
+    AcceptedEpoch(Epoch),
+    CurrentEpoch(Epoch),
+    /// A file that carried history lost its name for good.
+    Removed,
+}

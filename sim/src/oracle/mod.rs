@@ -1,0 +1,191 @@
+//! The oracle: a second, simpler implementation of the replicated state, driven once through the
+//! committed transactions.
+
+#[cfg(test)]
+mod agreement;
+mod digest;
+pub mod past;
+pub mod predict;
+pub mod tree;
+pub mod txn;
+
+use bytes::Bytes;
+
+use crate::history::Call;
+use crate::oracle::past::Past;
+use crate::oracle::predict::Expected;
+use crate::oracle::tree::{Event, Tree};
+use crate::oracle::txn::{Header, Txn};
+
+/// The state after all committed transactions, and what it was before.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    tree: Tree,
+    past: Past,
+    position: usize,
+    full_digest: u64,
+}
+
+/// One committed transaction, judged.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    pub header: Header,
+    pub txn: Txn,
+    /// What the invoked operation had to lead to; `None` where no client asked for this.
+    pub expected: Option<Expected>,
+    /// What watches look at, in order.
+    pub events: Vec<Event>,
+    /// Whether the session was open just before.
+    pub was_open: bool,
+    /// Ephemeral nodes of the session just before; only filled for closeSession.
+    pub had_ephemerals: Vec<String>,
+    /// Ephemeral nodes whose owner is not open just after.
+    pub orphans: Vec<String>,
+}
+
+impl Default for Oracle {
+    fn default() -> Self {
+        let tree = Tree::default();
+        let mut past = Past::default();
+        let mut full_digest = 0u64;
+        for (path, node) in tree.nodes() {
+            past.record(0, path, None, Some(node));
+            full_digest = full_digest.wrapping_add(digest::of_node(path, node));
+        }
+        Self { tree, past, position: 0, full_digest }
+    }
+}
+
+impl Oracle {
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    pub fn past(&self) -> &Past {
+        &self.past
+    }
+
+    pub fn full_digest(&self) -> u64 {
+        self.full_digest
+    }
+
+    /// Takes the next committed transaction. `None`: its bytes are not a transaction.
+    pub fn commit(
+        &mut self,
+        payload: Bytes,
+        call_of: impl FnOnce(&Header) -> Option<Call>,
+    ) -> Option<Judged> {
+        self.position += 1;
+        let (header, txn) = txn::decode(payload)?;
+        let expected =
+            call_of(&header).and_then(|call| predict::predict(&mut self.tree, header, &call));
+        let was_open = self.tree.is_open(header.session);
+        let closes = matches!(txn, Txn::CloseSession { .. });
+        let had_ephemerals = match closes {
+            true => self.tree.ephemerals(header.session).into_iter().collect(),
+            false => Vec::new(),
+        };
+        let timeout_before = self.tree.sessions().get(&header.session).copied();
+        let mut events = Vec::new();
+        self.tree.apply(header, &txn, &mut events);
+        let made_here = self.settle(header.session, timeout_before);
+        let orphans = match self.tree.is_open(header.session) {
+            true => Vec::new(),
+            false if closes => self.tree.ephemerals(header.session).into_iter().collect(),
+            false => made_here,
+        };
+        Some(Judged { header, txn, expected, events, was_open, had_ephemerals, orphans })
+    }
+
+    /// Books what changed; answers the ephemerals of `session` among it.
+    fn settle(&mut self, session: i64, timeout_before: Option<i32>) -> Vec<String> {
+        let mut owned = Vec::new();
+        for (path, before) in self.tree.settle() {
+            let hash =
+                |node: Option<&tree::Node>| node.map_or(0, |node| digest::of_node(&path, node));
+            let (old, new) = (hash(before.as_ref()), hash(self.tree.node(&path)));
+            self.add(old, false);
+            self.add(new, true);
+            let after = self.tree.node(&path);
+            self.past.record(self.position, &path, before.as_ref(), after);
+            if after.is_some_and(|node| session != 0 && node.owner == session) {
+                owned.push(path);
+            }
+        }
+        let timeout_after = self.tree.sessions().get(&session).copied();
+        for (timeout, sign) in [(timeout_before, false), (timeout_after, true)] {
+            if let Some(timeout) = timeout {
+                self.add(digest::of_session(session, timeout), sign);
+            }
+        }
+        owned
+    }
+
+    fn add(&mut self, hash: u64, plus: bool) {
+        self.full_digest = match plus {
+            true => self.full_digest.wrapping_add(hash),
+            false => self.full_digest.wrapping_sub(hash),
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::txn::{CreateTxn, build::payload};
+    use super::*;
+    use vivarium_core::ids::Zxid;
+
+    fn run(oracle: &mut Oracle, zxid: u64, session: i64, txn: Txn) -> Judged {
+        let header = Header { session, cxid: 1, zxid: Zxid(zxid), time: 7 };
+        oracle.commit(payload(header, &txn), |_| None).unwrap()
+    }
+
+    fn ephemeral(path: &str, parent_cversion: i32) -> Txn {
+        Txn::Create(CreateTxn {
+            kind: 1,
+            path: path.into(),
+            data: None,
+            acl: Some(vec![(31, "world".into(), "anyone".into())]),
+            ephemeral: true,
+            parent_cversion,
+        })
+    }
+
+    #[test]
+    fn the_digest_is_a_sum_over_what_is_there() {
+        let mut oracle = Oracle::default();
+        run(&mut oracle, 1, 5, Txn::CreateSession { timeout_ms: 1000 });
+        run(&mut oracle, 2, 5, ephemeral("/e", 1));
+        let nodes: u64 = oracle
+            .tree()
+            .nodes()
+            .map(|(path, node)| digest::of_node(path, node))
+            .fold(0, u64::wrapping_add);
+        let all = nodes.wrapping_add(digest::of_session(5, 1000));
+        assert_eq!(oracle.full_digest(), all);
+    }
+
+    #[test]
+    fn the_past_stays_as_it_was() {
+        let mut oracle = Oracle::default();
+        run(&mut oracle, 1, 5, Txn::CreateSession { timeout_ms: 1000 });
+        run(&mut oracle, 2, 5, ephemeral("/e", 1));
+        let judged = run(&mut oracle, 3, 5, Txn::CloseSession { paths: Some(vec!["/e".into()]) });
+        assert_eq!(judged.had_ephemerals, ["/e"]);
+        assert!(judged.orphans.is_empty());
+        let past = oracle.past();
+        assert!(past.node(1, "/e").is_none() && past.node(3, "/e").is_none());
+        assert_eq!(past.node(2, "/e").unwrap().1.ephemeral_owner, 5);
+        assert_eq!(past.children(2, "/"), ["e", "zookeeper"]);
+        assert_eq!(past.children(3, "/"), ["zookeeper"]);
+    }
+
+    #[test]
+    fn an_ephemeral_that_outlives_its_session_is_an_orphan() {
+        let mut oracle = Oracle::default();
+        run(&mut oracle, 1, 5, Txn::CreateSession { timeout_ms: 1000 });
+        run(&mut oracle, 2, 5, ephemeral("/e", 1));
+        let judged = run(&mut oracle, 3, 5, Txn::CloseSession { paths: Some(vec![]) });
+        assert_eq!(judged.orphans, ["/e"]);
+    }
+}

@@ -1,0 +1,71 @@
+//! Every node as it was after each transaction, so that a read can be judged at its own zxid.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use vivarium_core::wire::client::Stat;
+
+use crate::oracle::tree::Node;
+
+/// What a node showed from transaction number `since` on.
+#[derive(Clone, Debug)]
+struct Version {
+    since: usize,
+    shown: Option<(Option<Bytes>, Stat)>,
+}
+
+/// From this position on, until before that one.
+type Span = (usize, Option<usize>);
+
+/// Positions count transactions: position `n` is the state after the first `n` of them.
+#[derive(Clone, Debug, Default)]
+pub struct Past {
+    nodes: BTreeMap<String, Vec<Version>>,
+    /// Parent, then child: when it appeared, and when it went.
+    children: BTreeMap<String, BTreeMap<String, Vec<Span>>>,
+}
+
+impl Past {
+    /// Records one node that changed between `position - 1` and `position`.
+    pub fn record(
+        &mut self,
+        position: usize,
+        path: &str,
+        before: Option<&Node>,
+        after: Option<&Node>,
+    ) {
+        let shown = after.map(|node| (node.data.clone(), node.stat()));
+        self.nodes.entry(path.into()).or_default().push(Version { since: position, shown });
+        let empty = std::collections::BTreeSet::new();
+        let old = before.map_or(&empty, |node| &node.children);
+        let new = after.map_or(&empty, |node| &node.children);
+        if old == new {
+            return;
+        }
+        let spans = self.children.entry(path.into()).or_default();
+        for gone in old.difference(new) {
+            if let Some((_, end)) = spans.get_mut(gone).and_then(|spans| spans.last_mut()) {
+                *end = Some(position);
+            }
+        }
+        for born in new.difference(old) {
+            spans.entry(born.clone()).or_default().push((position, None));
+        }
+    }
+
+    pub fn node(&self, position: usize, path: &str) -> Option<&(Option<Bytes>, Stat)> {
+        let versions = self.nodes.get(path)?;
+        let after = versions.partition_point(|version| version.since <= position);
+        versions[after.checked_sub(1)?].shown.as_ref()
+    }
+
+    /// In byte order.
+    pub fn children(&self, position: usize, path: &str) -> Vec<String> {
+        let there = |spans: &[Span]| {
+            let after = spans.partition_point(|(born, _)| *born <= position);
+            after > 0 && spans[after - 1].1.is_none_or(|gone| gone > position)
+        };
+        let Some(children) = self.children.get(path) else { return Vec::new() };
+        children.iter().filter(|(_, spans)| there(spans)).map(|(name, _)| name.clone()).collect()
+    }
+}

@@ -1,0 +1,166 @@
+//! Logged transactions as the oracle reads them. Facts: PROTOCOL 4.2, 4.3.
+
+use bytes::Bytes;
+use vivarium_core::ids::Zxid;
+
+use crate::codec::Reader;
+
+/// Permissions, scheme, id.
+pub type AclEntry = (i32, String, String);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    pub session: i64,
+    pub cxid: i32,
+    pub zxid: Zxid,
+    pub time: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateTxn {
+    /// Record type 1 or 15; the effect is the same.
+    pub kind: i32,
+    pub path: String,
+    pub data: Option<Bytes>,
+    pub acl: Option<Vec<AclEntry>>,
+    pub ephemeral: bool,
+    pub parent_cversion: i32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Txn {
+    CreateSession { timeout_ms: i32 },
+    CloseSession { paths: Option<Vec<String>> },
+    Create(CreateTxn),
+    Delete { path: String },
+    SetData { path: String, data: Option<Bytes>, version: i32 },
+    Check { path: String, version: i32 },
+    Multi(Vec<Self>),
+    Error { code: i32 },
+}
+
+/// `None`: not a record that the simulated workload can lead to.
+pub fn decode(payload: Bytes) -> Option<(Header, Txn)> {
+    let mut reader = Reader::new(payload);
+    let session = reader.i64()?;
+    let cxid = reader.i32()?;
+    let zxid = Zxid::from_wire(reader.i64()?)?;
+    let time = reader.i64()?;
+    let kind = reader.i32()?;
+    let txn = record(kind, &mut reader)?;
+    Some((Header { session, cxid, zxid, time }, txn))
+}
+
+fn record(kind: i32, reader: &mut Reader) -> Option<Txn> {
+    Some(match kind {
+        -10 => Txn::CreateSession { timeout_ms: reader.i32()? },
+        -11 if reader.is_empty() => Txn::CloseSession { paths: None },
+        -11 => Txn::CloseSession { paths: reader.vector(Reader::string)? },
+        1 | 15 => Txn::Create(CreateTxn {
+            kind,
+            path: reader.string()?,
+            data: reader.buffer()?,
+            acl: reader.vector(acl_entry)?,
+            ephemeral: reader.bool()?,
+            parent_cversion: reader.i32()?,
+        }),
+        2 => Txn::Delete { path: reader.string()? },
+        5 => {
+            Txn::SetData { path: reader.string()?, data: reader.buffer()?, version: reader.i32()? }
+        }
+        13 => Txn::Check { path: reader.string()?, version: reader.i32()? },
+        14 => Txn::Multi(reader.vector(sub_record)??),
+        -1 => Txn::Error { code: reader.i32()? },
+        _ => return None,
+    })
+}
+
+fn sub_record(reader: &mut Reader) -> Option<Txn> {
+    let kind = reader.i32()?;
+    record(kind, &mut Reader::new(reader.buffer()??))
+}
+
+fn acl_entry(reader: &mut Reader) -> Option<AclEntry> {
+    Some((reader.i32()?, reader.string()?, reader.string()?))
+}
+
+#[cfg(test)]
+pub(crate) mod build {
+    //! Payloads for tests of checkers.
+
+    use super::{Header, Txn};
+    use crate::codec::Writer;
+    use bytes::Bytes;
+
+    pub(crate) fn payload(header: Header, txn: &Txn) -> Bytes {
+        let mut out = Writer::new();
+        out.i64(header.session).i32(header.cxid).i64(header.zxid.to_wire()).i64(header.time);
+        out.i32(kind(txn));
+        body(txn, &mut out);
+        out.finish()
+    }
+
+    fn kind(txn: &Txn) -> i32 {
+        match txn {
+            Txn::CreateSession { .. } => -10,
+            Txn::CloseSession { .. } => -11,
+            Txn::Create(create) => create.kind,
+            Txn::Delete { .. } => 2,
+            Txn::SetData { .. } => 5,
+            Txn::Check { .. } => 13,
+            Txn::Multi(_) => 14,
+            Txn::Error { .. } => -1,
+        }
+    }
+
+    fn body(txn: &Txn, out: &mut Writer) {
+        match txn {
+            Txn::CreateSession { timeout_ms } => {
+                out.i32(*timeout_ms);
+            }
+            Txn::CloseSession { paths } => {
+                let paths = paths.as_ref().expect("tests write new records");
+                out.i32(paths.len() as i32);
+                for path in paths {
+                    out.string(path);
+                }
+            }
+            Txn::Create(create) => {
+                out.string(&create.path).buffer(create.data.as_deref());
+                let acl = create.acl.as_ref().expect("tests give one");
+                out.i32(acl.len() as i32);
+                for (perms, scheme, id) in acl {
+                    out.i32(*perms).string(scheme).string(id);
+                }
+                out.bool(create.ephemeral).i32(create.parent_cversion);
+            }
+            Txn::Delete { path } => {
+                out.string(path);
+            }
+            Txn::SetData { path, data, version } => {
+                out.string(path).buffer(data.as_deref()).i32(*version);
+            }
+            Txn::Check { path, version } => {
+                out.string(path).i32(*version);
+            }
+            Txn::Multi(subs) => {
+                out.i32(subs.len() as i32);
+                for sub in subs {
+                    let mut inner = Writer::new();
+                    body(sub, &mut inner);
+                    out.i32(kind(sub)).buffer(Some(&inner.finish()));
+                }
+            }
+            Txn::Error { code } => {
+                out.i32(*code);
+            }
+        }
+    }
+
+    #[test]
+    fn a_multi_survives_the_round_trip() {
+        let header = Header { session: 5, cxid: 2, zxid: vivarium_core::ids::Zxid(9), time: 1000 };
+        let txn = Txn::Multi(vec![Txn::Delete { path: "/a".into() }, Txn::Error { code: -2 }]);
+        assert_eq!(super::decode(payload(header, &txn)), Some((header, txn)));
+    }
+}

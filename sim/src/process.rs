@@ -1,0 +1,514 @@
+//! One server process: recovery, then the loop of inputs, `step` and actions, as the real host
+//! runs it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use vivarium_core::config::Config;
+use vivarium_core::ids::{DialId, LinkId, ServerId};
+use vivarium_core::server::action::{
+    Action, Close, DiskAction, FatalReason, Halt, LinkAction, RestartReason,
+};
+use vivarium_core::server::input::{DialError, DiskInput, Input, LinkInput};
+use vivarium_core::server::note::{Note, Phase};
+use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
+use vivarium_core::timers::Timer;
+
+use crate::clock::ClockSim;
+use crate::cluster::resolve;
+use crate::disk::{Boundary, DiskDone, DiskEvent};
+use crate::ids::{NodeId, SimTime};
+use crate::inbox::What;
+use crate::net::{Delivery, EndId, Host, Presence};
+use crate::observe::{CrashKind, SimEvent, Violation};
+use crate::panics;
+use crate::rng::SimRng;
+use crate::trace::{Mark, hash_bytes, hash_debug};
+use crate::world::World;
+
+/// Inputs that one turn of the loop gathers at most.
+const BATCH: usize = 64;
+
+#[derive(Debug)]
+enum Process {
+    Down,
+    Recovering(Box<Recovery>),
+    Running(Box<Server>),
+}
+
+/// A crash that waits for the n-th disk operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ArmedCrash {
+    pub(crate) left: u32,
+    pub(crate) after: bool,
+    pub(crate) kind: CrashKind,
+    pub(crate) syncs_only: bool,
+    /// How long the server stays down.
+    pub(crate) down: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct ServerSlot {
+    pub(crate) config: Config,
+    pub(crate) clock: ClockSim,
+    process: Process,
+    outbox: Outbox,
+    pub(crate) incarnation: u32,
+    pub(crate) phase: Phase,
+    /// Which unit of the schedule paused it.
+    pub(crate) paused_by: Option<usize>,
+    pub(crate) crash_armed: Option<ArmedCrash>,
+    /// Never boots again.
+    pub(crate) dead: bool,
+    /// Microseconds of CPU for one input.
+    cpu: u64,
+    busy_until: SimTime,
+    /// Wakes in a row that left the deadline in the past.
+    spins: u32,
+}
+
+/// A server that asks to be woken at once so many times in a row will do so for ever.
+const SPIN_LIMIT: u32 = 10_000;
+
+impl ServerSlot {
+    pub(crate) fn new(config: Config, clock: ClockSim, mut rng: SimRng) -> Self {
+        Self {
+            config,
+            clock,
+            process: Process::Down,
+            outbox: Outbox::new(),
+            incarnation: 0,
+            phase: Phase::Halted,
+            paused_by: None,
+            crash_armed: None,
+            dead: false,
+            cpu: rng.log_range(2, 60),
+            busy_until: SimTime::ZERO,
+            spins: 0,
+        }
+    }
+
+    pub(crate) fn id(&self) -> ServerId {
+        self.config.me
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        !matches!(self.process, Process::Down)
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        matches!(self.process, Process::Running(_))
+            && matches!(
+                self.phase,
+                Phase::LeadingDiscovery | Phase::LeadingSynchronization | Phase::LeadingBroadcast
+            )
+    }
+
+    pub(crate) fn died(&mut self) {
+        self.outbox.drain().for_each(drop);
+        self.process = Process::Down;
+        self.phase = Phase::Halted;
+        self.paused_by = None;
+        self.crash_armed = None;
+        self.busy_until = SimTime::ZERO;
+    }
+}
+
+impl World {
+    /// Returns when the server's task has to run again.
+    pub(crate) fn poll_server(&mut self, index: usize) -> Option<SimTime> {
+        if self.now < self.servers[index].busy_until {
+            return Some(self.servers[index].busy_until);
+        }
+        let incarnation = self.servers[index].incarnation;
+        let wake_first = self.wake_is_due(index)
+            && !self.servers[index].clock.bytes_before_wake()
+            && self.wake(index);
+        let mut taken = u64::from(wake_first);
+        while taken < BATCH as u64 && self.is_same(index, incarnation) {
+            let Some(what) = self.inboxes[index].pop(self.now) else { break };
+            taken += 1;
+            self.take(index, what);
+            if self.servers[index].incarnation != incarnation {
+                // It booted just now; that is another turn.
+                break;
+            }
+        }
+        if self.wake_is_due(index) {
+            self.wake(index);
+            taken += 1;
+        }
+        self.drain(index);
+        let slot = &mut self.servers[index];
+        slot.busy_until = self.now.plus(slot.cpu * taken);
+        self.next_turn(index)
+    }
+
+    fn next_turn(&self, index: usize) -> Option<SimTime> {
+        let slot = &self.servers[index];
+        let deadline = match &slot.process {
+            Process::Running(server) => server.deadline().map(|(at, _)| slot.clock.when(at)),
+            Process::Down | Process::Recovering(_) => None,
+        };
+        let next = deadline.into_iter().chain(self.inboxes[index].next()).min()?;
+        // Even a server whose deadline stays in the past lets time go on.
+        Some(next.max(slot.busy_until).max(self.now.plus(1)))
+    }
+
+    fn is_same(&self, index: usize, incarnation: u32) -> bool {
+        self.verdict.is_none() && self.servers[index].incarnation == incarnation
+    }
+
+    fn take(&mut self, index: usize, what: What) {
+        match what {
+            What::Boot => self.boot(index),
+            What::Stop => self.step(index, Mark::Stop, 0, Input::Stop),
+            What::Net(event) => self.take_net(index, event),
+            What::Disk(event) => self.take_disk(index, event),
+            What::ClientStart
+            | What::ClientCalm
+            | What::FaultBegins(_)
+            | What::FaultEnds(_)
+            | What::Heal
+            | What::End => unreachable!("servers get nothing of the kind"),
+        }
+    }
+
+    fn boot(&mut self, index: usize) {
+        let slot = &mut self.servers[index];
+        if slot.is_up() || slot.dead {
+            return;
+        }
+        slot.incarnation += 1;
+        slot.clock.boot(self.now);
+        slot.paused_by = None;
+        let (id, incarnation) = (slot.id(), slot.incarnation);
+        let stamp = slot.clock.stamp(self.now);
+        let mut config = slot.config.clone();
+        config.seed = SimRng::new(
+            u64::from_le_bytes(config.seed[..8].try_into().expect("eight bytes")),
+            crate::rng::Stream::Node,
+            u64::from(incarnation),
+        )
+        .bytes32();
+        slot.process = Process::Recovering(Box::new(Recovery::start(config, stamp)));
+        self.stats.boots += 1;
+        self.net.set_presence(self.now, Host(index), Presence::NoProcess);
+        self.trace.event(self.now, NodeId::Server(id), Mark::Boot, incarnation.into(), || {
+            format!("boot {incarnation}")
+        });
+        self.observe(NodeId::Server(id), &SimEvent::Boot { incarnation });
+        self.recover(index, RecoveryInput::Begin);
+    }
+
+    /// Turns the recovery machine until it wants the disk, or is done.
+    fn recover(&mut self, index: usize, got: RecoveryInput) {
+        let mut got = got;
+        loop {
+            let Process::Recovering(recovery) = &mut self.servers[index].process else { return };
+            let step = catch_unwind(AssertUnwindSafe(|| recovery.next(got)));
+            match step {
+                Err(_) => {
+                    self.panicked(index);
+                    return;
+                }
+                Ok(RecoveryStep::Progress(_)) => got = RecoveryInput::Done,
+                Ok(RecoveryStep::Disk(action)) => {
+                    let id = self.servers[index].id();
+                    let (at, event) = self.disks.of(id).submit_single(self.now, action);
+                    self.post(at, Host(index), What::Disk(event));
+                    return;
+                }
+                Ok(RecoveryStep::Done(server, outbox)) => {
+                    self.up(index, server, outbox);
+                    return;
+                }
+                Ok(RecoveryStep::Refused(reason)) => {
+                    self.exit(index, Halt::Fatal(reason));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn up(&mut self, index: usize, server: Box<Server>, outbox: Outbox) {
+        let slot = &mut self.servers[index];
+        slot.process = Process::Running(server);
+        slot.outbox = outbox;
+        slot.phase = Phase::Looking;
+        let (id, incarnation) = (slot.id(), slot.incarnation);
+        self.net.set_presence(self.now, Host(index), Presence::Listening);
+        self.drain(index);
+        self.observe(NodeId::Server(id), &SimEvent::Up { incarnation });
+    }
+
+    fn wake_is_due(&self, index: usize) -> bool {
+        self.verdict.is_none() && self.due_timer(index).is_some()
+    }
+
+    fn due_timer(&self, index: usize) -> Option<Timer> {
+        let slot = &self.servers[index];
+        let Process::Running(server) = &slot.process else { return None };
+        let now = slot.clock.stamp(self.now).mono;
+        server.deadline().filter(|(at, _)| *at <= now).map(|(_, timer)| timer)
+    }
+
+    fn wake(&mut self, index: usize) -> bool {
+        self.step(index, Mark::Wake, 0, Input::Wake);
+        let Some(timer) = self.due_timer(index) else {
+            self.servers[index].spins = 0;
+            return true;
+        };
+        self.servers[index].spins += 1;
+        if self.servers[index].spins > SPIN_LIMIT {
+            let node = NodeId::Server(self.servers[index].id());
+            let what = format!("the deadline {timer:?} stays in the past however often it wakes");
+            self.violated(node, Violation::new("spin", what));
+        }
+        true
+    }
+
+    fn take_net(&mut self, index: usize, event: crate::net::NetEvent) {
+        let mut deliveries = Vec::new();
+        self.net.due(self.now, event, &mut deliveries);
+        for delivery in deliveries {
+            let (mark, content, input) = self.link_input(delivery);
+            self.step(index, mark, content, Input::Link(input));
+        }
+        self.forward_posts();
+    }
+
+    fn link_input(&mut self, delivery: Delivery) -> (Mark, u64, LinkInput) {
+        let link = |end: EndId| LinkId(end.0);
+        match delivery {
+            Delivery::Opened { end, dial, plane, far } => {
+                let far = self.far(far, end, plane);
+                let dial = dial.map(DialId);
+                (Mark::Opened, end.0, LinkInput::Opened { link: link(end), dial, plane, far })
+            }
+            Delivery::DialFailed { dial, why } => {
+                (Mark::DialFailed, dial, LinkInput::DialFailed { dial: DialId(dial), why })
+            }
+            Delivery::Bytes { end, bytes } => {
+                self.stats.chunks += 1;
+                let content = hash_bytes(&bytes) ^ end.0;
+                (Mark::Bytes, content, LinkInput::Bytes { link: link(end), bytes })
+            }
+            Delivery::Sent { end, bytes } => {
+                (Mark::Sent, end.0 ^ bytes << 32, LinkInput::Sent { link: link(end), bytes })
+            }
+            Delivery::Closed { end, how } => {
+                (Mark::Closed, end.0, LinkInput::Closed { link: link(end), end: how })
+            }
+        }
+    }
+
+    fn take_disk(&mut self, index: usize, event: DiskEvent) {
+        // What the process asked for before it could know of this completion comes first.
+        self.drain(index);
+        let id = self.servers[index].id();
+        let boundary = self.disks.of(id).boundary(&event);
+        if self.crash_strikes(index, boundary, false) {
+            return;
+        }
+        let mut changes = Vec::new();
+        let done = self.disks.of(id).due(event, &mut changes);
+        self.stats.disk_ops += 1;
+        for change in changes {
+            self.observe(NodeId::Server(id), &SimEvent::Durable(change));
+        }
+        if self.crash_strikes(index, boundary, true) {
+            return;
+        }
+        let (content, input) = match done {
+            None => return,
+            Some(DiskDone::Single { result, .. }) => {
+                let got = match result {
+                    Ok(None) => RecoveryInput::Done,
+                    Ok(Some(data)) => RecoveryInput::Read(data),
+                    Err(fault) => RecoveryInput::Failed(fault),
+                };
+                let line = || String::from("recovery step");
+                self.trace.event(self.now, NodeId::Server(id), Mark::Disk, 0, line);
+                self.recover(index, got);
+                return;
+            }
+            Some(DiskDone::Op { queue, op, .. }) => (op.0, DiskInput::Done { queue, upto: op }),
+            Some(DiskDone::Failed { queue, op, fault }) => {
+                (op.0 << 1, DiskInput::Failed { queue, op, fault })
+            }
+            Some(DiskDone::Read { read, result }) => {
+                (read.0 << 2, DiskInput::ReadDone { read, result })
+            }
+        };
+        self.step(index, Mark::Disk, content, Input::Disk(input));
+    }
+
+    /// Whether an armed crash strikes at this side of a disk operation.
+    fn crash_strikes(&mut self, index: usize, boundary: Boundary, done: bool) -> bool {
+        let Some(armed) = &mut self.servers[index].crash_armed else { return false };
+        let counts = match boundary {
+            Boundary::None => false,
+            Boundary::Write => !armed.syncs_only,
+            Boundary::Sync => true,
+        };
+        if !counts || armed.after != done {
+            return false;
+        }
+        armed.left = armed.left.saturating_sub(1);
+        if armed.left > 0 {
+            return false;
+        }
+        let armed = *armed;
+        self.crash(index, armed.kind);
+        self.post(self.now.plus(armed.down), Host(index), What::Boot);
+        true
+    }
+
+    fn step(&mut self, index: usize, mark: Mark, content: u64, input: Input) {
+        let slot = &mut self.servers[index];
+        let Process::Running(server) = &mut slot.process else { return };
+        if self.verdict.is_some() {
+            return;
+        }
+        let stamp = slot.clock.stamp(self.now);
+        let node = NodeId::Server(slot.config.me);
+        self.trace.event(self.now, node, mark, content, || format!("<- {}", Brief(&input)));
+        let outbox = &mut slot.outbox;
+        let step = catch_unwind(AssertUnwindSafe(|| server.step(stamp, input, outbox)));
+        if step.is_err() {
+            self.panicked(index);
+        }
+    }
+
+    fn panicked(&mut self, index: usize) {
+        let node = NodeId::Server(self.servers[index].id());
+        self.servers[index].died();
+        self.violated(node, Violation::new("panic", panics::take()));
+    }
+
+    /// Carries out what the server asked for, in its order.
+    fn drain(&mut self, index: usize) {
+        while !self.servers[index].outbox.is_empty() {
+            let actions: Vec<_> = self.servers[index].outbox.drain().collect();
+            for action in actions {
+                if self.verdict.is_some() {
+                    return;
+                }
+                match action {
+                    Action::Link(action) => self.link_action(index, action),
+                    Action::Disk(action) => self.disk_action(index, action),
+                    Action::Admin { .. } => {}
+                    Action::Note(note) => self.note(index, note),
+                    Action::Halt(halt) => {
+                        self.exit(index, halt);
+                        return;
+                    }
+                }
+            }
+        }
+        self.forward_posts();
+    }
+
+    fn link_action(&mut self, index: usize, action: LinkAction) {
+        let node = NodeId::Server(self.servers[index].id());
+        match action {
+            LinkAction::Dial { dial, plane, host, port } => {
+                let timeout = self.servers[index].config.cnx_timeout.0;
+                match resolve(&host, port).and_then(|(id, _)| self.server_host(id)) {
+                    Some(to) => self.net.dial(self.now, Host(index), dial.0, to, plane, timeout),
+                    None => {
+                        let input = LinkInput::DialFailed { dial, why: DialError::Unresolved };
+                        self.step(index, Mark::DialFailed, dial.0, Input::Link(input));
+                    }
+                }
+            }
+            LinkAction::Send { link, bytes } => self.net.send(self.now, EndId(link.0), bytes),
+            LinkAction::Hold { link } => self.net.hold(EndId(link.0)),
+            LinkAction::Resume { link } => self.net.resume(self.now, EndId(link.0)),
+            LinkAction::Close { link, how, why } => {
+                self.trace.event(self.now, node, Mark::Closed, link.0, || {
+                    format!("-> close {link} {how:?}: {why:?}")
+                });
+                match how {
+                    Close::Flush => self.net.close(self.now, EndId(link.0)),
+                    Close::Abort => self.net.abort(self.now, EndId(link.0)),
+                }
+            }
+        }
+    }
+
+    fn disk_action(&mut self, index: usize, action: DiskAction) {
+        let id = self.servers[index].id();
+        let (at, event) = self.disks.of(id).submit(self.now, action);
+        self.post(at, Host(index), What::Disk(event));
+    }
+
+    fn note(&mut self, index: usize, note: Note) {
+        let id = self.servers[index].id();
+        let content = hash_debug(&note);
+        self.trace.event(self.now, NodeId::Server(id), Mark::Note, content, || format!("{note:?}"));
+        if let Note::PhaseEntered { phase, .. } = &note {
+            self.servers[index].phase = *phase;
+            self.stats.elections += u64::from(*phase == Phase::LeadingBroadcast);
+            self.atlas.entered(id, *phase, self.servers[index].incarnation);
+        }
+        self.stats.commits += u64::from(matches!(note, Note::Committed { .. }));
+        self.observe(NodeId::Server(id), &SimEvent::Note(note));
+    }
+
+    /// The process ended itself; its supervisor starts it again.
+    fn exit(&mut self, index: usize, halt: Halt) {
+        let id = self.servers[index].id();
+        let node = NodeId::Server(id);
+        self.trace.event(self.now, node, Mark::Exit, 0, || format!("exit: {halt:?}"));
+        let (low, high, kind) = match &halt {
+            Halt::Restart(RestartReason::Truncated | RestartReason::SnapIncomplete) => {
+                (1_000, 50_000, CrashKind::Process)
+            }
+            Halt::Stop => (20_000, 2_000_000, CrashKind::Process),
+            // The operator boots the machine before the next start: a page cache that disagrees
+            // with a disk that failed is gone.
+            Halt::Fatal(FatalReason::Disk { .. }) => (200_000, 2_000_000, CrashKind::PowerLoss),
+            Halt::Fatal(FatalReason::Corrupt { .. } | FatalReason::Config(_)) => {
+                (200_000, 2_000_000, CrashKind::Process)
+            }
+        };
+        self.collect_counters(index);
+        self.servers[index].died();
+        self.inboxes[index].clear();
+        self.net.host_died(self.now, Host(index), CrashKind::Process);
+        self.disks.of(id).crash(kind);
+        self.observe(node, &SimEvent::Exit(halt));
+        let pause = self.fault_rng.range(low, high);
+        self.post(self.now.plus(pause), Host(index), What::Boot);
+    }
+
+    pub(crate) fn collect_counters(&mut self, index: usize) {
+        if let Process::Running(server) = &self.servers[index].process {
+            let view = catch_unwind(AssertUnwindSafe(|| server.view()));
+            self.stats.messages += view.map_or(0, |view| view.counters.packets_in);
+        }
+    }
+}
+
+/// An input in one short line: bytes by their number.
+struct Brief<'a>(&'a Input);
+
+impl std::fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Input::Link(LinkInput::Bytes { link, bytes }) => {
+                write!(f, "{} bytes on {link}", bytes.len())
+            }
+            Input::Disk(DiskInput::ReadDone { read, result }) => {
+                write!(f, "read {read} done, {}", if result.is_ok() { "ok" } else { "failed" })
+            }
+            Input::Wake
+            | Input::Link(_)
+            | Input::Disk(_)
+            | Input::Admin { .. }
+            | Input::Stop
+            | Input::ReloadConfig(_) => write!(f, "{:?}", self.0),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The fault schedule: an explicit list of everything that will go wrong in a run, and the only
+//! source of faults. Drawn from the seed, or written by hand.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::Cluster;
+use crate::ids::SimTime;
+use crate::rng::{SimRng, Stream};
+
+/// One thing that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultUnit {
+    pub at: SimTime,
+    /// Microseconds until it is undone: until the server is started again, the link heals ..
+    pub length: u64,
+    pub kind: FaultKind,
+    pub scope: Scope,
+}
+
+/// A machine on the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Peer {
+    Server(u64),
+    Client(u32),
+}
+
+/// Whom it hits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    Servers(Vec<u64>),
+    /// Whoever leads when the fault strikes; nobody where nobody does.
+    Leader,
+    /// What goes from any of these to any of those.
+    Between {
+        from: Vec<Peer>,
+        to: Vec<Peer>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum FaultKind {
+    /// kill -9: the page cache survives.
+    Crash,
+    /// All servers of the scope lose power at once.
+    PowerLoss,
+    /// Dies just before, or just after, the n-th disk operation from `at` on has taken effect.
+    CrashAtBoundary {
+        nth: u32,
+        after: bool,
+        power: bool,
+        syncs_only: bool,
+    },
+    /// The operator stops the server in order.
+    Stop,
+    /// A long stop of the world: garbage collection, SIGSTOP, a migrating machine.
+    Pause,
+    /// Nothing passes, new connections neither.
+    Partition {
+        one_way: bool,
+    },
+    /// The server is cut off from all other servers; `Some(true)`: it still hears them.
+    Isolate {
+        one_way: Option<bool>,
+    },
+    /// Standing connections deliver nothing for a while.
+    StallLink,
+    ResetLinks,
+    /// Standing connections become black holes.
+    HalfOpen,
+    DiskFull,
+    FsyncSlow,
+    /// The wall clock is set.
+    ClockStep {
+        ms: i64,
+    },
+    /// The next such operation fails.
+    DiskFail {
+        sync: bool,
+    },
+    BitRot,
+    /// The server comes back with an empty disk.
+    Wipe,
+}
+
+impl FaultKind {
+    /// A short name for summaries.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Crash => "crash",
+            Self::PowerLoss => "power_loss",
+            Self::CrashAtBoundary { .. } => "crash_at_boundary",
+            Self::Stop => "stop",
+            Self::Pause => "pause",
+            Self::Partition { one_way: false } => "partition",
+            Self::Partition { one_way: true } => "partition_one_way",
+            Self::Isolate { .. } => "isolate",
+            Self::StallLink => "stall_link",
+            Self::ResetLinks => "reset_links",
+            Self::HalfOpen => "half_open",
+            Self::DiskFull => "disk_full",
+            Self::FsyncSlow => "fsync_slow",
+            Self::ClockStep { .. } => "clock_step",
+            Self::DiskFail { .. } => "disk_fail",
+            Self::BitRot => "bit_rot",
+            Self::Wipe => "wipe",
+        }
+    }
+
+    /// Whether it can destroy what a server has promised to keep, or its disk: charged to the
+    /// fault atlas.
+    pub const fn is_charged(self) -> bool {
+        matches!(self, Self::DiskFail { .. } | Self::BitRot | Self::Wipe)
+    }
+}
+
+impl fmt::Display for FaultUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {} {}", self.at, self.kind.name())?;
+        match &self.scope {
+            Scope::Servers(ids) => {
+                for id in ids {
+                    write!(f, " s{id}")?;
+                }
+            }
+            Scope::Leader => f.write_str(" leader")?,
+            Scope::Between { from, to } => write!(f, " {} -> {}", names(from), names(to))?,
+        }
+        write!(f, " for {}", SimTime(self.length))
+    }
+}
+
+fn names(peers: &[Peer]) -> String {
+    let names: Vec<_> = peers
+        .iter()
+        .map(|peer| match peer {
+            Peer::Server(id) => format!("s{id}"),
+            Peer::Client(id) => format!("c{id}"),
+        })
+        .collect();
+    names.join(",")
+}
+
+/// Classes that the swarm generator omits or keeps.
+const CLASSES: usize = 18;
+
+/// Draws the schedule of a seed: each class is left out with probability one half, and how often
+/// the others strike is log-uniform.
+pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
+    let mut rng = SimRng::new(seed, Stream::Schedule, 0);
+    let mut units = Vec::new();
+    // A long phase of faults has more of them, a short one still some.
+    let scale = (faults_for.0 / 5_000_000).max(1);
+    for class in 0..CLASSES {
+        let (keep, count) = (rng.chance(500), rng.log_range(1, 8) * scale);
+        let mut class_rng = SimRng::new(seed, Stream::Schedule, class as u64 + 1);
+        if keep {
+            units.extend((0..count).map(|_| draw_unit(class, cluster, faults_for, &mut class_rng)));
+        }
+    }
+    units.sort_by_key(|unit| unit.at);
+    units
+}
+
+fn draw_unit(class: usize, cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> FaultUnit {
+    let (low, high) = length_ms(class);
+    let length = rng.log_range(low * 1000, high * 1000);
+    let at = SimTime(rng.range((until.0 / 25).min(until.0), until.0));
+    let all: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
+    let one = Scope::Servers(vec![*rng.pick(&all)]);
+    let one_or_leader = if rng.chance(400) { Scope::Leader } else { one.clone() };
+    let boundary = |rng: &mut SimRng, power| FaultKind::CrashAtBoundary {
+        nth: rng.log_range(1, 30) as u32,
+        after: rng.chance(500),
+        power,
+        syncs_only: rng.chance(500),
+    };
+    let (kind, scope) = match class {
+        0 => (FaultKind::Crash, one_or_leader),
+        1 => (FaultKind::PowerLoss, Scope::Servers(correlated(&all, rng))),
+        2 => (boundary(rng, false), one),
+        3 => (boundary(rng, true), one),
+        4 => (FaultKind::Pause, one_or_leader),
+        5 => (FaultKind::Partition { one_way: false }, split(cluster, &all, rng)),
+        6 => (FaultKind::Partition { one_way: true }, split(cluster, &all, rng)),
+        7 => {
+            let one_way = *rng.pick(&[None, None, Some(true), Some(false)]);
+            (FaultKind::Isolate { one_way }, one_or_leader)
+        }
+        8 => (FaultKind::StallLink, pair(&all, cluster, rng)),
+        9 => (FaultKind::ResetLinks, pair(&all, cluster, rng)),
+        10 => (FaultKind::HalfOpen, pair(&all, cluster, rng)),
+        11 => (FaultKind::DiskFull, one),
+        12 => (FaultKind::FsyncSlow, one),
+        13 => (FaultKind::Stop, one_or_leader),
+        14 => {
+            let ms = rng.log_range(1, 600_000) as i64;
+            (FaultKind::ClockStep { ms: if rng.chance(500) { ms } else { -ms } }, one)
+        }
+        15 => (FaultKind::DiskFail { sync: rng.chance(500) }, one),
+        16 => (FaultKind::BitRot, one),
+        _ => (FaultKind::Wipe, one),
+    };
+    FaultUnit { at, length, kind, scope }
+}
+
+fn length_ms(class: usize) -> (u64, u64) {
+    match class {
+        0..=3 | 13 => (20, 4_000),
+        4 => (10, 60_000),
+        5..=7 => (50, 8_000),
+        8 => (10, 3_000),
+        11 | 12 => (100, 5_000),
+        _ => (100, 3_000),
+    }
+}
+
+/// Each server with probability 0.7, at least one.
+fn correlated(all: &[u64], rng: &mut SimRng) -> Vec<u64> {
+    let hit: Vec<_> = all.iter().copied().filter(|_| rng.chance(700)).collect();
+    if hit.is_empty() { vec![*rng.pick(all)] } else { hit }
+}
+
+/// Two sides of a cut; clients keep to a side of their own choice, or are not hindered.
+fn split(cluster: &Cluster, all: &[u64], rng: &mut SimRng) -> Scope {
+    let mut order = all.to_vec();
+    rng.shuffle(&mut order);
+    let border = rng.range(1, order.len().max(2) as u64 - 1) as usize;
+    let (left, right) = order.split_at(border.min(order.len()));
+    let mut from: Vec<_> = left.iter().map(|&id| Peer::Server(id)).collect();
+    let mut to: Vec<_> = right.iter().map(|&id| Peer::Server(id)).collect();
+    let with_clients = rng.chance(500);
+    for client in 0..cluster.clients as u32 {
+        let side = rng.chance(500);
+        if with_clients {
+            if side { &mut from } else { &mut to }.push(Peer::Client(client));
+        }
+    }
+    Scope::Between { from, to }
+}
+
+/// Two machines, one of them perhaps a client.
+fn pair(all: &[u64], cluster: &Cluster, rng: &mut SimRng) -> Scope {
+    let mut order = all.to_vec();
+    rng.shuffle(&mut order);
+    let client = rng.below(cluster.clients as u64) as u32;
+    let to = match order.get(1) {
+        Some(&id) if !rng.chance(300) => Peer::Server(id),
+        Some(_) | None => Peer::Client(client),
+    };
+    let (from, to) = (Peer::Server(order[0]), to);
+    if rng.chance(500) {
+        Scope::Between { from: vec![from], to: vec![to] }
+    } else {
+        Scope::Between { from: vec![to], to: vec![from] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::draw;
+    use crate::cluster::Cluster;
+    use crate::ids::SimTime;
+
+    #[test]
+    fn a_schedule_repeats_survives_json_and_keeps_to_its_phase() {
+        let phase = SimTime::from_secs(5);
+        for seed in 0..50 {
+            let cluster = Cluster::draw(seed, None);
+            let units = draw(seed, &cluster, phase);
+            assert_eq!(units, draw(seed, &cluster, phase));
+            assert!(units.iter().all(|unit| unit.at <= phase && unit.length > 0));
+            let json = serde_json::to_string(&units).unwrap();
+            assert_eq!(units, serde_json::from_str::<Vec<_>>(&json).unwrap());
+        }
+    }
+
+    #[test]
+    fn the_swarm_omits_classes_and_reaches_all_of_them() {
+        let mut seen = BTreeSet::new();
+        let mut omitted = 0;
+        for seed in 0..100 {
+            let cluster = Cluster::draw(seed, None);
+            let units = draw(seed, &cluster, SimTime::from_secs(5));
+            let names: BTreeSet<_> = units.iter().map(|unit| unit.kind.name()).collect();
+            omitted += usize::from(!names.contains("pause"));
+            seen.extend(names);
+        }
+        assert_eq!(seen.len(), 17, "{seen:?}");
+        assert!((30..=70).contains(&omitted), "pause was omitted in {omitted} of 100 seeds");
+    }
+}

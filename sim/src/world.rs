@@ -1,0 +1,365 @@
+//! The world: all machines, the network between them, and the one order in which things happen.
+//!
+//! Every server, every client and the control of the run is a madsim node with one task, which
+//! does nothing but call [`World::poll`] for its host. madsim owns the clock, the order of ready
+//! tasks, and kill, restart, pause and resume; all state lives here, so that a killed task leaves
+//! nothing behind that could still act.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use madsim::runtime::Handle;
+use madsim::task::NodeId as TaskNode;
+use madsim::time::TimeHandle;
+use vivarium_core::ids::ServerId;
+use vivarium_core::server::input::Plane;
+
+use crate::client::SimClient;
+use crate::client_host::ClientSlot;
+use crate::clock::ClockSim;
+use crate::cluster::Cluster;
+use crate::disk::{DiskSim, Disks};
+use crate::faults::Atlas;
+use crate::ids::{ClientId, NodeId, SimTime};
+use crate::inbox::{Inbox, What};
+use crate::net::{EndId, Host, NetSim};
+use crate::observe::{CrashKind, Observer, SimEvent, Violation};
+use crate::process::ServerSlot;
+use crate::rng::{SimRng, Stream};
+use crate::schedule::{FaultUnit, Peer};
+use crate::trace::{Mark, Trace, TraceSink, hash_debug};
+
+/// Counts for the summary.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Packets and frames that servers decoded.
+    pub messages: u64,
+    /// Chunks of bytes that reached a process.
+    pub chunks: u64,
+    pub disk_ops: u64,
+    pub boots: u64,
+    /// Faults that struck, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Units that could not strike: nobody led, the server was down, or a quorum could not bear it.
+    pub skipped: BTreeMap<&'static str, u64>,
+    pub commits: u64,
+    pub elections: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared(Mutex<World>);
+
+pub(crate) struct World {
+    handle: Handle,
+    time: TimeHandle,
+    nodes: Vec<TaskNode>,
+    pub(crate) now: SimTime,
+    pub(crate) cluster: Cluster,
+    pub(crate) net: NetSim,
+    pub(crate) disks: Disks,
+    pub(crate) inboxes: Vec<Inbox>,
+    pub(crate) servers: Vec<ServerSlot>,
+    pub(crate) clients: Vec<ClientSlot>,
+    pub(crate) observer: Box<dyn Observer + Send>,
+    pub(crate) trace: Trace,
+    pub(crate) stats: Stats,
+    pub(crate) faults: Vec<FaultUnit>,
+    pub(crate) undo: BTreeMap<usize, crate::faults::Undo>,
+    pub(crate) fault_rng: SimRng,
+    pub(crate) atlas: Atlas,
+    pub(crate) phase: RunPhase,
+    pub(crate) verdict: Option<Result<(), Violation>>,
+    pub(crate) calm_min: u64,
+    pub(crate) calm_max: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunPhase {
+    Faults,
+    Calm { since: SimTime },
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "World at {}", self.now)
+    }
+}
+
+/// What a world is made of.
+pub(crate) struct WorldSpec {
+    pub(crate) seed: u64,
+    pub(crate) cluster: Cluster,
+    pub(crate) clients: Vec<Box<dyn SimClient + Send>>,
+    pub(crate) observer: Box<dyn Observer + Send>,
+    pub(crate) faults: Vec<FaultUnit>,
+    pub(crate) faults_for: SimTime,
+    pub(crate) sink: Option<TraceSink>,
+    pub(crate) calm_min: u64,
+    pub(crate) calm_max: u64,
+}
+
+impl Shared {
+    /// Builds the world inside madsim's runtime: one node and task for each host.
+    pub(crate) fn build(handle: &Handle, spec: WorldSpec) -> Arc<Self> {
+        let faults_for = spec.faults_for;
+        let shared = Arc::new(Self(Mutex::new(World::new(handle, spec))));
+        let hosts = shared.with(|world| world.inboxes.len() - 1);
+        for index in 0..hosts {
+            let world = Arc::clone(&shared);
+            let node = handle.create_node().init(move || {
+                let world = Arc::clone(&world);
+                std::future::poll_fn(move |context| world.poll(Host(index), context))
+            });
+            let id = node.build().id();
+            shared.with(|world| world.nodes.push(id));
+        }
+        shared.with(|world| world.open(faults_for));
+        shared
+    }
+
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn poll(&self, host: Host, context: &mut Context<'_>) -> Poll<()> {
+        self.with(|world| world.poll(host, context.waker()));
+        Poll::Pending
+    }
+
+    /// Runs the control of the run until there is a verdict.
+    pub(crate) async fn run(&self) -> Result<(), Violation> {
+        std::future::poll_fn(|context| {
+            self.with(|world| {
+                let control = world.control();
+                world.poll(control, context.waker());
+                world.verdict.clone().map_or(Poll::Pending, Poll::Ready)
+            })
+        })
+        .await
+    }
+}
+
+impl World {
+    fn new(handle: &Handle, spec: WorldSpec) -> Self {
+        let WorldSpec { seed, cluster, clients, observer, faults, .. } = spec;
+        let time = TimeHandle::current();
+        let hosts = cluster.configs.len() + clients.len();
+        let stream = |stream, index| SimRng::new(seed, stream, index);
+        let disks = cluster.configs.iter().map(|config| {
+            let disk = DiskSim::new(stream(Stream::Disk, config.me.0), crate::payload_hash);
+            (config.me, disk)
+        });
+        let servers = cluster.configs.iter().map(|config| {
+            let clock = ClockSim::draw(stream(Stream::Clock, config.me.0), cluster.skewed_clocks);
+            ServerSlot::new(config.clone(), clock, stream(Stream::Clock, config.me.0 + 1000))
+        });
+        let inboxes = (0..=hosts).map(|_| Inbox::new(&time)).collect();
+        Self {
+            handle: handle.clone(),
+            time,
+            nodes: Vec::new(),
+            now: SimTime::ZERO,
+            net: NetSim::new(hosts, stream(Stream::Latency, 0)),
+            disks: Disks(disks.collect()),
+            inboxes,
+            servers: servers.collect(),
+            clients: clients.into_iter().map(ClientSlot::new).collect(),
+            observer,
+            trace: Trace::new(spec.sink),
+            stats: Stats::default(),
+            faults,
+            undo: BTreeMap::new(),
+            fault_rng: stream(Stream::Fault, 0),
+            atlas: Atlas::new(cluster.voters.clone()),
+            phase: RunPhase::Faults,
+            verdict: None,
+            calm_min: spec.calm_min,
+            calm_max: spec.calm_max,
+            cluster,
+        }
+    }
+
+    /// Puts the first entries into the heaps.
+    fn open(&mut self, faults_for: SimTime) {
+        let servers = self.cluster.configs.clone();
+        self.observe(NodeId::World, &SimEvent::Cluster { servers });
+        for index in 0..self.servers.len() {
+            self.plant_marker(index);
+            let at = SimTime(self.fault_rng.below(200_000));
+            self.post(at, Host(index), What::Boot);
+        }
+        for index in 0..self.clients.len() {
+            let host = self.client_host(index);
+            self.net.set_presence(SimTime::ZERO, host, crate::net::Presence::NoProcess);
+            let at = SimTime(self.fault_rng.below(500_000));
+            self.post(at, host, What::ClientStart);
+        }
+        let control = self.control();
+        for unit in 0..self.faults.len() {
+            self.post(self.faults[unit].at, control, What::FaultBegins(unit));
+        }
+        self.post(faults_for, control, What::Heal);
+    }
+
+    /// The task of a host runs: takes everything that is due for it.
+    pub(crate) fn poll(&mut self, host: Host, waker: &Waker) {
+        self.tick();
+        self.inboxes[host.0].polled(self.now, waker);
+        if self.verdict.is_some() {
+            return;
+        }
+        let next = match self.role(host) {
+            Role::Server(index) => self.poll_server(index),
+            Role::Client(index) => self.poll_client(index),
+            Role::Control => self.poll_control(),
+        };
+        self.forward_posts();
+        if let Some(at) = next {
+            self.inboxes[host.0].arm(self.now, at);
+        }
+        if self.verdict.is_some() {
+            // The control task reads the verdict.
+            let control = self.control();
+            self.inboxes[control.0].arm(self.now, self.now);
+        }
+    }
+
+    fn tick(&mut self) {
+        self.now = SimTime(u64::try_from(self.time.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+
+    fn role(&self, host: Host) -> Role {
+        let clients = self.servers.len();
+        if host.0 < clients {
+            Role::Server(host.0)
+        } else if host.0 < clients + self.clients.len() {
+            Role::Client(host.0 - clients)
+        } else {
+            Role::Control
+        }
+    }
+
+    pub(crate) fn control(&self) -> Host {
+        Host(self.servers.len() + self.clients.len())
+    }
+
+    pub(crate) fn client_host(&self, index: usize) -> Host {
+        Host(self.servers.len() + index)
+    }
+
+    /// Servers are numbered from 1 without gaps.
+    pub(crate) fn server_host(&self, id: ServerId) -> Option<Host> {
+        let index = usize::try_from(id.0.checked_sub(1)?).ok()?;
+        (index < self.servers.len()).then_some(Host(index))
+    }
+
+    pub(crate) fn peer_host(&self, peer: Peer) -> Option<Host> {
+        match peer {
+            Peer::Server(id) => self.server_host(ServerId(id)),
+            Peer::Client(id) => {
+                let index = id as usize;
+                (index < self.clients.len()).then(|| self.client_host(index))
+            }
+        }
+    }
+
+    pub(crate) fn node(&self, host: Host) -> NodeId {
+        match self.role(host) {
+            Role::Server(index) => NodeId::Server(self.servers[index].id()),
+            Role::Client(index) => NodeId::Client(ClientId(index as u32)),
+            Role::Control => NodeId::World,
+        }
+    }
+
+    pub(crate) fn post(&mut self, at: SimTime, host: Host, what: What) {
+        self.inboxes[host.0].post(self.now, at, what);
+    }
+
+    /// Moves what the network wants to happen into the heaps of its hosts.
+    pub(crate) fn forward_posts(&mut self) {
+        for (at, host, event) in self.net.take_posts() {
+            self.inboxes[host.0].post(self.now, at, What::Net(event));
+        }
+    }
+
+    /// Shows an event to the observers; the first violation ends the run.
+    pub(crate) fn observe(&mut self, node: NodeId, event: &SimEvent) {
+        if self.verdict.is_some() {
+            return;
+        }
+        if let Err(violation) = self.observer.event(self.now, node, event, &self.disks) {
+            self.violated(node, violation);
+        }
+    }
+
+    pub(crate) fn violated(&mut self, node: NodeId, violation: Violation) {
+        if self.verdict.is_none() {
+            let hash = hash_debug(&violation);
+            self.trace
+                .event(self.now, node, Mark::Fault, hash, || format!("VIOLATION {violation}"));
+            self.verdict = Some(Err(violation));
+        }
+    }
+
+    /// The process of a server dies, or its machine does.
+    pub(crate) fn crash(&mut self, index: usize, kind: CrashKind) {
+        let host = Host(index);
+        let id = self.servers[index].id();
+        let was_up = self.servers[index].is_up();
+        self.trace.event(self.now, NodeId::Server(id), Mark::Crash, kind as u64, || {
+            format!("crash: {kind:?}")
+        });
+        self.collect_counters(index);
+        self.servers[index].died();
+        self.inboxes[index].clear();
+        self.net.host_died(self.now, host, kind);
+        self.disks.of(id).crash(kind);
+        // Restarting alone would leave madsim's own simulators as they were.
+        self.handle.kill(self.nodes[index]);
+        self.handle.restart(self.nodes[index]);
+        if was_up || kind == CrashKind::PowerLoss {
+            self.observe(NodeId::Server(id), &SimEvent::Crash(kind));
+        }
+    }
+
+    fn plant_marker(&mut self, index: usize) {
+        use vivarium_core::storage::files::{Dir, FileName};
+        if self.cluster.marked_first_start {
+            let id = self.servers[index].id();
+            self.disks.of(id).plant(FileName::new(Dir::LogRoot, "initialize"), b"");
+        }
+    }
+
+    pub(crate) fn pause_task(&mut self, index: usize, paused: bool) {
+        if paused {
+            self.handle.pause(self.nodes[index]);
+        } else {
+            self.handle.resume(self.nodes[index]);
+        }
+    }
+
+    /// What an accepted connection shows of the other side.
+    pub(crate) fn far(
+        &self,
+        host: Host,
+        end: EndId,
+        plane: Plane,
+    ) -> vivarium_core::server::input::Far {
+        use crate::cluster::{client_ip, server_ip};
+        let ip = match self.role(host) {
+            Role::Server(index) => server_ip(self.servers[index].id()),
+            Role::Client(index) => client_ip(index),
+            Role::Control => String::from("10.0.2.1"),
+        };
+        let port = 30_000 + (end.0 % 30_000) as u16 + plane as u16;
+        vivarium_core::server::input::Far { ip, port }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    Server(usize),
+    Client(usize),
+    Control,
+}

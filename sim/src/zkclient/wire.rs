@@ -1,0 +1,247 @@
+//! Client protocol as a client writes and reads it. Facts: PROTOCOL 1.2 to 1.4, 2.6.
+
+use bytes::Bytes;
+use vivarium_core::wire::client::{EventKind, Stat};
+
+use crate::codec::{Reader, Writer};
+use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Granted {
+    pub timeout_ms: i32,
+    /// 0: the session is over, or was refused.
+    pub session: i64,
+    pub password: Bytes,
+}
+
+pub(super) fn connect(last_zxid: i64, timeout_ms: i32, session: i64, password: &[u8]) -> Bytes {
+    let mut out = Writer::new();
+    out.i32(0).i64(last_zxid).i32(timeout_ms).i64(session).buffer(Some(password)).bool(false);
+    out.frame()
+}
+
+pub(super) fn connected(frame: Bytes) -> Option<Granted> {
+    let mut reader = Reader::new(frame);
+    let _version = reader.i32()?;
+    let timeout_ms = reader.i32()?;
+    let session = reader.i64()?;
+    let password = reader.buffer()??;
+    // The byte was sent, so it comes back (trap T5).
+    reader.bool()?;
+    reader.is_empty().then_some(Granted { timeout_ms, session, password })
+}
+
+pub(super) fn ping() -> Bytes {
+    let mut out = Writer::new();
+    out.i32(-2).i32(11);
+    out.frame()
+}
+
+pub(super) fn request(xid: i32, call: &Call) -> Bytes {
+    let mut out = Writer::new();
+    out.i32(xid);
+    match call {
+        Call::Create(create) => {
+            out.i32(if create.with_stat { 15 } else { 1 });
+            create_body(create, &mut out);
+        }
+        Call::Delete { path, version } => {
+            out.i32(2).string(path).i32(*version);
+        }
+        Call::SetData { path, data, version } => {
+            out.i32(5).string(path).buffer(data.as_deref()).i32(*version);
+        }
+        Call::Multi(subs) => {
+            out.i32(14);
+            for sub in subs {
+                sub_body(sub, &mut out);
+            }
+            out.i32(-1).bool(true).i32(-1);
+        }
+        Call::Exists { path, watch } => {
+            out.i32(3).string(path).bool(*watch);
+        }
+        Call::GetData { path, watch } => {
+            out.i32(4).string(path).bool(*watch);
+        }
+        Call::GetChildren { path, watch, with_stat } => {
+            out.i32(if *with_stat { 12 } else { 8 }).string(path).bool(*watch);
+        }
+        Call::Sync { path } => {
+            out.i32(9).string(path);
+        }
+        Call::CloseSession => {
+            out.i32(-11);
+        }
+        Call::UnknownOp { code } => {
+            out.i32(*code);
+        }
+        // A path that claims to be longer than the frame.
+        Call::Malformed { code } => {
+            out.i32(*code).i32(1000).raw(b"/x");
+        }
+    }
+    out.frame()
+}
+
+fn create_body(create: &CreateCall, out: &mut Writer) {
+    let flags = i32::from(create.ephemeral) | (i32::from(create.sequential) << 1);
+    out.string(&create.path).buffer(create.data.as_deref());
+    out.i32(1).i32(31).string("world").string("anyone");
+    out.i32(flags);
+}
+
+fn sub_body(sub: &SubCall, out: &mut Writer) {
+    let mut head = |kind: i32| {
+        out.i32(kind).bool(false).i32(-1);
+    };
+    match sub {
+        SubCall::Create(create) => {
+            head(if create.with_stat { 15 } else { 1 });
+            create_body(create, out);
+        }
+        SubCall::Delete { path, version } => {
+            head(2);
+            out.string(path).i32(*version);
+        }
+        SubCall::SetData { path, data, version } => {
+            head(5);
+            out.string(path).buffer(data.as_deref()).i32(*version);
+        }
+        SubCall::Check { path, version } => {
+            head(13);
+            out.string(path).i32(*version);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ReplyHeader {
+    pub xid: i32,
+    pub zxid: i64,
+    pub err: i32,
+}
+
+pub(super) fn header(reader: &mut Reader) -> Option<ReplyHeader> {
+    Some(ReplyHeader { xid: reader.i32()?, zxid: reader.i64()?, err: reader.i32()? })
+}
+
+/// Body of a notification; servers send state 3 only.
+pub(super) fn event(mut reader: Reader) -> Option<(EventKind, String)> {
+    let kind = match reader.i32()? {
+        1 => EventKind::NodeCreated,
+        2 => EventKind::NodeDeleted,
+        3 => EventKind::NodeDataChanged,
+        4 => EventKind::NodeChildrenChanged,
+        _ => return None,
+    };
+    let state = reader.i32()?;
+    let path = reader.string()?;
+    (state == 3 && reader.is_empty()).then_some((kind, path))
+}
+
+/// Body of a reply without error.
+pub(super) fn reply(call: &Call, mut reader: Reader) -> Option<Reply> {
+    let body = match call {
+        Call::Create(create) if create.with_stat => {
+            Reply::PathStat(reader.string()?, stat(&mut reader)?)
+        }
+        Call::Create(_) | Call::Sync { .. } => Reply::Path(reader.string()?),
+        Call::Delete { .. } | Call::CloseSession => Reply::Empty,
+        Call::SetData { .. } | Call::Exists { .. } => Reply::Stat(stat(&mut reader)?),
+        Call::GetData { .. } => Reply::Data(reader.buffer()?, stat(&mut reader)?),
+        Call::GetChildren { with_stat, .. } => {
+            let mut children = reader.vector(Reader::string)??;
+            children.sort();
+            match with_stat {
+                true => Reply::ChildrenStat(children, stat(&mut reader)?),
+                false => Reply::Children(children),
+            }
+        }
+        Call::Multi(_) => Reply::Multi(multi(&mut reader)?),
+        // These never succeed.
+        Call::UnknownOp { .. } | Call::Malformed { .. } => return None,
+    };
+    reader.is_empty().then_some(body)
+}
+
+fn multi(reader: &mut Reader) -> Option<Vec<SubReply>> {
+    let mut replies = Vec::new();
+    loop {
+        let (kind, done, err) = (reader.i32()?, reader.bool()?, reader.i32()?);
+        if done {
+            return (kind == -1 && err == -1).then_some(replies);
+        }
+        replies.push(match kind {
+            1 => SubReply::Path(reader.string()?),
+            15 => SubReply::PathStat(reader.string()?, stat(reader)?),
+            5 => SubReply::Stat(stat(reader)?),
+            2 | 13 => SubReply::Empty,
+            -1 => {
+                let code = reader.i32()?;
+                if code != err {
+                    return None;
+                }
+                SubReply::Error(code)
+            }
+            _ => return None,
+        });
+    }
+}
+
+fn stat(reader: &mut Reader) -> Option<Stat> {
+    Some(Stat {
+        czxid: reader.i64()?,
+        mzxid: reader.i64()?,
+        ctime: reader.i64()?,
+        mtime: reader.i64()?,
+        version: reader.i32()?,
+        cversion: reader.i32()?,
+        aversion: reader.i32()?,
+        ephemeral_owner: reader.i64()?,
+        data_length: reader.i32()?,
+        num_children: reader.i32()?,
+        pzxid: reader.i64()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_create_is_written_as_the_java_client_writes_it() {
+        let create = CreateCall {
+            path: "/a".into(),
+            data: Some(Bytes::from_static(b"x")),
+            ephemeral: false,
+            sequential: false,
+            with_stat: false,
+        };
+        let golden = "00000032000000010000000100000002\
+                      2f610000000178000000010000001f00000005776f726c6400000006616e796f6e6500000000";
+        assert_eq!(hex(&request(1, &Call::Create(create))), golden);
+    }
+
+    #[test]
+    fn a_connect_request_is_written_as_the_java_client_writes_it() {
+        let golden = "0000002d0000000000000000000000000000138800000000000000000000001000000000\
+                      00000000000000000000000000";
+        assert_eq!(hex(&connect(0, 5000, 0, &[0; 16])), golden);
+    }
+
+    #[test]
+    fn a_failed_multi_is_read() {
+        let mut out = Writer::new();
+        for code in [0, -101, -2] {
+            out.i32(-1).bool(false).i32(code).i32(code);
+        }
+        out.i32(-1).bool(true).i32(-1);
+        let reply = reply(&Call::Multi(vec![]), Reader::new(out.finish())).unwrap();
+        assert_eq!(reply, Reply::Multi([0, -101, -2].map(SubReply::Error).to_vec()));
+    }
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
