@@ -67,7 +67,11 @@ pub enum Note {
         current: Epoch,
     },
     /// Leader: a transaction got its zxid. `hash` is `txn::payload_hash` of its log payload.
-    Proposed { zxid: Zxid, hash: u64, payload: Bytes },
+    Proposed {
+        zxid: Zxid,
+        hash: u64,
+        payload: Bytes,
+    },
     /// Appended to the log buffer; not yet durable. `source`: the epoch of the leader it came from.
     Logged {
         zxid: Zxid,

@@ -33,6 +33,8 @@ pub struct Stream {
     /// The sender has closed; the end follows the bytes.
     pub fin: bool,
     pub fin_queued: bool,
+    /// When the next look at the stream is due; at most one is scheduled.
+    pub armed: Option<u64>,
 }
 
 pub const KERNEL_BYTES: usize = 4096;

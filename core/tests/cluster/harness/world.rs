@@ -197,7 +197,14 @@ impl World {
                     self.step(node, input);
                 }
             }
-            Event::Deliver { conn, side } => self.deliver(conn, side),
+            Event::Deliver { conn, side } => {
+                if let Some(record) = self.conns.get_mut(&conn)
+                    && record.streams[side].armed == Some(time)
+                {
+                    record.streams[side].armed = None;
+                    self.deliver(conn, side);
+                }
+            }
             Event::End { conn, side, end } => self.end(conn, side, end),
             Event::Tick { client } => self.tick(client),
             Event::Boot { node, boot } => {
@@ -600,7 +607,7 @@ impl World {
                 let (id, side) = split(link);
                 if let Some(conn) = self.conns.get_mut(&id) {
                     conn.streams[1 - side].held = false;
-                    self.soon(Event::Deliver { conn: id, side: 1 - side });
+                    self.deliver_at(self.now + 20, id, 1 - side);
                 }
             }
             LinkAction::Close { link, how, why } => {
@@ -674,6 +681,7 @@ impl World {
         if finished {
             stream.fin_queued = true;
         }
+        let due = stream.flight.front().map(|(arrival, _)| *arrival);
         if sent > 0 {
             if let End::Server { node, boot } = ends[side] {
                 let input = Input::Link(LinkInput::Sent { link: link(id, side), bytes: sent });
@@ -681,10 +689,20 @@ impl World {
                     self.soon(Event::Input { node, boot, input });
                 }
             }
-            self.at(arrival, Event::Deliver { conn: id, side });
+            self.deliver_at(due.unwrap_or(arrival), id, side);
         }
         if finished {
-            self.at(arrival + 1, Event::Deliver { conn: id, side });
+            self.deliver_at(due.unwrap_or(arrival), id, side);
+        }
+    }
+
+    fn deliver_at(&mut self, time: u64, conn: u64, side: usize) {
+        let time = time.max(self.now);
+        let Some(record) = self.conns.get_mut(&conn) else { return };
+        let armed = &mut record.streams[side].armed;
+        if armed.is_none_or(|known| time < known) {
+            *armed = Some(time);
+            self.at(time, Event::Deliver { conn, side });
         }
     }
 
@@ -695,14 +713,14 @@ impl World {
             return;
         }
         if self.is_blocked(conn, side) {
-            self.at(self.now + 20 * MS, Event::Deliver { conn: id, side });
+            self.deliver_at(self.now + 20 * MS, id, side);
             return;
         }
         let receiver = conn.ends[1 - side];
         if let End::Server { node, .. } = receiver
             && self.nodes[node].paused
         {
-            self.at(self.now + 10 * MS, Event::Deliver { conn: id, side });
+            self.deliver_at(self.now + 10 * MS, id, side);
             return;
         }
         loop {
@@ -719,7 +737,7 @@ impl World {
                 Some((arrival, _)) if *arrival <= now => {}
                 Some((arrival, _)) => {
                     let arrival = *arrival;
-                    self.at(arrival, Event::Deliver { conn: id, side });
+                    self.deliver_at(arrival, id, side);
                     return;
                 }
                 None => break,

@@ -1,0 +1,294 @@
+//! Random faults, then healing: nothing acknowledged is lost, everybody serves again.
+
+use std::collections::BTreeMap;
+
+use vivarium_core::wire::client::{Op, ReplyBody, WriteOp};
+use vivarium_core::wire::code::Code;
+
+use crate::harness::client::{Outcome, State, children, create, data_of, get, set, sync};
+use crate::harness::disk::SURVIVORS;
+use crate::harness::world::{MS, SECOND, World};
+
+const KEYS: u64 = 3;
+const TAG_SYNC: u64 = 1 << 40;
+
+/// One move of a client: writes its own key, adds a sequential node, reads what others wrote.
+fn play(world: &mut World, client: usize) {
+    collect(world, client);
+    let this = &world.clients[client];
+    if world.book.stop || this.state != State::Live || this.outstanding() > 3 {
+        return;
+    }
+    match world.rng.below(8) {
+        0..=3 => {
+            let path = key(client);
+            let value = world.book.sent.get(&path).map_or(0, |value| value + 1);
+            let known = world.book.acked.contains_key(&path);
+            world.book.sent.insert(path.clone(), value);
+            let text = value.to_string();
+            let op = if known { set(&path, &text) } else { create(&path, &text, 0) };
+            world.ask(client, op, value);
+        }
+        4 => {
+            let value = world.rng.next();
+            world.ask(client, create("/seq-", &value.to_string(), 2), value);
+        }
+        5 => {
+            let path = format!("/eph-{client}-");
+            world.ask(client, create(&path, "", 3), 0);
+        }
+        _ => {
+            let mark = world.steps | TAG_SYNC;
+            world.book.floors.insert(mark, world.book.acked.clone());
+            world.ask(client, sync("/"), mark);
+            let other = world.rng.below(KEYS) as usize;
+            world.ask(client, get(&key(other), false), mark);
+        }
+    }
+}
+
+fn key(client: usize) -> String {
+    format!("/key-{client}")
+}
+
+fn collect(world: &mut World, client: usize) {
+    while let Some(done) = world.clients[client].finished.pop_front() {
+        let Outcome::Reply { code, body, .. } = &done.outcome else { continue };
+        world.book.replies += 1;
+        match (&done.op, code) {
+            (Op::Write(WriteOp::Create(made)), Code::Ok) => {
+                let ReplyBody::Path(path) = body else { panic!("a path answers create") };
+                if made.flags == 2 {
+                    let again = world.book.made.insert(path.clone(), done.tag.to_string());
+                    assert!(again.is_none(), "{path} was made twice");
+                } else if made.flags == 0 {
+                    raise(&mut world.book.acked, path, done.tag);
+                }
+            }
+            (Op::Write(WriteOp::Create(made)), Code::NodeExists) => {
+                // An earlier attempt whose answer was lost: writing goes on with set.
+                world.book.acked.entry(made.path.clone()).or_insert(0);
+            }
+            (Op::Write(WriteOp::SetData { path, .. }), Code::Ok) => {
+                raise(&mut world.book.acked, path, done.tag);
+            }
+            (Op::Read(_), Code::Ok) if done.tag & TAG_SYNC != 0 => {
+                let path = path_of(&done.op);
+                let seen: u64 = data_of(&done.outcome).and_then(|s| s.parse().ok()).expect("data");
+                let floor = world.book.floors.remove(&done.tag).unwrap_or_default();
+                let floor = floor.get(&path).copied().unwrap_or(0);
+                assert!(seen >= floor, "sync, then {path} shows {seen}, {floor} was acknowledged");
+                assert!(seen <= world.book.sent[&path], "{path} shows {seen}, never written");
+            }
+            (Op::Read(_), Code::NoNode) => {
+                let path = path_of(&done.op);
+                let floor = world.book.floors.remove(&done.tag).unwrap_or_default();
+                assert!(!floor.contains_key(&path), "{path} is gone after a sync");
+            }
+            (Op::Sync { .. }, Code::Ok) | (_, Code::SessionMoved | Code::SessionExpired) => {}
+            (op, code) => panic!("client {client}: {code:?} answers {op:?}"),
+        }
+    }
+}
+
+fn path_of(op: &Op) -> String {
+    match op {
+        Op::Read(vivarium_core::wire::client::ReadOp::GetData { path, .. }) => path.clone(),
+        other => panic!("only getData is used here, not {other:?}"),
+    }
+}
+
+fn raise(book: &mut BTreeMap<String, u64>, path: &str, value: u64) {
+    let known = book.entry(path.to_owned()).or_insert(value);
+    *known = value.max(*known);
+}
+
+/// One fault, or the end of one.
+fn fault(world: &mut World) {
+    let count = world.nodes.len() as u64;
+    let node = world.rng.below(count) as usize;
+    let up = world.nodes[node].server.is_some();
+    match world.rng.below(10) {
+        0 => world.kill(node),
+        1 | 2 if up => {
+            let survivors = *world.rng.pick(&SURVIVORS);
+            world.power_cut(node, survivors);
+        }
+        3 => world.pause(node),
+        4 => world.resume(node),
+        5 => {
+            let other = world.rng.below(count) as usize;
+            if other != node {
+                world.block(node, other);
+                if world.rng.one_in(2) {
+                    world.block(other, node);
+                }
+            }
+        }
+        6 => world.heal_network(),
+        7 if up => {
+            // At one of the next operations of the disk: where persistence is at stake.
+            let ops = world.nodes[node].disk.ops + world.rng.range(1, 12);
+            let survivors = *world.rng.pick(&SURVIVORS);
+            world.nodes[node].cuts.push_back((ops, survivors));
+        }
+        8 if world.rng.one_in(4) => {
+            let survivors = *world.rng.pick(&SURVIVORS);
+            for node in 0..world.nodes.len() {
+                if world.nodes[node].server.is_some() {
+                    world.power_cut(node, survivors);
+                }
+            }
+        }
+        _ => {
+            if !up {
+                world.boot(node);
+            }
+        }
+    }
+}
+
+fn heal_and_check(world: &mut World) {
+    world.book.stop = true;
+    world.heal();
+    let serves = world.run_until(60 * SECOND, World::all_serve);
+    assert!(serves, "all serve after healing: {}", state(world));
+    world.run_for(2 * SECOND);
+    assert!(world.all_serve(), "and go on serving: {}", state(world));
+    for client in 0..world.clients.len() {
+        collect(world, client);
+    }
+    for node in 0..world.nodes.len() {
+        let client = world.add_client(4000);
+        assert!(world.join_and_wait(client, node), "s{} takes a client", node + 1);
+        world.call(client, sync("/"));
+        for (path, floor) in world.book.acked.clone() {
+            let read = world.call(client, get(&path, false));
+            let seen = data_of(&read.outcome).and_then(|text| text.parse::<u64>().ok());
+            let sent = world.book.sent[&path];
+            assert!(
+                seen.is_some_and(|seen| seen >= floor && seen <= sent),
+                "s{} shows {seen:?} at {path}, {floor} was acknowledged",
+                node + 1
+            );
+        }
+        for (path, data) in world.book.made.clone() {
+            let read = world.call(client, get(&path, false));
+            assert_eq!(data_of(&read.outcome), Some(data), "s{} lost {path}", node + 1);
+        }
+        let listing = world.call(client, children("/"));
+        assert!(matches!(listing.outcome, Outcome::Reply { code: Code::Ok, .. }));
+        world.call(client, Op::CloseSession);
+    }
+    world.run_for(SECOND);
+    let views: Vec<_> = (0..world.nodes.len()).filter_map(|node| world.view(node)).collect();
+    for view in &views {
+        assert_eq!((view.applied, view.digest), (views[0].applied, views[0].digest));
+    }
+}
+
+pub(crate) fn state(world: &World) -> String {
+    let view = |node| {
+        world
+            .view(node)
+            .map(|view| (view.phase, view.accepted, view.current, view.logged, view.committed))
+    };
+    (0..world.nodes.len()).map(|node| format!("s{}: {:?} ", node + 1, view(node))).collect()
+}
+
+fn tune(config: &mut vivarium_core::config::Config, seed: u64) {
+    let mut rng = crate::harness::rng::Rng::new(seed ^ 0x00c0_ffee);
+    config.snap_count = rng.range(4, 60);
+    config.commit_log_count = rng.range(2, 40) as usize;
+    config.pre_alloc_bytes = *rng.pick(&[0, 512, 4096]);
+    config.append_batch_bytes = *rng.pick(&[512, 1024, 4096]);
+    config.snap_retain_count = *rng.pick(&[0, 3, 3]);
+    config.zxid_counter_limit = *rng.pick(&[60, 400, u32::MAX]);
+    config.separate_log_dir = rng.one_in(4);
+    config.link_high_water_bytes = *rng.pick(&[1024, 8192, 65536]);
+}
+
+pub(crate) fn run(seed: u64) -> World {
+    let mut rng = crate::harness::rng::Rng::new(seed ^ 0xfa17);
+    let (servers, observers) = *rng.pick(&[(3, 0), (3, 0), (3, 0), (3, 1), (5, 0), (0, 0)]);
+    let mut world = World::new(seed, servers, observers, |config| tune(config, seed));
+    for node in 0..world.nodes.len() {
+        world.boot(node);
+    }
+    assert!(world.run_until(20 * SECOND, World::all_serve), "first start: {}", state(&world));
+    world.hook = Some(play);
+    for _ in 0..KEYS {
+        world.add_lively_client(3000);
+    }
+    for _ in 0..world.rng.range(3, 14) {
+        let span = world.rng.range(20 * MS, 1500 * MS);
+        world.run_for(span);
+        fault(&mut world);
+    }
+    let span = world.rng.range(0, SECOND);
+    world.run_for(span);
+    heal_and_check(&mut world);
+    world
+}
+
+/// `SEED=n` runs one, `SEEDS=n` so many, `FROM=n` starts there.
+#[test]
+fn nothing_acknowledged_is_lost_and_all_serve_again() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(seed) = number("SEED") {
+        run(seed);
+        return;
+    }
+    let (from, count) = (number("FROM").unwrap_or(0), number("SEEDS").unwrap_or(1000));
+    let mut failed = Vec::new();
+    let mut totals = Totals::default();
+    for seed in from..from + count {
+        match std::panic::catch_unwind(|| run(seed)) {
+            Ok(world) => totals.add(&world),
+            Err(_) => failed.push(seed),
+        }
+    }
+    println!("{totals:?}");
+    assert!(failed.is_empty(), "failing seeds (run one with SEED=n, TRACE=1): {failed:?}");
+    assert!(count < 100 || totals.reached_everything(), "the runs miss something: {totals:?}");
+}
+
+/// What the runs went through: a change that makes them tame shows here.
+#[derive(Debug, Default)]
+struct Totals {
+    committed: usize,
+    replies: u64,
+    epochs: usize,
+    snapshots: u64,
+    truncated: u64,
+    installed: u64,
+    expired: u64,
+    events: u64,
+    moved_aside: u64,
+    syncs: BTreeMap<String, u64>,
+}
+
+impl Totals {
+    fn add(&mut self, world: &World) {
+        self.committed += world.audit.canon.len();
+        self.replies += world.book.replies;
+        self.epochs += world.audit.established.len();
+        self.snapshots += world.audit.snapshots;
+        self.truncated += world.audit.truncated;
+        self.installed += world.audit.installed;
+        self.expired += world.audit.expired;
+        self.moved_aside += world.audit.moved_aside;
+        self.events += world.steps;
+        for (how, count) in &world.audit.syncs {
+            *self.syncs.entry(format!("{how:?}")).or_default() += count;
+        }
+    }
+
+    fn reached_everything(&self) -> bool {
+        self.truncated > 0
+            && self.installed > 0
+            && self.expired > 0
+            && self.snapshots > 0
+            && self.syncs.len() == 4
+    }
+}
