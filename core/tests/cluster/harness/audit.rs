@@ -11,6 +11,8 @@ use vivarium_core::server::note::{Note, StateDigest, SyncKind};
 struct Track {
     /// Newest zxid applied in this incarnation, recovery included.
     applied: Option<Zxid>,
+    /// What recovery replayed beyond the committed sequence: committed as soon as it is served.
+    tail: Vec<(Zxid, (u64, StateDigest))>,
     /// All that was replayed so far is part of the committed sequence.
     canonical: bool,
     /// Newest zxid that this server ever acknowledged and has not been told to drop.
@@ -63,6 +65,7 @@ impl Audit {
     pub fn booted(&mut self, node: usize) {
         let track = &mut self.tracks[node];
         track.applied = None;
+        track.tail.clear();
         track.canonical = true;
         track.recovering = true;
     }
@@ -101,6 +104,7 @@ impl Audit {
                 self.installed += 1;
                 let track = &mut self.tracks[node];
                 track.applied = Some(*zxid);
+                track.tail.clear();
                 track.canonical = true;
                 if let Some((_, known)) = self.canon.get(zxid) {
                     assert_eq!(known, digest, "s{name} installed another {zxid:?}");
@@ -132,14 +136,19 @@ impl Audit {
             Note::SnapshotSealed { .. } => self.snapshots += 1,
             Note::Truncated { upto } => {
                 self.truncated += 1;
-                let last = self.canon.last_key_value().map(|(zxid, _)| *zxid);
-                let acked = self.tracks[node].acked;
-                let kept = last.is_none_or(|last| *upto >= last.min(acked));
+                let kept = self.owed(node).is_none_or(|owed| *upto >= owed);
                 assert!(kept, "s{name} cut committed transactions behind {upto:?}");
             }
+            Note::Serving { on: true } => self.accept_tail(node),
             Note::MovedAside => self.moved_aside += 1,
             _ => {}
         }
+    }
+
+    /// The newest committed transaction that this server acknowledged.
+    fn owed(&self, node: usize) -> Option<Zxid> {
+        let acked = self.tracks[node].acked;
+        self.canon.range(..=acked).next_back().map(|(zxid, _)| *zxid)
     }
 
     fn is_alone(&self) -> bool {
@@ -159,23 +168,38 @@ impl Audit {
         let track = &mut self.tracks[node];
         if old {
             track.canonical &= self.canon.get(&zxid).is_some_and(|(known, _)| *known == hash);
+            if !track.canonical {
+                track.tail.push((zxid, (hash, digest)));
+            }
             if track.canonical {
                 assert_eq!(self.canon[&zxid].1, digest, "s{name} replays {zxid:?} differently");
             }
             return;
         }
-        // What recovery replayed beyond the committed part becomes committed with what follows.
+        self.accept_tail(node);
         if let Some(before) = before {
             use std::ops::Bound::Excluded;
             let missed = self.canon.range((Excluded(before), Excluded(zxid))).next();
             assert!(missed.is_none(), "s{name} skipped {missed:?} before {zxid:?}");
         }
+        self.commit(node, zxid, (hash, digest));
+    }
+
+    /// A server that serves or applies has been told that all it replayed is committed.
+    fn accept_tail(&mut self, node: usize) {
+        for (zxid, what) in std::mem::take(&mut self.tracks[node].tail) {
+            self.commit(node, zxid, what);
+        }
+    }
+
+    fn commit(&mut self, node: usize, zxid: Zxid, what: (u64, StateDigest)) {
+        let name = node + 1;
         match self.canon.get(&zxid) {
-            Some(known) => assert_eq!(*known, (hash, digest), "s{name} differs at {zxid:?}"),
+            Some(known) => assert_eq!(*known, what, "s{name} differs at {zxid:?}"),
             None => {
                 let last = self.canon.last_key_value().map(|(zxid, _)| *zxid);
                 assert!(last < Some(zxid), "s{name} commits {zxid:?} behind {last:?}");
-                self.canon.insert(zxid, (hash, digest));
+                self.canon.insert(zxid, what);
             }
         }
     }
@@ -192,9 +216,7 @@ impl Audit {
         let track = &mut self.tracks[node];
         track.recovering = false;
         track.applied = last;
-        let acked = track.acked;
-        // The newest committed transaction that this server acknowledged.
-        let owed = self.canon.range(..=acked).next_back().map(|(zxid, _)| *zxid);
+        let owed = self.owed(node);
         let kept = owed.is_none() || last >= owed;
         assert!(
             kept || blank && self.truncated > 0,

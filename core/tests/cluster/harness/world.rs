@@ -15,7 +15,7 @@ use vivarium_core::time::{Mono, Stamp, Wall};
 use vivarium_core::wire::client::Op;
 
 use super::audit::Audit;
-use super::client::{Client, Finished, State};
+use super::client::{Client, Finished, Outcome, State};
 use super::disk::{Disk, Survivors};
 use super::net::{Conn, End, KERNEL_BYTES};
 use super::rng::Rng;
@@ -884,12 +884,19 @@ impl World {
 
     /// Asks and waits for the end of it.
     pub fn call(&mut self, client: usize, op: Op) -> Finished {
+        self.try_call(client, op.clone()).unwrap_or_else(|| panic!("no answer to {op:?}"))
+    }
+
+    /// As `call`; `None` where the connection broke.
+    pub fn try_call(&mut self, client: usize, op: Op) -> Option<Finished> {
+        self.clients[client].conn?;
         let before = self.clients[client].finished.len();
         assert_eq!(self.clients[client].outstanding(), 0, "one call at a time");
         self.ask(client, op.clone(), u64::MAX);
         let done = self.run_until(20 * SECOND, |w| w.clients[client].finished.len() > before);
-        assert!(done, "no answer to {op:?}");
-        self.clients[client].finished.pop_back().expect("just counted")
+        assert!(done, "neither answer nor end for {op:?}");
+        let done = self.clients[client].finished.pop_back().expect("just counted");
+        (done.outcome != Outcome::Unknown).then_some(done)
     }
 
     /// Connects and waits until the session stands.
