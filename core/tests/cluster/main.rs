@@ -3,4 +3,5 @@
 mod harness;
 
 mod first;
+mod power;
 mod random;

@@ -13,7 +13,7 @@ const KEYS: u64 = 3;
 const TAG_SYNC: u64 = 1 << 40;
 
 /// One move of a client: writes its own key, adds a sequential node, reads what others wrote.
-fn play(world: &mut World, client: usize) {
+pub(crate) fn play(world: &mut World, client: usize) {
     collect(world, client);
     let this = &world.clients[client];
     if world.book.stop || this.state != State::Live || this.outstanding() > 3 {
@@ -31,6 +31,7 @@ fn play(world: &mut World, client: usize) {
         }
         4 => {
             let value = world.rng.next();
+            world.book.tried.insert(value.to_string());
             world.ask(client, create("/seq-", &value.to_string(), 2), value);
         }
         5 => {
@@ -148,7 +149,7 @@ fn fault(world: &mut World) {
     }
 }
 
-fn heal_and_check(world: &mut World) {
+pub(crate) fn heal_and_check(world: &mut World) {
     world.book.stop = true;
     world.heal();
     let serves = world.run_until(60 * SECOND, World::all_serve);
@@ -196,7 +197,17 @@ pub(crate) fn read_back(world: &mut World, node: usize) -> Option<()> {
         assert_eq!(data_of(&read.outcome), Some(data), "s{} lost {path}", node + 1);
     }
     let listing = world.try_call(client, children("/"))?;
-    assert!(matches!(listing.outcome, Outcome::Reply { code: Code::Ok, .. }));
+    let Outcome::Reply { body: ReplyBody::Children(names), .. } = listing.outcome else {
+        panic!("children answer getChildren")
+    };
+    for name in names.iter().filter(|name| name.starts_with("seq-")) {
+        let path = format!("/{name}");
+        if !world.book.made.contains_key(&path) {
+            let data = data_of(&world.try_call(client, get(&path, false))?.outcome);
+            let tried = data.is_some_and(|data| world.book.tried.contains(&data));
+            assert!(tried, "s{} invented {path}", node + 1);
+        }
+    }
     world.try_call(client, Op::CloseSession)?;
     Some(())
 }

@@ -1,7 +1,7 @@
 //! What must hold whatever happens, judged from the notes of all servers and the answers to all
 //! clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vivarium_core::ids::{Epoch, Zxid};
 use vivarium_core::server::note::{Note, StateDigest, SyncKind};
@@ -239,6 +239,8 @@ pub struct Book {
     pub sent: BTreeMap<String, u64>,
     /// Sequential nodes that were acknowledged, with their data.
     pub made: BTreeMap<String, String>,
+    /// Data of all sequential nodes that anybody asked for.
+    pub tried: BTreeSet<String>,
     pub replies: u64,
     pub stop: bool,
     /// For each sync in flight: what it must show at least.

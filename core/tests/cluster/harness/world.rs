@@ -84,7 +84,8 @@ pub struct Node {
     busy: [bool; 2],
     /// Power is cut once the disk has carried out so many operations; then the next entry counts.
     pub cuts: VecDeque<(u64, Survivors)>,
-    pub cuts_done: u64,
+    /// For each cut, whether it came while the server recovered.
+    pub cuts_in_recovery: Vec<bool>,
     /// Instead of a restart by itself after a cut.
     pub stay_down: bool,
     pub halted: Option<Halt>,
@@ -284,7 +285,7 @@ impl World {
                 RecoveryStep::Disk(action) => {
                     let writes = op_of(&action).is_some();
                     if writes && self.cut_is_due(node) {
-                        self.cut_now(node);
+                        self.cut_now(node, true);
                         return;
                     }
                     self.log(|| format!("s{} recovers {action:?}", node + 1));
@@ -519,7 +520,7 @@ impl World {
         let mut upto = OpId(0);
         for _ in 0..batch {
             if self.cut_is_due(node) {
-                self.cut_now(node);
+                self.cut_now(node, false);
                 return;
             }
             let this = &mut self.nodes[node];
@@ -552,9 +553,9 @@ impl World {
         node.cuts.front().is_some_and(|(ops, _)| node.disk.ops >= *ops)
     }
 
-    fn cut_now(&mut self, node: usize) {
+    fn cut_now(&mut self, node: usize, recovering: bool) {
         let (_, survivors) = self.nodes[node].cuts.pop_front().expect("a cut is due");
-        self.nodes[node].cuts_done += 1;
+        self.nodes[node].cuts_in_recovery.push(recovering);
         self.power_cut(node, survivors);
         if !self.nodes[node].stay_down {
             let boot = self.nodes[node].boot;
@@ -969,7 +970,7 @@ impl Node {
             queues: Default::default(),
             busy: [false; 2],
             cuts: VecDeque::new(),
-            cuts_done: 0,
+            cuts_in_recovery: Vec::new(),
             stay_down: false,
             halted: None,
             may_fail: false,
