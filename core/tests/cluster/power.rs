@@ -8,7 +8,7 @@ use crate::harness::world::{MS, SECOND, World};
 use crate::random::{heal_and_check, play};
 
 fn tune(config: &mut Config) {
-    config.snap_count = 6;
+    config.snap_count = 10;
     config.commit_log_count = 3;
     config.pre_alloc_bytes = 1024;
     config.append_batch_bytes = 512;
@@ -64,11 +64,11 @@ fn deposed(cuts: &[(u64, Survivors)]) -> World {
         world.block(victim, other);
         world.block(other, victim);
     }
-    world.run_for(3 * SECOND);
+    world.run_for(1800 * MS);
     world.heal_network();
     world.run_for(SECOND);
     world.kill(victim);
-    world.run_for(4 * SECOND);
+    world.run_for(6 * SECOND);
     boot_if_down(&mut world, victim);
     world.run_for(SECOND);
     world
