@@ -132,7 +132,7 @@ fn draw_limits(rng: &mut SimRng) -> Config {
         append_batch_bytes: rng.log_range(512, 4096) as usize,
         snap_retain_count: *rng.pick(&[0, 3, 3]),
         zxid_counter_limit: if rng.chance(100) {
-            rng.log_range(1_000, 20_000) as u32
+            rng.log_range(1_500, 20_000) as u32
         } else {
             u32::MAX
         },

@@ -12,7 +12,7 @@ use crate::net::{Host, Presence};
 use crate::observe::{CrashKind, LossKind, SimEvent};
 use crate::process::ArmedCrash;
 use crate::schedule::{FaultKind, FaultUnit, Scope};
-use crate::trace::{Mark, hash_debug};
+use crate::trace::{Mark, hash_value};
 use crate::world::{RunPhase, World};
 
 /// What ends a fault.
@@ -98,10 +98,12 @@ impl World {
     }
 
     fn ask_observer(&mut self) {
-        if self.verdict.is_none() && self.observer.deadline().is_some_and(|at| at <= self.now) {
-            if let Err(violation) = self.observer.due(self.now, &self.disks) {
-                self.violated(NodeId::World, violation);
-            }
+        let due = self.observer.deadline().is_some_and(|at| at <= self.now);
+        if self.verdict.is_none()
+            && due
+            && let Err(violation) = self.observer.due(self.now, &self.disks)
+        {
+            self.violated(NodeId::World, violation);
         }
     }
 
@@ -112,7 +114,7 @@ impl World {
         let unit = self.faults[index].clone();
         let name = unit.kind.name();
         let undo = self.strike(index, &unit);
-        let content = hash_debug(&(index, undo.is_some()));
+        let content = hash_value(&(index, undo.is_some()));
         self.trace.event(self.now, NodeId::World, Mark::Fault, content, || {
             let what = if undo.is_some() { "fault" } else { "skipped" };
             format!("{what} #{index}: {unit}")
@@ -361,11 +363,13 @@ impl World {
         dead
     }
 
-    /// The calm phase is long enough once observers wait for nothing, or the bound is reached.
+    /// The calm phase is over once all servers have been in step for a while, or at its bound:
+    /// a longer one shows nothing new, and costs what ten other seeds would.
     fn end(&mut self) {
         let RunPhase::Calm { since } = self.phase else { return };
-        let waiting = self.observer.deadline().is_some();
-        if waiting && self.now.since(since) < self.calm_max {
+        let settled = self.servers.iter().all(|slot| slot.is_settled())
+            && self.now.since(self.quiet_since.max(since)) >= self.calm_min;
+        if !settled && self.now.since(since) < self.calm_max {
             let control = self.control();
             self.post(self.now.plus(500_000), control, What::End);
             return;

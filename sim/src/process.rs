@@ -22,7 +22,7 @@ use crate::net::{Delivery, EndId, Host, Presence};
 use crate::observe::{CrashKind, SimEvent, Violation};
 use crate::panics;
 use crate::rng::SimRng;
-use crate::trace::{Mark, hash_bytes, hash_debug};
+use crate::trace::{Mark, hash_bytes, hash_value};
 use crate::world::World;
 
 /// Inputs that one turn of the loop gathers at most.
@@ -100,6 +100,15 @@ impl ServerSlot {
             && matches!(
                 self.phase,
                 Phase::LeadingDiscovery | Phase::LeadingSynchronization | Phase::LeadingBroadcast
+            )
+    }
+
+    /// In step with a leader, or leading.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.dead
+            || matches!(
+                self.phase,
+                Phase::LeadingBroadcast | Phase::FollowingBroadcast | Phase::ObservingBroadcast
             )
     }
 
@@ -192,6 +201,7 @@ impl World {
         .bytes32();
         slot.process = Process::Recovering(Box::new(Recovery::start(config, stamp)));
         self.stats.boots += 1;
+        self.quiet_since = self.now;
         self.net.set_presence(self.now, Host(index), Presence::NoProcess);
         self.trace.event(self.now, NodeId::Server(id), Mark::Boot, incarnation.into(), || {
             format!("boot {incarnation}")
@@ -214,6 +224,7 @@ impl World {
                 Ok(RecoveryStep::Progress(_)) => got = RecoveryInput::Done,
                 Ok(RecoveryStep::Disk(action)) => {
                     let id = self.servers[index].id();
+                    self.trace.event(self.now, NodeId::Server(id), Mark::Disk, 2, || describe(&action));
                     let (at, event) = self.disks.of(id).submit_single(self.now, action);
                     self.post(at, Host(index), What::Disk(event));
                     return;
@@ -439,16 +450,18 @@ impl World {
 
     fn disk_action(&mut self, index: usize, action: DiskAction) {
         let id = self.servers[index].id();
+        self.trace.event(self.now, NodeId::Server(id), Mark::Disk, 1, || describe(&action));
         let (at, event) = self.disks.of(id).submit(self.now, action);
         self.post(at, Host(index), What::Disk(event));
     }
 
     fn note(&mut self, index: usize, note: Note) {
         let id = self.servers[index].id();
-        let content = hash_debug(&note);
+        let content = hash_value(&note);
         self.trace.event(self.now, NodeId::Server(id), Mark::Note, content, || format!("{note:?}"));
         if let Note::PhaseEntered { phase, .. } = &note {
             self.servers[index].phase = *phase;
+            self.quiet_since = self.now;
             self.stats.elections += u64::from(*phase == Phase::LeadingBroadcast);
             self.atlas.entered(id, *phase, self.servers[index].incarnation);
         }
@@ -510,5 +523,21 @@ impl std::fmt::Display for Brief<'_> {
             | Input::Stop
             | Input::ReloadConfig(_) => write!(f, "{:?}", self.0),
         }
+    }
+}
+
+/// One disk operation as a line of the trace.
+fn describe(action: &DiskAction) -> String {
+    match action {
+        DiskAction::Write { file, offset, bytes, .. } => {
+            format!("-> write {file} at {offset}, {} bytes", bytes.len())
+        }
+        DiskAction::SetLen { file, len, .. } => format!("-> set length of {file} to {len}"),
+        DiskAction::SyncFile { file, .. } => format!("-> sync {file}"),
+        DiskAction::Rename { from, to, .. } => format!("-> rename {from} to {to}"),
+        DiskAction::SyncDir { dir, .. } => format!("-> sync folder {dir:?}"),
+        DiskAction::Remove { file, .. } => format!("-> remove {file}"),
+        DiskAction::Read { file, offset, len, .. } => format!("-> read {file} at {offset}, {len}"),
+        DiskAction::List { dir, .. } => format!("-> list {dir:?}"),
     }
 }

@@ -129,17 +129,18 @@ fn run_here(seed: u64, options: &Options, sink: Option<TraceSink>) -> Outcome {
         let world = Shared::build(&handle, spec);
         (world.run().await, world)
     });
-    world.with(|world| Outcome {
+    let world = world.take();
+    Outcome {
         seed,
         verdict,
         trace_hash: world.trace.hash(),
         end: world.now,
         events: world.trace.events(),
-        stats: std::mem::take(&mut world.stats),
+        stats: world.stats,
         servers: cluster.configs.len(),
         clients: cluster.clients,
         faults,
-    })
+    }
 }
 
 fn clients(seed: u64, cluster: &Cluster) -> Vec<Box<dyn SimClient + Send>> {

@@ -1,6 +1,7 @@
 //! The fingerprint of a run, and its readable form.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
 
@@ -92,20 +93,41 @@ pub(crate) fn hash_bytes(bytes: &Bytes) -> u64 {
     chunks.remainder().iter().fold(hash, |hash, &byte| mix(hash, u64::from(byte)))
 }
 
-/// Hashes the debug form of a value without allocating it.
-pub(crate) fn hash_debug(value: &dyn fmt::Debug) -> u64 {
-    struct Folding(u64);
-    impl fmt::Write for Folding {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            for chunk in text.as_bytes().chunks(8) {
-                let mut word = [0; 8];
-                word[..chunk.len()].copy_from_slice(chunk);
-                self.0 = mix(self.0, u64::from_le_bytes(word));
-            }
-            Ok(())
+/// Hashes a value field by field, the same on every machine of one word size.
+pub(crate) fn hash_value(value: &impl Hash) -> u64 {
+    let mut folding = Folding(0);
+    value.hash(&mut folding);
+    folding.0
+}
+
+struct Folding(u64);
+
+impl Hasher for Folding {
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
         }
     }
-    let mut folding = Folding(0);
-    fmt::write(&mut folding, format_args!("{value:?}")).expect("folding never fails");
-    folding.0
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(value.into());
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = mix(self.0, value);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u64(value as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }

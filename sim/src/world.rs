@@ -28,7 +28,7 @@ use crate::observe::{CrashKind, Observer, SimEvent, Violation};
 use crate::process::ServerSlot;
 use crate::rng::{SimRng, Stream};
 use crate::schedule::{FaultUnit, Peer};
-use crate::trace::{Mark, Trace, TraceSink, hash_debug};
+use crate::trace::{Mark, Trace, TraceSink, hash_value};
 
 /// Counts for the summary.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +48,7 @@ pub struct Stats {
 }
 
 #[derive(Debug)]
-pub(crate) struct Shared(Mutex<World>);
+pub(crate) struct Shared(Mutex<Option<World>>);
 
 pub(crate) struct World {
     handle: Handle,
@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) fault_rng: SimRng,
     pub(crate) atlas: Atlas,
     pub(crate) phase: RunPhase,
+    /// When a server last entered a phase, booted or died.
+    pub(crate) quiet_since: SimTime,
     pub(crate) verdict: Option<Result<(), Violation>>,
     pub(crate) calm_min: u64,
     pub(crate) calm_max: u64,
@@ -103,7 +105,7 @@ impl Shared {
     /// Builds the world inside madsim's runtime: one node and task for each host.
     pub(crate) fn build(handle: &Handle, spec: WorldSpec) -> Arc<Self> {
         let faults_for = spec.faults_for;
-        let shared = Arc::new(Self(Mutex::new(World::new(handle, spec))));
+        let shared = Arc::new(Self(Mutex::new(Some(World::new(handle, spec)))));
         let hosts = shared.with(|world| world.inboxes.len() - 1);
         for index in 0..hosts {
             let world = Arc::clone(&shared);
@@ -119,7 +121,15 @@ impl Shared {
     }
 
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        act(world.as_mut().expect("nothing runs after the world is taken"))
+    }
+
+    /// Ends the world. madsim's nodes hold on to this `Shared`, and the world to madsim: left in
+    /// its place it would never be freed.
+    pub(crate) fn take(&self) -> World {
+        let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        world.take().expect("a world is taken once")
     }
 
     fn poll(&self, host: Host, context: &mut Context<'_>) -> Poll<()> {
@@ -173,6 +183,7 @@ impl World {
             fault_rng: stream(Stream::Fault, 0),
             atlas: Atlas::new(cluster.voters.clone()),
             phase: RunPhase::Faults,
+            quiet_since: SimTime::ZERO,
             verdict: None,
             calm_min: spec.calm_min,
             calm_max: spec.calm_max,
@@ -295,7 +306,7 @@ impl World {
 
     pub(crate) fn violated(&mut self, node: NodeId, violation: Violation) {
         if self.verdict.is_none() {
-            let hash = hash_debug(&violation);
+            let hash = hash_value(&violation.to_string());
             self.trace
                 .event(self.now, node, Mark::Fault, hash, || format!("VIOLATION {violation}"));
             self.verdict = Some(Err(violation));
@@ -307,6 +318,7 @@ impl World {
         let host = Host(index);
         let id = self.servers[index].id();
         let was_up = self.servers[index].is_up();
+        self.quiet_since = self.now;
         self.trace.event(self.now, NodeId::Server(id), Mark::Crash, kind as u64, || {
             format!("crash: {kind:?}")
         });

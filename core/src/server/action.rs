@@ -156,7 +156,7 @@ pub enum Halt {
     Fatal(FatalReason),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RestartReason {
     /// The log was cut at the leader's word; the tree is rebuilt from disk.
     Truncated,

@@ -7,7 +7,7 @@ use crate::server::action::RestartReason;
 use crate::wire::client::EventKind;
 
 /// Fingerprints of the replicated state at one zxid.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct StateDigest {
     /// Apache's tree digest, version 2.
     pub tree: u64,
@@ -33,7 +33,7 @@ pub enum Phase {
     Halted,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Note {
     PhaseEntered {
         phase: Phase,

@@ -77,7 +77,7 @@ impl Server {
             role.map(|at| (at, Timer::Phase)),
             self.election.as_ref().and_then(|election| election.deadline()),
             waiting.map(|at| (at, Timer::Phase)),
-            self.tracker.as_ref().and_then(|t| t.deadline()).map(|at| (at, Timer::Sessions)),
+            self.expiry_deadline().map(|at| (at, Timer::Sessions)),
             self.clients.deadline().map(|at| (at, Timer::Handshakes)),
             self.chores.deadline().map(|at| (at, Timer::Housekeeping)),
         ];

@@ -9,6 +9,7 @@ use crate::server::note::Note;
 use crate::server::role::Role;
 use crate::server::{Outbox, Server, client_cx, zab_cx};
 use crate::session::tracker::{Owner, SessionTrouble, Touched};
+use crate::time::Mono;
 use crate::txn::{LoggedTxn, Txn, TxnHeader};
 use crate::wire::client::{OP_CLOSE_SESSION, OP_CREATE_SESSION, OP_SYNC, Op, Parsed, parse_body};
 use crate::wire::code::Code;
@@ -184,6 +185,12 @@ impl Server {
             // A Java learner forwards what it cannot read; its client waits for an answer.
             None => self.propose_error(session, cxid, Code::MarshallingError, out),
         }
+    }
+
+    /// While nothing may be proposed, nothing expires: then there is no need to wake.
+    pub(super) fn expiry_deadline(&self) -> Option<Mono> {
+        self.next_zxid()?;
+        self.tracker.as_ref()?.deadline()
     }
 
     /// Expiry by the leader itself, never forwarded (B62): only while it may propose.

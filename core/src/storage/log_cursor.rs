@@ -17,7 +17,7 @@ const CHUNK: usize = 64 * 1024;
 /// Why a range cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CursorFault {
-    /// The log does not reach back to where the reader stands.
+    /// The log does not reach back to where the reader stands, or lacks a transaction after it.
     Gap,
     /// A file was purged meanwhile.
     Missing(FileName),
@@ -38,6 +38,8 @@ pub struct LogCursor {
     upto: Zxid,
     /// The greatest zxid read that is not above `after`.
     floor: Option<Zxid>,
+    /// The newest record found above `after`.
+    found: Option<Zxid>,
     asked: Option<(ReadId, usize)>,
     want: usize,
     /// Whether the first record read has to lie at or below `after`.
@@ -78,6 +80,7 @@ impl LogCursor {
             after,
             upto,
             floor: None,
+            found: None,
             asked: None,
             want: CHUNK,
             anchored,
@@ -156,8 +159,18 @@ impl LogCursor {
             return Err(CursorFault::Gap);
         }
         // Java's logs may hold one zxid twice; the first record is the transaction (T2).
-        let known = records.last().is_some_and(|last| last.zxid == zxid);
-        if zxid <= self.upto && !known {
+        if self.found == Some(zxid) {
+            return Ok(());
+        }
+        let follows = |before: Zxid| {
+            before.next() == Some(zxid) || (zxid.epoch() > before.epoch() && zxid.counter() == 1)
+        };
+        let before = self.found.or(self.floor).unwrap_or(self.after);
+        if !follows(before) && (self.found.is_some() || !follows(self.after)) {
+            return Err(CursorFault::Gap);
+        }
+        self.found = Some(zxid);
+        if zxid <= self.upto {
             records.push(record);
         }
         self.ended = zxid >= self.upto;
@@ -175,6 +188,3 @@ impl LogCursor {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -225,6 +225,3 @@ fn grown(position: u64, padded: u64, step: u64) -> Option<u64> {
     let past = position + step;
     Some(past - past % step)
 }
-
-#[cfg(test)]
-mod tests;

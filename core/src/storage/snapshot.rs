@@ -21,11 +21,11 @@ const DIGEST_VERSION: i32 = 2;
 /// Ends the stream of a SNAP.
 pub const SIGNATURE: &[u8] = b"BenWasHere";
 
-/// Length of a file's end that holds its last zxid and the seal over it.
 /// Where the body begins in every snapshot file.
 pub const OWN_BODY_START: u64 = FILE_HEADER.len() as u64;
 /// What follows the body in a snapshot of ours: seal, digest, seal, last zxid, seal.
 pub const OWN_TAIL_LEN: usize = SEAL_LEN + DIGEST_LEN + SEAL_LEN + LAST_ZXID_TAIL;
+/// Length of a file's end that holds its last zxid and the seal over it.
 pub const LAST_ZXID_TAIL: usize = LAST_ZXID_LEN + SEAL_LEN;
 
 /// The last zxid from the final [`LAST_ZXID_TAIL`] bytes of a file, as far as they look like one.
@@ -66,7 +66,8 @@ pub enum Fed {
 pub struct Decoded {
     pub database: Database,
     /// The zxid that was last processed when the file was finished; the snapshot is exact where
-    /// that is the zxid of its name.
+    /// that is the zxid of its name. `None` too where the digest before it is left out: then its
+    /// end is not [`OWN_TAIL_LEN`] long, and its body cannot be served as it lies there.
     pub finished_at: Option<Zxid>,
     /// Bytes behind the end of a stream.
     pub leftover: Bytes,
@@ -311,7 +312,8 @@ impl SnapshotDecoder {
         }
         let raw = self.take(LAST_ZXID_LEN)?.ok_or("last zxid is cut off")?.get_i64();
         self.seal()?;
-        Zxid::from_wire(raw).map(Some).ok_or("last zxid is negative")
+        let zxid = Zxid::from_wire(raw).ok_or("last zxid is negative")?;
+        Ok(digest.then_some(zxid))
     }
 
     fn signature(&mut self) -> Parsed<()> {

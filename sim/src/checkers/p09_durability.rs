@@ -40,7 +40,10 @@ impl Check for P09 {
         }
         let last = cx.disks.durable_last_log(server).max(cx.disks.durable_snapshot(server));
         let before = std::mem::replace(self.durable.entry(server).or_default(), last);
-        if matches!(event, SimEvent::HistoryLost(_)) {
+        // A server with a rotten record moves its whole history aside when it next recovers: what it
+        // logged behind the rot is lost to the same fault.
+        let aside = matches!(note, Some(Note::MovedAside)) && self.charged.contains_key(&server);
+        if aside || matches!(event, SimEvent::HistoryLost(_)) {
             let charged = self.charged.entry(server).or_default();
             *charged = (*charged).max(before);
         }
@@ -103,6 +106,23 @@ mod tests {
         run.note(1, Note::Truncated { upto: Zxid::ZERO }).unwrap();
         run.disks.clear(2);
         assert!(run.note(2, Note::Truncated { upto: Zxid::ZERO }).is_err());
+    }
+
+    #[test]
+    fn what_was_logged_behind_rot_is_charged_with_it() {
+        let mut run = run();
+        run.server(1, SimEvent::HistoryLost(LossKind::BitRot)).unwrap();
+        run.write(1, 1, 2).unwrap();
+        for server in 1..=3 {
+            let last = Some(z(1, 2));
+            run.server(server, SimEvent::Durable(Durable::Log { last })).unwrap();
+        }
+        run.disks.clear(1);
+        run.note(1, Note::MovedAside).unwrap();
+        run.disks.clear(2);
+        run.note(2, Note::Truncated { upto: Zxid::ZERO }).unwrap();
+        run.disks.clear(3);
+        assert!(run.note(3, Note::Truncated { upto: Zxid::ZERO }).is_err());
     }
 
     #[test]

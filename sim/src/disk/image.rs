@@ -4,7 +4,7 @@
 //! creation, rename or removal after `sync_dir` of its folder. Until then a power cut keeps any
 //! subset, in any order, whole or torn at sector borders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use vivarium_core::ids::{Epoch, Zxid};
@@ -70,6 +70,8 @@ pub struct Image {
     logs: Vec<(Zxid, u64)>,
     snapshots: Vec<(Zxid, u64)>,
     hash: fn(&[u8]) -> u64,
+    /// A name was given up since inodes were collected.
+    garbage: bool,
 }
 
 impl Image {
@@ -84,6 +86,7 @@ impl Image {
             logs: Vec::new(),
             snapshots: Vec::new(),
             hash,
+            garbage: false,
         }
     }
 
@@ -117,6 +120,7 @@ impl Image {
 
     pub fn remove(&mut self, name: &FileName) {
         if self.names.remove(name).is_some() {
+            self.garbage = true;
             self.pending_names.push(NameOp::Unlink { name: name.clone() });
         }
     }
@@ -198,6 +202,7 @@ impl Image {
             inode.current.clone_from(&inode.durable);
         }
         self.names.clone_from(&self.durable_names);
+        self.garbage = true;
         self.collect();
         let files: Vec<_> = self.durable_names.iter().map(|(n, &id)| (n.clone(), id)).collect();
         for (name, id) in files {
@@ -309,6 +314,7 @@ impl Image {
 
     fn unlink(&mut self, name: &FileName) {
         if let Some(id) = self.durable_names.remove(name) {
+            self.garbage = true;
             self.logs.retain(|(_, known)| *known != id);
             self.snapshots.retain(|(_, known)| *known != id);
         }
@@ -339,17 +345,19 @@ impl Image {
         }
     }
 
-    /// Drops inodes that no name leads to any more.
+    /// Drops inodes that no name leads to any more. Called for every rolled log, so that it looks
+    /// at nothing unless a name was given up.
     fn collect(&mut self) {
-        let (names, durable, pending) = (&self.names, &self.durable_names, &self.pending_names);
-        self.inodes.retain(|id, _| {
-            names.values().any(|known| known == id)
-                || durable.values().any(|known| known == id)
-                || pending.iter().any(|op| match op {
-                    NameOp::Link { inode, .. } | NameOp::Rename { inode, .. } => inode == id,
-                    NameOp::Unlink { .. } => false,
-                })
+        if !std::mem::take(&mut self.garbage) {
+            return;
+        }
+        let pending = self.pending_names.iter().filter_map(|op| match op {
+            NameOp::Link { inode, .. } | NameOp::Rename { inode, .. } => Some(*inode),
+            NameOp::Unlink { .. } => None,
         });
+        let named = self.names.values().chain(self.durable_names.values()).copied();
+        let live: BTreeSet<u64> = named.chain(pending).collect();
+        self.inodes.retain(|id, _| live.contains(id));
     }
 }
 

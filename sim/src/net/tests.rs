@@ -1,5 +1,7 @@
 //! Connections seen from the two processes, with the delivery heaps of the world in small.
 
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test picks what it asks for")]
+
 use bytes::Bytes;
 use vivarium_core::server::input::{DialError, LinkEnd, Plane};
 

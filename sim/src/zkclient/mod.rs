@@ -18,6 +18,9 @@ use crate::ids::{ClientId, SimTime};
 use crate::rng::{SimRng, Stream};
 use crate::workload::{Memory, Workload};
 
+/// Shortest pause between two requests of a client in the calm phase, in microseconds.
+const CALM_THINK_US: u64 = 150_000;
+
 /// How a client behaves.
 #[derive(Clone, Debug)]
 pub struct ClientSpec {
@@ -355,7 +358,10 @@ impl ZkClient {
     }
 
     fn burst(&mut self, now: SimTime, out: &mut ClientOut) {
-        let gap = self.rng.range(self.think_us / 4, self.think_us * 2);
+        // The calm phase asks whether things work, not how fast: a low rate also keeps the zxid limit
+        // from being met twice in it (L1).
+        let think = if self.calm { self.think_us.max(CALM_THINK_US) } else { self.think_us };
+        let gap = self.rng.range(think / 4, think * 2);
         self.next_burst = now.plus(gap);
         if self.is_ending() {
             return;
@@ -370,7 +376,8 @@ impl ZkClient {
         if mood < 20 {
             return self.send(now, Call::CloseSession, out);
         }
-        let room = self.pipeline.saturating_sub(self.outstanding.len() as u64);
+        let pipeline = if self.calm { 1 } else { self.pipeline };
+        let room = pipeline.saturating_sub(self.outstanding.len() as u64);
         for _ in 0..self.rng.range(room.min(1), room) {
             for call in self.workload.draw_calls(&mut self.rng, &mut self.memory) {
                 if !self.is_ending() {

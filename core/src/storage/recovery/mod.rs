@@ -455,6 +455,3 @@ fn exact_snapshot(database: &mut Database) -> Bytes {
     encoder.tail(&mut out);
     out.freeze()
 }
-
-#[cfg(test)]
-mod tests;

@@ -280,7 +280,7 @@ impl Progress {
                 bar.inc(1);
                 bar.set_message(format!("{} failures", summary.failures.len()));
             }
-            None if summary.seeds % self.every == 0 => {
+            None if summary.seeds.is_multiple_of(self.every) => {
                 let (done, failed) = (summary.seeds, summary.failures.len());
                 eprintln!("{done}/{} seeds, {failed} failures", self.total);
             }

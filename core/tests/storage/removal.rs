@@ -1,0 +1,248 @@
+//! TRUNC, a sealed SNAP and purging: cut off at any operation, the history is the old or the new
+//! one, or one between that was legal once; never one with a hole.
+
+use std::collections::VecDeque;
+
+use vivarium_core::config::Config;
+use vivarium_core::ids::Zxid;
+use vivarium_core::server::Outbox;
+use vivarium_core::server::action::DiskAction;
+use vivarium_core::storage::files::LogFile;
+use vivarium_core::storage::log_writer::LogWriter;
+use vivarium_core::storage::ops::DiskIds;
+use vivarium_core::storage::purge::purge;
+use vivarium_core::storage::recovery::{History, Recovered};
+use vivarium_core::storage::snapshot_writer::SnapshotWriter;
+use vivarium_core::storage::supersede::Supersede;
+use vivarium_core::storage::truncate::{Truncated, Truncation};
+
+use crate::disk::Disk;
+use crate::golden::SNAPSHOT;
+use crate::setup::{
+    data, drained, of_three, op_of, payload, recover, run_of, small, tree_of, txn, zxid,
+};
+
+struct Folder {
+    config: Config,
+    disk: Disk,
+    logs: Vec<LogFile>,
+    ids: DiskIds,
+    out: Outbox,
+    all: Vec<Zxid>,
+}
+
+/// Four log files of two epochs, snapshots at 0, 1:6 and 2:3.
+fn folder() -> Folder {
+    let config = small(of_three());
+    let mut disk = Disk::default();
+    disk.put(&data("snapshot.0"), SNAPSHOT);
+    disk.put(&data("acceptedEpoch"), b"3");
+    disk.put(&data("currentEpoch"), b"2");
+    let all = [run_of(1, 1..=8), run_of(2, 1..=6)].concat();
+    let mut log = LogWriter::new(&config, Vec::new(), Some(Zxid::ZERO));
+    let (mut ids, mut out) = (DiskIds::new(), Outbox::new());
+    let mut tree = tree_of(&[]);
+    for next in &all {
+        if [zxid(1, 4), zxid(2, 1), zxid(2, 4)].contains(next) {
+            log.roll();
+        }
+        log.append(*next, &payload(*next), &mut ids, &mut out);
+        let ops = drained(&mut out);
+        ops.iter().for_each(|op| assert!(disk.run(op).is_none()));
+        log.on_done(op_of(ops.last().unwrap()).unwrap().1, &mut ids, &mut out);
+        tree.apply(&txn(*next), &mut Vec::new());
+        if [zxid(1, 6), zxid(2, 3)].contains(next) {
+            snapshot(&mut tree, *next, &mut disk, &mut ids);
+        }
+    }
+    Folder { config, disk, logs: log.files().to_vec(), ids, out, all }
+}
+
+fn snapshot(
+    tree: &mut vivarium_core::tree::Database,
+    zxid: Zxid,
+    disk: &mut Disk,
+    ids: &mut DiskIds,
+) {
+    let mut out = Outbox::new();
+    let mut writer = SnapshotWriter::start(tree, zxid, 1 << 20);
+    writer.advance(tree, ids, &mut out);
+    loop {
+        let ops = drained(&mut out);
+        ops.iter().for_each(|op| assert!(disk.run(op).is_none()));
+        let (_, upto) = op_of(ops.last().unwrap()).unwrap();
+        if writer.on_done(upto, ids, &mut out).is_some() {
+            return;
+        }
+    }
+}
+
+fn last(recovered: &Recovered) -> Option<Zxid> {
+    match recovered.history {
+        History::Blank => None,
+        History::From { last } => Some(last),
+    }
+}
+
+/// Runs a truncation to its end; `each` sees the disk after every operation.
+fn truncate(folder: &mut Folder, upto: Zxid, mut each: impl FnMut(&Config, &Disk)) -> Truncated {
+    let Folder { config, disk, logs, ids, out, .. } = folder;
+    let mut truncation = Truncation::start(config, upto, logs, ids, out);
+    let mut todo = VecDeque::from(drained(out));
+    while let Some(op) = todo.pop_front() {
+        let read = disk.run(&op);
+        each(config, disk);
+        match (read, op_of(&op)) {
+            (Some(data), _) => truncation.on_read(data, ids, out),
+            (None, Some((queue, op))) => truncation.on_done(queue, op, ids, out),
+            (None, None) => panic!("{op:?}"),
+        };
+        todo.extend(drained(out));
+    }
+    truncation.state()
+}
+
+#[test]
+fn a_truncation_leaves_exactly_the_prefix() {
+    for upto in folder().all {
+        let mut folder = folder();
+        assert_eq!(truncate(&mut folder, upto, |_, _| {}), Truncated::Cut, "{upto:?}");
+        assert_eq!(folder.disk.unsynced(), 0);
+        let recovered = recover(&folder.config, &mut folder.disk).unwrap();
+        assert_eq!(last(&recovered), Some(upto));
+        let prefix: Vec<Zxid> = folder.all.iter().copied().filter(|zxid| *zxid <= upto).collect();
+        assert_eq!(recovered.database.digest(), tree_of(&prefix).digest());
+        assert!(recovered.snapshots.iter().all(|snapshot| *snapshot <= upto));
+    }
+}
+
+#[test]
+fn a_truncation_may_be_cut_off_anywhere() {
+    for upto in [Zxid::ZERO, zxid(1, 2), zxid(1, 6), zxid(1, 8), zxid(2, 3), zxid(2, 5)] {
+        let mut folder = folder();
+        let all = folder.all.clone();
+        let end = truncate(&mut folder, upto, |config, disk| {
+            for cut in disk.cuts(4) {
+                let recovered = recover(config, &mut disk.after_power_cut(cut)).unwrap();
+                let last = last(&recovered).expect("some of the history stays");
+                assert!(last >= upto && !recovered.moved_aside);
+                let prefix: Vec<Zxid> = all.iter().copied().filter(|zxid| *zxid <= last).collect();
+                assert_eq!(recovered.database.digest(), tree_of(&prefix).digest());
+            }
+        });
+        assert_eq!(end, Truncated::Cut);
+    }
+}
+
+#[test]
+fn a_truncation_to_what_is_not_there_keeps_what_lies_below() {
+    for (upto, left) in
+        [(zxid(1, 9), zxid(1, 8)), (zxid(2, 0), zxid(1, 8)), (zxid(3, 0), zxid(2, 6))]
+    {
+        let mut folder = folder();
+        assert_eq!(truncate(&mut folder, upto, |_, _| {}), Truncated::Cut);
+        let recovered = recover(&folder.config, &mut folder.disk).unwrap();
+        assert_eq!(last(&recovered), Some(left));
+    }
+}
+
+#[test]
+fn a_truncation_below_every_snapshot_empties_the_history() {
+    for upto in [Zxid::ZERO, zxid(1, 3)] {
+        let mut folder = folder();
+        folder.disk.remove(&data("snapshot.0"));
+        let full = *folder.all.last().unwrap();
+        let end = truncate(&mut folder, upto, |config, disk| {
+            for cut in disk.cuts(4) {
+                let recovered = recover(config, &mut disk.after_power_cut(cut)).unwrap();
+                assert!([None, Some(full)].contains(&last(&recovered)), "nothing in between");
+            }
+        });
+        assert_eq!(end, Truncated::Emptied, "{upto:?}");
+        let recovered = recover(&folder.config, &mut folder.disk).unwrap();
+        assert_eq!(recovered.history, History::Blank);
+        assert!(!recovered.first_start && !recovered.moved_aside);
+        assert_eq!((recovered.accepted.0, recovered.current.0), (3, 2));
+    }
+}
+
+#[test]
+fn a_fuzzy_snapshot_that_looks_ahead_goes_with_a_truncation() {
+    let mut folder = folder();
+    // As Apache writes it: named 1:6, finished when 1:8 was applied.
+    let mut encoder = vivarium_core::storage::snapshot::SnapshotEncoder::new(zxid(1, 8), 1);
+    let (mut bytes, mut body) = (bytes::BytesMut::new(), bytes::BytesMut::new());
+    encoder.head(&mut bytes);
+    let mut tree = tree_of(&run_of(1, 1..=8));
+    tree.begin_walk(usize::MAX);
+    while tree.walk(1 << 20, &mut body) == vivarium_core::tree::Walk::More {}
+    encoder.body(&body);
+    bytes.extend_from_slice(&body);
+    encoder.tail(&mut bytes);
+    folder.disk.put(&data("snapshot.100000006"), &bytes);
+    assert_eq!(truncate(&mut folder, zxid(1, 7), |_, _| {}), Truncated::Cut);
+    assert!(!folder.disk.has("snapshot.100000006"));
+    let recovered = recover(&folder.config, &mut folder.disk).unwrap();
+    assert_eq!(recovered.database.digest(), tree_of(&run_of(1, 1..=7)).digest());
+}
+
+#[test]
+fn a_sealed_snap_replaces_everything() {
+    // The leader's history: ours up to 1:5, then an epoch of its own.
+    let leaders = [run_of(1, 1..=5), run_of(3, 1..=2)].concat();
+    for (theirs, at) in [(&leaders[..], zxid(3, 2)), (&leaders[..5], zxid(1, 5))] {
+        let mut folder = folder();
+        let full = folder.all.clone();
+        let Folder { config, disk, logs, ids, out, .. } = &mut folder;
+        snapshot(&mut tree_of(theirs), at, disk, ids);
+        let mut supersede = Supersede::start(at, logs, ids, out);
+        let mut todo: VecDeque<DiskAction> = drained(out).into();
+        while let Some(op) = todo.pop_front() {
+            let read = disk.run(&op);
+            for cut in disk.cuts(4) {
+                let recovered = recover(config, &mut disk.after_power_cut(cut)).unwrap();
+                let last = last(&recovered).unwrap_or_else(|| panic!("blank after {op:?}"));
+                let legal = if last == at { theirs } else { &full[..] };
+                let prefix: Vec<Zxid> = legal.iter().copied().filter(|z| *z <= last).collect();
+                assert_eq!(recovered.database.digest(), tree_of(&prefix).digest(), "{last:?}");
+            }
+            match (read, op_of(&op)) {
+                (Some(data), _) => supersede.on_read(data, ids, out),
+                (None, Some((queue, op))) => supersede.on_done(queue, op, ids, out),
+                (None, None) => panic!("{op:?}"),
+            };
+            todo.extend(drained(out));
+        }
+        assert!(supersede.is_done());
+        assert_eq!(disk.unsynced(), 0);
+        let name = format!("snapshot.{:x}", at.0);
+        assert_eq!(disk.names(), ["acceptedEpoch", "currentEpoch", name.as_str()]);
+        let mut log = LogWriter::new(config, logs.clone(), Some(zxid(2, 6)));
+        log.restart_behind(at);
+        let next = at.next().unwrap();
+        log.append(next, &payload(next), ids, out);
+        drained(out).iter().for_each(|op| assert!(disk.run(op).is_none()));
+        let recovered = recover(config, disk).unwrap();
+        assert_eq!(last(&recovered), Some(next));
+    }
+}
+
+#[test]
+fn purging_may_be_cut_off_anywhere() {
+    let mut folder = folder();
+    let Folder { config, disk, logs, ids, out, all } = &mut folder;
+    let present = [Zxid::ZERO, zxid(1, 6), zxid(2, 3)];
+    let purged = purge(&present[1..], &present, logs, 1, ids, out).unwrap();
+    assert_eq!(purged.snapshots, present[..2]);
+    let gone: Vec<Zxid> = purged.logs.iter().map(|log| log.first).collect();
+    assert_eq!(gone, [zxid(1, 1), zxid(1, 4)]);
+    for op in drained(out) {
+        disk.run(&op);
+        for cut in disk.cuts(4) {
+            let recovered = recover(config, &mut disk.after_power_cut(cut)).unwrap();
+            assert_eq!(last(&recovered), all.last().copied());
+            assert_eq!(recovered.database.digest(), tree_of(all).digest());
+        }
+    }
+    assert_eq!(disk.unsynced(), 0);
+}

@@ -1,0 +1,40 @@
+//! A seed is a bug report: it must mean the same run on any thread, in any order.
+
+use std::thread;
+
+use vivarium_sim::run::{Options, run_seed};
+
+fn hashes(seeds: impl Iterator<Item = u64>) -> Vec<(u64, u64, u64)> {
+    let options = Options { sim_seconds: 2, ..Options::default() };
+    let mut hashes: Vec<_> = seeds
+        .map(|seed| {
+            let outcome = run_seed(seed, &options, None).expect("the harness works");
+            (seed, outcome.trace_hash, outcome.events)
+        })
+        .collect();
+    hashes.sort_unstable();
+    hashes
+}
+
+#[test]
+fn a_seed_gives_one_trace_in_any_order_and_beside_any_other() {
+    let alone = hashes(1..=12);
+    let beside = thread::spawn(|| hashes(5..=16));
+    let backwards = hashes((1..=12).rev());
+    beside.join().expect("the other sweep works");
+    assert_eq!(alone, backwards);
+    assert!(alone.iter().all(|(_, _, events)| *events > 100), "{alone:?}");
+}
+
+#[test]
+fn reading_the_trace_changes_nothing() {
+    let options = Options { sim_seconds: 1, ..Options::default() };
+    for seed in 1..=3 {
+        let silent = run_seed(seed, &options, None).expect("the harness works");
+        let (sender, lines) = std::sync::mpsc::channel();
+        let sink = Box::new(move |line: &str| sender.send(line.to_owned()).expect("we listen"));
+        let told = run_seed(seed, &options, Some(sink)).expect("the harness works");
+        assert_eq!(silent.trace_hash, told.trace_hash);
+        assert_eq!(told.events, lines.iter().count() as u64);
+    }
+}
