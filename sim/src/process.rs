@@ -224,7 +224,8 @@ impl World {
                 Ok(RecoveryStep::Progress(_)) => got = RecoveryInput::Done,
                 Ok(RecoveryStep::Disk(action)) => {
                     let id = self.servers[index].id();
-                    self.trace.event(self.now, NodeId::Server(id), Mark::Disk, 2, || describe(&action));
+                    self.trace
+                        .event(self.now, NodeId::Server(id), Mark::Disk, 2, || describe(&action));
                     let (at, event) = self.disks.of(id).submit_single(self.now, action);
                     self.post(at, Host(index), What::Disk(event));
                     return;
