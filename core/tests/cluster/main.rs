@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod faults;
 mod first;
 mod power;
 mod random;

@@ -3,9 +3,9 @@
 
 use vivarium_core::config::Config;
 
+use crate::faults::{heal_and_check, play};
 use crate::harness::disk::{SURVIVORS, Survivors};
 use crate::harness::world::{MS, SECOND, World};
-use crate::random::{heal_and_check, play};
 
 fn tune(config: &mut Config) {
     config.snap_count = 10;
