@@ -2,10 +2,9 @@
 
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::action::{FatalReason, Halt};
-use vivarium_core::server::note::Note;
 use crate::ids::SimTime;
 
 #[derive(Debug, Default)]
@@ -13,7 +12,6 @@ pub(crate) struct L03 {
     next: Option<SimTime>,
     calm_since: SimTime,
     booting: BTreeMap<ServerId, SimTime>,
-    damaged: BTreeSet<ServerId>,
 }
 
 impl Check for L03 {
@@ -30,17 +28,11 @@ impl Check for L03 {
             SimEvent::Up { .. } | SimEvent::Crash(_) => {
                 self.booting.remove(&server);
             }
-            SimEvent::HistoryLost(_) => {
-                self.damaged.insert(server);
-            }
-            SimEvent::Note(Note::AckedNewLeader { .. }) => {
-                self.damaged.remove(&server);
-            }
             SimEvent::Exit(Halt::Fatal(reason)) => {
                 self.booting.remove(&server);
                 let excused = match reason {
                     FatalReason::Disk { .. } => cx.canon.faults_active > 0,
-                    FatalReason::Corrupt { .. } => self.damaged.contains(&server),
+                    FatalReason::Corrupt { .. } => cx.damage.is_damaged(server),
                     FatalReason::Config(_) => false,
                 };
                 if !excused {

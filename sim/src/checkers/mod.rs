@@ -1,6 +1,8 @@
 //! One file per invariant, named as in VERIFICATION section 3; all of them online and linear.
 
 mod canon;
+#[allow(clippy::wildcard_enum_match_arm)]
+mod damage;
 mod line;
 #[cfg(test)]
 mod testing;
@@ -13,6 +15,7 @@ use vivarium_core::ids::ServerId;
 use vivarium_core::server::note::Note;
 
 use crate::checkers::canon::Canon;
+use crate::checkers::damage::Damage;
 use crate::disk_view::DiskView;
 use crate::ids::{NodeId, SimTime};
 use crate::observe::{Observer, SimEvent, Violation};
@@ -31,6 +34,7 @@ pub(crate) struct Cx<'a> {
     pub now: SimTime,
     pub node: NodeId,
     pub canon: &'a Canon,
+    pub damage: &'a Damage,
     pub disks: &'a dyn DiskView,
     pub spec: RunSpec,
 }
@@ -123,12 +127,13 @@ checkers! {
 pub struct Checkers {
     spec: RunSpec,
     canon: Canon,
+    damage: Damage,
     checks: Vec<(&'static str, Box<dyn Check + Send>)>,
 }
 
 impl Checkers {
     pub fn new(spec: RunSpec) -> Self {
-        Self { spec, canon: Canon::default(), checks: all() }
+        Self { spec, canon: Canon::default(), damage: Damage::default(), checks: all() }
     }
 
     /// Committed transactions so far.
@@ -146,7 +151,8 @@ impl Observer for Checkers {
         disks: &dyn DiskView,
     ) -> Result<(), Violation> {
         self.canon.learn(now, node, event);
-        let cx = Cx { now, node, canon: &self.canon, disks, spec: self.spec };
+        self.damage.learn(node, event, disks);
+        let cx = Cx { now, node, canon: &self.canon, damage: &self.damage, disks, spec: self.spec };
         for (name, check) in &mut self.checks {
             check.event(&cx, event).map_err(|what| Violation::new(*name, what))?;
         }
@@ -160,7 +166,7 @@ impl Observer for Checkers {
 
     fn due(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
         self.canon.fresh.clear();
-        let cx = Cx { now, node: NodeId::World, canon: &self.canon, disks, spec: self.spec };
+        let cx = Cx { now, node: NodeId::World, canon: &self.canon, damage: &self.damage, disks, spec: self.spec };
         for (name, check) in &mut self.checks {
             while check.deadline().is_some_and(|deadline| deadline <= now) {
                 check.due(&cx).map_err(|what| Violation::new(*name, what))?;

@@ -1,7 +1,9 @@
 //! P3: a leader commits only what a quorum of voters holds durably, under this epoch.
-//! Judged by the disks, whatever anybody acknowledged.
+//! Judged by the disks, whatever anybody acknowledged. A copy that a fault destroyed between its
+//! acknowledgement and the commit counts: the leader cannot know.
 
 use crate::checkers::{Check, Cx, note_of};
+use crate::checkers::line::Entry;
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::{Epoch, ServerId, Zxid};
@@ -29,7 +31,8 @@ impl Check for P03 {
                 let epoch = cx.canon.member(server).map(|member| member.epoch);
                 let counts = |voter: &ServerId| {
                     let source = self.sources.get(&(*zxid, *voter)).copied();
-                    cx.disks.durable_has_txn(*voter, *zxid, entry.hash)
+                    (cx.disks.durable_has_txn(*voter, *zxid, entry.hash)
+                        || cx.damage.took(*voter, *zxid))
                         && (cx.canon.cluster.standalone || source.is_none() || source <= epoch)
                 };
                 let held = cx.canon.cluster.voters.iter().filter(|voter| counts(voter)).count();
@@ -41,8 +44,15 @@ impl Check for P03 {
             Note::Established { epoch, .. } => {
                 let last = cx.canon.initial.get(epoch).copied().flatten();
                 let counts = |voter: &ServerId| {
-                    last.is_none_or(|last| cx.disks.durable_has_txn(*voter, last.zxid, last.hash))
-                        && cx.disks.durable_current_epoch(*voter) >= Some(*epoch)
+                    {
+                    let held = |last: Entry| {
+                        cx.disks.durable_has_txn(*voter, last.zxid, last.hash)
+                            || cx.damage.took(*voter, last.zxid)
+                    };
+                    last.is_none_or(held)
+                        && (cx.disks.durable_current_epoch(*voter) >= Some(*epoch)
+                            || cx.damage.is_damaged(*voter))
+                }
                 };
                 let held = cx.canon.cluster.voters.iter().filter(|voter| counts(voter)).count();
                 if !cx.canon.cluster.is_quorum(held) {

@@ -2,7 +2,7 @@
 //! fewer than a quorum of voters hold it. Judged by the disks; copies that a wipe or bit rot took are
 //! charged to the fault, so they count as held.
 
-use crate::checkers::{Check, Cx, note_of};
+use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::{ServerId, Zxid};
@@ -12,7 +12,6 @@ use vivarium_core::server::note::Note;
 pub(crate) struct P09 {
     /// Newest durable zxid of each server, as last seen.
     durable: BTreeMap<ServerId, Option<Zxid>>,
-    charged: BTreeMap<ServerId, Option<Zxid>>,
 }
 
 impl Check for P09 {
@@ -21,11 +20,6 @@ impl Check for P09 {
         let Some(server) = cx.server() else { return Ok(()) };
         if !cx.spec.white_box {
             return Ok(());
-        }
-        let note = note_of(cx, event).map(|(_, note)| note);
-        if matches!(note, Some(Note::AckedNewLeader { .. })) {
-            // Its whole history is durable again.
-            self.charged.remove(&server);
         }
         let changes = match event {
             SimEvent::Durable(_) | SimEvent::HistoryLost(_) | SimEvent::Crash(_) | SimEvent::Boot { .. } => true,
@@ -40,13 +34,6 @@ impl Check for P09 {
         }
         let last = cx.disks.durable_last_log(server).max(cx.disks.durable_snapshot(server));
         let before = std::mem::replace(self.durable.entry(server).or_default(), last);
-        // A server with a rotten record moves its whole history aside when it next recovers: what it
-        // logged behind the rot is lost to the same fault.
-        let aside = matches!(note, Some(Note::MovedAside)) && self.charged.contains_key(&server);
-        if aside || matches!(event, SimEvent::HistoryLost(_)) {
-            let charged = self.charged.entry(server).or_default();
-            *charged = (*charged).max(before);
-        }
         if before > last {
             self.judge_removal(cx, server, last, before)?;
         }
@@ -65,8 +52,7 @@ impl P09 {
         let upto = |zxid: Option<Zxid>| zxid.map_or(0, |zxid| cx.canon.count_upto(zxid));
         for entry in &cx.canon.committed[upto(last)..upto(before)] {
             let holds = |voter: &ServerId| {
-                let charged = self.charged.get(voter).copied().flatten();
-                charged >= Some(entry.zxid)
+                cx.damage.took(*voter, entry.zxid)
                     || cx.disks.durable_has_txn(*voter, entry.zxid, entry.hash)
             };
             let held = cx.canon.cluster.voters.iter().filter(|voter| holds(voter)).count();

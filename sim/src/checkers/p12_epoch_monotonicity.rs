@@ -32,6 +32,15 @@ impl Check for P12 {
                 }
                 self.enter(server, *epoch)?;
             }
+            // What was on its way to the disk may have arrived, and is there for good then.
+            SimEvent::Crash(_) => {
+                if let Some(epoch) = cx.disks.durable_accepted_epoch(server) {
+                    self.accept(server, epoch)?;
+                }
+                if let Some(epoch) = cx.disks.durable_current_epoch(server) {
+                    self.enter(server, epoch)?;
+                }
+            }
             SimEvent::Note(note) => self.note(server, note)?,
             _ => {}
         }

@@ -4,34 +4,25 @@
 
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
-use std::collections::BTreeSet;
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::Note;
 use crate::checkers::canon::Member;
 
 #[derive(Debug, Default)]
-pub(crate) struct S01 {
-    damaged: BTreeSet<ServerId>,
-}
+pub(crate) struct S01;
 
 impl Check for S01 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
 
         let Some(server) = cx.server() else { return Ok(()) };
-        if matches!(event, SimEvent::HistoryLost(_)) {
-            self.damaged.insert(server);
-        }
         let Some((_, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };
         match note {
-            Note::MovedAside if !self.damaged.contains(&server) => {
+            Note::MovedAside if !cx.damage.is_damaged(server) => {
                 return Err(format!("{server} moves an undamaged history aside"));
             }
-            Note::AckedNewLeader { .. } => {
-                self.damaged.remove(&server);
-            }
             Note::Recovered { last, from, blank, .. } => {
-                if self.damaged.contains(&server) {
+                if cx.damage.is_damaged(server) {
                     return Ok(());
                 }
                 Self::judge(cx, server, *last, *from, *blank, member)?;
@@ -90,7 +81,7 @@ mod tests {
     use vivarium_core::server::note::StateDigest;
 
     fn run() -> Run<S01> {
-        let mut run = Run::new(S01::default());
+        let mut run = Run::new(S01);
         run.boot_all();
         run.establish(1, 1).unwrap();
         run.write(1, 1, 1).unwrap();

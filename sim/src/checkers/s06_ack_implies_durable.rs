@@ -3,23 +3,15 @@
 
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
-use std::collections::BTreeSet;
-use vivarium_core::ids::ServerId;
 use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
-pub(crate) struct S06 {
-    /// A fault took records that these servers still believe in.
-    rotten: BTreeSet<ServerId>,
-}
+pub(crate) struct S06;
 
 impl Check for S06 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
 
         let Some(server) = cx.server() else { return Ok(()) };
-        if matches!(event, SimEvent::HistoryLost(_)) {
-            self.rotten.insert(server);
-        }
         let Some((_, note)) = note_of(cx, event) else { return Ok(()) };
         if !cx.spec.white_box || !cx.canon.cluster.voters.contains(&server) {
             return Ok(());
@@ -42,7 +34,7 @@ impl Check for S06 {
                 let count = history.map_or(0, |history| member.log.count_upto(history, committed));
                 let last = count.checked_sub(1).and_then(|index| member.log.entry(index, committed));
                 if let Some(last) = last
-                    && !self.rotten.contains(&server)
+                    && !cx.damage.is_damaged(server)
                     && !cx.disks.durable_has_txn(server, last.zxid, last.hash)
                 {
                     return Err(format!(
@@ -50,9 +42,6 @@ impl Check for S06 {
                         last.zxid
                     ));
                 }
-            }
-            Note::SnapInstalled { .. } | Note::MovedAside => {
-                self.rotten.remove(&server);
             }
             _ => {}
         }
@@ -68,7 +57,7 @@ mod tests {
 
     #[test]
     fn an_early_ack_is_found() {
-        let mut run = Run::new(S06::default());
+        let mut run = Run::new(S06);
         run.boot_all();
         run.propose(1, z(1, 1), 5).unwrap();
         run.log(2, z(1, 1), 5).unwrap();
@@ -80,7 +69,7 @@ mod tests {
 
     #[test]
     fn an_early_ack_of_newleader_is_found() {
-        let mut run = Run::new(S06::default());
+        let mut run = Run::new(S06);
         run.boot_all();
         run.log(2, z(1, 1), 5).unwrap();
         let ack = Note::AckedNewLeader { epoch: Epoch(2), history: Some(z(1, 1)) };

@@ -3,32 +3,21 @@
 
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
-use std::collections::BTreeSet;
-use vivarium_core::ids::ServerId;
-use vivarium_core::server::note::Note;
 use crate::observe::Durable;
 
 #[derive(Debug, Default)]
-pub(crate) struct S09 {
-    rotten: BTreeSet<ServerId>,
-}
+pub(crate) struct S09;
 
 impl Check for S09 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
 
         let Some(server) = cx.server() else { return Ok(()) };
         match event {
-            SimEvent::HistoryLost(_) => {
-                self.rotten.insert(server);
-            }
-            SimEvent::Note(Note::SnapInstalled { .. } | Note::MovedAside) => {
-                self.rotten.remove(&server);
-            }
             SimEvent::Durable(Durable::CurrentEpoch(epoch)) if cx.spec.white_box => {
                 let Some(last) = cx.canon.initial.get(epoch).copied().flatten() else {
                     return Ok(());
                 };
-                if !self.rotten.contains(&server)
+                if !cx.damage.is_damaged(server)
                     && !cx.disks.durable_has_txn(server, last.zxid, last.hash)
                 {
                     return Err(format!(
@@ -52,7 +41,7 @@ mod tests {
 
     #[test]
     fn an_epoch_ahead_of_its_history_is_found() {
-        let mut run = Run::new(S09::default());
+        let mut run = Run::new(S09);
         run.boot_all();
         run.log(1, z(1, 1), 5).unwrap();
         run.note(1, phase(Phase::LeadingSynchronization, 2)).unwrap();

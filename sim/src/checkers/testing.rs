@@ -10,6 +10,7 @@ use vivarium_core::server::note::{Note, Phase, StateDigest};
 use vivarium_core::wire::client::EventKind;
 
 use crate::checkers::canon::Canon;
+use crate::checkers::damage::Damage;
 use crate::checkers::{Check, Cx, RunSpec};
 use crate::disk_view::DiskView;
 use crate::history::{Call, ClientFact, CreateCall, Reply, RequestId, SessionFact};
@@ -117,6 +118,7 @@ impl DiskView for Disks {
 pub(crate) struct Run<C> {
     pub check: C,
     pub canon: Canon,
+    pub damage: Damage,
     pub disks: Disks,
     pub now: SimTime,
 }
@@ -124,7 +126,7 @@ pub(crate) struct Run<C> {
 impl<C: Check> Run<C> {
     pub(crate) fn new(check: C) -> Self {
         let mut run =
-            Self { check, canon: Canon::default(), disks: Disks::default(), now: SimTime::ZERO };
+            Self { check, canon: Canon::default(), damage: Damage::default(), disks: Disks::default(), now: SimTime::ZERO };
         let servers = configs();
         run.feed(NodeId::World, &SimEvent::Cluster { servers })
             .expect("no statement is about this");
@@ -135,8 +137,9 @@ impl<C: Check> Run<C> {
         self.now = self.now.plus(1000);
         self.due()?;
         self.canon.learn(self.now, node, event);
+        self.damage.learn(node, event, &self.disks);
         let spec = RunSpec { white_box: true, drift_ppm: 0 };
-        let cx = Cx { now: self.now, node, canon: &self.canon, disks: &self.disks, spec };
+        let cx = Cx { now: self.now, node, canon: &self.canon, damage: &self.damage, disks: &self.disks, spec };
         self.check.event(&cx, event)?;
         self.canon.forget(event);
         Ok(())
@@ -153,7 +156,7 @@ impl<C: Check> Run<C> {
         while let Some(at) = self.check.deadline().filter(|at| *at <= self.now) {
             let spec = RunSpec { white_box: true, drift_ppm: 0 };
             let cx =
-                Cx { now: at, node: NodeId::World, canon: &self.canon, disks: &self.disks, spec };
+                Cx { now: at, node: NodeId::World, canon: &self.canon, damage: &self.damage, disks: &self.disks, spec };
             self.check.due(&cx)?;
         }
         Ok(())

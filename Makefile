@@ -1,0 +1,65 @@
+# The few commands a person types. Needs Rust (rust-toolchain.toml), a C compiler, GNU make and
+# Python 3; everything else is fetched.
+SEEDS ?= 200
+JOBS ?= $(shell nproc)
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+VENV := .venv/installed
+SIM := $(TARGET)/release/vivarium-sim
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+
+.PHONY: help run test verify fix build sim replay quorum bench
+
+help:
+	@echo 'make run             from a fresh machine to a seeded sweep and a quorum that survives kills'
+	@echo 'make test            everything that CI runs'
+	@echo 'make verify          formatting, lints, docs; never writes'
+	@echo 'make fix             formats, and applies what clippy can mend'
+	@echo 'make sim SEEDS=200   simulate that many seeds'
+	@echo 'make replay SEED=..  one seed again, with its trace hash and verdict'
+	@echo 'make quorum          three real servers, a kazoo client, and leaders that are killed'
+	@echo 'make bench           throughput, CPU per operation, memory, time to serve'
+
+run: build $(VENV)
+	$(SIM) run --seeds 1000
+	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/release/vivarium
+
+build:
+	cargo build --release --locked --bins
+
+# The runner of the tests comes last, so that its verdict is what the eye meets.
+test: verify $(VENV)
+	cargo build --locked -p vivarium
+	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/debug/vivarium --kills 2
+	cargo test --workspace --locked --doc --quiet
+ifneq ($(NEXTEST),)
+	cargo nextest run --workspace --locked --no-fail-fast
+else
+	cargo test --workspace --locked --no-fail-fast --all-targets
+endif
+
+verify:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='--cfg madsim -D warnings' cargo doc --workspace --no-deps --locked --quiet
+
+fix:
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
+
+sim: build
+	$(SIM) run --seeds $(SEEDS) --jobs $(JOBS)
+
+replay: build
+	@test -n '$(SEED)' || { echo 'make replay SEED=..: which seed?' >&2; exit 2; }
+	$(SIM) replay $(SEED)
+
+quorum: build $(VENV)
+	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/release/vivarium
+
+bench: build
+	python3 scripts/bench.py --binary $(TARGET)/release/vivarium
+
+$(VENV): scripts/requirements.txt
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --requirement $<
+	@touch $@

@@ -1,0 +1,201 @@
+//! One disk operation at a time, on the folders of a server.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use vivarium_core::server::action::DiskAction;
+use vivarium_core::server::input::{DiskFault, FileEntry, ReadData};
+use vivarium_core::storage::files::{Dir, FileName};
+
+/// What the disk threads work on: the real folders, or a fake that fails.
+pub trait Files: Send + Sync + 'static {
+    /// Carries out one operation, complete when it returns. Only reads and listings answer data.
+    fn run(&self, action: &DiskAction) -> io::Result<Option<ReadData>>;
+}
+
+/// Where the folders of core lie.
+#[derive(Clone, Debug)]
+pub struct Places {
+    pub log_root: PathBuf,
+    pub data: PathBuf,
+    pub log: PathBuf,
+}
+
+/// The folders of one server.
+#[derive(Debug)]
+pub struct RealFiles {
+    places: Places,
+    writing: Handles,
+    reading: Handles,
+}
+
+impl RealFiles {
+    pub fn new(places: Places) -> Self {
+        Self { places, writing: Handles::default(), reading: Handles::default() }
+    }
+
+    fn folder(&self, dir: Dir) -> &PathBuf {
+        match dir {
+            Dir::LogRoot => &self.places.log_root,
+            Dir::Data => &self.places.data,
+            Dir::Log => &self.places.log,
+        }
+    }
+
+    fn path(&self, file: &FileName) -> PathBuf {
+        self.folder(file.dir).join(&file.name)
+    }
+
+    fn to_write(&self, file: &FileName) -> io::Result<Arc<File>> {
+        self.writing.get(file, || {
+            OpenOptions::new().write(true).create(true).truncate(false).open(self.path(file))
+        })
+    }
+
+    /// A handle of a file that was removed or replaced would reach the wrong content.
+    fn forget(&self, file: &FileName) {
+        self.writing.forget(file);
+        self.reading.forget(file);
+    }
+
+    fn read(&self, file: &FileName, offset: u64, len: u32) -> io::Result<ReadData> {
+        let open = self.reading.get(file, || File::open(self.path(file)));
+        let handle = match open {
+            Ok(handle) => handle,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(ReadData::Missing),
+            Err(error) => return Err(error),
+        };
+        // The length is asked for first: a large `len` must not reserve what the file cannot fill.
+        let there = handle.metadata()?.len().saturating_sub(offset);
+        let mut bytes = vec![0; u64::from(len).min(there) as usize];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match handle.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(ReadData::Bytes(Bytes::from(bytes)))
+    }
+
+    fn list(&self, dir: Dir) -> io::Result<ReadData> {
+        let entries = match fs::read_dir(self.folder(dir)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(ReadData::Listing(Vec::new()));
+            }
+            Err(error) => return Err(error),
+        };
+        let mut listing = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            // A file may vanish while the folder is read; a name that is not text is not ours.
+            let Ok(about) = entry.metadata() else { continue };
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if about.is_file() {
+                listing.push(FileEntry { name, len: about.len() });
+            }
+        }
+        listing.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(ReadData::Listing(listing))
+    }
+}
+
+impl Files for RealFiles {
+    fn run(&self, action: &DiskAction) -> io::Result<Option<ReadData>> {
+        match action {
+            DiskAction::Write { file, offset, bytes, .. } => {
+                self.to_write(file)?.write_all_at(bytes, *offset)?;
+            }
+            DiskAction::SetLen { file, len, .. } => self.to_write(file)?.set_len(*len)?,
+            DiskAction::SyncFile { file, .. } => self.to_write(file)?.sync_data()?,
+            DiskAction::Rename { from, to, .. } => {
+                fs::rename(self.path(from), self.path(to))?;
+                self.forget(from);
+                self.forget(to);
+            }
+            DiskAction::SyncDir { dir, .. } => File::open(self.folder(*dir))?.sync_all()?,
+            DiskAction::Remove { file, .. } => {
+                match fs::remove_file(self.path(file)) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+                    Ok(()) | Err(_) => {}
+                }
+                self.forget(file);
+            }
+            DiskAction::Read { file, offset, len, .. } => {
+                return self.read(file, *offset, *len).map(Some);
+            }
+            DiskAction::List { dir, .. } => return self.list(*dir).map(Some),
+        }
+        Ok(None)
+    }
+}
+
+/// What the error means to core.
+pub fn fault(error: &io::Error) -> DiskFault {
+    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        DiskFault::NoSpace
+    } else if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) {
+        DiskFault::Denied
+    } else {
+        DiskFault::Io
+    }
+}
+
+/// The file or folder that an operation is about, for people.
+pub fn subject(action: &DiskAction) -> String {
+    match action {
+        DiskAction::Write { file, .. }
+        | DiskAction::SetLen { file, .. }
+        | DiskAction::SyncFile { file, .. }
+        | DiskAction::Remove { file, .. }
+        | DiskAction::Read { file, .. } => file.to_string(),
+        DiskAction::Rename { to, .. } => to.to_string(),
+        DiskAction::SyncDir { dir, .. } | DiskAction::List { dir, .. } => format!("{dir:?}"),
+    }
+}
+
+/// Open files of recent use, shared by the disk threads.
+#[derive(Debug, Default)]
+struct Handles {
+    /// The latest used is last.
+    open: Mutex<Vec<(FileName, Arc<File>)>>,
+}
+
+const KEPT: usize = 4;
+
+impl Handles {
+    fn get(
+        &self,
+        file: &FileName,
+        open: impl FnOnce() -> io::Result<File>,
+    ) -> io::Result<Arc<File>> {
+        let mut handles = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = handles.iter().position(|(known, _)| known == file) {
+            handles[at..].rotate_left(1);
+        } else {
+            let handle = Arc::new(open()?);
+            if handles.len() == KEPT {
+                handles.remove(0);
+            }
+            handles.push((file.clone(), handle));
+        }
+        let (_, handle) = handles.last().expect("it was found or pushed just now");
+        Ok(Arc::clone(handle))
+    }
+
+    fn forget(&self, file: &FileName) {
+        let mut handles = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.retain(|(known, _)| known != file);
+    }
+}
+
+#[cfg(test)]
+mod tests;
