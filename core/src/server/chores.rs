@@ -18,6 +18,7 @@ use crate::storage::supersede::Supersede;
 use crate::storage::truncate::{Truncated, Truncation};
 use crate::time::{Mono, Span};
 use crate::tree::Database;
+use crate::zab::KnownSnapshot;
 
 /// Pause after a snapshot that failed or was outrun by changes.
 const RETRY: Span = Span::from_ms(1000);
@@ -47,14 +48,6 @@ enum Patience {
     Until(Mono),
     /// The server has said goodbye.
     Over,
-}
-
-/// A snapshot that recovery loaded or this server sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KnownSnapshot {
-    pub zxid: Zxid,
-    /// Holds the state of exactly its zxid: ours do, Apache's may be fuzzy (DESIGN section 2).
-    pub exact: bool,
 }
 
 /// At most one walk at a time.

@@ -19,7 +19,6 @@ pub mod view;
 mod write;
 
 pub use action::Action;
-pub use chores::KnownSnapshot;
 pub use input::Input;
 pub use outbox::Outbox;
 pub use recovery::{Recovery, RecoveryInput, RecoveryProgress, RecoveryStep};

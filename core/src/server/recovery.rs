@@ -10,7 +10,7 @@ use crate::ids::{DialIds, Zxid};
 use crate::prng::Prng;
 use crate::server::Server;
 use crate::server::action::{DiskAction, FatalReason};
-use crate::server::chores::{Chores, KnownSnapshot, draw_due};
+use crate::server::chores::{Chores, draw_due};
 use crate::server::clients::Clients;
 use crate::server::input::{DiskFault, ReadData};
 use crate::server::outbox::Outbox;
@@ -21,6 +21,7 @@ use crate::storage::log_writer::LogWriter;
 use crate::storage::ops::DiskIds;
 use crate::storage::recovery::{self, Recovered, Recovering};
 use crate::time::Stamp;
+use crate::zab::KnownSnapshot;
 use crate::zab::history::{History, Recalled};
 use crate::zab::window::{Entry, Window};
 

@@ -12,11 +12,18 @@ pub mod window;
 use crate::config::Config;
 use crate::ensemble::Ensemble;
 use crate::ids::{DialIds, Zxid};
-use crate::server::KnownSnapshot;
 use crate::server::outbox::Outbox;
 use crate::server::view::Counters;
 use crate::time::{Span, Stamp};
 use crate::zab::history::History;
+
+/// A snapshot that recovery loaded or this server sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownSnapshot {
+    pub zxid: Zxid,
+    /// Holds the state of exactly its zxid: ours do, Apache's may be fuzzy (DESIGN section 2).
+    pub exact: bool,
+}
 
 /// What every phase may use while it handles one input.
 pub struct ZabCx<'a> {

@@ -1,3 +1,5 @@
+//! Configuration texts: what is read from them, and what is said about wrong ones.
+
 use alloc::string::ToString;
 use alloc::vec::Vec;
 

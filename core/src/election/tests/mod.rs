@@ -1,3 +1,5 @@
+//! Elections of whole ensembles on a network of the tests.
+
 mod net;
 mod wires;
 

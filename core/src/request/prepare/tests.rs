@@ -1,3 +1,5 @@
+//! Requests against a tree: which transaction or error each becomes.
+
 use alloc::collections::VecDeque;
 use alloc::vec;
 

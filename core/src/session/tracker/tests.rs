@@ -1,3 +1,5 @@
+//! The expiry clock: buckets, owners, pauses.
+
 use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;

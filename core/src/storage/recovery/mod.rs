@@ -370,6 +370,13 @@ impl Recovering {
         }
         let (zxid, exact) = replayed.snapshot;
         plan.push_back(self.ids.sync_file(Queue::Log, FileName::snapshot(zxid)));
+        let replaced = !replayed.dead.is_empty();
+        if replaced {
+            let others = found.snapshots.iter().map(|(other, _)| *other);
+            let others = others.filter(|other| *other != zxid).map(FileName::snapshot);
+            let dead = replayed.dead.iter().rev().map(|log| log.name.clone());
+            plan.extend(settle::finish_superseding(others, dead, &mut self.ids));
+        }
         let last = replayed.last;
         let (accepted, current) =
             settle::epochs(&self.config, &found, Some(last), &mut self.ids, &mut plan)?;
@@ -377,7 +384,7 @@ impl Recovering {
         // As Apache does after a load: ephemerals whose session the log does not know.
         database.remove_orphan_ephemerals();
         let mut snapshots: Vec<Zxid> = found.snapshots.iter().map(|(zxid, _)| *zxid).collect();
-        snapshots.retain(|zxid| !found.broken.contains(zxid));
+        snapshots.retain(|other| !found.broken.contains(other) && (!replaced || *other == zxid));
         snapshots.sort_unstable();
         let recovered = Recovered {
             database,

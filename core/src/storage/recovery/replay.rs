@@ -39,6 +39,9 @@ pub(super) struct Replayed {
     pub tail: Vec<(Zxid, Bytes)>,
     pub notes: Vec<Note>,
     pub logs: Vec<LogFile>,
+    /// Logs of a history that the snapshot replaced, oldest first: what lies between their end and
+    /// the snapshot was never logged here.
+    pub dead: Vec<LogFile>,
     pub cut: Option<TornCut>,
 }
 
@@ -48,6 +51,10 @@ pub(super) struct Replay {
     database: Database,
     /// The zxid that the next record has to follow.
     last: Zxid,
+    /// The log holds the record that the snapshot ends with.
+    meets_snapshot: bool,
+    /// A file that begins before the snapshot ends behind it.
+    passes_snapshot: bool,
     logs: Vec<LogFile>,
     /// The file being read; `logs.len()` at the end.
     file: usize,
@@ -87,6 +94,8 @@ impl Replay {
             snapshot: (zxid, snapshot.exact),
             database: snapshot.database,
             last: zxid,
+            meets_snapshot: false,
+            passes_snapshot: false,
             logs: logs.to_vec(),
             file: logs.iter().rposition(follows).unwrap_or(0),
             reading: Reading::Records(RecordScanner::new(payload_limit)),
@@ -149,19 +158,34 @@ impl Replay {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Result<Replayed, Corruption> {
-        if let Some(corruption) = self.corruption.or(self.remains) {
+    pub(super) fn finish(mut self) -> Result<Replayed, Corruption> {
+        if let Some(corruption) = self.corruption.take().or(self.remains.take()) {
             return Err(corruption);
         }
+        let (logs, dead) = self.split_dead();
         Ok(Replayed {
             database: self.database,
             snapshot: self.snapshot,
             last: self.last,
             tail: self.tail.into(),
             notes: self.notes,
-            logs: self.logs,
+            logs,
+            dead,
             cut: self.cut,
         })
+    }
+
+    /// An own snapshot covers what is durable in the own log, so a log that ends before it belongs
+    /// to a history that a leader's SNAP replaced: its removal was cut short. Served from it, a
+    /// learner would miss everything in between. Apache's snapshots may name the start of an
+    /// epoch, which is no record: of those nothing is known.
+    fn split_dead(&mut self) -> (Vec<LogFile>, Vec<LogFile>) {
+        let (snapshot, _) = self.snapshot;
+        let logs = core::mem::take(&mut self.logs);
+        if snapshot.is_epoch_start() || self.meets_snapshot || self.passes_snapshot {
+            return (logs, Vec::new());
+        }
+        logs.into_iter().partition(|log| log.first > snapshot)
     }
 
     fn scan(&mut self, last: bool) {
@@ -191,9 +215,11 @@ impl Replay {
         // Older than the snapshot, or Java's second record of one zxid: an error that it logged for
         // a body it could not read (T2).
         if zxid <= snapshot || zxid == self.last {
+            self.meets_snapshot |= zxid == snapshot;
             return Ok(());
         }
         self.follows(zxid)?;
+        self.passes_snapshot |= self.logs[self.file].first <= snapshot;
         let txn = LoggedTxn::decode(record.payload.clone())
             .map_err(|_| "transaction is of no known kind")?;
         self.database.apply(&txn, &mut Vec::new());

@@ -2,14 +2,17 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use crate::config::{Config, FirstStart};
 use crate::ids::{Epoch, Zxid};
 use crate::server::action::{DiskAction, FatalReason};
+use crate::server::input::Queue;
 use crate::storage::epochs::write_ops;
-use crate::storage::files::EpochFile;
+use crate::storage::files::{Dir, EpochFile, FileName};
 use crate::storage::ops::DiskIds;
 use crate::storage::recovery::survey::Found;
+use crate::storage::removal::{Cut, remove_all, remove_in_order};
 
 /// Whether a folder without snapshots and logs may begin with an empty tree.
 pub(super) fn may_start_empty(config: &Config, found: &Found) -> Result<bool, FatalReason> {
@@ -29,6 +32,19 @@ pub(super) fn may_start_empty(config: &Config, found: &Found) -> Result<bool, Fa
     // Epochs or files moved aside show that there was a history once.
     let untouched = found.epochs.is_empty() && !found.aside;
     Ok(untouched && config.first_start == FirstStart::AutoCreate)
+}
+
+/// Ends what `Supersede` began: first the snapshot that stays, then what it replaced, snapshots
+/// before logs, logs newest first.
+pub(super) fn finish_superseding(
+    snapshots: impl Iterator<Item = FileName>,
+    logs: impl Iterator<Item = FileName>,
+    ids: &mut DiskIds,
+) -> Vec<DiskAction> {
+    let kept = [Cut::SyncDir(Dir::Data)];
+    let cuts =
+        kept.into_iter().chain(remove_all(snapshots, Dir::Data)).chain(remove_in_order(logs));
+    cuts.map(|cut| cut.into_action(Queue::Log, ids)).collect()
 }
 
 /// The two promises, and the operations that make them what they should be. `last`: `None` for a

@@ -1,0 +1,8 @@
+//! Several servers in one thread, thousands of seeds in seconds.
+
+mod harness;
+
+mod faults;
+mod first;
+mod power;
+mod random;

@@ -1,0 +1,465 @@
+//! A server of which every input is a command and every action a line.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use vivarium_core::acl::Acl;
+use vivarium_core::config::FirstStart;
+use vivarium_core::ids::{DialId, Epoch, LinkId, ServerId, SessionId, Zxid};
+use vivarium_core::server::action::{Action, DiskAction, LinkAction};
+use vivarium_core::server::input::{DiskFault, DiskInput, Far, LinkEnd, LinkInput, Plane, Queue};
+use vivarium_core::server::note::Note;
+use vivarium_core::server::{Input, Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
+use vivarium_core::storage::ops::op_of;
+use vivarium_core::time::{Mono, Stamp, Wall};
+use vivarium_core::tree::{Database, Walk};
+use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
+use vivarium_core::wire::client::Op;
+use vivarium_core::wire::frame::{PacketBuffer, VoteBuffer};
+use vivarium_core::wire::quorum::{LeaderPacket, LearnerInfo, LearnerPacket};
+use vivarium_core::wire::vote::{InitialMessage, Notification, PeerState};
+
+use crate::client::{self, Client};
+use crate::disk::Disk;
+use crate::setup;
+
+/// The far side of a link, as far as it must be to read what the server sends.
+enum FarSide {
+    Voter { greeted: bool, buffer: VoteBuffer },
+    Learner(PacketBuffer),
+    Leader(PacketBuffer),
+    Client(Box<Client>),
+}
+
+pub(crate) struct Rig {
+    server: Option<Box<Server>>,
+    disk: Disk,
+    queues: [VecDeque<DiskAction>; 2],
+    now: u64,
+    far: BTreeMap<u64, FarSide>,
+    last_dial: Option<DialId>,
+    said: Vec<String>,
+}
+
+/// Words of a command line, `key=value` apart.
+struct Words<'a> {
+    plain: Vec<&'a str>,
+    named: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn parse(line: &'a str) -> Self {
+        let (named, plain): (Vec<&str>, Vec<&str>) =
+            line.split_whitespace().partition(|word| word.contains('='));
+        let named = named.into_iter().filter_map(|word| word.split_once('=')).collect();
+        Self { plain, named }
+    }
+
+    fn number(&self, at: usize) -> u64 {
+        self.plain[at].parse().expect("a number")
+    }
+
+    fn named(&self, key: &str, default: u64) -> u64 {
+        self.named.get(key).map_or(default, |text| text.parse().expect("a number"))
+    }
+}
+
+fn zxid(text: &str) -> Zxid {
+    let (epoch, counter) = text.split_once(':').expect("a zxid is epoch:counter");
+    Zxid::new(Epoch(epoch.parse().expect("epoch")), counter.parse().expect("counter"))
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        Self {
+            server: None,
+            disk: Disk::default(),
+            queues: Default::default(),
+            now: 1_000_000,
+            far: BTreeMap::new(),
+            last_dial: None,
+            said: Vec::new(),
+        }
+    }
+
+    pub(crate) fn take_said(&mut self) -> String {
+        std::mem::take(&mut self.said).join("\n")
+    }
+
+    pub(crate) fn command(&mut self, line: &str) {
+        let words = Words::parse(line);
+        match words.plain[0] {
+            "boot" => self.boot(&words),
+            "quiet" => self.said.clear(),
+            "voter" => self.voter(words.number(1), words.number(2)),
+            "vote" => self.vote(&words),
+            "dialled" => self.dialled(words.number(1)),
+            "leader" => self.leader_says(&words),
+            "learner" => self.learner_says(&words),
+            "snap" => self.snap(words.number(1), zxid(words.plain[2])),
+            "client" => self.connect(words.number(1), words.named("timeout", 4000) as i32),
+            "ask" => self.ask(&words),
+            "close" => {
+                let link = LinkId(words.number(1));
+                self.link(LinkInput::Closed { link, end: LinkEnd::Reset });
+            }
+            "disk" => self.complete(&words),
+            "fail" => self.fail(words.plain[1]),
+            "wait" => self.wait(words.number(1)),
+            "stop" => self.step(Input::Stop),
+            other => panic!("no command is called {other}"),
+        }
+    }
+
+    // ---- commands ----
+
+    fn boot(&mut self, words: &Words<'_>) {
+        let servers = words.named("servers", 0);
+        let ensemble = (servers > 0).then(|| setup::ensemble(servers, 0));
+        let mut config = setup::config(words.named("me", 1), ensemble);
+        config.first_start = FirstStart::AutoCreate;
+        config.full_digest = false;
+        let mut recovery = Recovery::start(config, self.stamp());
+        let mut input = RecoveryInput::Begin;
+        let mut out = loop {
+            input = match recovery.next(input) {
+                RecoveryStep::Disk(action) => match self.disk.run(&action) {
+                    Some(data) => RecoveryInput::Read(data),
+                    None => RecoveryInput::Done,
+                },
+                RecoveryStep::Progress(_) => RecoveryInput::Done,
+                RecoveryStep::Done(server, out) => {
+                    self.server = Some(server);
+                    break out;
+                }
+                RecoveryStep::Refused(why) => panic!("refused: {why}"),
+            };
+        };
+        out.drain().for_each(drop);
+        self.step(Input::Wake);
+    }
+
+    fn open(&mut self, id: u64, dial: Option<DialId>, plane: Plane) {
+        let far = Far { ip: format!("10.0.0.{id}"), port: 4000 };
+        self.link(LinkInput::Opened { link: LinkId(id), dial, plane, far });
+    }
+
+    /// A voter with a higher id connects for elections.
+    fn voter(&mut self, id: u64, from: u64) {
+        self.far.insert(id, FarSide::Voter { greeted: true, buffer: VoteBuffer::new() });
+        self.open(id, None, Plane::Election);
+        let mut out = BytesMut::new();
+        let from = ServerId(from);
+        InitialMessage { from, address: format!("s{from}:3888") }.encode(&mut out);
+        self.bytes(id, out);
+    }
+
+    fn vote(&mut self, words: &Words<'_>) {
+        let state = match words.named.get("state") {
+            Some(&"leading") => PeerState::Leading,
+            Some(&"following") => PeerState::Following,
+            Some(_) | None => PeerState::Looking,
+        };
+        let mut out = BytesMut::new();
+        Notification {
+            state,
+            leader: Some(ServerId(words.number(2))),
+            zxid: Some(words.named.get("zxid").map_or(Zxid::ZERO, |text| zxid(text))),
+            round: words.named("round", 1) as i64,
+            peer_epoch: Some(Epoch(words.named("epoch", 0) as u32)),
+            version: 2,
+            config: None,
+        }
+        .encode(&mut out);
+        self.bytes(words.number(1), out);
+    }
+
+    /// The server's newest attempt to reach a leader succeeds.
+    fn dialled(&mut self, id: u64) {
+        let dial = self.last_dial.take();
+        assert!(dial.is_some(), "the server dials nobody");
+        self.far.insert(id, FarSide::Leader(PacketBuffer::new()));
+        self.open(id, dial, Plane::Quorum);
+    }
+
+    fn leader_says(&mut self, words: &Words<'_>) {
+        let arg = words.plain.get(3).copied().unwrap_or("0:0");
+        let epoch = || Epoch(arg.parse().expect("an epoch"));
+        let packet = match words.plain[2] {
+            "LEADERINFO" => LeaderPacket::LeaderInfo { epoch: epoch(), vivarium: true },
+            "NEWLEADER" => LeaderPacket::NewLeader { epoch: epoch(), config: None },
+            "DIFF" => LeaderPacket::Diff { upto: zxid(arg) },
+            "TRUNC" => LeaderPacket::Trunc { upto: zxid(arg) },
+            "PROPOSAL" => LeaderPacket::Proposal { zxid: zxid(arg), payload: payload(zxid(arg)) },
+            "COMMIT" => LeaderPacket::Commit { zxid: zxid(arg) },
+            "UPTODATE" => LeaderPacket::UpToDate,
+            "PING" => LeaderPacket::Ping { zxid: zxid(arg).to_wire() },
+            other => panic!("no leader says {other}"),
+        };
+        let mut out = BytesMut::new();
+        packet.encode(&mut out);
+        self.bytes(words.number(1), out);
+    }
+
+    fn learner_says(&mut self, words: &Words<'_>) {
+        let id = words.number(1);
+        let arg = words.plain.get(3).copied().unwrap_or("0:0");
+        let packet = match words.plain[2] {
+            "FOLLOWERINFO" => {
+                self.far.insert(id, FarSide::Learner(PacketBuffer::new()));
+                self.open(id, None, Plane::Quorum);
+                let server = Some(ServerId(words.named("id", 2)));
+                let vivarium = None;
+                let info =
+                    LearnerInfo { server, protocol_version: 0x10000, config_version: 0, vivarium };
+                LearnerPacket::FollowerInfo { accepted: Epoch(arg.parse().expect("epoch")), info }
+            }
+            "ACKEPOCH" => LearnerPacket::AckEpoch {
+                last_logged: Some(zxid(arg)),
+                current: Some(Epoch(words.named("current", 0) as u32)),
+            },
+            "ACK" => LearnerPacket::Ack { zxid: zxid(arg) },
+            "PING" => LearnerPacket::Ping { zxid: zxid(arg).to_wire(), touched: Vec::new() },
+            other => panic!("no learner says {other}"),
+        };
+        let mut out = BytesMut::new();
+        packet.encode(&mut out);
+        self.bytes(id, out);
+    }
+
+    /// An empty tree as a leader's snapshot of `zxid`.
+    fn snap(&mut self, id: u64, zxid: Zxid) {
+        let mut out = BytesMut::new();
+        LeaderPacket::Snap { zxid }.encode(&mut out);
+        let mut database = Database::new(false);
+        database.begin_walk(usize::MAX);
+        while database.walk(usize::MAX, &mut out) == Walk::More {}
+        out.put_i32(10);
+        out.put_slice(b"BenWasHere");
+        self.bytes(id, out);
+    }
+
+    fn connect(&mut self, id: u64, timeout_ms: i32) {
+        let mut far = Box::new(Client::new(0, timeout_ms));
+        let hello = far.greet(0);
+        self.far.insert(id, FarSide::Client(far));
+        self.open(id, None, Plane::Client);
+        self.bytes(id, BytesMut::from(&hello[..]));
+    }
+
+    fn ask(&mut self, words: &Words<'_>) {
+        let id = words.number(1);
+        let path = words.plain.get(3).copied().unwrap_or("/");
+        let op = match words.plain[2] {
+            "create" => client::create(path, "x", 0),
+            "set" => client::set(path, "y"),
+            "get" => client::get(path, false),
+            "watch" => client::get(path, true),
+            "sync" => client::sync(path),
+            "close" => Op::CloseSession,
+            other => panic!("no client asks {other}"),
+        };
+        let Some(FarSide::Client(far)) = self.far.get_mut(&id) else { panic!("no client {id}") };
+        let bytes = far.request(op, 0, 0);
+        self.bytes(id, BytesMut::from(&bytes[..]));
+    }
+
+    /// `disk log` completes the whole queue, `disk log 2` two operations of it.
+    fn complete(&mut self, words: &Words<'_>) {
+        let queue = queue(words.plain[1]);
+        let all = self.queues[queue as usize].len();
+        let count = words.plain.get(2).map_or(all, |text| text.parse().expect("a number"));
+        let mut upto = None;
+        for _ in 0..count {
+            let action = self.queues[queue as usize].pop_front().expect("a queued operation");
+            self.disk.run(&action);
+            upto = op_of(&action).map(|(_, op)| op);
+        }
+        let Some(upto) = upto else {
+            self.said.push("(nothing is queued)".into());
+            return;
+        };
+        self.step(Input::Disk(DiskInput::Done { queue, upto }));
+    }
+
+    fn fail(&mut self, which: &str) {
+        let queue = queue(which);
+        let action = self.queues[queue as usize].pop_front().expect("a queued operation");
+        let (_, op) = op_of(&action).expect("queues hold writes");
+        self.step(Input::Disk(DiskInput::Failed { queue, op, fault: DiskFault::Io }));
+    }
+
+    /// Time passes, one deadline at a time.
+    fn wait(&mut self, ms: u64) {
+        let end = self.now + ms * 1000;
+        loop {
+            let due = self.server.as_ref().and_then(|server| server.deadline());
+            let Some((at, _)) = due.filter(|(at, _)| at.0 <= end) else { break };
+            self.now = at.0.max(self.now + 1);
+            self.step(Input::Wake);
+        }
+        self.now = end.max(self.now);
+        self.step(Input::Wake);
+    }
+
+    // ---- the server ----
+
+    fn stamp(&self) -> Stamp {
+        Stamp { mono: Mono(self.now), wall: Wall(1_600_000_000_000) }
+    }
+
+    fn link(&mut self, input: LinkInput) {
+        self.step(Input::Link(input));
+    }
+
+    fn bytes(&mut self, id: u64, bytes: BytesMut) {
+        self.link(LinkInput::Bytes { link: LinkId(id), bytes: bytes.freeze() });
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut out = Outbox::new();
+        let stamp = self.stamp();
+        self.server.as_mut().expect("a booted server").step(stamp, input, &mut out);
+        let actions: Vec<Action> = out.drain().collect();
+        for action in actions {
+            self.hear(action);
+        }
+    }
+
+    fn hear(&mut self, action: Action) {
+        match action {
+            Action::Link(LinkAction::Dial { dial, plane, host, .. }) => {
+                if plane == Plane::Quorum {
+                    self.last_dial = Some(dial);
+                    self.said.push(format!("dial {host} for the quorum"));
+                }
+            }
+            Action::Link(LinkAction::Send { link, bytes }) => self.decode(link, bytes),
+            Action::Link(LinkAction::Hold { link }) => self.said.push(format!("hold {link}")),
+            Action::Link(LinkAction::Resume { link }) => self.said.push(format!("resume {link}")),
+            Action::Link(LinkAction::Close { link, why, .. }) => {
+                self.said.push(format!("close {link} {why:?}"));
+            }
+            Action::Disk(action) => self.queue(action),
+            Action::Admin { answer, .. } => self.said.push(answer),
+            Action::Halt(halt) => self.said.push(format!("halt {halt:?}")),
+            Action::Note(note) => self.note(&note),
+        }
+    }
+
+    fn queue(&mut self, action: DiskAction) {
+        let text = match &action {
+            DiskAction::Write { file, .. } => format!("write {}", file.name),
+            DiskAction::SetLen { file, .. } => format!("set_len {}", file.name),
+            DiskAction::SyncFile { file, .. } => format!("sync {}", file.name),
+            DiskAction::Rename { to, .. } => format!("rename to {}", to.name),
+            DiskAction::SyncDir { .. } => "sync folder".into(),
+            DiskAction::Remove { file, .. } => format!("remove {}", file.name),
+            DiskAction::Read { file, .. } => format!("read {}", file.name),
+            DiskAction::List { .. } => "list".into(),
+        };
+        match op_of(&action) {
+            Some((queue, _)) => {
+                self.said.push(format!("{queue:?}: {text}").to_lowercase());
+                self.queues[queue as usize].push_back(action);
+            }
+            None => {
+                self.said.push(text);
+                let data = self.disk.run(&action).expect("reads answer");
+                let (DiskAction::Read { read, .. } | DiskAction::List { read, .. }) = action else {
+                    unreachable!("only reads have no queue")
+                };
+                self.step(Input::Disk(DiskInput::ReadDone { read, result: Ok(data) }));
+            }
+        }
+    }
+
+    /// Only what shows in no other action.
+    #[allow(clippy::wildcard_enum_match_arm)]
+    fn note(&mut self, note: &Note) {
+        match note {
+            Note::PhaseEntered { .. }
+            | Note::Elected { .. }
+            | Note::Established { .. }
+            | Note::AckedTxn { .. }
+            | Note::AckedNewLeader { .. }
+            | Note::Committed { .. }
+            | Note::Serving { .. }
+            | Note::SnapInstalled { .. }
+            | Note::Truncated { .. } => {
+                let text = format!("{note:?}");
+                let text = text.split(", digest").next().unwrap_or("");
+                self.said.push(format!("note {text}"));
+            }
+            Note::SessionExpired { idle_ms, timeout_ms, .. } => {
+                self.said.push(format!("note SessionExpired after {idle_ms} of {timeout_ms} ms"));
+            }
+            Note::Applied { zxid, .. } => self.said.push(format!("note Applied {zxid:?}")),
+            _ => {}
+        }
+    }
+
+    fn decode(&mut self, link: LinkId, bytes: Bytes) {
+        let mut lines = Vec::new();
+        match self.far.get_mut(&link.0).unwrap_or_else(|| panic!("nobody at {link}")) {
+            FarSide::Voter { greeted, buffer } => {
+                buffer.push(bytes);
+                if !*greeted {
+                    *greeted = buffer.next_initial().expect("initial message").is_some();
+                }
+                while let Some(message) = buffer.next_message().expect("a message") {
+                    let said = Notification::decode(message).expect("a notification");
+                    let leader = said.leader.map_or(0, |leader| leader.0);
+                    lines.push(format!("{:?} for {leader}, round {}", said.state, said.round));
+                }
+            }
+            FarSide::Learner(buffer) => {
+                buffer.push(bytes);
+                while let Some(packet) = buffer.next_leader_packet(1 << 20).expect("a packet") {
+                    lines.push(short(&format!("{packet:?}")));
+                }
+            }
+            FarSide::Leader(buffer) => {
+                buffer.push(bytes);
+                while let Some(packet) = buffer.next_learner_packet(1 << 20).expect("a packet") {
+                    lines.push(short(&format!("{packet:?}")));
+                }
+            }
+            FarSide::Client(client) => {
+                client.on_bytes(bytes, 0);
+                lines.append(&mut client.heard);
+            }
+        }
+        self.said.extend(lines.into_iter().map(|line| format!("{link} <- {line}")));
+    }
+}
+
+/// A packet without the fields that say nothing here.
+fn short(packet: &str) -> String {
+    let noise = [", payload", ", config:", ", info:", ", touched:", ", vivarium:", " Request("];
+    let end = noise.iter().filter_map(|noise| packet.find(noise)).min().unwrap_or(packet.len());
+    packet[..end].to_owned()
+}
+
+fn queue(name: &str) -> Queue {
+    match name {
+        "log" => Queue::Log,
+        "snap" => Queue::Snap,
+        other => panic!("no queue is called {other}"),
+    }
+}
+
+/// A create of `/n<counter>`.
+fn payload(zxid: Zxid) -> Bytes {
+    let header = TxnHeader { session: SessionId(1), cxid: 1, zxid, time: Wall(0) };
+    let create = CreateTxn {
+        path: format!("/n{}", zxid.counter()),
+        data: None,
+        acl: Some(Acl::open()),
+        ephemeral: false,
+        parent_cversion: Some(zxid.counter() as i32),
+    };
+    let mut out = BytesMut::new();
+    LoggedTxn { header, txn: Txn::Create(create), digest: None }.encode(&mut out);
+    out.freeze()
+}
