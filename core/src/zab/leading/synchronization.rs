@@ -261,6 +261,10 @@ impl Learner {
 
     /// Looks on disk for the newest transaction that both histories hold.
     fn search(&mut self, who: Who, last: Zxid, known: Zxid, cx: &mut ZabCx<'_>) {
+        if cx.history.damaged_to() > Some(last) {
+            self.start_sync(who, CatchUp::Snap, None, known, cx);
+            return;
+        }
         let base = cx.history.window.base();
         match LogCursor::behind(cx.config, cx.history.log.files(), last, base) {
             Ok(cursor) => {
