@@ -166,7 +166,14 @@ impl Observer for Checkers {
 
     fn due(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
         self.canon.fresh.clear();
-        let cx = Cx { now, node: NodeId::World, canon: &self.canon, damage: &self.damage, disks, spec: self.spec };
+        let cx = Cx {
+            now,
+            node: NodeId::World,
+            canon: &self.canon,
+            damage: &self.damage,
+            disks,
+            spec: self.spec,
+        };
         for (name, check) in &mut self.checks {
             while check.deadline().is_some_and(|deadline| deadline <= now) {
                 check.due(&cx).map_err(|what| Violation::new(*name, what))?;

@@ -125,8 +125,13 @@ pub(crate) struct Run<C> {
 
 impl<C: Check> Run<C> {
     pub(crate) fn new(check: C) -> Self {
-        let mut run =
-            Self { check, canon: Canon::default(), damage: Damage::default(), disks: Disks::default(), now: SimTime::ZERO };
+        let mut run = Self {
+            check,
+            canon: Canon::default(),
+            damage: Damage::default(),
+            disks: Disks::default(),
+            now: SimTime::ZERO,
+        };
         let servers = configs();
         run.feed(NodeId::World, &SimEvent::Cluster { servers })
             .expect("no statement is about this");
@@ -139,7 +144,14 @@ impl<C: Check> Run<C> {
         self.canon.learn(self.now, node, event);
         self.damage.learn(node, event, &self.disks);
         let spec = RunSpec { white_box: true, drift_ppm: 0 };
-        let cx = Cx { now: self.now, node, canon: &self.canon, damage: &self.damage, disks: &self.disks, spec };
+        let cx = Cx {
+            now: self.now,
+            node,
+            canon: &self.canon,
+            damage: &self.damage,
+            disks: &self.disks,
+            spec,
+        };
         self.check.event(&cx, event)?;
         self.canon.forget(event);
         Ok(())
@@ -155,8 +167,14 @@ impl<C: Check> Run<C> {
         self.canon.fresh.clear();
         while let Some(at) = self.check.deadline().filter(|at| *at <= self.now) {
             let spec = RunSpec { white_box: true, drift_ppm: 0 };
-            let cx =
-                Cx { now: at, node: NodeId::World, canon: &self.canon, damage: &self.damage, disks: &self.disks, spec };
+            let cx = Cx {
+                now: at,
+                node: NodeId::World,
+                canon: &self.canon,
+                damage: &self.damage,
+                disks: &self.disks,
+                spec,
+            };
             self.check.due(&cx)?;
         }
         Ok(())
