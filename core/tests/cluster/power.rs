@@ -85,6 +85,8 @@ fn replaced(cuts: &[(u64, Survivors)]) -> World {
     world.run_for(1500 * MS);
     world.kill(late);
     world.run_for(6 * SECOND);
+    // Purging would remove the remains of the older log in time.
+    world.nodes[victim].config.snap_retain_count = 0;
     world.boot(victim);
     world.run_for(600 * MS);
     world.book.end = Some(world.nodes[victim].disk.ops);
