@@ -199,6 +199,11 @@ impl Looking {
     }
 
     /// The proposal, where a quorum of this round votes for it.
+    /// The vote for this server itself, where it may be a candidate.
+    pub(super) fn own_vote(&self) -> Option<Vote> {
+        self.initial.filter(|vote| vote.leader == self.me)
+    }
+
     pub(super) fn backed(&self, round: i64, ensemble: &Ensemble) -> Option<Vote> {
         let vote = self.proposal?;
         has_quorum(&self.round_votes, &Ballot::of(vote, round), ensemble).then_some(vote)

@@ -316,6 +316,14 @@ impl Election {
         None
     }
 
+    /// A quorum already waits for this server to lead: its own search may have moved on to another
+    /// round, in which nobody else votes any more.
+    pub fn accept_lead(&mut self) -> Option<Event> {
+        let Phase::Looking(looking) = &self.phase else { return None };
+        let own = looking.own_vote()?;
+        Some(self.decide(own, self.round))
+    }
+
     fn decide(&mut self, vote: Vote, round: i64) -> Event {
         self.round = round;
         let state = if vote.leader == self.me {

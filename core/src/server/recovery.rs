@@ -101,13 +101,14 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
     });
     let ensemble = Ensemble::new(config.ensemble.clone().unwrap_or_else(alone));
     let election = config.ensemble.is_some().then(|| Election::new(&config, &ensemble));
-    let known = recovered.snapshot.map(|(zxid, exact)| KnownSnapshot { zxid, exact });
+    let snapshot = recovered.snapshot.map(|(zxid, exact)| KnownSnapshot { zxid, exact });
     let mut prng = Prng::from_seed(config.seed);
     let due = draw_due(config.snap_count, &mut prng);
-    let chores = Chores::new(known, recovered.snapshots, replayed, recovered.first_start, due);
-    let sessions = recovered.database.sessions().keys().copied();
+    let chores = Chores::new(snapshot, recovered.snapshots, replayed, recovered.first_start, due);
+    let known = recovered.database.newest_sessions();
+    let session_ids = SessionIds::new(config.me, at.wall, known, prng.next_u64());
     Server {
-        session_ids: SessionIds::new(config.me, at.wall, sessions),
+        session_ids,
         ensemble,
         at,
         prng,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::config::{FirstStart, MemberRole};
-use crate::election::{Candidate, Event, Start};
+use crate::election::{Candidate, Election, Event, Start};
 use crate::ids::{Epoch, ServerId, Zxid};
 use crate::invariant;
 use crate::server::action::{Close, CloseReason, Halt};
@@ -14,6 +14,8 @@ use crate::server::standalone::Standalone;
 use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
 use crate::session::SessionTracker;
 use crate::time::{Mono, Span};
+use crate::wire::frame::PacketBuffer;
+use crate::wire::quorum::LearnerPacket;
 use crate::wire::vote::PeerState;
 use crate::zab::following::{Following, FollowingEvent};
 use crate::zab::leading::{Leading, LeadingEvent};
@@ -40,8 +42,34 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub(super) struct WaitingLearner {
     pub since: Mono,
+    /// The voter that it says it is.
+    pub id: Option<ServerId>,
     pub chunks: Vec<Bytes>,
     pub len: usize,
+}
+
+/// Bytes that a learner may send before this server knows whether it leads.
+const WAITING_LEARNER_MAX: usize = 4096;
+
+impl WaitingLearner {
+    pub(super) fn new(since: Mono) -> Self {
+        Self { since, id: None, chunks: Vec::new(), len: 0 }
+    }
+
+    /// Keeps what it says for the leader that this server may become. False when it says too much.
+    pub(super) fn take(&mut self, bytes: Bytes) -> bool {
+        self.len += bytes.len();
+        self.chunks.push(bytes);
+        if self.id.is_none() && self.len <= WAITING_LEARNER_MAX {
+            let mut buffer = PacketBuffer::default();
+            self.chunks.iter().for_each(|chunk| buffer.push(chunk.clone()));
+            let packet = buffer.next_learner_packet(WAITING_LEARNER_MAX);
+            if let Ok(Some(LearnerPacket::FollowerInfo { info, .. })) = packet {
+                self.id = info.server;
+            }
+        }
+        self.len <= WAITING_LEARNER_MAX
+    }
 }
 
 impl Server {
@@ -92,6 +120,21 @@ impl Server {
             Some(Event::FirstStart) => self.found(out),
             None => {}
         }
+    }
+
+    /// Learners that arrive while this server looks have elected it. With a quorum of them waiting
+    /// there is nothing left to look for.
+    pub(super) fn lead_those_who_wait(&mut self, out: &mut Outbox) {
+        if !matches!(self.role, Role::Looking) || self.history.blank {
+            return;
+        }
+        let own = core::iter::once(self.config.me);
+        let ids = own.chain(self.waiting.values().filter_map(|waiting| waiting.id));
+        if self.waiting.is_empty() || !self.ensemble.has_quorum(ids) {
+            return;
+        }
+        let event = self.election.as_mut().and_then(Election::accept_lead);
+        self.on_election(event, out);
     }
 
     fn lead(&mut self, out: &mut Outbox) {
@@ -180,7 +223,6 @@ impl Server {
                 let state = if observer { PeerState::Observing } else { PeerState::Following };
                 self.announce(state, leader, epoch, out);
                 while self.apply_next(out) {}
-                self.serve_clients(true, out);
             }
             FollowingEvent::Pinged { zxid } => {
                 let touched = self.touched.take();
@@ -255,6 +297,16 @@ impl Server {
         out.note(Note::Serving { on });
     }
 
+    /// A learner serves once everything in its tree is committed: recovery replays the whole log, and
+    /// the end of it may still be on its way to a quorum.
+    pub(super) fn serve_when_current(&mut self, out: &mut Outbox) {
+        let Role::Following(following) = &self.role else { return };
+        let current = self.history.committed() >= self.db.applied();
+        if following.is_up_to_date() && current && !self.chores.is_stopping() {
+            self.serve_clients(true, out);
+        }
+    }
+
     /// A new leader gives every session its full timeout.
     fn lead_sessions(&mut self) {
         let mut tracker = SessionTracker::new(self.config.tick, self.at.mono);
@@ -262,11 +314,11 @@ impl Server {
         self.tracker = Some(tracker);
     }
 
-    /// The epoch's counter has reached its limit: a planned election, once all is committed (T40).
+    /// A new epoch is due: a planned election, once everything proposed is committed.
     pub(super) fn rotate_epoch(&mut self, out: &mut Outbox) {
         let Role::Leading(leading) = &self.role else { return };
-        let exhausted = leading.is_exhausted(self.config.zxid_counter_limit);
-        if exhausted && self.history.committed() == self.history.head() {
+        let due = leading.wants_new_epoch(self.config.zxid_counter_limit);
+        if due && self.history.committed() == self.history.head() {
             self.leave(Start::Own, out);
         }
     }

@@ -20,9 +20,6 @@ use crate::timers::Timer;
 const VERSION: Version =
     Version { number: "3.9.5", revision: "vivarium", built: env!("CARGO_PKG_VERSION") };
 
-/// Bytes that a learner may send before this server knows whether it leads.
-const WAITING_LEARNER_MAX: usize = 4096;
-
 impl Server {
     /// Feeds one input and appends everything that follows from it to `out`.
     ///
@@ -134,6 +131,7 @@ impl Server {
         if matches!(self.role, Role::Halted) {
             return;
         }
+        self.serve_when_current(out);
         self.run_chores(out);
         self.rotate_epoch(out);
         self.finish_stop(out);
@@ -221,7 +219,7 @@ impl Server {
             (Role::Leading(leading), None) => leading.on_opened(link, &mut zab_cx!(self, out)),
             (Role::Looking | Role::Starting, None) => {
                 let since = self.at.mono;
-                self.waiting.insert(link, WaitingLearner { since, chunks: alloc::vec![], len: 0 });
+                self.waiting.insert(link, WaitingLearner::new(since));
             }
             (
                 Role::Following(_)
@@ -236,12 +234,11 @@ impl Server {
 
     fn on_quorum_bytes(&mut self, link: LinkId, bytes: Bytes, out: &mut Outbox) {
         if let Some(waiting) = self.waiting.get_mut(&link) {
-            waiting.len += bytes.len();
-            waiting.chunks.push(bytes);
-            if waiting.len > WAITING_LEARNER_MAX {
+            if !waiting.take(bytes) {
                 self.waiting.remove(&link);
                 out.close(link, Close::Abort, CloseReason::Protocol("talks before it is led"));
             }
+            self.lead_those_who_wait(out);
             return;
         }
         match &mut self.role {

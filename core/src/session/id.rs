@@ -6,11 +6,20 @@ use crate::time::Wall;
 /// Bits below the server's byte.
 const OWN_BITS: u64 = (1 << 56) - 1;
 
+/// Bits that count on from the start.
+const COUNT_BITS: u64 = 0xffff;
+
+/// Longest jump ahead of a known id: about 17 minutes.
+const JUMP_MS: u64 = 1 << 20;
+
 /// Hands out the ids of one server: its number in the high byte, then 40 bits of a millisecond
 /// clock at the start, then 16 bits that count on.
 ///
-/// The start is wall time or what follows the highest own id in the table, whichever is later, so
-/// that neither a clock that was set back nor one that wrapped hands out an id twice.
+/// The start is wall time or lies behind the highest own id that is known, whichever is later, so
+/// that neither a clock that was set back nor one that wrapped hands out an id twice. Ids of sessions
+/// that were closed before the newest snapshot are not known: where the clock is behind, the start
+/// jumps ahead by a random time, so that meeting one of those is as unlikely as meeting their
+/// millisecond again.
 #[derive(Clone, Debug)]
 pub struct SessionIds {
     server: u64,
@@ -18,15 +27,20 @@ pub struct SessionIds {
 }
 
 impl SessionIds {
-    /// `known`: the ids in the session table.
-    pub fn new(server: ServerId, wall: Wall, known: impl IntoIterator<Item = SessionId>) -> Self {
+    /// `known`: ids in the session table or met in the log. `jump`: any random number.
+    pub fn new(
+        server: ServerId,
+        wall: Wall,
+        known: impl IntoIterator<Item = SessionId>,
+        jump: u64,
+    ) -> Self {
         let server = server.0 << 56;
         let clock = ((wall.0 as u64) << 24) >> 8;
         let after_known = known
             .into_iter()
             .map(|id| id.0 as u64)
             .filter(|id| id & !OWN_BITS == server)
-            .map(|id| (id & OWN_BITS) + 1)
+            .map(|id| ((id & OWN_BITS) | COUNT_BITS) + 1 + ((jump % JUMP_MS) << 16))
             .max();
         // 0xff and 16 zero bits would read as the owner of a TTL node.
         let lowest = if server >> 56 == 0xff { 1 << 40 } else { 0 };
@@ -54,7 +68,7 @@ mod tests {
 
     fn first(server: u64, ms: i64, known: &[i64]) -> u64 {
         let mut ids =
-            SessionIds::new(ServerId(server), Wall(ms), known.iter().map(|&id| SessionId(id)));
+            SessionIds::new(ServerId(server), Wall(ms), known.iter().map(|&id| SessionId(id)), 0);
         ids.next(|id| known.contains(&id.0)).0 as u64
     }
 

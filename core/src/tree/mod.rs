@@ -77,6 +77,9 @@ pub struct Database {
     acls: AclTable,
     lifetimes: Lifetimes,
     sessions: BTreeMap<SessionId, i32>,
+    /// Highest id seen of each server (the high byte), closed sessions included. Not part of the
+    /// replicated state: it only keeps a server whose clock was set back from using an id twice.
+    newest_sessions: BTreeMap<u8, SessionId>,
     applied: Zxid,
     digests: Digests,
     /// Bytes of all paths and data, as `approximate_data_size` reports them.
@@ -123,6 +126,11 @@ impl Database {
     /// Names in byte order; `None` where the node is missing.
     pub fn children(&self, path: &str) -> Option<Vec<String>> {
         self.node(path).map(|node| node.child_names().map(String::from).collect())
+    }
+
+    /// The highest ids that each server is known to have given out.
+    pub fn newest_sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.newest_sessions.values().copied()
     }
 
     pub fn sessions(&self) -> &BTreeMap<SessionId, i32> {
@@ -235,6 +243,7 @@ impl Database {
             acls: AclTable::new(),
             lifetimes: Lifetimes::default(),
             sessions: BTreeMap::new(),
+            newest_sessions: BTreeMap::new(),
             applied: Zxid::ZERO,
             digests: Digests::new(full_digest),
             data_size: 0,
@@ -294,6 +303,8 @@ impl Database {
     }
 
     fn put_session(&mut self, session: SessionId, timeout_ms: i32) {
+        let newest = self.newest_sessions.entry((session.0 as u64 >> 56) as u8).or_insert(session);
+        *newest = (*newest).max(session);
         self.drop_session(session);
         self.sessions.insert(session, timeout_ms);
         self.digests.add_session(session, timeout_ms);

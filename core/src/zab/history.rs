@@ -29,6 +29,8 @@ pub struct History {
     pub blank: bool,
     /// Everything up to here is known to be committed and may be applied.
     committed: Zxid,
+    /// A read of the own log failed: what it holds up to here cannot be served from disk.
+    damaged_to: Option<Zxid>,
     accepted: Epoch,
     accepted_durable: Epoch,
     current: Epoch,
@@ -61,7 +63,18 @@ impl History {
         let Recalled { log, window, ids, blank, accepted, current } = recalled;
         let committed = Zxid::ZERO;
         let (accepted_durable, writes) = (accepted, VecDeque::new());
-        Self { log, window, ids, blank, committed, accepted, accepted_durable, current, writes }
+        Self {
+            log,
+            window,
+            ids,
+            blank,
+            committed,
+            damaged_to: None,
+            accepted,
+            accepted_durable,
+            current,
+            writes,
+        }
     }
 
     /// The newest accepted zxid; `None` for a blank server.
@@ -80,6 +93,17 @@ impl History {
 
     pub fn committed(&self) -> Zxid {
         self.committed
+    }
+
+    /// The newest transaction that may lie in a damaged part of the log.
+    pub fn damaged_to(&self) -> Option<Zxid> {
+        self.damaged_to
+    }
+
+    /// The log on disk is damaged somewhere: a snapshot that is newer than all of it replaces it for
+    /// those who would have read it. This server itself finds out at its next recovery.
+    pub fn distrust_log(&mut self) {
+        self.damaged_to = self.damaged_to.max(Some(self.committed));
     }
 
     /// The newest epoch that this server accepted or is about to.

@@ -39,9 +39,12 @@ pub struct ZabCx<'a> {
 }
 
 impl ZabCx<'_> {
-    /// The newest snapshot that holds the state of exactly its zxid.
+    /// The newest snapshot that holds the state of exactly its zxid and needs no damaged log.
     pub fn newest_exact_snapshot(&self) -> Option<Zxid> {
-        self.snapshots.iter().rev().find(|snapshot| snapshot.exact).map(|snapshot| snapshot.zxid)
+        let usable = |snapshot: &&KnownSnapshot| {
+            snapshot.exact && Some(snapshot.zxid) >= self.history.damaged_to()
+        };
+        self.snapshots.iter().rev().find(usable).map(|snapshot| snapshot.zxid)
     }
 
     pub fn init_limit(&self) -> Span {

@@ -5,7 +5,7 @@ use crate::observe::SimEvent;
 use std::collections::{BTreeMap, VecDeque};
 use vivarium_core::ids::SessionId;
 use crate::history::{ClientFact, SessionFact};
-use crate::oracle::txn::Header;
+use crate::oracle::txn::{Header, Txn};
 
 #[derive(Debug, Default)]
 pub(crate) struct K02 {
@@ -19,7 +19,9 @@ impl Check for K02 {
         for (fresh, judged) in cx.canon.judged() {
             let Header { session, cxid, .. } = judged.header;
             // Expiry and the creation of a session carry no request number.
-            if cxid == 0 {
+            // A request that is refused because the session has moved takes no effect.
+            let moved = matches!(judged.txn, Txn::Error { code: -118 });
+            if cxid == 0 || moved {
                 continue;
             }
             match self.effects.insert(session, cxid) {

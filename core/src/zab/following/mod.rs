@@ -102,6 +102,11 @@ impl Following {
         self.leader
     }
 
+    /// UPTODATE came on this connection.
+    pub fn is_up_to_date(&self) -> bool {
+        matches!(self.phase, Phase::Broadcast(_))
+    }
+
     pub fn is_observer(&self) -> bool {
         self.observer
     }

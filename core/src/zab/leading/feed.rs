@@ -62,7 +62,21 @@ struct DiskFeed {
 
 /// Why a feed cannot go on; the learner's link is closed and it starts over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FeedBroken(pub &'static str);
+pub(super) struct FeedBroken {
+    pub why: &'static str,
+    /// The own log cannot be read: what lies in it is served from a new snapshot from now on.
+    pub damaged: bool,
+}
+
+impl FeedBroken {
+    const fn behind(why: &'static str) -> Self {
+        Self { why, damaged: false }
+    }
+
+    const fn damaged(why: &'static str) -> Self {
+        Self { why, damaged: true }
+    }
+}
 
 impl Feed {
     /// Starts behind `from`, which the learner has, inside the window.
@@ -165,7 +179,7 @@ impl Feed {
 
     fn pump_window(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Result<Option<u64>, FeedBroken> {
         if self.sent < cx.history.window.base() {
-            return Err(FeedBroken("the learner fell behind the window"));
+            return Err(FeedBroken::behind("the learner fell behind the window"));
         }
         if let Some(bytes) = self.send_commit(known, cx)? {
             return Ok(Some(bytes));
@@ -193,7 +207,7 @@ impl Feed {
         let next = cx.history.window.next_after(self.committed_sent);
         let Some(zxid) = next.map(|entry| entry.zxid) else { return Ok(None) };
         if self.committed_sent < cx.history.window.base() {
-            return Err(FeedBroken("commits fell behind the window"));
+            return Err(FeedBroken::behind("commits fell behind the window"));
         }
         if zxid > known || zxid > self.sent {
             return Ok(None);
@@ -238,7 +252,7 @@ impl Feed {
                     return Ok(0);
                 };
                 let ReadData::Bytes(chunk) = data else {
-                    return Err(FeedBroken("the snapshot file is gone"));
+                    return Err(FeedBroken::behind("the snapshot file is gone"));
                 };
                 feed.offset += chunk.len() as u64;
                 feed.ended = chunk.len() < asked as usize;
@@ -247,7 +261,8 @@ impl Feed {
             }
             Source::Disk(feed) if feed.cursor.awaits(read) => {
                 let records = feed.cursor.on_read(data);
-                feed.records.extend(records.map_err(|_| FeedBroken("the log has a hole"))?);
+                feed.records
+                    .extend(records.map_err(|_| FeedBroken::damaged("the log has a hole"))?);
                 Ok(0)
             }
             Source::Disk(_) | Source::Window => Ok(0),

@@ -80,6 +80,19 @@ impl Stage {
     }
 }
 
+/// A learner's part in phase 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// Not heard yet.
+    None,
+    Made {
+        last: Zxid,
+        current: Epoch,
+    },
+    /// It has no history that counts, or accepted this epoch from somebody else.
+    Unable,
+}
+
 #[derive(Debug)]
 pub(super) struct Learner {
     pub link: LinkId,
@@ -110,6 +123,26 @@ impl Learner {
             lagging: None,
             pings: VecDeque::new(),
             confirmed_round: 0,
+        }
+    }
+
+    /// What this learner's answers mean for the quorum of promises.
+    pub(super) fn promise(&self) -> Promise {
+        match &self.stage {
+            Stage::Promised { who, last: Some(last), current: Some(current) } if !who.blank => {
+                Promise::Made { last: *last, current: *current }
+            }
+            Stage::Promised { .. } => Promise::Unable,
+            Stage::Greeted(who) | Stage::Invited(who) if who.blank => Promise::Unable,
+            Stage::Arrived
+            | Stage::Greeted(_)
+            | Stage::Invited(_)
+            | Stage::Searching { .. }
+            | Stage::AwaitingSnapshot { .. }
+            | Stage::Syncing { .. }
+            | Stage::Informed { .. }
+            | Stage::Acked { .. }
+            | Stage::Serving { .. } => Promise::None,
         }
     }
 

@@ -15,7 +15,7 @@ use crate::time::Mono;
 use crate::wire::quorum::LeaderPacket;
 use crate::zab::ZabCx;
 use crate::zab::catch_up::{self, CatchUp, LearnerHistory};
-use crate::zab::leading::feed::Feed;
+use crate::zab::leading::feed::{Feed, FeedBroken};
 use crate::zab::leading::learner::{Learner, Stage, Who};
 use crate::zab::leading::{Broadcast, Leading, LeadingEvent, Phase};
 
@@ -198,11 +198,11 @@ impl Leading {
             let Some(feed) = learner.stage.feed() else { continue };
             match feed.pump(room, known, cx) {
                 Ok(bytes) => learner.unsent += bytes,
-                Err(why) => broken.push((learner.link, why.0)),
+                Err(why) => broken.push((learner.link, why)),
             }
         }
-        for (link, why) in broken {
-            self.drop_learner(link, CloseReason::Protocol(why), cx);
+        for (link, broken) in broken {
+            self.on_broken_feed(link, broken, cx);
         }
     }
 
@@ -232,9 +232,18 @@ impl Leading {
                 learner.unsent += sent;
             }),
         };
-        if let Err(why) = outcome {
-            self.drop_learner(link, CloseReason::Protocol(why.0), cx);
+        if let Err(broken) = outcome {
+            self.on_broken_feed(link, broken, cx);
         }
+    }
+
+    /// The learner starts over. Where the own log is damaged, it will get a snapshot that needs
+    /// none of what is committed by now.
+    fn on_broken_feed(&mut self, link: LinkId, broken: FeedBroken, cx: &mut ZabCx<'_>) {
+        if broken.damaged {
+            cx.history.distrust_log();
+        }
+        self.drop_learner(link, CloseReason::Protocol(broken.why), cx);
     }
 }
 
@@ -282,6 +291,7 @@ impl Learner {
         }
         let (who, last) = (*who, *last);
         let Ok(records) = cursor.on_read(data) else {
+            cx.history.distrust_log();
             self.start_sync(who, CatchUp::Snap, None, known, cx);
             return;
         };
