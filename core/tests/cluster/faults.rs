@@ -92,6 +92,7 @@ fn collect(world: &mut World, client: usize) {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)]
 fn path_of(op: &Op) -> String {
     match op {
         Op::Read(vivarium_core::wire::client::ReadOp::GetData { path, .. }) => path.clone(),
