@@ -378,7 +378,9 @@ impl Server {
         if self.noted != Some(phase) {
             self.noted = Some(phase);
             let epoch = match &self.role {
-                Role::Leading(leading) => leading.epoch().unwrap_or(self.history.accepted()),
+                Role::Leading(leading) => {
+                    leading.epoch().unwrap_or_else(|| self.history.accepted())
+                }
                 Role::Starting
                 | Role::Looking
                 | Role::Following(_)

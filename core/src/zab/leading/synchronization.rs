@@ -96,7 +96,9 @@ impl Leading {
                 LearnerHistory { last: last.filter(|_| !who.blank), vivarium: who.vivarium };
             match catch_up::choose(about, &cx.history.window, known) {
                 CatchUp::Disk { last } => learner.search(who, last, known, cx),
-                choice => learner.start_sync(who, choice, None, known, cx),
+                choice @ (CatchUp::Diff { .. } | CatchUp::Trunc { .. } | CatchUp::Snap) => {
+                    learner.start_sync(who, choice, None, known, cx);
+                }
             }
         }
     }
