@@ -305,7 +305,7 @@ impl Election {
         let (links, me) = (&self.links, self.me);
         let unanimous =
             self.ensemble.voters().filter(|&id| id != me).all(|id| match links.reach(id) {
-                Reach::Up => looking.votes_for(id, vote, round),
+                Reach::Up => looking.raises_no_objection(id, vote, round),
                 Reach::Gone => id != vote.leader,
                 Reach::Unknown => false,
             });
@@ -363,7 +363,7 @@ impl Election {
             Phase::Decided { state, vote } => {
                 (*state, Some(vote.leader), Some(vote.zxid), Some(vote.epoch))
             }
-            Phase::Looking(looking) => match looking.proposal {
+            Phase::Looking(looking) => match looking.shown() {
                 Some(vote) => {
                     (PeerState::Looking, Some(vote.leader), Some(vote.zxid), Some(vote.epoch))
                 }

@@ -92,6 +92,7 @@ fn collect(world: &mut World, client: usize) {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)]
 fn path_of(op: &Op) -> String {
     let Op::Read(vivarium_core::wire::client::ReadOp::GetData { path, .. }) = op else {
         panic!("only getData is used here, not {op:?}")

@@ -10,6 +10,7 @@ use vivarium_core::server::action::{Action, DiskAction, LinkAction};
 use vivarium_core::server::input::{DiskFault, DiskInput, Far, LinkEnd, LinkInput, Plane, Queue};
 use vivarium_core::server::note::Note;
 use vivarium_core::server::{Input, Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
+use vivarium_core::storage::files::Dir;
 use vivarium_core::storage::ops::op_of;
 use vivarium_core::time::{Mono, Stamp, Wall};
 use vivarium_core::tree::{Database, Walk};
@@ -109,6 +110,7 @@ impl Rig {
             "disk" => self.complete(&words),
             "fail" => self.fail(words.plain[1]),
             "wait" => self.wait(words.number(1)),
+            "files" => self.files(),
             "stop" => self.step(Input::Stop),
             other => panic!("no command is called {other}"),
         }
@@ -117,6 +119,8 @@ impl Rig {
     // ---- commands ----
 
     fn boot(&mut self, words: &Words<'_>) {
+        self.queues = Default::default();
+        self.far.clear();
         let servers = words.named("servers", 0);
         let ensemble = (servers > 0).then(|| setup::ensemble(servers, 0));
         let mut config = setup::config(words.named("me", 1), ensemble);
@@ -140,6 +144,11 @@ impl Rig {
         };
         out.drain().for_each(drop);
         self.step(Input::Wake);
+    }
+
+    fn files(&mut self) {
+        let files = self.disk.list(Dir::Data);
+        self.said.extend(files.into_iter().map(|file| file.name));
     }
 
     fn open(&mut self, id: u64, dial: Option<DialId>, plane: Plane) {
