@@ -31,7 +31,7 @@ pub(super) struct Looking {
     pub(super) finalize_at: Option<Mono>,
 }
 
-/// Progress of a first start (DESIGN section 3).
+/// Progress of a first start.
 #[derive(Debug)]
 pub(super) enum FirstStart {
     /// Not wanted.

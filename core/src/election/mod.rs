@@ -45,7 +45,7 @@ pub struct Candidate {
 pub enum Start {
     /// A vote for itself, unless it is blank or an observer.
     Own,
-    /// Blank because the ensemble may be new: ask whether every voter is empty (DESIGN section 3).
+    /// Blank because the ensemble may be new: ask whether every voter is empty.
     FirstStart,
     /// The leader stops in order: a vote for the follower that holds the same history.
     HandOver { to: ServerId },

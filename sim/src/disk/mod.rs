@@ -1,5 +1,5 @@
 //! The disk of one server: two FIFO queues of operations with latencies, reads beside them, and
-//! faults. What the operations do to files is in [`image`].
+//! faults. What the operations do to files is in `image`.
 
 mod image;
 mod index;

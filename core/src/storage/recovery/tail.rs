@@ -1,4 +1,4 @@
-//! Tells a torn batch from rot (DESIGN 3). Apache cannot (T41): it takes any record without an end
+//! Tells a torn batch from rot. Apache cannot (T41): it takes any record without an end
 //! mark, and any zeroed length, for the end of the log.
 
 use alloc::vec::Vec;
