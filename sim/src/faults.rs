@@ -178,7 +178,11 @@ impl World {
             FaultKind::HalfOpen => {
                 let paths = self.paths(&unit.scope, false)?;
                 let cut = |&(a, b): &(Host, Host)| self.net.half_open_between(a, b);
-                (paths.iter().map(cut).sum::<usize>() > 0).then_some(Undo::Nothing)
+                let struck = paths.iter().map(cut).sum::<usize>() > 0;
+                if struck {
+                    self.observe(NodeId::World, &SimEvent::HalfOpened);
+                }
+                struck.then_some(Undo::Nothing)
             }
             FaultKind::DiskFull
             | FaultKind::FsyncSlow

@@ -90,6 +90,9 @@ pub enum SimEvent {
     /// A fault destroyed durable state: what this server had promised is charged to the atlas.
     HistoryLost(LossKind),
     Client(ClientFact),
+    /// A connection lost one of its directions without a word. Unlike other faults this one lasts as
+    /// long as the connection does.
+    HalfOpened,
     /// How many units of the fault schedule, of any class, are in force from now on.
     Faults {
         active: u32,

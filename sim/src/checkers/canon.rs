@@ -279,6 +279,7 @@ impl Canon {
             | SimEvent::Durable(_)
             | SimEvent::Client(_)
             | SimEvent::Faults { .. }
+            | SimEvent::HalfOpened
             | SimEvent::Healed { .. } => {}
         }
     }

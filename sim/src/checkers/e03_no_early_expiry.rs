@@ -22,11 +22,15 @@ pub(crate) struct E03 {
     /// When the last request left that was answered.
     used: BTreeMap<SessionId, SimTime>,
     expired: BTreeMap<SessionId, SimTime>,
+    /// A learner may have been cut off from its leader one way, for as long as nobody notices: its
+    /// clients are served, and the leader does not hear of them.
+    half_open: bool,
 }
 
 impl Check for E03 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
 
+        self.half_open |= matches!(event, SimEvent::HalfOpened);
         if matches!(
             event,
             SimEvent::Faults { .. } | SimEvent::Crash(_) | SimEvent::Paused | SimEvent::Resumed | SimEvent::Exit(_)
@@ -111,7 +115,7 @@ impl E03 {
         else {
             return Ok(());
         };
-        if cx.canon.faults_active > 0 || *used < self.quiet_since {
+        if self.half_open || cx.canon.faults_active > 0 || *used < self.quiet_since {
             return Ok(());
         }
         let timeout_us = u64::try_from(*timeout_ms).unwrap_or(0) * 1000;
