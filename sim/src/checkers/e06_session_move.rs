@@ -21,7 +21,7 @@ impl Check for E06 {
             let Some(op) = fresh.op else { continue };
             // Refusing a request of a connection that was left behind is what has to happen.
             let txn = fresh.judged.as_ref().map(|judged| &judged.txn);
-            if matches!(txn, Some(Txn::Error { code: -118 })) {
+            if matches!(txn, Some(Txn::Error { code: -118 | -112 })) {
                 continue;
             }
             match self.newest.insert(op.session, op.connection) {
