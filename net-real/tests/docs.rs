@@ -24,11 +24,8 @@ fn commands(text: &str) -> Vec<String> {
             shown = matches!(kind, "sh" | "console");
         } else if shown {
             let command = line.split(" #").next().unwrap_or("").trim();
-            found.extend(
-                command
-                    .split(['|', ';'])
-                    .map(|part| part.trim().strip_prefix("$ ").unwrap_or(part.trim()).to_owned()),
-            );
+            let parts = command.split(['|', ';']).map(str::trim);
+            found.extend(parts.map(|part| part.trim_start_matches("$ ").to_owned()));
         }
     }
     found.retain(|command| !command.is_empty());
