@@ -476,9 +476,11 @@ impl World {
         let node = NodeId::Server(id);
         self.trace.event(self.now, node, Mark::Exit, 0, || format!("exit: {halt:?}"));
         let (low, high, kind) = match &halt {
-            Halt::Restart(RestartReason::Truncated | RestartReason::SnapIncomplete) => {
-                (1_000, 50_000, CrashKind::Process)
-            }
+            Halt::Restart(
+                RestartReason::Truncated
+                | RestartReason::SnapIncomplete
+                | RestartReason::LogUnreadable,
+            ) => (1_000, 50_000, CrashKind::Process),
             Halt::Stop => (20_000, 2_000_000, CrashKind::Process),
             // The operator boots the machine before the next start: a page cache that disagrees
             // with a disk that failed is gone.

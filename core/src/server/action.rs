@@ -162,6 +162,8 @@ pub enum RestartReason {
     Truncated,
     /// A SNAP broke off: memory and disk no longer agree.
     SnapIncomplete,
+    /// The own log cannot be read where a learner needs it; recovery judges the damage.
+    LogUnreadable,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use crate::config::{FirstStart, MemberRole};
 use crate::election::{Candidate, Election, Event, Start};
 use crate::ids::{Epoch, ServerId, Zxid};
 use crate::invariant;
-use crate::server::action::{Close, CloseReason, Halt};
+use crate::server::action::{Close, CloseReason, Halt, RestartReason};
 use crate::server::note::{Note, Phase};
 use crate::server::standalone::Standalone;
 use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
@@ -203,6 +203,10 @@ impl Server {
             }
             LeadingEvent::Synced { session, cxid } => {
                 self.clients.synced(session, cxid, &mut client_cx!(self, out));
+            }
+            LeadingEvent::Damaged => {
+                self.leave_links(out);
+                self.halt(Halt::Restart(RestartReason::LogUnreadable), out);
             }
             LeadingEvent::Abdicate(_why) => self.leave(Start::Own, out),
         }

@@ -21,7 +21,7 @@ impl Check for K02 {
             // Expiry and the creation of a session carry no request number.
             // Stragglers of a session that has moved or ended are refused: no effect to order.
             let refused = matches!(judged.txn, Txn::Error { code: -118 | -112 });
-            if cxid == 0 || refused {
+            if cxid == 0 || refused || !judged.was_open {
                 continue;
             }
             match self.effects.insert(session, cxid) {

@@ -7,6 +7,7 @@
 
 mod load;
 mod replay;
+mod rewrite;
 mod settle;
 mod survey;
 mod tail;
@@ -366,6 +367,7 @@ impl Recovering {
         // What was read may still be in the memory of the machine alone: a process that was killed
         // leaves writes behind that no sync has covered.
         if let Some(log) = replayed.logs.last() {
+            plan.extend(replayed.last_batch.rewrite(&log.name, &mut self.ids));
             plan.push_back(self.ids.sync_file(Queue::Log, log.name.clone()));
         }
         let (zxid, exact) = replayed.snapshot;

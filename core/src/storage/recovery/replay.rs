@@ -14,6 +14,7 @@ use crate::storage::files::{FileName, LogFile};
 use crate::storage::ops::DiskIds;
 use crate::storage::recovery::Corruption;
 use crate::storage::recovery::load::LoadedSnapshot;
+use crate::storage::recovery::rewrite::LastBatch;
 use crate::storage::recovery::tail::{Probe, Verdict};
 use crate::storage::txnlog::{self, FILE_HEADER_LEN, Record, RecordScanner, Scanned};
 use crate::tree::Database;
@@ -43,6 +44,8 @@ pub(super) struct Replayed {
     /// the snapshot was never logged here.
     pub dead: Vec<LogFile>,
     pub cut: Option<TornCut>,
+    /// Of the newest log.
+    pub last_batch: LastBatch,
 }
 
 #[derive(Debug)]
@@ -65,6 +68,7 @@ pub(super) struct Replay {
     remains: Option<Corruption>,
     cut: Option<TornCut>,
     corruption: Option<Corruption>,
+    last_batch: LastBatch,
     tail: VecDeque<(Zxid, Bytes)>,
     tail_max: usize,
     notes: Vec<Note>,
@@ -103,6 +107,7 @@ impl Replay {
             remains: None,
             cut: None,
             corruption: None,
+            last_batch: LastBatch::new(config.append_batch_bytes),
             tail: VecDeque::new(),
             tail_max: config.commit_log_count,
             notes: Vec::new(),
@@ -172,6 +177,7 @@ impl Replay {
             logs,
             dead,
             cut: self.cut,
+            last_batch: self.last_batch,
         })
     }
 
@@ -193,7 +199,10 @@ impl Replay {
             let Reading::Records(scanner) = &mut self.reading else { return };
             let (start, what) = match scanner.next(last) {
                 Scanned::Record(record) => match self.replay(&record) {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        self.last_batch.push(&record);
+                        continue;
+                    }
                     Err(what) => return self.corrupt(record.start, what),
                 },
                 Scanned::NeedMore(need) => {
@@ -285,11 +294,15 @@ impl Replay {
             Verdict::Rotten => self.remains = Some(Corruption { file, offset: start, what }),
         }
         self.file += 1;
+        if self.file < self.logs.len() {
+            self.last_batch.clear();
+        }
         self.reading = Reading::Records(RecordScanner::new(self.payload_limit));
     }
 
     fn drop_newest(&mut self, file: FileName) {
         self.logs.pop();
+        self.last_batch.clear();
         // `file` is past the end now; the loop over files adds one more, which is harmless.
         self.cut = Some(TornCut { file, len: None });
     }

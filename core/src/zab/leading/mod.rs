@@ -56,6 +56,8 @@ pub enum LeadingEvent {
         session: SessionId,
         cxid: Xid,
     },
+    /// The own log is damaged before anything could be committed: recover from disk.
+    Damaged,
     /// Nobody may be led any more; the text is for people.
     Abdicate(&'static str),
 }

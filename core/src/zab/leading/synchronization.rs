@@ -242,6 +242,11 @@ impl Leading {
     fn on_broken_feed(&mut self, link: LinkId, broken: FeedBroken, cx: &mut ZabCx<'_>) {
         if broken.damaged {
             cx.history.distrust_log();
+            // A leader in office can write a new snapshot instead; one that is not yet cannot, and
+            // would fail the same learners for ever.
+            if matches!(self.phase, Phase::Synchronization(_)) {
+                self.events.push_back(LeadingEvent::Damaged);
+            }
         }
         self.drop_learner(link, CloseReason::Protocol(broken.why), cx);
     }
