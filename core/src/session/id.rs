@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_clock_set_back_does_not_repeat_ids() {
-        assert_eq!(first(1, 5, &[0x0100_0000_0009_0007]), 0x0100_0000_0009_0008);
+        assert_eq!(first(1, 5, &[0x0100_0000_0009_0007]), 0x0100_0000_000a_0000);
         assert_eq!(first(1, 10, &[0x0100_0000_0009_0007]), 0x0100_0000_000a_0000);
     }
 

@@ -28,6 +28,33 @@ pub const OWN_TAIL_LEN: usize = SEAL_LEN + DIGEST_LEN + SEAL_LEN + LAST_ZXID_TAI
 /// Length of a file's end that holds its last zxid and the seal over it.
 pub const LAST_ZXID_TAIL: usize = LAST_ZXID_LEN + SEAL_LEN;
 
+/// The seal over header and body of a file of ours, reckoned while its body passes by.
+#[derive(Debug)]
+pub struct BodySeal(Checksum);
+
+impl BodySeal {
+    pub fn new() -> Self {
+        let mut sum = Checksum::new();
+        sum.write(&FILE_HEADER);
+        Self(sum)
+    }
+
+    pub fn write(&mut self, body: &[u8]) {
+        self.0.write(body);
+    }
+
+    /// Whether the end of the file, [`OWN_TAIL_LEN`] bytes, begins with this seal.
+    pub fn is_on(&self, tail: &[u8]) -> bool {
+        tail.len() == OWN_TAIL_LEN && tail.starts_with(&self.0.value().to_be_bytes())
+    }
+}
+
+impl Default for BodySeal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// The last zxid from the final [`LAST_ZXID_TAIL`] bytes of a file, as far as they look like one.
 pub fn last_zxid_of(tail: &[u8]) -> Option<Zxid> {
     if tail.len() != LAST_ZXID_TAIL || !tail.ends_with(&[0, 0, 0, 1, b'/']) {

@@ -134,6 +134,9 @@ impl Truncation {
                         let name = log.name.clone();
                         self.read_log(name, want, file, scanner, found, verdict, ids, out);
                     }
+                    Scan::Enough if found.cut.is_none() && file > 0 => {
+                        self.scan_file(file - 1, verdict, ids, out);
+                    }
                     Scan::Enough => self.decide(found, verdict, ids, out),
                     Scan::Bad => self.phase = self.unreadable(file),
                 }
@@ -217,16 +220,19 @@ impl Truncation {
         }
     }
 
-    /// Only the newest file that starts at or below the zxid can hold it.
+    /// The newest file that starts at or below the zxid holds it, unless it holds nothing at all:
+    /// Apache leaves such files behind where a crash came before the first record.
     fn begin_scan(&mut self, verdict: Verdict, ids: &mut DiskIds, out: &mut Outbox) {
-        let scanner = RecordScanner::new(self.payload_limit);
         match self.logs.iter().rposition(|log| log.first <= self.upto) {
             None => self.decide(Found::default(), verdict, ids, out),
-            Some(file) => {
-                let name = self.logs[file].name.clone();
-                self.read_log(name, CHUNK, file, scanner, Found::default(), verdict, ids, out);
-            }
+            Some(file) => self.scan_file(file, verdict, ids, out),
         }
+    }
+
+    fn scan_file(&mut self, file: usize, verdict: Verdict, ids: &mut DiskIds, out: &mut Outbox) {
+        let scanner = RecordScanner::new(self.payload_limit);
+        let name = self.logs[file].name.clone();
+        self.read_log(name, CHUNK, file, scanner, Found::default(), verdict, ids, out);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one phase, moved")]

@@ -15,6 +15,7 @@ use vivarium_core::storage::recovery::{History, Recovered};
 use vivarium_core::storage::snapshot_writer::SnapshotWriter;
 use vivarium_core::storage::supersede::Supersede;
 use vivarium_core::storage::truncate::{Truncated, Truncation};
+use vivarium_core::storage::txnlog::FILE_HEADER;
 
 use crate::disk::Disk;
 use crate::golden::SNAPSHOT;
@@ -100,6 +101,18 @@ fn truncate(folder: &mut Folder, upto: Zxid, mut each: impl FnMut(&Config, &Disk
         todo.extend(drained(out));
     }
     truncation.state()
+}
+
+#[test]
+fn a_truncation_looks_behind_a_log_without_records() {
+    let mut folder = folder();
+    let empty = LogFile { first: zxid(1, 9), name: data("log.100000009"), len: 16 };
+    folder.disk.put(&empty.name, &FILE_HEADER);
+    folder.logs.insert(2, empty);
+    assert_eq!(truncate(&mut folder, zxid(1, 20), |_, _| {}), Truncated::Cut);
+    let recovered = recover(&folder.config, &mut folder.disk).unwrap();
+    assert_eq!(last(&recovered), Some(zxid(1, 8)));
+    assert!(recovered.logs.iter().any(|log| log.first == zxid(1, 1)), "{:?}", recovered.logs);
 }
 
 #[test]

@@ -40,12 +40,10 @@ impl Damage {
             let charge = self.charges.entry(server).or_insert(Charge { boot, upto: before });
             charge.boot = boot;
             charge.upto = charge.upto.max(before);
-        } else if let SimEvent::Note(note) = event
-            && let Some(charge) = self.charges.get(&server)
+        } else if matches!(event, SimEvent::Note(Note::AckedNewLeader { .. }))
+            && self.charges.get(&server).is_some_and(|charge| boot > charge.boot)
         {
-            if matches!(note, Note::AckedNewLeader { .. }) && boot > charge.boot {
-                self.charges.remove(&server);
-            }
+            self.charges.remove(&server);
         }
         let last = disks.durable_last_log(server).max(disks.durable_snapshot(server));
         // What was logged behind the rot goes with it, cut off or moved aside by the recovery.

@@ -103,6 +103,7 @@ mod tests {
             let last = Some(z(1, 2));
             run.server(server, SimEvent::Durable(Durable::Log { last })).unwrap();
         }
+        run.server(1, SimEvent::Boot { incarnation: 2 }).unwrap();
         run.disks.clear(1);
         run.note(1, Note::MovedAside).unwrap();
         run.disks.clear(2);

@@ -28,11 +28,9 @@ pub fn predict(tree: &mut Tree, header: Header, call: &Call) -> Option<Expected>
         return None;
     }
     if !tree.is_open(header.session) {
-        return Some(match call {
-            // The session is looked at for every op of a multi, so an empty one gets through.
-            Call::Multi(subs) => expired_multi(subs.len()),
-            _ => failed(SESSION_EXPIRED),
-        });
+        // The session is looked at for every op of a multi, so an empty one gets through.
+        let Call::Multi(subs) = call else { return Some(failed(SESSION_EXPIRED)) };
+        return Some(expired_multi(subs.len()));
     }
     let expected = match call {
         Call::Create(create) => single(tree, header, &SubCall::Create(create.clone())),

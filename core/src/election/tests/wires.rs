@@ -317,9 +317,8 @@ fn joining_needs_the_leaders_own_word() {
     assert_eq!(two.event, None);
     two.bytes(8, &said(1, 3, 5, 9, 4));
     assert_eq!(two.event, None, "a quorum follows server 3, which does not lead");
+    // Who leads and is one short of a quorum may wait for this very server.
     two.bytes(8, &said(2, 3, 5, 9, 5));
-    assert_eq!(two.event, None, "the epochs differ");
-    two.bytes(8, &said(2, 3, 6, 9, 4));
     assert_eq!(two.event, Some(Event::Decided { leader: ServerId(3), round: 9 }));
 }
 

@@ -10,7 +10,7 @@ use crate::ids::{LinkId, ReadId, Zxid};
 use crate::server::input::ReadData;
 use crate::storage::files::FileName;
 use crate::storage::log_cursor::LogCursor;
-use crate::storage::snapshot::{OWN_BODY_START, OWN_TAIL_LEN};
+use crate::storage::snapshot::{BodySeal, OWN_BODY_START, OWN_TAIL_LEN};
 use crate::storage::txnlog::Record;
 use crate::wire::jute::JuteWrite;
 use crate::wire::quorum::LeaderPacket;
@@ -50,6 +50,8 @@ struct SnapFeed {
     offset: u64,
     /// The newest bytes read, as many as header-less readers must not see: the file's tail.
     held: BytesMut,
+    /// The stream carries no checksum: rot in the file would become the learner's state.
+    seal: BodySeal,
     reading: Option<(ReadId, u32)>,
     ended: bool,
 }
@@ -104,6 +106,7 @@ impl Feed {
             file: FileName::snapshot(zxid),
             offset: OWN_BODY_START,
             held: BytesMut::new(),
+            seal: BodySeal::new(),
             reading: None,
             ended: false,
         });
@@ -257,6 +260,9 @@ impl Feed {
                 feed.offset += chunk.len() as u64;
                 feed.ended = chunk.len() < asked as usize;
                 let body = feed.take_body(&chunk);
+                if feed.ended && !feed.seal.is_on(&feed.held) {
+                    return Err(FeedBroken::damaged("the snapshot file is damaged"));
+                }
                 Ok(cx.out.send(self.link, |out| out.put_slice(&body)))
             }
             Source::Disk(feed) if feed.cursor.awaits(read) => {
@@ -275,6 +281,49 @@ impl SnapFeed {
     fn take_body(&mut self, chunk: &[u8]) -> Bytes {
         self.held.extend_from_slice(chunk);
         let body = self.held.len().saturating_sub(OWN_TAIL_LEN);
-        self.held.split_to(body).freeze()
+        let body = self.held.split_to(body).freeze();
+        self.seal.write(&body);
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::snapshot::SnapshotEncoder;
+    use crate::tree::{Database, Walk};
+
+    /// The whole file of an empty tree.
+    fn file() -> BytesMut {
+        let mut database = Database::new(false);
+        let mut out = BytesMut::new();
+        let mut encoder = SnapshotEncoder::new(Zxid(7), database.digest().tree);
+        encoder.head(&mut out);
+        let start = out.len();
+        database.begin_walk(usize::MAX);
+        while database.walk(usize::MAX, &mut out) == Walk::More {}
+        encoder.body(&out[start..]);
+        encoder.tail(&mut out);
+        out
+    }
+
+    fn is_whole(file: &[u8]) -> bool {
+        let feed = Feed::from_snapshot(LinkId(1), false, Zxid(7), Zxid(7));
+        let Source::Snapshot(mut feed) = feed.source else { unreachable!("it was made so") };
+        file[OWN_BODY_START as usize..].chunks(10).for_each(|chunk| drop(feed.take_body(chunk)));
+        feed.seal.is_on(&feed.held)
+    }
+
+    #[test]
+    fn rot_in_a_snapshot_file_shows_before_its_stream_ends() {
+        let file = file();
+        assert!(is_whole(&file));
+        let body = OWN_BODY_START as usize..file.len() - OWN_TAIL_LEN;
+        for at in body {
+            let mut rotten = file.clone();
+            rotten[at] ^= 4;
+            assert!(!is_whole(&rotten), "byte {at}");
+        }
+        assert!(!is_whole(&file[..file.len() - 1]), "cut off");
     }
 }
