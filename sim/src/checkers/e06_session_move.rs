@@ -20,8 +20,10 @@ impl Check for E06 {
         for fresh in &cx.canon.fresh {
             let Some(op) = fresh.op else { continue };
             // Refusing a request of a connection that was left behind is what has to happen.
-            let txn = fresh.judged.as_ref().map(|judged| &judged.txn);
-            if matches!(txn, Some(Txn::Error { code: -118 | -112 })) {
+            let refused = fresh.judged.as_ref().is_some_and(|judged| {
+                !judged.was_open || matches!(judged.txn, Txn::Error { code: -118 | -112 })
+            });
+            if refused {
                 continue;
             }
             match self.newest.insert(op.session, op.connection) {

@@ -33,7 +33,7 @@ impl Check for P12 {
                 self.enter(server, *epoch)?;
             }
             // What was on its way to the disk may have arrived, and is there for good then.
-            SimEvent::Crash(_) => {
+            SimEvent::Crash(_) | SimEvent::Exit(_) => {
                 if let Some(epoch) = cx.disks.durable_accepted_epoch(server) {
                     self.accept(server, epoch)?;
                 }

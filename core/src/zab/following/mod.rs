@@ -213,7 +213,8 @@ impl Following {
         match &self.phase {
             Phase::Dialing(dialing) => Some(dialing.next()),
             Phase::Discovery(_) => heard.map(|at| at + init_limit),
-            Phase::Synchronization(_) if self.is_paused() => None,
+            // The own disk is at work: the leader cannot help it.
+            Phase::Synchronization(_) if self.is_sealing() => None,
             Phase::Synchronization(_) => heard.map(|at| at + init_limit),
             Phase::Broadcast(_) => heard.map(|at| at + sync_limit),
             Phase::Over => None,

@@ -63,6 +63,14 @@ impl Following {
         )
     }
 
+    pub(super) fn is_sealing(&self) -> bool {
+        matches!(
+            &self.phase,
+            Phase::Synchronization(Synchronization { step: Step::Sealing { .. }, .. })
+        )
+    }
+
+    /// Packets wait while a snapshot is being read or sealed.
     pub(super) fn is_paused(&self) -> bool {
         matches!(
             &self.phase,
