@@ -6,6 +6,9 @@ A mutant is a unified diff whose head may hold comment lines (`# id:`, `# source
 the production builds of others. A violation counts only if the tree without the mutant does not fail
 on the same seed. The next mutant is built while the last one runs.
 
+Core's assertions have no effect but to panic, so a run that does not panic is the same run without
+them: the build without assertions is made only for a mutant that panics.
+
 Exit codes: 0 all found in both gradings, 1 some were missed, 2 usage, 3 the runner itself failed.
 """
 
@@ -31,17 +34,10 @@ SECONDS_PER_SEED = 3
 SECONDS_PER_STEP = 120
 
 
-@dataclasses.dataclass(frozen=True)
-class Grading:
-    name: str
-    rustflags: str
-    options: tuple
-
-
-GRADINGS = (
-    Grading("as built", "--cfg madsim", ()),
-    Grading("black box", "--cfg madsim --cfg vivarium_unchecked", ("--no-white-box",)),
-)
+CHECKED = "--cfg madsim"
+UNCHECKED = "--cfg madsim --cfg vivarium_unchecked"
+# A grading and the options of its runs.
+GRADINGS = {"as built": [], "black box": ["--no-white-box"]}
 
 
 class Missed(Exception):
@@ -62,30 +58,30 @@ class Tree:
         self.scratch, self.folder = scratch, scratch / "tree"
         self.folder.mkdir(parents=True, exist_ok=True)
         (scratch / "bin").mkdir(exist_ok=True)
-        self.copy()
+        # Read once: a person may go on working while mutants are graded.
+        self.files = {name: (ROOT / name).read_bytes() for name in sources()}
+        self.reset()
 
-    def copy(self):
-        """Makes the copy equal to the work tree. Files that did not change keep their times, so
-        that what was built from them stays built."""
-        names = sources()
-        for name in names:
-            source, target = ROOT / name, self.folder / name
-            if not target.is_file() or target.read_bytes() != source.read_bytes():
+    def reset(self):
+        """Makes the copy what the work tree was. Files that did not change keep their times, so that
+        what was built from them stays built."""
+        for name, content in self.files.items():
+            target = self.folder / name
+            if not target.is_file() or target.read_bytes() != content:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)
+                target.write_bytes(content)
         for path in self.folder.rglob("*"):
-            if path.is_file() and str(path.relative_to(self.folder)) not in names:
+            if path.is_file() and str(path.relative_to(self.folder)) not in self.files:
                 path.unlink()
 
-    def build(self, mutant):
-        """Binaries with the mutant in them, one a grading; `None`: the tree as it is."""
+    def build(self, mutant, rustflags):
+        """A simulator with the mutant in it; `None`: the tree as it is."""
         try:
             if mutant:
                 self.apply(mutant)
-            name = mutant.path.stem if mutant else "unmutated"
-            return {grading.name: self.compile(grading, name) for grading in GRADINGS}
+            return self.compile(mutant.path.stem if mutant else "unmutated", rustflags)
         finally:
-            self.copy()
+            self.reset()
 
     def apply(self, mutant):
         # Outside any repository, so that the paths are those of the tree whatever lies around it.
@@ -96,23 +92,20 @@ class Tree:
         ):
             if run(command, self.folder, alone, check=False).returncode == 0:
                 return
-            self.copy()
+            self.reset()
         raise Missed("the patch does not apply")
 
-    def compile(self, grading, name):
-        place = self.scratch / ("build-" + grading.name.replace(" ", "-"))
-        environment = {
-            **os.environ,
-            "RUSTFLAGS": grading.rustflags,
-            "CARGO_TARGET_DIR": str(place),
-        }
+    def compile(self, name, rustflags):
+        kind = "checked" if rustflags == CHECKED else "unchecked"
+        place = self.scratch / f"build-{kind}"
+        environment = {**os.environ, "RUSTFLAGS": rustflags, "CARGO_TARGET_DIR": str(place)}
         command = ["cargo", "build", "--locked", "--quiet", "--profile", PROFILE]
         command += ["--package", "vivarium-sim", "--bin", "vivarium-sim"]
         done = run(command, self.folder, environment, check=False)
         if done.returncode != 0:
             errors = [line for line in done.stderr.splitlines() if line.startswith("error")]
             raise Missed("does not compile: " + (errors or ["no reason given"])[0])
-        binary = self.scratch / "bin" / f"{name}-{grading.name.replace(' ', '-')}"
+        binary = self.scratch / "bin" / f"{name}-{kind}"
         shutil.copy2(place / PROFILE / "vivarium-sim", binary)
         return binary
 
@@ -120,14 +113,14 @@ class Tree:
 class Baseline:
     """Which seeds fail without any mutant. Asked only for seeds that a mutant fails on."""
 
-    def __init__(self, binaries):
-        self.binaries, self.known = binaries, {}
+    def __init__(self, binary):
+        self.binary, self.known = binary, {}
 
     def fails(self, grading, seed):
-        key = (grading.name, seed)
+        key = (grading, seed)
         if key not in self.known:
-            command = [self.binaries[grading.name], "replay", str(seed), "-o", "json"]
-            done, _ = simulate(command + list(grading.options), 1)
+            command = [self.binary, "replay", str(seed), "-o", "json", *GRADINGS[grading]]
+            done, _ = simulate(command, 1)
             self.known[key] = done["verdict"] != "ok"
         return self.known[key]
 
@@ -144,15 +137,18 @@ class Grade:
     check: str = "-"
     detail: str = ""
     replays: str = "-"
+    unchecked: bool = False
 
 
-def grade(binary, grading, baseline, start, limit, jobs):
-    """Runs seeds until one is caught that the unmutated tree passes."""
-    result, at, step, end = Grade(), start, FIRST_STEP, start + limit
+def grade(build, grading, baseline, span, jobs):
+    """Runs seeds until one is caught that the unmutated tree passes. `build` gives the simulator
+    for rustflags; one without assertions is asked for where an assertion caught the mutant."""
+    result, at, step, end = Grade(), span.start, FIRST_STEP, span.stop
+    binary = build(CHECKED)
     while at < end:
         count = min(step, end - at)
         command = [binary, "run", "--fail-fast", "--seeds", str(count), "--seed-start", str(at)]
-        command += ["--jobs", str(jobs), "-o", "json", *grading.options]
+        command += ["--jobs", str(jobs), "-o", "json", *GRADINGS[grading]]
         summary, cpu = simulate(command, count)
         result.cpu += cpu
         failure = next(iter(summary["failures"]), None)
@@ -168,17 +164,21 @@ def grade(binary, grading, baseline, start, limit, jobs):
         if baseline.fails(grading, failure["seed"]):
             continue
         violation = failure["violation"]
+        if grading == "black box" and violation["check"] == "panic" and not result.unchecked:
+            # All seeds before it ran without a panic: go on with this one.
+            binary, result.unchecked, at = build(UNCHECKED), True, failure["seed"]
+            continue
         result.found, result.seed = True, failure["seed"]
         result.check, result.detail = violation["check"], violation["what"]
         result.replays = "yes" if replays(binary, grading, failure) else "NO"
         break
-    result.seeds = min(at, end) - start
+    result.seeds = min(at, end) - span.start
     return result
 
 
 def replays(binary, grading, failure):
     """The seed alone gives the same trace and the same verdict."""
-    command = [binary, "replay", str(failure["seed"]), "-o", "json", *grading.options]
+    command = [binary, "replay", str(failure["seed"]), "-o", "json", *GRADINGS[grading]]
     again, _ = simulate(command, 1)
     same = (again["trace_hash"], again["violation"]) == (failure["trace_hash"], failure["violation"])
     return same and again["verdict"] == "violation"
@@ -217,11 +217,11 @@ COLUMNS = "{:<8} {:<10} {:<7} {:>6} {:>8} {:>8} {:<7} {:<7} {:<7} {}"
 
 def row(mutant, grading, result, why=None):
     result = result or Grade()
-    cells = [mutant.id, grading.name, "found" if result.found else "missed"]
+    cells = [mutant.id, grading, "found" if result.found else "missed"]
     cells += [result.seeds, result.seed if result.found else "-", f"{result.cpu:.1f}"]
     cells += [result.check, result.replays, "-", why or result.detail]
-    print(COLUMNS.format(*map(str, cells))[:200].rstrip(), flush=True)
-    record = {**dataclasses.asdict(result), "id": mutant.id, "grading": grading.name}
+    print(COLUMNS.format(*map(str, cells))[:180].rstrip(), flush=True)
+    record = {**dataclasses.asdict(result), "id": mutant.id, "grading": grading}
     return {**record, "shrunk": None, "missed_because": why}
 
 
@@ -229,17 +229,24 @@ def grade_all(mutants, tree, arguments):
     """Builds mutant k+1 while the seeds of mutant k run."""
     records = []
     heads = ["id", "grading", "", "seeds", "seed", "cpu s", "check", "replay", "shrunk", "what"]
+    span = range(arguments.seed_start, arguments.seed_start + arguments.seeds)
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as builder:
-        unmutated = builder.submit(tree.build, None)
-        builds = [(mutant, builder.submit(tree.build, mutant)) for mutant in mutants]
+        unmutated = builder.submit(tree.build, None, CHECKED)
+        first = [(mutant, builder.submit(tree.build, mutant, CHECKED)) for mutant in mutants]
         baseline = Baseline(unmutated.result())
-        print(COLUMNS.format(*heads).rstrip())
-        for mutant, build in builds:
+        print(COLUMNS.format(*heads).rstrip(), flush=True)
+        for mutant, checked in first:
+            builds = {CHECKED: checked}
+
+            def build(rustflags, mutant=mutant, builds=builds):
+                if rustflags not in builds:
+                    builds[rustflags] = builder.submit(tree.build, mutant, rustflags)
+                return builds[rustflags].result()
+
             for grading in GRADINGS:
                 try:
-                    binary = build.result()[grading.name]
-                    span = (arguments.seed_start, arguments.seeds, arguments.jobs)
-                    records.append(row(mutant, grading, grade(binary, grading, baseline, *span)))
+                    result = grade(build, grading, baseline, span, arguments.jobs)
+                    records.append(row(mutant, grading, result))
                 except Missed as why:
                     records.append(row(mutant, grading, None, str(why)))
     if baseline.ignored():
