@@ -15,7 +15,7 @@ use crate::ids::{NodeId, SimTime};
 /// A broken promise. The run ends at the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
-    /// Name of the invariant as in the yardstick: `P3`, `S6`, `T1`, `L2`, `panic` ..
+    /// Name of the invariant: `P3`, `S6`, `T1`, `L2`, `panic` ..
     pub check: String,
     /// One sentence for a person.
     pub what: String,

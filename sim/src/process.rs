@@ -491,7 +491,9 @@ impl World {
         self.servers[index].died();
         self.inboxes[index].clear();
         self.net.host_died(self.now, Host(index), CrashKind::Process);
-        self.disks.of(id).crash(kind);
+        for change in self.disks.of(id).crash(kind) {
+            self.observe(node, &SimEvent::Durable(change));
+        }
         self.observe(node, &SimEvent::Exit(halt));
         let pause = self.fault_rng.range(low, high);
         self.post(self.now.plus(pause), Host(index), What::Boot);

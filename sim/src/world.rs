@@ -326,7 +326,9 @@ impl World {
         self.servers[index].died();
         self.inboxes[index].clear();
         self.net.host_died(self.now, host, kind);
-        self.disks.of(id).crash(kind);
+        for change in self.disks.of(id).crash(kind) {
+            self.observe(NodeId::Server(id), &SimEvent::Durable(change));
+        }
         // Restarting alone would leave madsim's own simulators as they were.
         self.handle.kill(self.nodes[index]);
         self.handle.restart(self.nodes[index]);

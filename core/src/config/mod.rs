@@ -71,14 +71,14 @@ pub struct Config {
     /// Committed transactions kept in memory for DIFF.
     pub commit_log_count: usize,
     pub pre_alloc_bytes: u64,
-    /// Most bytes of one append batch (DESIGN section 3, torn batch rule).
+    /// Most bytes of one append batch (see `storage::recovery`: what tells a torn batch from rot).
     pub append_batch_bytes: usize,
     /// Snapshots kept by purge; 0 turns purging off.
     pub snap_retain_count: usize,
     /// The leader steps down in order when a counter reaches this (at most 2^32 - 1).
     pub zxid_counter_limit: u32,
     pub first_start: FirstStart,
-    /// `sync` is answered after a quorum has confirmed this leader (DESIGN section 3).
+    /// `sync` is answered after a quorum has confirmed this leader.
     pub linearizable_sync: bool,
     /// Bytes that may wait unsent on one link before reading from it is held.
     pub link_high_water_bytes: u64,
@@ -132,7 +132,7 @@ impl Config {
     }
 }
 
-/// When a server without any state may take part in a first election (DESIGN section 3).
+/// When a server without any state may take part in a first election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FirstStart {
     /// Every voter must show that it is empty too.

@@ -12,13 +12,16 @@ use crate::wire::vote::{Notification, PeerState};
 #[derive(Debug)]
 pub(super) struct Looking {
     me: ServerId,
-    /// What this server proposes on its own account; `None` for a blank server and an observer.
+    /// What this server proposes on its own account; `None` for a blank server and an observer. Such
+    /// a server looks on: it adopts the best proposal to know whom to follow, and votes for nobody.
     initial: Option<Vote>,
     pub(super) proposal: Option<Vote>,
     /// Shown with zxid -1 while there is no proposal.
     pub(super) own_epoch: Epoch,
     /// Votes of the own round. Apache: `recvset`.
     round_votes: BTreeMap<ServerId, Ballot>,
+    /// Voters that look without a vote: blank ones.
+    abstaining: BTreeSet<ServerId>,
     /// Votes of servers that have decided, of any round. Apache: `outofelection`.
     decided_votes: BTreeMap<ServerId, Ballot>,
     pub(super) first_start: FirstStart,
@@ -28,7 +31,7 @@ pub(super) struct Looking {
     pub(super) finalize_at: Option<Mono>,
 }
 
-/// Progress of a first start (DESIGN section 3).
+/// Progress of a first start.
 #[derive(Debug)]
 pub(super) enum FirstStart {
     /// Not wanted.
@@ -66,6 +69,7 @@ impl Looking {
             proposal: initial,
             own_epoch,
             round_votes: BTreeMap::new(),
+            abstaining: BTreeSet::new(),
             decided_votes: BTreeMap::new(),
             first_start: if first_start {
                 FirstStart::Asking { empty: BTreeSet::from([me]) }
@@ -78,9 +82,12 @@ impl Looking {
         }
     }
 
-    /// Puts the own vote among those of the round. There is no link to oneself.
+    /// Puts the own vote among those of the round. There is no link to oneself. A blank server's is
+    /// left out: it could not promise an epoch to the leader that it helped to elect, so that a
+    /// quorum with it is none.
     pub(super) fn count_own(&mut self, round: i64, ensemble: &Ensemble) {
         if let Some(vote) = self.proposal
+            && self.initial.is_some()
             && ensemble.is_voter(self.me)
         {
             self.round_votes.insert(self.me, Ballot::of(vote, round));
@@ -127,7 +134,11 @@ impl Looking {
         round: &mut i64,
         ensemble: &Ensemble,
     ) -> Heard {
-        let Some(vote) = ballot.vote() else { return Heard::Nothing };
+        let Some(vote) = ballot.vote() else {
+            self.abstaining.insert(from);
+            return Heard::Counted;
+        };
+        self.abstaining.remove(&from);
         let mut heard = Heard::Counted;
         // Nobody knows the own history better: another one under the own name is from before it
         // was lost, and would make a blank server lead.
@@ -168,10 +179,25 @@ impl Looking {
             heard = Heard::Counted;
         }
         self.decided_votes.insert(from, ballot);
-        if self.may_join(&self.decided_votes, &ballot, round, ensemble) {
+        if self.may_join(&self.decided_votes, &ballot, round, ensemble)
+            || self.completes_quorum_of(from, &ballot, ensemble)
+        {
             return joined(&ballot);
         }
         heard
+    }
+
+    /// Whether a leader says so itself, has a history at least as new as this server's, and would
+    /// have a quorum with it. Apache's servers would wait until that leader gives up: a server that
+    /// restarted while its leader synchronizes (as ours do after TRUNC) may be the one it waits for.
+    fn completes_quorum_of(&self, from: ServerId, ballot: &Ballot, ensemble: &Ensemble) -> bool {
+        let Some(own) = self.initial.filter(|_| ensemble.is_voter(self.me)) else { return false };
+        let leads = from == ballot.leader && ballot.state == PeerState::Leading;
+        let newer =
+            ballot.vote().is_some_and(|vote| (vote.epoch, vote.zxid) >= (own.epoch, own.zxid));
+        let agreeing = self.decided_votes.iter().filter(|(_, said)| said.agrees(ballot));
+        let with_me = agreeing.map(|(&id, _)| id).chain(core::iter::once(self.me));
+        leads && newer && ensemble.has_quorum(with_me)
     }
 
     /// Whether `votes` hold a quorum for the leader of `ballot` and that leader says so itself.
@@ -198,19 +224,28 @@ impl Looking {
         self.count_own(round, ensemble);
     }
 
-    /// The proposal, where a quorum of this round votes for it.
     /// The vote for this server itself, where it may be a candidate.
     pub(super) fn own_vote(&self) -> Option<Vote> {
         self.initial.filter(|vote| vote.leader == self.me)
     }
 
+    /// What others are told. A server without a vote of its own shows none.
+    pub(super) fn shown(&self) -> Option<Vote> {
+        self.proposal.filter(|_| self.initial.is_some())
+    }
+
+    /// Whether that server will not vote for anybody else than `vote` in this round.
+    pub(super) fn raises_no_objection(&self, id: ServerId, vote: Vote, round: i64) -> bool {
+        self.votes_for(id, vote, round) || self.abstaining.contains(&id)
+    }
+
+    /// The proposal, where a quorum of this round votes for it.
     pub(super) fn backed(&self, round: i64, ensemble: &Ensemble) -> Option<Vote> {
         let vote = self.proposal?;
         has_quorum(&self.round_votes, &Ballot::of(vote, round), ensemble).then_some(vote)
     }
 
-    /// Whether that server votes for `vote` in this round.
-    pub(super) fn votes_for(&self, id: ServerId, vote: Vote, round: i64) -> bool {
+    fn votes_for(&self, id: ServerId, vote: Vote, round: i64) -> bool {
         self.round_votes.get(&id).is_some_and(|said| said.agrees(&Ballot::of(vote, round)))
     }
 

@@ -45,7 +45,7 @@ pub struct Candidate {
 pub enum Start {
     /// A vote for itself, unless it is blank or an observer.
     Own,
-    /// Blank because the ensemble may be new: ask whether every voter is empty (DESIGN section 3).
+    /// Blank because the ensemble may be new: ask whether every voter is empty.
     FirstStart,
     /// The leader stops in order: a vote for the follower that holds the same history.
     HandOver { to: ServerId },
@@ -305,7 +305,7 @@ impl Election {
         let (links, me) = (&self.links, self.me);
         let unanimous =
             self.ensemble.voters().filter(|&id| id != me).all(|id| match links.reach(id) {
-                Reach::Up => looking.votes_for(id, vote, round),
+                Reach::Up => looking.raises_no_objection(id, vote, round),
                 Reach::Gone => id != vote.leader,
                 Reach::Unknown => false,
             });
@@ -363,7 +363,7 @@ impl Election {
             Phase::Decided { state, vote } => {
                 (*state, Some(vote.leader), Some(vote.zxid), Some(vote.epoch))
             }
-            Phase::Looking(looking) => match looking.proposal {
+            Phase::Looking(looking) => match looking.shown() {
                 Some(vote) => {
                     (PeerState::Looking, Some(vote.leader), Some(vote.zxid), Some(vote.epoch))
                 }

@@ -140,7 +140,7 @@ fn remember(
     tail: alloc::vec::Vec<(Zxid, bytes::Bytes)>,
 ) -> Window {
     let mut tail = tail.into_iter();
-    let fallback = last.or(snapshot.map(|(zxid, _)| zxid)).unwrap_or(Zxid::ZERO);
+    let fallback = last.or_else(|| snapshot.map(|(zxid, _)| zxid)).unwrap_or(Zxid::ZERO);
     // The oldest kept record becomes the base: what precedes it is not known here.
     let Some((base, _)) = tail.next() else { return Window::new(fallback) };
     let mut window = Window::new(base);

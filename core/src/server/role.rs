@@ -314,11 +314,11 @@ impl Server {
         self.tracker = Some(tracker);
     }
 
-    /// The epoch's counter has reached its limit: a planned election, once all is committed (T40).
+    /// A new epoch is due: a planned election, once everything proposed is committed.
     pub(super) fn rotate_epoch(&mut self, out: &mut Outbox) {
         let Role::Leading(leading) = &self.role else { return };
-        let exhausted = leading.is_exhausted(self.config.zxid_counter_limit);
-        if exhausted && self.history.committed() == self.history.head() {
+        let due = leading.wants_new_epoch(self.config.zxid_counter_limit);
+        if due && self.history.committed() == self.history.head() {
             self.leave(Start::Own, out);
         }
     }
@@ -378,7 +378,9 @@ impl Server {
         if self.noted != Some(phase) {
             self.noted = Some(phase);
             let epoch = match &self.role {
-                Role::Leading(leading) => leading.epoch().unwrap_or(self.history.accepted()),
+                Role::Leading(leading) => {
+                    leading.epoch().unwrap_or_else(|| self.history.accepted())
+                }
                 Role::Starting
                 | Role::Looking
                 | Role::Following(_)

@@ -119,11 +119,12 @@ impl Server {
         });
     }
 
-    /// Follows up until nothing more is possible: role events, commits, client requests.
+    /// Follows up until nothing more is possible: commits, role events, client requests. Commits
+    /// come first: a SYNC promises those that came before it, also in one chunk with it.
     fn settle(&mut self, out: &mut Outbox) {
         while !matches!(self.role, Role::Halted) {
             let progress =
-                self.handle_role_event(out) || self.apply_next(out) || self.handle_submission(out);
+                self.apply_next(out) || self.handle_role_event(out) || self.handle_submission(out);
             if !progress {
                 break;
             }

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn ids_count_on() {
-        let mut ids = SessionIds::new(ServerId(2), Wall(5), []);
+        let mut ids = SessionIds::new(ServerId(2), Wall(5), [], 0);
         let got: Vec<i64> = (0..3).map(|_| ids.next(|_| false).0).collect();
         assert_eq!(got, [0x0200_0000_0005_0000, 0x0200_0000_0005_0001, 0x0200_0000_0005_0002]);
     }
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(first(0xff, 0, &[]), 0xff00_0100_0000_0000, "looks like no TTL");
         let last = 0x01ff_ffff_ffff_ffff;
         assert_eq!(first(1, 0, &[last]), 0x0100_0000_0000_0000, "wraps within the server's own");
-        let mut ids = SessionIds::new(ServerId(1), Wall(0), []);
+        let mut ids = SessionIds::new(ServerId(1), Wall(0), [], 0);
         assert_eq!(ids.next(|id| id.0 & 0xff < 7).0, 0x0100_0000_0000_0007);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Session time is a clock of its own: a step adds what passed since the last one, but one tick at
 //! most. A paused server therefore wakes to sessions that are as old as they were, and their clients
-//! have time to show that they live (DESIGN section 2). What was cut off is never made up.
+//! have time to show that they live. What was cut off is never made up.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;

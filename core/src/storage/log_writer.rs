@@ -1,5 +1,5 @@
 //! Appends transactions to the log: one batch in flight, of bounded length.
-//! Facts: PROTOCOL 4.2; the bound is what lets recovery tell a torn batch from rot (DESIGN 3).
+//! Facts: PROTOCOL 4.2; the bound is what lets recovery tell a torn batch from rot.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

@@ -1,5 +1,5 @@
 //! After a sealed SNAP: the log and all other snapshots are dead. Removed before currentEpoch is
-//! written (DESIGN 3), so that nothing of the old history can come back.
+//! written, so that nothing of the old history can come back.
 
 use alloc::vec::Vec;
 

@@ -21,7 +21,7 @@ use crate::zab::history::History;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownSnapshot {
     pub zxid: Zxid,
-    /// Holds the state of exactly its zxid: ours do, Apache's may be fuzzy (DESIGN section 2).
+    /// Holds the state of exactly its zxid: ours do, Apache's may be fuzzy.
     pub exact: bool,
 }
 

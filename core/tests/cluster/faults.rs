@@ -92,11 +92,12 @@ fn collect(world: &mut World, client: usize) {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)]
 fn path_of(op: &Op) -> String {
-    match op {
-        Op::Read(vivarium_core::wire::client::ReadOp::GetData { path, .. }) => path.clone(),
-        other => panic!("only getData is used here, not {other:?}"),
-    }
+    let Op::Read(vivarium_core::wire::client::ReadOp::GetData { path, .. }) = op else {
+        panic!("only getData is used here, not {op:?}")
+    };
+    path.clone()
 }
 
 fn raise(book: &mut BTreeMap<String, u64>, path: &str, value: u64) {

@@ -74,6 +74,34 @@ fn deposed(cuts: &[(u64, Survivors)]) -> World {
     world
 }
 
+/// The victim's log is replaced by a SNAP; then it leads, and a server comes back whose history
+/// ends inside what the victim never logged.
+fn replaced(cuts: &[(u64, Survivors)]) -> World {
+    let (late, victim) = (3, 4);
+    let mut world = start(5, victim, cuts);
+    world.run_for(500 * MS);
+    world.kill(victim);
+    world.book.mark = world.nodes[victim].disk.ops;
+    world.run_for(1500 * MS);
+    world.kill(late);
+    world.run_for(6 * SECOND);
+    // Purging would remove the remains of the older log in time.
+    world.nodes[victim].config.snap_retain_count = 0;
+    world.boot(victim);
+    world.run_for(600 * MS);
+    world.book.end = Some(world.nodes[victim].disk.ops);
+    for node in 0..3 {
+        world.kill(node);
+    }
+    for node in [0, 1, 2, victim] {
+        boot_if_down(&mut world, node);
+    }
+    world.run_for(SECOND);
+    world.boot(late);
+    world.run_for(SECOND);
+    world
+}
+
 fn finish(mut world: World) -> World {
     heal_and_check(&mut world);
     world
@@ -83,14 +111,14 @@ fn finish(mut world: World) -> World {
 /// of the recovery too. Returns how many runs that were.
 fn exhaust(victim: usize, survivors: &[Survivors], run: fn(&[(u64, Survivors)]) -> World) -> u64 {
     let calm = run(&[]);
-    let operations = calm.nodes[victim].disk.ops;
+    let operations = calm.book.end.unwrap_or(calm.nodes[victim].disk.ops);
     let mut runs = 0;
     let mut attempt = |cuts: &[(u64, Survivors)]| {
         runs += 1;
         let result = std::panic::catch_unwind(|| finish(run(cuts)));
         result.unwrap_or_else(|_| panic!("a cut run failed: {cuts:?}"))
     };
-    for k in 0..operations {
+    for k in calm.book.mark..operations {
         for &first in survivors {
             attempt(&[(k, first)]);
         }
@@ -143,4 +171,17 @@ fn a_voter_survives_a_power_cut_at_every_operation() {
     assert!(audit.truncated > 0 && audit.installed > 0, "{:?}", audit.syncs);
     let runs = exhaust(2, &SURVIVORS[..3], deposed);
     println!("{} operations, {runs} runs", calm.nodes[2].disk.ops);
+}
+
+/// `CUTS=12:Some,14:Nothing` runs one.
+#[test]
+fn a_snap_that_is_cut_off_leaves_no_hole_to_serve_from() {
+    if let Some(cuts) = cuts_from_environment() {
+        finish(replaced(&cuts));
+        return;
+    }
+    let calm = finish(replaced(&[]));
+    assert!(calm.audit.installed > 0, "{:?}", calm.audit.syncs);
+    let runs = exhaust(4, &SURVIVORS[1..4], replaced);
+    println!("{:?} operations, {runs} runs", calm.book.mark..calm.book.end.unwrap_or(0));
 }

@@ -27,13 +27,6 @@ fn nothing_acknowledged_is_lost_and_all_serve_again() {
     assert!(count < 100 || totals.reached_everything(), "the runs miss something: {totals:?}");
 }
 
-/// A SNAP whose removal of the older log was cut off left a hole in the log; its owner, leading,
-/// sent a learner TRUNC into the part before the hole.
-#[test]
-fn a_hole_before_a_snapshot_is_never_served_from() {
-    run(11246);
-}
-
 /// What the runs went through: a change that makes them tame shows here.
 #[derive(Debug, Default)]
 struct Totals {

@@ -10,11 +10,12 @@ use vivarium_core::server::action::{Action, DiskAction, LinkAction};
 use vivarium_core::server::input::{DiskFault, DiskInput, Far, LinkEnd, LinkInput, Plane, Queue};
 use vivarium_core::server::note::Note;
 use vivarium_core::server::{Input, Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
+use vivarium_core::storage::files::Dir;
 use vivarium_core::storage::ops::op_of;
 use vivarium_core::time::{Mono, Stamp, Wall};
 use vivarium_core::tree::{Database, Walk};
 use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
-use vivarium_core::wire::client::Op;
+use vivarium_core::wire::client::{OP_CREATE_SESSION, Op};
 use vivarium_core::wire::frame::{PacketBuffer, VoteBuffer};
 use vivarium_core::wire::quorum::{LeaderPacket, LearnerInfo, LearnerPacket};
 use vivarium_core::wire::vote::{InitialMessage, Notification, PeerState};
@@ -38,6 +39,8 @@ pub(crate) struct Rig {
     now: u64,
     far: BTreeMap<u64, FarSide>,
     last_dial: Option<DialId>,
+    /// The newest session that the server asked its leader for.
+    asked_session: Option<SessionId>,
     said: Vec<String>,
 }
 
@@ -78,6 +81,7 @@ impl Rig {
             now: 1_000_000,
             far: BTreeMap::new(),
             last_dial: None,
+            asked_session: None,
             said: Vec::new(),
         }
     }
@@ -106,6 +110,7 @@ impl Rig {
             "disk" => self.complete(&words),
             "fail" => self.fail(words.plain[1]),
             "wait" => self.wait(words.number(1)),
+            "files" => self.files(),
             "stop" => self.step(Input::Stop),
             other => panic!("no command is called {other}"),
         }
@@ -114,6 +119,8 @@ impl Rig {
     // ---- commands ----
 
     fn boot(&mut self, words: &Words<'_>) {
+        self.queues = Default::default();
+        self.far.clear();
         let servers = words.named("servers", 0);
         let ensemble = (servers > 0).then(|| setup::ensemble(servers, 0));
         let mut config = setup::config(words.named("me", 1), ensemble);
@@ -137,6 +144,11 @@ impl Rig {
         };
         out.drain().for_each(drop);
         self.step(Input::Wake);
+    }
+
+    fn files(&mut self) {
+        let files = self.disk.list(Dir::Data);
+        self.said.extend(files.into_iter().map(|file| file.name));
     }
 
     fn open(&mut self, id: u64, dial: Option<DialId>, plane: Plane) {
@@ -182,23 +194,36 @@ impl Rig {
         self.open(id, dial, Plane::Quorum);
     }
 
+    /// `leader 10 COMMIT 1:1 + SYNC`: what `+` joins arrives in one chunk.
     fn leader_says(&mut self, words: &Words<'_>) {
-        let arg = words.plain.get(3).copied().unwrap_or("0:0");
+        let mut out = BytesMut::new();
+        for packet in words.plain[2..].split(|word| *word == "+") {
+            self.leader_packet(packet).encode(&mut out);
+        }
+        self.bytes(words.number(1), out);
+    }
+
+    /// A packet of a leader from its words.
+    fn leader_packet(&self, words: &[&str]) -> LeaderPacket {
+        let arg = words.get(1).copied().unwrap_or("0:0");
         let epoch = || Epoch(arg.parse().expect("an epoch"));
-        let packet = match words.plain[2] {
+        match words[0] {
             "LEADERINFO" => LeaderPacket::LeaderInfo { epoch: epoch(), vivarium: true },
             "NEWLEADER" => LeaderPacket::NewLeader { epoch: epoch(), config: None },
             "DIFF" => LeaderPacket::Diff { upto: zxid(arg) },
             "TRUNC" => LeaderPacket::Trunc { upto: zxid(arg) },
             "PROPOSAL" => LeaderPacket::Proposal { zxid: zxid(arg), payload: payload(zxid(arg)) },
+            "SESSION" => {
+                let session = self.asked_session.expect("the server asked for a session");
+                let payload = new_session(zxid(arg), session);
+                LeaderPacket::Proposal { zxid: zxid(arg), payload }
+            }
             "COMMIT" => LeaderPacket::Commit { zxid: zxid(arg) },
             "UPTODATE" => LeaderPacket::UpToDate,
             "PING" => LeaderPacket::Ping { zxid: zxid(arg).to_wire() },
+            "SYNC" => LeaderPacket::Sync,
             other => panic!("no leader says {other}"),
-        };
-        let mut out = BytesMut::new();
-        packet.encode(&mut out);
-        self.bytes(words.number(1), out);
+        }
     }
 
     fn learner_says(&mut self, words: &Words<'_>) {
@@ -422,6 +447,11 @@ impl Rig {
             FarSide::Leader(buffer) => {
                 buffer.push(bytes);
                 while let Some(packet) = buffer.next_learner_packet(1 << 20).expect("a packet") {
+                    if let LearnerPacket::Request(request) = &packet
+                        && request.op == OP_CREATE_SESSION
+                    {
+                        self.asked_session = Some(request.session);
+                    }
                     lines.push(short(&format!("{packet:?}")));
                 }
             }
@@ -461,5 +491,13 @@ fn payload(zxid: Zxid) -> Bytes {
     };
     let mut out = BytesMut::new();
     LoggedTxn { header, txn: Txn::Create(create), digest: None }.encode(&mut out);
+    out.freeze()
+}
+
+fn new_session(zxid: Zxid, session: SessionId) -> Bytes {
+    let header = TxnHeader { session, cxid: 0, zxid, time: Wall(0) };
+    let txn = Txn::CreateSession { timeout_ms: 4000 };
+    let mut out = BytesMut::new();
+    LoggedTxn { header, txn, digest: None }.encode(&mut out);
     out.freeze()
 }

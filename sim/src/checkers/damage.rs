@@ -1,7 +1,7 @@
 //! What faults took from disks: copies that a wipe or rot destroyed are charged to the fault, not
 //! to the server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::Note;
@@ -15,6 +15,7 @@ use crate::observe::SimEvent;
 pub(crate) struct Damage {
     charges: BTreeMap<ServerId, Charge>,
     boots: BTreeMap<ServerId, u32>,
+    recovering: BTreeSet<ServerId>,
     /// Newest durable zxid of each server, as last seen.
     durable: BTreeMap<ServerId, Option<Zxid>>,
 }
@@ -34,26 +35,30 @@ impl Damage {
         let boot = self.boots.get(&server).copied().unwrap_or(0);
         if let SimEvent::Boot { incarnation } = event {
             self.boots.insert(server, *incarnation);
+            self.recovering.insert(server);
         } else if matches!(event, SimEvent::HistoryLost(_)) {
             let charge = self.charges.entry(server).or_insert(Charge { boot, upto: before });
             charge.boot = boot;
             charge.upto = charge.upto.max(before);
         } else if let SimEvent::Note(note) = event
-            && let Some(charge) = self.charges.get_mut(&server)
+            && let Some(charge) = self.charges.get(&server)
         {
-            match note {
-                // What was logged behind the rot goes with it.
-                Note::MovedAside => charge.upto = charge.upto.max(before),
-                Note::AckedNewLeader { .. } if boot > charge.boot => {
-                    self.charges.remove(&server);
-                }
-                _ => {}
+            if matches!(note, Note::AckedNewLeader { .. }) && boot > charge.boot {
+                self.charges.remove(&server);
             }
         }
-        if !matches!(event, SimEvent::Client(_)) {
-            let last = disks.durable_last_log(server).max(disks.durable_snapshot(server));
-            self.durable.insert(server, last);
+        let last = disks.durable_last_log(server).max(disks.durable_snapshot(server));
+        // What was logged behind the rot goes with it, cut off or moved aside by the recovery.
+        if last < before
+            && self.recovering.contains(&server)
+            && let Some(charge) = self.charges.get_mut(&server)
+        {
+            charge.upto = charge.upto.max(before);
         }
+        if matches!(event, SimEvent::Note(Note::Recovered { .. })) {
+            self.recovering.remove(&server);
+        }
+        self.durable.insert(server, last);
     }
 
     /// Whether a fault has hit this server and it has not synced since it recovered from it.

@@ -24,8 +24,9 @@ impl Check for E04 {
                     false
                 }
                 Txn::Multi(subs) => !subs.iter().any(|sub| matches!(sub, Txn::Error { .. })),
-                Txn::CloseSession { .. }
-                | Txn::Create(_)
+                // As in Apache, a close that meets a closed session is logged and does nothing.
+                Txn::CloseSession { paths } => paths.as_ref().is_none_or(|paths| !paths.is_empty()),
+                Txn::Create(_)
                 | Txn::Delete { .. }
                 | Txn::SetData { .. }
                 | Txn::Check { .. } => true,

@@ -19,9 +19,9 @@ impl Check for K02 {
         for (fresh, judged) in cx.canon.judged() {
             let Header { session, cxid, .. } = judged.header;
             // Expiry and the creation of a session carry no request number.
-            // A request that is refused because the session has moved takes no effect.
-            let moved = matches!(judged.txn, Txn::Error { code: -118 });
-            if cxid == 0 || moved {
+            // Stragglers of a session that has moved or ended are refused: no effect to order.
+            let refused = matches!(judged.txn, Txn::Error { code: -118 | -112 });
+            if cxid == 0 || refused {
                 continue;
             }
             match self.effects.insert(session, cxid) {

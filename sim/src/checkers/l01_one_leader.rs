@@ -1,5 +1,6 @@
 //! L1: within T_le (two initLimits) after all faults ended there is exactly one established leader, and
-//! no further change of epoch. A planned change at the zxid limit restarts the clock, once.
+//! no further change of epoch. A planned change restarts the clock: at the zxid limit, once, and where
+//! a server that is up has accepted a newer epoch than the leader's, which nothing else can bring back.
 
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
@@ -41,8 +42,12 @@ impl Check for L01 {
         }
         let limit = cx.canon.cluster.zxid_counter_limit;
         let planned = self.last_proposed.is_some_and(|zxid| zxid.counter() >= limit.saturating_sub(1));
-        if planned && !self.rolled_over {
-            self.rolled_over = true;
+        // A server that accepted a newer epoch follows nobody of this one: a leader that makes room
+        // for it does what has to be done, and each such epoch asks for it once.
+        let newest = cx.canon.members.values().filter(|member| member.up).filter_map(|m| m.accepted).max();
+        let outbid = newest > cx.canon.member(leader).map(|member| member.epoch);
+        if (planned && !self.rolled_over) || outbid {
+            self.rolled_over |= planned;
             self.restart(cx);
             return Ok(());
         }

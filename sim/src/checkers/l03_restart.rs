@@ -7,6 +7,9 @@ use vivarium_core::ids::ServerId;
 use vivarium_core::server::action::{FatalReason, Halt};
 use crate::ids::SimTime;
 
+/// How long an operation may be under way, in microseconds.
+const GRACE_US: u64 = 5_000_000;
+
 #[derive(Debug, Default)]
 pub(crate) struct L03 {
     next: Option<SimTime>,
@@ -31,7 +34,10 @@ impl Check for L03 {
             SimEvent::Exit(Halt::Fatal(reason)) => {
                 self.booting.remove(&server);
                 let excused = match reason {
-                    FatalReason::Disk { .. } => cx.canon.faults_active > 0,
+                    // An operation that was asked for under the fault may fail after its end.
+                    FatalReason::Disk { .. } => {
+                        cx.canon.faults_active > 0 || cx.now.since(self.calm_since) < GRACE_US
+                    }
                     FatalReason::Corrupt { .. } => cx.damage.is_damaged(server),
                     FatalReason::Config(_) => false,
                 };

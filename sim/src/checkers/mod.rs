@@ -1,4 +1,4 @@
-//! One file per invariant, named as in VERIFICATION section 3; all of them online and linear.
+//! One file per invariant; docs/debugging.md lists them. All of them are online and linear.
 
 mod canon;
 #[allow(clippy::wildcard_enum_match_arm)]

@@ -116,6 +116,7 @@ mod tests {
             now: other.now,
             node: crate::ids::NodeId::World,
             canon: &other.canon,
+            damage: &other.damage,
             disks: &other.disks,
             spec,
         };

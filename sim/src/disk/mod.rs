@@ -1,5 +1,5 @@
 //! The disk of one server: two FIFO queues of operations with latencies, reads beside them, and
-//! faults. What the operations do to files is in [`image`].
+//! faults. What the operations do to files is in `image`.
 
 mod image;
 mod index;
@@ -183,9 +183,13 @@ impl DiskSim {
                 Some(match self.carry_out(&action, changes) {
                     Ok(_) => DiskDone::Op { queue, op, boundary },
                     Err(fault) => {
-                        let lane = self.lane(queue);
-                        lane.ops.clear();
-                        lane.generation += 1;
+                        // A broken log ends the server; snapshots are tried again, so the host
+                        // goes on behind one that failed.
+                        if queue == Queue::Log {
+                            let lane = self.lane(queue);
+                            lane.ops.clear();
+                            lane.generation += 1;
+                        }
                         DiskDone::Failed { queue, op, fault }
                     }
                 })
@@ -204,9 +208,10 @@ impl DiskSim {
         }
     }
 
-    /// The process is gone, or the machine. Of what was still queued a prefix was carried out.
-    pub fn crash(&mut self, kind: CrashKind) {
-        let mut ignored = Vec::new();
+    /// The process is gone, or the machine. Of what was still queued a prefix was carried out; what
+    /// that made durable is returned.
+    pub fn crash(&mut self, kind: CrashKind) -> Vec<Durable> {
+        let mut changes = Vec::new();
         for queue in [Queue::Log, Queue::Snap] {
             let lane = self.lane(queue);
             lane.generation += 1;
@@ -214,7 +219,7 @@ impl DiskSim {
             let queued = std::mem::take(&mut lane.ops);
             let done = self.rng.below(queued.len() as u64 + 1) as usize;
             for action in queued.iter().take(done) {
-                if self.carry_out(action, &mut ignored).is_err() {
+                if self.carry_out(action, &mut changes).is_err() {
                     break;
                 }
             }
@@ -224,6 +229,7 @@ impl DiskSim {
             CrashKind::Process => {}
             CrashKind::PowerLoss => self.image.power_loss(&mut self.rng),
         }
+        changes
     }
 
     pub fn wipe(&mut self) {

@@ -28,7 +28,11 @@ pub fn predict(tree: &mut Tree, header: Header, call: &Call) -> Option<Expected>
         return None;
     }
     if !tree.is_open(header.session) {
-        return Some(failed(SESSION_EXPIRED));
+        return Some(match call {
+            // The session is looked at for every op of a multi, so an empty one gets through.
+            Call::Multi(subs) => expired_multi(subs.len()),
+            _ => failed(SESSION_EXPIRED),
+        });
     }
     let expected = match call {
         Call::Create(create) => single(tree, header, &SubCall::Create(create.clone())),
@@ -74,6 +78,15 @@ fn single(tree: &mut Tree, header: Header, call: &SubCall) -> Expected {
                 SubReply::Empty | SubReply::Error(_) => Reply::Empty,
             }),
         },
+    }
+}
+
+fn expired_multi(ops: usize) -> Expected {
+    let code_at = |place| if place == 0 { SESSION_EXPIRED } else { RUNTIME_INCONSISTENCY };
+    let codes: Vec<i32> = (0..ops).map(code_at).collect();
+    Expected {
+        txn: Txn::Multi(codes.iter().map(|&code| Txn::Error { code }).collect()),
+        reply: Ok(Reply::Multi(codes.into_iter().map(SubReply::Error).collect())),
     }
 }
 

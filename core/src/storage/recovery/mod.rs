@@ -1,5 +1,5 @@
 //! Rebuilds a server's state from its folder: a pull machine, one disk operation at a time.
-//! Facts: PROTOCOL 4.6, 3.8; where we differ from Apache: DESIGN 3.
+//! Facts: PROTOCOL 4.6, 3.8; what differs from Apache: docs/decisions.
 //!
 //! `survey` looks at what is there, `load` takes the newest whole snapshot, `replay` the log behind
 //! it, `tail` tells a torn batch from rot, `settle` decides on epochs and on a first start.
@@ -40,7 +40,7 @@ use survey::{Found, Survey};
 /// What a server knows of the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum History {
-    /// Nothing that may count: zxid -1 everywhere, and no candidate (DESIGN 3).
+    /// Nothing that may count: zxid -1 everywhere, and no candidate.
     Blank,
     /// The last logged zxid; 0 in an initialised folder without transactions.
     From { last: Zxid },

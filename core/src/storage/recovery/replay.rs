@@ -159,7 +159,7 @@ impl Replay {
     }
 
     pub(super) fn finish(mut self) -> Result<Replayed, Corruption> {
-        if let Some(corruption) = self.corruption.take().or(self.remains.take()) {
+        if let Some(corruption) = self.corruption.take().or_else(|| self.remains.take()) {
             return Err(corruption);
         }
         let (logs, dead) = self.split_dead();

@@ -1,4 +1,4 @@
-//! Tells a torn batch from rot (DESIGN 3). Apache cannot (T41): it takes any record without an end
+//! Tells a torn batch from rot. Apache cannot (T41): it takes any record without an end
 //! mark, and any zeroed length, for the end of the log.
 
 use alloc::vec::Vec;
@@ -70,8 +70,13 @@ impl Probe {
         }
         let record = &self.head[header as usize..][..len as usize];
         match claimed_len(record, payload_limit) {
-            // It says itself that it is the last record.
-            Some(claimed) if claimed >= record.len() => Verdict::Torn,
+            // It says itself that it is the last record; a length that rotted says so too, but then
+            // whole records follow.
+            Some(claimed)
+                if claimed >= record.len() && !holds_record(&record[1..], payload_limit) =>
+            {
+                Verdict::Torn
+            }
             Some(_) => Verdict::Rotten,
             // Its head did not reach the disk: it is one record unless another one follows.
             None if holds_record(&record[1..], payload_limit) => Verdict::Rotten,

@@ -25,7 +25,7 @@ pub enum PacketError {
     Malformed { name: &'static str, error: JuteError },
 }
 
-/// 20 bytes as 3.9.5; ours appends 8 (see DESIGN: trailing bytes that 3.9.5 ignores).
+/// 20 bytes as 3.9.5; ours appends 8, which 3.9.5 ignores.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LearnerInfo {
     /// `None` where the packet carried no id (the leader then counts a private one).

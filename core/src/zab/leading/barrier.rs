@@ -1,5 +1,5 @@
 //! Linearizable `sync`: answered on evidence that this leader still led after the question came.
-//! DESIGN section 3; in 3.9.5 a deposed leader can answer (ZOOKEEPER-1675).
+//! In 3.9.5 a deposed leader can answer (ZOOKEEPER-1675).
 
 use alloc::collections::VecDeque;
 

@@ -35,7 +35,7 @@ impl Leading {
     /// The zxid of the next proposal; `None` while nothing may be proposed.
     pub fn next_zxid(&self, limit: u32) -> Option<Zxid> {
         let Phase::Broadcast(broadcast) = &self.phase else { return None };
-        if broadcast.closing || broadcast.counter >= limit {
+        if broadcast.closing || self.outbid || broadcast.counter >= limit {
             return None;
         }
         Zxid::new(broadcast.epoch, broadcast.counter).next()
@@ -64,9 +64,13 @@ impl Leading {
         }
     }
 
-    /// Whether the epoch's counter has reached its limit, so that a new epoch is due (T40).
-    pub fn is_exhausted(&self, limit: u32) -> bool {
-        matches!(&self.phase, Phase::Broadcast(broadcast) if broadcast.counter >= limit)
+    /// Whether a new epoch is due: the counter has reached its limit (T40), or a learner that
+    /// accepted a newer epoch would stay outside of this one for ever.
+    pub fn wants_new_epoch(&self, limit: u32) -> bool {
+        match &self.phase {
+            Phase::Broadcast(broadcast) => self.outbid || broadcast.counter >= limit,
+            Phase::Discovery(_) | Phase::Synchronization(_) => false,
+        }
     }
 
     /// Whether everything proposed is committed and every synced learner was told.

@@ -9,7 +9,7 @@ use crate::server::note::Note;
 use crate::time::Mono;
 use crate::wire::quorum::{LeaderPacket, LearnerInfo};
 use crate::zab::ZabCx;
-use crate::zab::leading::learner::{Learner, Stage, Who};
+use crate::zab::leading::learner::{Promise, Stage, Who};
 use crate::zab::leading::{Leading, LeadingEvent, Phase, Synchronization};
 
 #[derive(Debug)]
@@ -25,7 +25,8 @@ enum Step {
     /// The new epoch is on its way to the own acceptedEpoch file: LEADERINFO waits for it.
     Accepting { epoch: Epoch },
     /// ACK-E of the paper: who promised to follow nobody older.
-    Promising { epoch: Epoch, promised: BTreeSet<ServerId> },
+    /// And who cannot: blank, bound to another leader of this epoch, or ahead of this one.
+    Promising { epoch: Epoch, promised: BTreeSet<ServerId>, unable: BTreeSet<ServerId> },
 }
 
 impl Discovery {
@@ -61,7 +62,8 @@ impl Discovery {
         }
         let (last, current) = (cx.history.last(), cx.history.current());
         cx.out.note(Note::Promised { epoch, by: cx.config.me, last, current });
-        self.step = Step::Promising { epoch, promised: BTreeSet::from([cx.config.me]) };
+        let promised = BTreeSet::from([cx.config.me]);
+        self.step = Step::Promising { epoch, promised, unable: BTreeSet::new() };
     }
 }
 
@@ -91,6 +93,9 @@ impl Leading {
             return Err("a second introduction");
         }
         learner.stage = Stage::Greeted(who);
+        if self.epoch().is_some_and(|epoch| accepted > epoch) {
+            self.outbid = true;
+        }
         if let Phase::Discovery(discovery) = &mut self.phase {
             discovery.greet(who, cx);
         }
@@ -163,41 +168,42 @@ impl Leading {
 
     fn count_promises(&mut self, cx: &mut ZabCx<'_>) {
         let Phase::Discovery(discovery) = &mut self.phase else { return };
-        let Step::Promising { epoch, promised } = &mut discovery.step else { return };
+        let Step::Promising { epoch, promised, unable } = &mut discovery.step else { return };
         let epoch = *epoch;
+        let own = (cx.history.current(), cx.history.last());
         let mut ahead = Vec::new();
         for learner in self.learners.values() {
-            let Stage::Promised { who, last, current } = &learner.stage else { continue };
-            let (Some(id), Some(current), Some(_)) = (who.id, *current, *last) else { continue };
-            if who.observer || who.blank || !cx.ensemble.is_voter(id) || promised.contains(&id) {
-                continue;
+            let Some(id) = learner.voter().filter(|id| cx.ensemble.is_voter(*id)) else { continue };
+            match learner.promise() {
+                Promise::None => {}
+                Promise::Unable => {
+                    unable.insert(id);
+                }
+                Promise::Made { last, current } if (current, Some(last)) > own => {
+                    ahead.push(learner.link);
+                    unable.insert(id);
+                }
+                Promise::Made { last, current } => {
+                    if promised.insert(id) {
+                        let last = Some(last);
+                        cx.out.note(Note::Promised { epoch, by: id, last, current });
+                    }
+                }
             }
-            if (current, *last) > (cx.history.current(), cx.history.last()) {
-                ahead.push(learner.link);
-                continue;
-            }
-            promised.insert(id);
-            cx.out.note(Note::Promised { epoch, by: id, last: *last, current });
         }
         let complete = cx.ensemble.has_quorum(promised.iter().copied());
-        let hopeless = self.learners.values().filter_map(Learner::refused_promise);
-        let hopeless: BTreeSet<ServerId> = hopeless.collect();
-        let mut may_promise: Vec<ServerId> = cx.ensemble.voters().collect();
-        may_promise.retain(|id| !hopeless.contains(id));
-        let in_vain = !complete && !cx.ensemble.has_quorum(may_promise.iter().copied());
+        let able: Vec<ServerId> = cx.ensemble.voters().filter(|id| !unable.contains(id)).collect();
+        let in_vain = !cx.ensemble.has_quorum(able.iter().copied());
         for link in ahead {
             let why = CloseReason::Protocol("the learner's history is ahead of its leader's");
             self.drop_learner(link, why, cx);
         }
-        if in_vain {
-            // Too many accepted this epoch from another leader: only a greater one can win them.
-            self.events
-                .push_back(LeadingEvent::Abdicate("the epoch was promised to another leader"));
-            return;
-        }
         if complete {
             let deadline = cx.at.mono + cx.init_limit();
             self.phase = Phase::Synchronization(Synchronization::new(epoch, deadline, cx));
+        } else if in_vain {
+            // Waiting for initLimit would change nothing: another candidate, or a greater epoch, can.
+            self.events.push_back(LeadingEvent::Abdicate("too few voters can promise this epoch"));
         }
     }
 }

@@ -80,6 +80,19 @@ impl Stage {
     }
 }
 
+/// A learner's part in phase 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// Not heard yet.
+    None,
+    Made {
+        last: Zxid,
+        current: Epoch,
+    },
+    /// It has no history that counts, or accepted this epoch from somebody else.
+    Unable,
+}
+
 #[derive(Debug)]
 pub(super) struct Learner {
     pub link: LinkId,
@@ -113,12 +126,15 @@ impl Learner {
         }
     }
 
-    /// The voter behind the link, where it answered LEADERINFO without a promise.
-    pub(super) fn refused_promise(&self) -> Option<ServerId> {
+    /// What this learner's answers mean for the quorum of promises.
+    pub(super) fn promise(&self) -> Promise {
         match &self.stage {
-            Stage::Promised { current: None, .. } => self.voter(),
-            Stage::Promised { .. }
-            | Stage::Arrived
+            Stage::Promised { who, last: Some(last), current: Some(current) } if !who.blank => {
+                Promise::Made { last: *last, current: *current }
+            }
+            Stage::Promised { .. } => Promise::Unable,
+            Stage::Greeted(who) | Stage::Invited(who) if who.blank => Promise::Unable,
+            Stage::Arrived
             | Stage::Greeted(_)
             | Stage::Invited(_)
             | Stage::Searching { .. }
@@ -126,7 +142,7 @@ impl Learner {
             | Stage::Syncing { .. }
             | Stage::Informed { .. }
             | Stage::Acked { .. }
-            | Stage::Serving { .. } => None,
+            | Stage::Serving { .. } => Promise::None,
         }
     }
 

@@ -73,6 +73,8 @@ pub struct Leading {
     phase: Phase,
     learners: BTreeMap<LinkId, Learner>,
     barrier: Barrier,
+    /// A learner has accepted a newer epoch: it will follow nobody of this one (T33).
+    outbid: bool,
     events: VecDeque<LeadingEvent>,
     next_ping: Mono,
     /// The next moment at which a quorum must be heard from.
@@ -87,6 +89,7 @@ impl Leading {
             phase: Phase::Discovery(Discovery::new(now + cx.init_limit(), cx)),
             learners: BTreeMap::new(),
             barrier: Barrier::default(),
+            outbid: false,
             events: VecDeque::new(),
             next_ping: now + crate::time::Span(cx.config.tick.0 / 2),
             next_check: now + cx.config.tick,

@@ -96,7 +96,9 @@ impl Leading {
                 LearnerHistory { last: last.filter(|_| !who.blank), vivarium: who.vivarium };
             match catch_up::choose(about, &cx.history.window, known) {
                 CatchUp::Disk { last } => learner.search(who, last, known, cx),
-                choice => learner.start_sync(who, choice, None, known, cx),
+                choice @ (CatchUp::Diff { .. } | CatchUp::Trunc { .. } | CatchUp::Snap) => {
+                    learner.start_sync(who, choice, None, known, cx)
+                }
             }
         }
     }
@@ -261,6 +263,10 @@ impl Learner {
 
     /// Looks on disk for the newest transaction that both histories hold.
     fn search(&mut self, who: Who, last: Zxid, known: Zxid, cx: &mut ZabCx<'_>) {
+        if cx.history.damaged_to() > Some(last) {
+            self.start_sync(who, CatchUp::Snap, None, known, cx);
+            return;
+        }
         let base = cx.history.window.base();
         match LogCursor::behind(cx.config, cx.history.log.files(), last, base) {
             Ok(cursor) => {

@@ -242,6 +242,10 @@ pub struct Book {
     /// Data of all sequential nodes that anybody asked for.
     pub tried: BTreeSet<String>,
     pub replies: u64,
+    /// Disk operations of the server under test before the part that matters.
+    pub mark: u64,
+    /// As `mark`, at the end of that part.
+    pub end: Option<u64>,
     pub stop: bool,
     /// For each sync in flight: what it must show at least.
     pub floors: BTreeMap<u64, BTreeMap<String, u64>>,
