@@ -284,7 +284,7 @@ def main():
     if arguments.check:
         return check_patches(mutants)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    scratch = (arguments.scratch or target / "mutants").resolve()
+    scratch = (arguments.scratch or target / "mutant-runs").resolve()
     began = time.monotonic()
     records = grade_all(mutants, Tree(scratch), arguments)
     found = sum(record["found"] for record in records)
