@@ -50,7 +50,7 @@ pub enum FaultKind {
         nth: u32,
         after: bool,
         power: bool,
-        syncs_only: bool,
+        counts: Counted,
     },
     /// The operator stops the server in order.
     Stop,
@@ -82,6 +82,15 @@ pub enum FaultKind {
     BitRot,
     /// The server comes back with an empty disk.
     Wipe,
+}
+
+/// Which disk operations a crash at a boundary counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Counted {
+    All,
+    Syncs,
+    /// Syncs of a folder: a name takes effect, that of an epoch file, a snapshot, a new log file.
+    Names,
 }
 
 impl FaultKind {
@@ -169,7 +178,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     if rolls {
         units.extend(rolling_outage(cluster, faults_for, &mut rng));
     }
-    let share = *rng.pick(if rolls { &[300, 800, 800, 800] } else { &[0, 0, 300, 800] });
+    let share = *rng.pick(&[0, 0, 300, 800]);
     units.extend(relapses(share, &units, faults_for, &mut rng));
     units.sort_by_key(|unit| unit.at);
     units
@@ -182,12 +191,26 @@ fn rolling_outage(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<Fa
     rng.shuffle(&mut voters);
     let spare = (voters.len() - 1) / 2;
     let mut next = voters.iter().copied().cycle();
-    let mut at = SimTime(rng.range(until.0 / 10, until.0 / 2));
+    let mut at = SimTime(rng.range(until.0 / 20, until.0 / 5));
     let mut units = Vec::new();
     while spare > 0 && at <= until {
-        let length = rng.log_range(300_000, 2_000_000);
-        let scope = Scope::Servers(next.by_ref().take(spare).collect());
-        units.push(FaultUnit { at, length, kind: FaultKind::PowerLoss, scope });
+        let length = rng.log_range(700_000, 1_600_000);
+        let hit: Vec<u64> = next.by_ref().take(spare).collect();
+        for &server in &hit {
+            // Too late to have part in this quorum, early enough for the next.
+            let falls = rng.chance(600);
+            let at = at.plus(length + rng.log_range(1_000, 300_000));
+            let (kind, length) = (boundary(rng, true), rng.range(length / 2, length));
+            if falls && at <= until {
+                units.push(FaultUnit { at, length, kind, scope: Scope::Servers(vec![server]) });
+            }
+        }
+        units.push(FaultUnit {
+            at,
+            length,
+            kind: FaultKind::PowerLoss,
+            scope: Scope::Servers(hit),
+        });
         at = at.plus(length + rng.log_range(1_000, 300_000));
     }
     units
@@ -216,12 +239,11 @@ fn relapses(share: u64, units: &[FaultUnit], until: SimTime, rng: &mut SimRng) -
 }
 
 fn boundary(rng: &mut SimRng, power: bool) -> FaultKind {
-    FaultKind::CrashAtBoundary {
-        nth: rng.log_range(1, 30) as u32,
-        after: rng.chance(500),
-        power,
-        syncs_only: rng.chance(500),
-    }
+    let counts = *rng.pick(&[Counted::All, Counted::Syncs, Counted::Names]);
+    // Names take effect far less often than bytes.
+    let most = if counts == Counted::Names { 8 } else { 30 };
+    let nth = rng.log_range(1, most) as u32;
+    FaultKind::CrashAtBoundary { nth, after: rng.chance(500), power, counts }
 }
 
 fn draw_unit(class: usize, cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> FaultUnit {
