@@ -7,7 +7,7 @@ VENV := .venv/installed
 SIM := $(TARGET)/release/vivarium-sim
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run test verify fix build sim replay quorum bench
+.PHONY: help run test verify fix build sim replay quorum bench mutants determinism
 
 help:
 	@echo 'make run             from a fresh machine to a seeded sweep and a quorum that survives kills'
@@ -16,6 +16,8 @@ help:
 	@echo 'make fix             formats, and applies what clippy can mend'
 	@echo 'make sim SEEDS=200   simulate that many seeds'
 	@echo 'make replay SEED=..  one seed again, with its trace hash and verdict'
+	@echo 'make mutants         plants known bugs and counts the seeds to the catch of each [DIR=.. SEEDS=..]'
+	@echo 'make determinism     one seed, one trace: across processes and build profiles'
 	@echo 'make quorum          three real servers, a kazoo client, and leaders that are killed'
 	@echo 'make bench           throughput, CPU per operation, memory, time to serve'
 
@@ -41,6 +43,7 @@ verify:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='--cfg madsim -D warnings' cargo doc --workspace --no-deps --locked --quiet
+	python3 scripts/mutants.py --check
 
 fix:
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
@@ -52,6 +55,16 @@ sim: build
 replay: build
 	@test -n '$(SEED)' || { echo 'make replay SEED=..: which seed?' >&2; exit 2; }
 	$(SIM) replay $(SEED)
+
+DIR ?= scenarios/mutants
+LIMIT := $(if $(filter command% environment%,$(origin SEEDS)),$(SEEDS),2000)
+
+mutants:
+	python3 scripts/mutants.py --dir $(DIR) --seeds $(LIMIT) --jobs $(JOBS)
+
+determinism: build
+	cargo build --locked -p vivarium-sim
+	python3 scripts/determinism.py $(SIM) $(TARGET)/debug/vivarium-sim
 
 quorum: build $(VENV)
 	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/release/vivarium

@@ -22,6 +22,7 @@ use crate::net::{Delivery, EndId, Host, Presence};
 use crate::observe::{CrashKind, SimEvent, Violation};
 use crate::panics;
 use crate::rng::SimRng;
+use crate::schedule::Counted;
 use crate::trace::{Mark, hash_bytes, hash_value};
 use crate::world::World;
 
@@ -41,7 +42,7 @@ pub(crate) struct ArmedCrash {
     pub(crate) left: u32,
     pub(crate) after: bool,
     pub(crate) kind: CrashKind,
-    pub(crate) syncs_only: bool,
+    pub(crate) counts: Counted,
     /// How long the server stays down.
     pub(crate) down: u64,
 }
@@ -360,8 +361,9 @@ impl World {
         let Some(armed) = &mut self.servers[index].crash_armed else { return false };
         let counts = match boundary {
             Boundary::None => false,
-            Boundary::Write => !armed.syncs_only,
-            Boundary::Sync => true,
+            Boundary::Write => armed.counts == Counted::All,
+            Boundary::Sync => armed.counts != Counted::Names,
+            Boundary::Names => true,
         };
         if !counts || armed.after != done {
             return false;

@@ -50,7 +50,7 @@ pub enum FaultKind {
         nth: u32,
         after: bool,
         power: bool,
-        syncs_only: bool,
+        counts: Counted,
     },
     /// The operator stops the server in order.
     Stop,
@@ -84,6 +84,15 @@ pub enum FaultKind {
     Wipe,
 }
 
+/// Which disk operations a crash at a boundary counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Counted {
+    All,
+    Syncs,
+    /// Syncs of a folder: a name takes effect, that of an epoch file, a snapshot, a new log file.
+    Names,
+}
+
 impl FaultKind {
     /// A short name for summaries.
     pub const fn name(self) -> &'static str {
@@ -106,6 +115,11 @@ impl FaultKind {
             Self::BitRot => "bit_rot",
             Self::Wipe => "wipe",
         }
+    }
+
+    /// Whether the server of the scope goes down for the length of the unit.
+    const fn kills(self) -> bool {
+        matches!(self, Self::Crash | Self::PowerLoss | Self::CrashAtBoundary { .. })
     }
 
     /// Whether it can destroy what a server has promised to keep, or its disk: charged to the
@@ -159,8 +173,77 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
             units.extend((0..count).map(|_| draw_unit(class, cluster, faults_for, &mut class_rng)));
         }
     }
+    let mut rng = SimRng::new(seed, Stream::Schedule, CLASSES as u64 + 1);
+    let rolls = rng.chance(300);
+    if rolls {
+        units.extend(rolling_outage(cluster, faults_for, &mut rng));
+    }
+    let share = *rng.pick(&[0, 0, 300, 800]);
+    units.extend(relapses(share, &units, faults_for, &mut rng));
     units.sort_by_key(|unit| unit.at);
     units
+}
+
+/// As many voters as a quorum can spare lose power, and when they are back the next ones do: each
+/// quorum consists of those who know everything and those who know nothing of late.
+fn rolling_outage(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
+    let mut voters: Vec<u64> = cluster.voters.iter().map(|id| id.0).collect();
+    rng.shuffle(&mut voters);
+    let spare = (voters.len() - 1) / 2;
+    let mut next = voters.iter().copied().cycle();
+    let mut at = SimTime(rng.range(until.0 / 20, until.0 / 5));
+    let mut units = Vec::new();
+    while spare > 0 && at <= until {
+        let length = rng.log_range(700_000, 1_600_000);
+        let hit: Vec<u64> = next.by_ref().take(spare).collect();
+        for &server in &hit {
+            // Too late to have part in this quorum, early enough for the next.
+            let falls = rng.chance(600);
+            let at = at.plus(length + rng.log_range(1_000, 300_000));
+            let (kind, length) = (boundary(rng, true), rng.range(length / 2, length));
+            if falls && at <= until {
+                units.push(FaultUnit { at, length, kind, scope: Scope::Servers(vec![server]) });
+            }
+        }
+        units.push(FaultUnit {
+            at,
+            length,
+            kind: FaultKind::PowerLoss,
+            scope: Scope::Servers(hit),
+        });
+        at = at.plus(length + rng.log_range(1_000, 300_000));
+    }
+    units
+}
+
+/// A server that has just come back dies again before it is in step: while it recovers, takes the
+/// leader's history, or enters its epoch. Where the order of two writes matters, it matters here.
+/// `share`: how many do, in per mille.
+fn relapses(share: u64, units: &[FaultUnit], until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
+    let mut relapses = Vec::new();
+    for unit in units.iter().filter(|unit| unit.kind.kills()) {
+        let Scope::Servers(hit) = &unit.scope else { continue };
+        // Those that lose power together come back together, and may fall together once more.
+        let back = unit.at.plus(unit.length);
+        for &server in hit {
+            let (again, delay) = (rng.chance(share), rng.log_range(1_000, 500_000));
+            let kind = boundary(rng, true);
+            let length = rng.log_range(20_000, 4_000_000);
+            let at = back.plus(delay);
+            if again && at <= until {
+                relapses.push(FaultUnit { at, length, kind, scope: Scope::Servers(vec![server]) });
+            }
+        }
+    }
+    relapses
+}
+
+fn boundary(rng: &mut SimRng, power: bool) -> FaultKind {
+    let counts = *rng.pick(&[Counted::All, Counted::Syncs, Counted::Names]);
+    // Names take effect far less often than bytes.
+    let most = if counts == Counted::Names { 8 } else { 30 };
+    let nth = rng.log_range(1, most) as u32;
+    FaultKind::CrashAtBoundary { nth, after: rng.chance(500), power, counts }
 }
 
 fn draw_unit(class: usize, cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> FaultUnit {
@@ -170,17 +253,11 @@ fn draw_unit(class: usize, cluster: &Cluster, until: SimTime, rng: &mut SimRng) 
     let all: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
     let one = Scope::Servers(vec![*rng.pick(&all)]);
     let one_or_leader = if rng.chance(400) { Scope::Leader } else { one.clone() };
-    let boundary = |rng: &mut SimRng, power| FaultKind::CrashAtBoundary {
-        nth: rng.log_range(1, 30) as u32,
-        after: rng.chance(500),
-        power,
-        syncs_only: rng.chance(500),
-    };
     let (kind, scope) = match class {
         0 => (FaultKind::Crash, one_or_leader),
         1 => (FaultKind::PowerLoss, Scope::Servers(correlated(&all, rng))),
-        2 => (boundary(rng, false), one),
-        3 => (boundary(rng, true), one),
+        2 => (boundary(rng, false), one_or_leader),
+        3 => (boundary(rng, true), one_or_leader),
         4 => (FaultKind::Pause, one_or_leader),
         5 => (FaultKind::Partition { one_way: false }, split(cluster, &all, rng)),
         6 => (FaultKind::Partition { one_way: true }, split(cluster, &all, rng)),

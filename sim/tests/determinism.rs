@@ -1,5 +1,6 @@
 //! A seed is a bug report: it must mean the same run on any thread, in any order.
 
+use std::process::Command;
 use std::thread;
 
 use vivarium_sim::run::{Options, run_seed};
@@ -36,5 +37,24 @@ fn reading_the_trace_changes_nothing() {
         let told = run_seed(seed, &options, Some(sink)).expect("the harness works");
         assert_eq!(silent.trace_hash, told.trace_hash);
         assert_eq!(told.events, lines.iter().count() as u64);
+    }
+}
+
+/// Addresses, environment and the order of start differ between processes; the trace must not.
+#[test]
+fn a_seed_gives_one_trace_in_every_process() {
+    let in_process = |seed| {
+        let replay = Command::new(env!("CARGO_BIN_EXE_vivarium-sim"))
+            .args(["replay", &seed, "--sim-seconds", "2", "-o", "json"])
+            .output()
+            .expect("the simulator starts");
+        let document: serde_json::Value =
+            serde_json::from_slice(&replay.stdout).expect("a replay prints one document");
+        document["trace_hash"].as_str().expect("it names the hash").to_owned()
+    };
+    for (seed, hash, _) in hashes(1..=4) {
+        let (first, second) = (in_process(seed.to_string()), in_process(seed.to_string()));
+        assert_eq!(first, second, "seed {seed}");
+        assert_eq!(first, format!("{hash:016x}"), "seed {seed} in this process and in another");
     }
 }

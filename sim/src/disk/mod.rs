@@ -64,7 +64,10 @@ pub enum DiskDone {
 pub enum Boundary {
     None,
     Write,
+    /// Of a file.
     Sync,
+    /// Of a folder: what was renamed or created gets its name.
+    Names,
 }
 
 /// Which operation an armed fault makes fail.
@@ -304,7 +307,7 @@ impl DiskSim {
                 self.fail_next = None;
                 Err(DiskFault::Io)
             }
-            (Some(FailOp::Sync), Boundary::Sync) => {
+            (Some(FailOp::Sync), Boundary::Sync | Boundary::Names) => {
                 self.fail_next = None;
                 if let DiskAction::SyncFile { file, .. } = action {
                     self.image.lose_dirty_pages(file);
@@ -352,7 +355,8 @@ fn boundary_of(action: &DiskAction) -> Boundary {
         | DiskAction::SetLen { .. }
         | DiskAction::Rename { .. }
         | DiskAction::Remove { .. } => Boundary::Write,
-        DiskAction::SyncFile { .. } | DiskAction::SyncDir { .. } => Boundary::Sync,
+        DiskAction::SyncFile { .. } => Boundary::Sync,
+        DiskAction::SyncDir { .. } => Boundary::Names,
         DiskAction::Read { .. } | DiskAction::List { .. } => Boundary::None,
     }
 }

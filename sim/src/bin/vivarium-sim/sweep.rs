@@ -28,6 +28,9 @@ pub(crate) struct RunArgs {
     /// Seeds that run side by side [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// Start no seed after the first that fails; all before it are judged
+    #[arg(long)]
+    fail_fast: bool,
     #[command(flatten)]
     world: WorldArgs,
     #[arg(short, long, value_enum, default_value = "text")]
@@ -79,6 +82,10 @@ pub(crate) fn run(args: &RunArgs) -> u8 {
             Ok(result) => {
                 summary.add(result, &options, &progress);
                 progress.step(&summary);
+                if args.fail_fast && summary.exit_code() != OK {
+                    // Seeds start in order: all before the one that failed are under way or done.
+                    stop.store(true, Ordering::Relaxed);
+                }
             }
             Err(mpsc::RecvTimeoutError::Timeout) => {}
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
