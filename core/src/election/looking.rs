@@ -136,13 +136,19 @@ impl Looking {
     ) -> Heard {
         let Some(vote) = ballot.vote() else {
             self.abstaining.insert(from);
-            return Heard::Counted;
+            // A candidate that shows no history has lost the one that made it the best.
+            let lost = self.proposal.is_some_and(|vote| vote.leader == from);
+            return if lost { self.start_over(*round, round, ensemble) } else { Heard::Counted };
         };
         self.abstaining.remove(&from);
         let mut heard = Heard::Counted;
         // Nobody knows the own history better: another one under the own name is from before it
         // was lost, and would make a blank server lead.
         let stale = vote.leader == self.me && Some(vote) != self.initial;
+        if stale && self.initial.is_some() && ballot.round >= *round {
+            // In that round nobody would ever vote for what this server has now.
+            return self.start_over(ballot.round, round, ensemble);
+        }
         let beats = |other: Option<&Vote>| !stale && vote.beats(other, ensemble);
         // Nobody follows the round of a server without a proposal, so it follows theirs, down too:
         // else its vote would be missing wherever it looked more often than the others.
@@ -161,6 +167,14 @@ impl Looking {
         }
         self.round_votes.insert(from, ballot.of_round());
         heard
+    }
+
+    /// Votes of `past` count for a history that is gone: everybody begins a new round.
+    fn start_over(&mut self, past: i64, round: &mut i64, ensemble: &Ensemble) -> Heard {
+        *round = past + 1;
+        self.round_votes.clear();
+        self.propose(self.initial, *round, ensemble);
+        Heard::Changed
     }
 
     fn hear_decided(
@@ -211,7 +225,7 @@ impl Looking {
     ) -> bool {
         let leads = if ballot.leader == self.me {
             // Others may follow what this server was before it restarted, or lost its history.
-            ballot.round == round && self.initial.is_some()
+            ballot.round == round && self.initial.is_some() && ballot.vote() == self.initial
         } else {
             votes.get(&ballot.leader).is_some_and(|said| said.state == PeerState::Leading)
         };

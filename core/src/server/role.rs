@@ -42,7 +42,7 @@ pub(super) enum Role {
 #[derive(Debug)]
 pub(super) struct WaitingLearner {
     pub since: Mono,
-    /// The voter that it says it is.
+    /// The voter that it says it is; `None` for a blank one, which can promise nothing.
     pub id: Option<ServerId>,
     pub chunks: Vec<Bytes>,
     pub len: usize,
@@ -65,7 +65,8 @@ impl WaitingLearner {
             self.chunks.iter().for_each(|chunk| buffer.push(chunk.clone()));
             let packet = buffer.next_learner_packet(WAITING_LEARNER_MAX);
             if let Ok(Some(LearnerPacket::FollowerInfo { info, .. })) = packet {
-                self.id = info.server;
+                let blank = info.vivarium.is_some_and(|flags| flags.blank);
+                self.id = info.server.filter(|_| !blank);
             }
         }
         self.len <= WAITING_LEARNER_MAX
@@ -190,7 +191,11 @@ impl Server {
                 self.announce(PeerState::Leading, self.config.me, epoch, out);
                 while self.apply_next(out) {}
                 self.lead_sessions();
-                self.serve_clients(true, out);
+                if self.chores.is_stopping() {
+                    self.close_for_proposals();
+                } else {
+                    self.serve_clients(true, out);
+                }
             }
             LeadingEvent::Request { link, request } => self.on_forwarded(link, request, out),
             LeadingEvent::Touched { touches, .. } => {
@@ -334,6 +339,10 @@ impl Server {
         }
         self.chores.begin_stop(self.at.mono + self.config.tick.times(2));
         self.serve_clients(false, out);
+        self.close_for_proposals();
+    }
+
+    fn close_for_proposals(&mut self) {
         if let Role::Leading(leading) = &mut self.role {
             leading.close_for_proposals();
         }
