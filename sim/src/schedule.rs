@@ -174,7 +174,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
         }
     }
     let mut rng = SimRng::new(seed, Stream::Schedule, CLASSES as u64 + 1);
-    let rolls = rng.chance(300);
+    let rolls = rng.chance(400);
     if rolls {
         units.extend(rolling_outage(cluster, faults_for, &mut rng));
     }
@@ -200,7 +200,11 @@ fn rolling_outage(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<Fa
             // Too late to have part in this quorum, early enough for the next.
             let falls = rng.chance(600);
             let at = at.plus(length + rng.log_range(1_000, 300_000));
-            let (kind, length) = (boundary(rng, true), rng.range(length / 2, length));
+            let kind = match rng.chance(500) {
+                true => entering(rng),
+                false => boundary(rng, true),
+            };
+            let length = rng.range(length / 2, length);
             if falls && at <= until {
                 units.push(FaultUnit { at, length, kind, scope: Scope::Servers(vec![server]) });
             }
@@ -236,6 +240,12 @@ fn relapses(share: u64, units: &[FaultUnit], until: SimTime, rng: &mut SimRng) -
         }
     }
     relapses
+}
+
+/// Right behind one of the first names that take effect: acceptedEpoch, a log file, currentEpoch.
+fn entering(rng: &mut SimRng) -> FaultKind {
+    let nth = rng.range(1, 4) as u32;
+    FaultKind::CrashAtBoundary { nth, after: true, power: true, counts: Counted::Names }
 }
 
 fn boundary(rng: &mut SimRng, power: bool) -> FaultKind {

@@ -109,7 +109,7 @@ impl ZkClient {
             silent_until: None,
             calm: false,
             pipeline: rng.range(1, 8),
-            think_us: rng.log_range(2_000, 200_000),
+            think_us: rng.log_range(2_000, 100_000),
             spec,
             workload,
             rng,
