@@ -39,10 +39,11 @@ pub struct ZabCx<'a> {
 }
 
 impl ZabCx<'_> {
-    /// The newest snapshot that holds the state of exactly its zxid and needs no damaged log.
-    pub fn newest_exact_snapshot(&self) -> Option<Zxid> {
+    /// The newest snapshot that holds the state of exactly its zxid, needs no damaged log, and is
+    /// not behind `least`.
+    pub fn newest_exact_snapshot(&self, least: Option<Zxid>) -> Option<Zxid> {
         let usable = |snapshot: &&KnownSnapshot| {
-            snapshot.exact && Some(snapshot.zxid) >= self.history.damaged_to()
+            snapshot.exact && Some(snapshot.zxid) >= self.history.damaged_to().max(least)
         };
         self.snapshots.iter().rev().find(usable).map(|snapshot| snapshot.zxid)
     }

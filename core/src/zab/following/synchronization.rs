@@ -217,8 +217,10 @@ impl Synchronization {
         if !matches!(self.step, Step::AwaitingMode) {
             return Err("SNAP out of turn");
         }
-        if cx.history.last().is_some_and(|last| last > zxid && last.epoch() == zxid.epoch()) {
-            // It would take back what this server may have acknowledged (P9).
+        let behind = |last: Zxid| last > zxid && (self.vivarium || last.epoch() == zxid.epoch());
+        if cx.history.last().is_some_and(behind) {
+            // It would take back what this server may have acknowledged (P9). A Java leader has no
+            // other word for a learner that logged what never was committed.
             return Err("SNAP behind the own history");
         }
         self.foreign = true;

@@ -122,6 +122,7 @@ impl Leading {
     ) -> Result<(), &'static str> {
         let learner = self.learners.get_mut(&link).ok_or("no such learner")?;
         let Stage::Invited(who) = learner.stage else { return Err("ACKEPOCH out of turn") };
+        learner.reported = last.filter(|_| !who.blank);
         learner.stage = Stage::Promised { who, last, current };
         Ok(())
     }

@@ -98,6 +98,8 @@ pub(super) struct Learner {
     pub link: LinkId,
     pub buffer: PacketBuffer,
     pub stage: Stage,
+    /// Newest transaction that it reported in ACKEPOCH; `None` for a blank one.
+    pub reported: Option<Zxid>,
     /// Bytes sent that the kernel has not taken yet.
     pub unsent: u64,
     pub last_heard: Mono,
@@ -117,6 +119,7 @@ impl Learner {
             link,
             buffer: PacketBuffer::default(),
             stage: Stage::Arrived,
+            reported: None,
             unsent: 0,
             last_heard: now,
             acked: None,

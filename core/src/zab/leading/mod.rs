@@ -247,7 +247,8 @@ impl Leading {
     pub fn on_snapshot_sealed(&mut self, cx: &mut ZabCx<'_>) {
         for learner in self.learners.values_mut() {
             if let Stage::AwaitingSnapshot { who } = learner.stage {
-                learner.stage = Stage::Promised { who, last: None, current: None };
+                let last = learner.reported;
+                learner.stage = Stage::Promised { who, last, current: None };
             }
         }
         self.advance(cx);

@@ -82,6 +82,7 @@ impl Leading {
             synchronization.enter(cx);
         }
         self.start_syncs(cx);
+        self.give_up_damaged(cx);
         self.pump(cx);
         self.inform_caught_up(cx);
         self.establish(cx);
@@ -100,6 +101,17 @@ impl Leading {
                     learner.start_sync(who, choice, None, known, cx)
                 }
             }
+        }
+    }
+
+    /// A leader in office writes a new snapshot where none serves. One that is not yet cannot, since
+    /// nothing says what is committed; with a damaged log it would wait for ever.
+    fn give_up_damaged(&mut self, cx: &ZabCx<'_>) {
+        if matches!(self.phase, Phase::Synchronization(_))
+            && cx.history.damaged_to().is_some()
+            && self.wants_snapshot()
+        {
+            self.events.push_back(LeadingEvent::Damaged);
         }
     }
 
@@ -344,7 +356,10 @@ impl Learner {
                 (LeaderPacket::Trunc { upto }, feed_from(upto), SyncKind::Trunc)
             }
             CatchUp::Disk { .. } | CatchUp::Snap => {
-                let Some(snapshot) = cx.newest_exact_snapshot() else {
+                // Never behind what the learner has: installing it removes the learner's log, and
+                // with it copies that may have been counted (P9).
+                let least = self.reported.filter(|_| who.vivarium);
+                let Some(snapshot) = cx.newest_exact_snapshot(least) else {
                     self.stage = Stage::AwaitingSnapshot { who };
                     return;
                 };
