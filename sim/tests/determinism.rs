@@ -43,9 +43,9 @@ fn reading_the_trace_changes_nothing() {
 /// Addresses, environment and the order of start differ between processes; the trace must not.
 #[test]
 fn a_seed_gives_one_trace_in_every_process() {
-    let in_process = |seed| {
+    let in_process = |seed: &str| {
         let replay = Command::new(env!("CARGO_BIN_EXE_vivarium-sim"))
-            .args(["replay", &seed, "--sim-seconds", "2", "-o", "json"])
+            .args(["replay", seed, "--sim-seconds", "2", "-o", "json"])
             .output()
             .expect("the simulator starts");
         let document: serde_json::Value =
@@ -53,7 +53,8 @@ fn a_seed_gives_one_trace_in_every_process() {
         document["trace_hash"].as_str().expect("it names the hash").to_owned()
     };
     for (seed, hash, _) in hashes(1..=4) {
-        let (first, second) = (in_process(seed.to_string()), in_process(seed.to_string()));
+        let seed = seed.to_string();
+        let (first, second) = (in_process(&seed), in_process(&seed));
         assert_eq!(first, second, "seed {seed}");
         assert_eq!(first, format!("{hash:016x}"), "seed {seed} in this process and in another");
     }
