@@ -2,13 +2,14 @@
 //! use; only the established leader of the newest epoch it knows does so. Seen from outside, while
 //! nothing is faulty: not before timeout * (1 - drift) - tick after the last answered send.
 //!
-//! The outside view holds only while no fault is in force: a follower that lost its leader goes on
+//! The outside view holds only while no fault is in force, and for clients of a server that began to
+//! serve after the last one: a follower whose leader has dropped it, or lost it on the way, goes on
 //! answering pings which the leader never hears of.
 
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::{BTreeMap, VecDeque};
-use vivarium_core::ids::SessionId;
+use vivarium_core::ids::{ServerId, SessionId};
 use vivarium_core::server::note::{Note, Phase};
 use crate::history::{ClientFact, SessionFact};
 use crate::ids::SimTime;
@@ -18,6 +19,9 @@ use crate::oracle::txn::Txn;
 pub(crate) struct E03 {
     quiet_since: SimTime,
     timeouts: BTreeMap<SessionId, i32>,
+    /// Which server each session was granted by last, and since when servers serve.
+    attached: BTreeMap<SessionId, ServerId>,
+    serving: BTreeMap<ServerId, SimTime>,
     sent: BTreeMap<(SessionId, Option<i32>), VecDeque<SimTime>>,
     /// When the last request left that was answered.
     used: BTreeMap<SessionId, SimTime>,
@@ -37,6 +41,9 @@ impl Check for E03 {
                 | SimEvent::Boot { .. } | SimEvent::Note(Note::Established { .. })
         ) {
             self.quiet_since = cx.now;
+        }
+        if let Some((server, Note::Serving { on: true })) = note_of(cx, event) {
+            self.serving.insert(server, cx.now);
         }
         if let Some((server, Note::SessionExpired { session, idle_ms, timeout_ms })) = note_of(cx, event) {
             if *idle_ms < u64::try_from(*timeout_ms).unwrap_or(0) {
@@ -85,7 +92,8 @@ impl E03 {
                 return Ok(());
             }
             ClientFact::Pong { session, .. } => (*session, None),
-            ClientFact::Session(SessionFact::Granted { got, timeout_ms, .. }) => {
+            ClientFact::Session(SessionFact::Granted { got, timeout_ms, server, .. }) => {
+                self.attached.insert(*got, *server);
                 self.timeouts.insert(*got, *timeout_ms);
                 return Ok(());
             }
@@ -115,6 +123,11 @@ impl E03 {
         else {
             return Ok(());
         };
+        let through = self.attached.get(&session).copied();
+        let since = through.and_then(|server| self.serving.get(&server));
+        if since.is_none_or(|since| *since < self.quiet_since) {
+            return Ok(());
+        }
         if self.half_open || cx.canon.faults_active > 0 || *used < self.quiet_since {
             return Ok(());
         }

@@ -1,5 +1,7 @@
-//! P8: the history of a server that gets established, and of one that commits, begins with everything
-//! committed before.
+//! P8: the history of a server that gets established begins with everything committed in earlier
+//! epochs, that of one that commits with everything committed before. A quorum's last word may reach a
+//! leader when a later epoch is established already: it can commit nothing, and what that epoch
+//! committed is none of its business.
 //! Source: Remix I-7.
 
 use crate::checkers::{Check, Cx, note_of};
@@ -13,15 +15,19 @@ impl Check for P08 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
 
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
-        let claim = match note {
-            Note::Established { epoch, .. } => format!("is established for epoch {epoch}"),
+        let committed = &cx.canon.committed[..cx.canon.before()];
+        let (claim, needs) = match note {
+            Note::Established { epoch, .. } => {
+                let earlier = committed.partition_point(|entry| entry.zxid.epoch() < *epoch);
+                (format!("is established for epoch {epoch}"), earlier)
+            }
             Note::Committed { zxid } if cx.canon.find(*zxid).is_none() || !cx.canon.fresh.is_empty() => {
-                format!("commits {zxid}")
+                (format!("commits {zxid}"), committed.len())
             }
             _ => return Ok(()),
         };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };
-        let (has, needs) = (member.log.common(), cx.canon.before());
+        let has = member.log.common();
         if has < needs {
             let lost = cx.canon.committed[has].zxid;
             return Err(format!("{server} {claim} without {lost}, which was committed before"));
