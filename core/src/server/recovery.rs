@@ -89,7 +89,8 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         recovery::History::From { last } => Some(last),
     };
     let log = LogWriter::new(&config, recovered.logs, last);
-    let window = remember(recovered.snapshot, last, recovered.tail);
+    let whole = recovered.tail.len() < config.commit_log_count;
+    let window = remember(recovered.snapshot, last, recovered.tail, whole);
     let replayed = window.len() as u64;
     let history = History::new(Recalled {
         log,
@@ -132,17 +133,18 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
     }
 }
 
-/// The newest part of the replayed log. Before it lies the record that precedes it, or the
-/// snapshot, or nothing.
+/// The newest part of the replayed log. `whole`: it reaches back to the snapshot.
 fn remember(
     snapshot: Option<(Zxid, bool)>,
     last: Option<Zxid>,
     tail: alloc::vec::Vec<(Zxid, bytes::Bytes)>,
+    whole: bool,
 ) -> Window {
     let mut tail = tail.into_iter();
     let fallback = last.or_else(|| snapshot.map(|(zxid, _)| zxid)).unwrap_or(Zxid::ZERO);
-    // The oldest kept record becomes the base: what precedes it is not known here.
-    let Some((base, _)) = tail.next() else { return Window::new(fallback) };
+    let from_snapshot = snapshot.map(|(zxid, _)| zxid).filter(|_| whole && tail.len() > 0);
+    // Else the oldest kept record becomes the base: what precedes it is not known here.
+    let base = from_snapshot.or_else(|| tail.next().map(|(zxid, _)| zxid)).unwrap_or(fallback);
     let mut window = Window::new(base);
     for (zxid, payload) in tail {
         window.push_recovered(Entry { zxid, payload });

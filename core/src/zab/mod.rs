@@ -48,6 +48,11 @@ impl ZabCx<'_> {
         self.snapshots.iter().rev().find(usable).map(|snapshot| snapshot.zxid)
     }
 
+    pub fn newest_exact_snapshot_up_to(&self, upto: Zxid) -> Option<Zxid> {
+        let usable = |snapshot: &&KnownSnapshot| snapshot.exact && snapshot.zxid <= upto;
+        self.snapshots.iter().rev().find(usable).map(|snapshot| snapshot.zxid)
+    }
+
     pub fn init_limit(&self) -> Span {
         self.config.tick.times(self.config.init_limit_ticks)
     }

@@ -68,8 +68,11 @@ mod tests {
         let mut run = Run::new(K02::default());
         run.boot_all();
         run.establish(1, 1).unwrap();
-        run.commit(1, header(z(1, 1), 5, 2), &Txn::Error { code: -101 }).unwrap();
-        assert!(run.commit(1, header(z(1, 2), 5, 1), &Txn::Error { code: -101 }).is_err());
+        run.open(z(1, 1), 5);
+        run.commit(1, header(z(1, 2), 5, 2), &Txn::Error { code: -101 }).unwrap();
+        let expired = Txn::Error { code: -112 };
+        run.commit(1, header(z(1, 3), 5, 1), &expired).expect("a refused straggler has no effect");
+        assert!(run.commit(1, header(z(1, 4), 5, 1), &Txn::Error { code: -101 }).is_err());
     }
 
     #[test]

@@ -290,8 +290,23 @@ impl Learner {
                 self.stage = Stage::Searching { who, last, cursor };
                 self.read_on(known, cx);
             }
-            Err(_) => self.start_sync(who, CatchUp::Snap, None, known, cx),
+            Err(_) => self.sync_below_log(who, last, known, cx),
         }
+    }
+
+    /// No log file reaches back to what the learner has. Where a snapshot does, the own history holds
+    /// nothing in between: the log is whole from there on.
+    fn sync_below_log(&mut self, who: Who, last: Zxid, known: Zxid, cx: &mut ZabCx<'_>) {
+        let floor = cx.newest_exact_snapshot_up_to(last).filter(|floor| *floor < last);
+        let about = LearnerHistory { last: Some(last), vivarium: who.vivarium };
+        let Some(CatchUp::Trunc { upto }) =
+            floor.map(|floor| catch_up::trunc_or_snap(about, last, Some(floor)))
+        else {
+            return self.start_sync(who, CatchUp::Snap, None, known, cx);
+        };
+        let (files, base) = (cx.history.log.files(), cx.history.window.base());
+        let cursor = LogCursor::behind_snapshot(cx.config, files, upto, base);
+        self.start_sync(who, CatchUp::Trunc { upto }, Some((cursor, Vec::new())), known, cx);
     }
 
     fn read_on(&mut self, known: Zxid, cx: &mut ZabCx<'_>) {
