@@ -155,14 +155,12 @@ impl Image {
         for op in now {
             self.apply_name(&op);
             match op {
-                NameOp::Link { name, inode } | NameOp::Rename { to: name, inode, .. } => {
-                    changes.extend(self.meaning(&name, inode));
+                NameOp::Link { name, inode } => changes.extend(self.meaning(&name, inode)),
+                NameOp::Rename { from, to, inode } => {
+                    changes.extend(self.meaning(&to, inode));
+                    changes.extend(removed(&from));
                 }
-                NameOp::Unlink { name } => {
-                    if log_zxid(&name).or_else(|| snapshot_zxid(&name)).is_some() {
-                        changes.push(Durable::Removed);
-                    }
-                }
+                NameOp::Unlink { name } => changes.extend(removed(&name)),
             }
         }
         self.collect();
@@ -359,6 +357,12 @@ impl Image {
         let live: BTreeSet<u64> = named.chain(pending).collect();
         self.inodes.retain(|id, _| live.contains(id));
     }
+}
+
+/// What it means that a name is gone for good.
+fn removed(name: &FileName) -> Option<Durable> {
+    let counts = log_zxid(name).or_else(|| snapshot_zxid(name)).is_some();
+    counts.then_some(Durable::Removed)
 }
 
 fn log_zxid(name: &FileName) -> Option<Zxid> {
