@@ -2,8 +2,8 @@
 //! write makes it one higher; the other checks of PROTOCOL 1.6 come in their order.
 
 use crate::checkers::{Check, Cx};
-use crate::observe::SimEvent;
 use crate::history::Call;
+use crate::observe::SimEvent;
 use crate::oracle::predict::same_txn;
 
 #[derive(Debug, Default)]
@@ -11,11 +11,12 @@ pub(crate) struct D01;
 
 impl Check for D01 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {
             let (Some(call), Some(expected)) = (&fresh.call, &judged.expected) else { continue };
-            if matches!(call, Call::SetData { .. } | Call::Delete { .. }) && !same_txn(&expected.txn, &judged.txn) {
+            if matches!(call, Call::SetData { .. } | Call::Delete { .. })
+                && !same_txn(&expected.txn, &judged.txn)
+            {
                 return Err(format!(
                     "{}: {call:?} has to be {:?} but is {:?}",
                     fresh.entry.zxid, expected.txn, judged.txn

@@ -2,13 +2,13 @@
 //! are the parent's counter, strictly rise as long as the parent lives, and are never used again.
 
 use crate::checkers::{Check, Cx};
-use crate::observe::SimEvent;
-use std::collections::BTreeMap;
-use vivarium_core::ids::Zxid;
 use crate::history::{Call, CreateCall, SubCall};
+use crate::observe::SimEvent;
 use crate::oracle::predict::same_txn;
 use crate::oracle::tree::parent_of;
 use crate::oracle::txn::{CreateTxn, Txn};
+use std::collections::BTreeMap;
+use vivarium_core::ids::Zxid;
 
 #[derive(Debug, Default)]
 pub(crate) struct D02 {
@@ -18,14 +18,16 @@ pub(crate) struct D02 {
 
 impl Check for D02 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {
             let zxid = fresh.entry.zxid;
             if let (Some(call @ Call::Create(_)), Some(expected)) = (&fresh.call, &judged.expected)
                 && !same_txn(&expected.txn, &judged.txn)
             {
-                return Err(format!("{zxid}: {call:?} has to be {:?} but is {:?}", expected.txn, judged.txn));
+                return Err(format!(
+                    "{zxid}: {call:?} has to be {:?} but is {:?}",
+                    expected.txn, judged.txn
+                ));
             }
             match (&fresh.call, &judged.txn) {
                 (Some(Call::Create(create)), Txn::Create(made)) if create.sequential => {
@@ -94,7 +96,8 @@ mod tests {
         run.open(z(1, 1), 5);
         run.invoke(5, 1, sequential()).unwrap();
         run.commit(1, header(z(1, 2), 5, 1), &made("/s-0000000000", 1)).unwrap();
-        run.commit(1, header(z(1, 3), 5, 0), &Txn::Delete { path: "/s-0000000000".into() }).unwrap();
+        run.commit(1, header(z(1, 3), 5, 0), &Txn::Delete { path: "/s-0000000000".into() })
+            .unwrap();
         run.invoke(5, 2, sequential()).unwrap();
         assert!(run.commit(1, header(z(1, 4), 5, 2), &made("/s-0000000000", 2)).is_err());
     }

@@ -3,8 +3,8 @@
 //! and is not compared.
 
 use crate::checkers::{Check, Cx};
-use crate::observe::SimEvent;
 use crate::history::Call;
+use crate::observe::SimEvent;
 use crate::oracle::predict::same_txn;
 use crate::oracle::txn::Txn;
 
@@ -13,10 +13,10 @@ pub(crate) struct D03;
 
 impl Check for D03 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {
-            let (Some(call @ Call::Multi(_)), Some(expected)) = (&fresh.call, &judged.expected) else {
+            let (Some(call @ Call::Multi(_)), Some(expected)) = (&fresh.call, &judged.expected)
+            else {
                 continue;
             };
             let same = match (&expected.txn, &judged.txn) {

@@ -2,15 +2,14 @@
 
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
-use std::collections::BTreeSet;
 use crate::oracle::txn::Txn;
+use std::collections::BTreeSet;
 
 #[derive(Debug, Default)]
 pub(crate) struct E02;
 
 impl Check for E02 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {
             let zxid = fresh.entry.zxid;
@@ -21,7 +20,9 @@ impl Check for E02 {
             let closed: BTreeSet<&String> = paths.iter().collect();
             let had: BTreeSet<&String> = judged.had_ephemerals.iter().collect();
             if closed != had {
-                return Err(format!("{zxid} closes a session with {had:?}, but removes {closed:?}"));
+                return Err(format!(
+                    "{zxid} closes a session with {had:?}, but removes {closed:?}"
+                ));
             }
         }
         Ok(())

@@ -7,13 +7,13 @@
 //! answering pings which the leader never hears of.
 
 use crate::checkers::{Check, Cx, note_of};
+use crate::history::{ClientFact, SessionFact};
+use crate::ids::SimTime;
 use crate::observe::SimEvent;
+use crate::oracle::txn::Txn;
 use std::collections::{BTreeMap, VecDeque};
 use vivarium_core::ids::{ServerId, SessionId};
 use vivarium_core::server::note::{Note, Phase};
-use crate::history::{ClientFact, SessionFact};
-use crate::ids::SimTime;
-use crate::oracle::txn::Txn;
 
 #[derive(Debug, Default)]
 pub(crate) struct E03 {
@@ -33,21 +33,29 @@ pub(crate) struct E03 {
 
 impl Check for E03 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         self.half_open |= matches!(event, SimEvent::HalfOpened);
         if matches!(
             event,
-            SimEvent::Faults { .. } | SimEvent::Crash(_) | SimEvent::Paused | SimEvent::Resumed | SimEvent::Exit(_)
-                | SimEvent::Boot { .. } | SimEvent::Note(Note::Established { .. })
+            SimEvent::Faults { .. }
+                | SimEvent::Crash(_)
+                | SimEvent::Paused
+                | SimEvent::Resumed
+                | SimEvent::Exit(_)
+                | SimEvent::Boot { .. }
+                | SimEvent::Note(Note::Established { .. })
         ) {
             self.quiet_since = cx.now;
         }
         if let Some((server, Note::Serving { on: true })) = note_of(cx, event) {
             self.serving.insert(server, cx.now);
         }
-        if let Some((server, Note::SessionExpired { session, idle_ms, timeout_ms })) = note_of(cx, event) {
+        if let Some((server, Note::SessionExpired { session, idle_ms, timeout_ms })) =
+            note_of(cx, event)
+        {
             if *idle_ms < u64::try_from(*timeout_ms).unwrap_or(0) {
-                return Err(format!("{server} expires {session} after {idle_ms} of {timeout_ms} ms"));
+                return Err(format!(
+                    "{server} expires {session} after {idle_ms} of {timeout_ms} ms"
+                ));
             }
             let member = cx.canon.member(server);
             let leads = member.is_some_and(|member| {
@@ -135,7 +143,9 @@ impl E03 {
         let drift = timeout_us / 1_000_000 * cx.spec.drift_ppm + cx.spec.drift_ppm;
         let least = timeout_us.saturating_sub(drift).saturating_sub(cx.canon.cluster.tick_us);
         if expired.since(*used) < least {
-            return Err(format!("{session} sent at {used} with success, but is expired at {expired}"));
+            return Err(format!(
+                "{session} sent at {used} with success, but is expired at {expired}"
+            ));
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
-use std::collections::BTreeSet;
 use crate::oracle::txn::Txn;
+use std::collections::BTreeSet;
 
 #[derive(Debug, Default)]
 pub(crate) struct E04 {
@@ -12,7 +12,6 @@ pub(crate) struct E04 {
 
 impl Check for E04 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {
             let works = match &judged.txn {
@@ -26,13 +25,15 @@ impl Check for E04 {
                 Txn::Multi(subs) => !subs.iter().any(|sub| matches!(sub, Txn::Error { .. })),
                 // As in Apache, a close that meets a closed session is logged and does nothing.
                 Txn::CloseSession { paths } => paths.as_ref().is_none_or(|paths| !paths.is_empty()),
-                Txn::Create(_)
-                | Txn::Delete { .. }
-                | Txn::SetData { .. }
-                | Txn::Check { .. } => true,
+                Txn::Create(_) | Txn::Delete { .. } | Txn::SetData { .. } | Txn::Check { .. } => {
+                    true
+                }
             };
             if works && !judged.was_open {
-                return Err(format!("{} is of session {:#x}, which is not open", fresh.entry.zxid, judged.header.session));
+                return Err(format!(
+                    "{} is of session {:#x}, which is not open",
+                    fresh.entry.zxid, judged.header.session
+                ));
             }
         }
         Ok(())

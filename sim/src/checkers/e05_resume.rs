@@ -2,11 +2,11 @@
 //! over; and it is told so only of a session whose end was at least proposed.
 
 use crate::checkers::{Check, Cx, note_of};
+use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
 use std::collections::BTreeSet;
 use vivarium_core::ids::SessionId;
 use vivarium_core::server::note::Note;
-use crate::history::{ClientFact, SessionFact};
 
 #[derive(Debug, Default)]
 pub(crate) struct E05 {
@@ -16,7 +16,6 @@ pub(crate) struct E05 {
 
 impl Check for E05 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         if let Some((_, Note::Proposed { payload, .. })) = note_of(cx, event) {
             let closes = payload.get(28..32) == Some(&(-11i32).to_be_bytes()[..]);
             if let (true, Some(id)) = (closes, payload.first_chunk::<8>()) {
@@ -27,7 +26,9 @@ impl Check for E05 {
         match fact {
             SessionFact::Granted { asked: Some(asked), got, same_password, server, .. } => {
                 if asked != got || !same_password {
-                    return Err(format!("{server} answers {asked} with {got}, same password: {same_password}"));
+                    return Err(format!(
+                        "{server} answers {asked} with {got}, same password: {same_password}"
+                    ));
                 }
             }
             SessionFact::Granted { asked: None, got, server, .. } => {

@@ -2,11 +2,11 @@
 //! what was sent over the new one; and no session is turned away for ever once all is well.
 
 use crate::checkers::{Check, Cx};
+use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
+use crate::oracle::txn::Txn;
 use std::collections::BTreeMap;
 use vivarium_core::ids::SessionId;
-use crate::oracle::txn::Txn;
-use crate::history::{ClientFact, SessionFact};
 
 #[derive(Debug, Default)]
 pub(crate) struct E06 {
@@ -16,7 +16,6 @@ pub(crate) struct E06 {
 
 impl Check for E06 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         for fresh in &cx.canon.fresh {
             let Some(op) = fresh.op else { continue };
             // Refusing a request of a connection that was left behind is what has to happen.
@@ -28,7 +27,10 @@ impl Check for E06 {
             }
             match self.newest.insert(op.session, op.connection) {
                 Some(newest) if newest > op.connection => {
-                    return Err(format!("{}: {op:?} takes effect after connection {newest}", fresh.entry.zxid));
+                    return Err(format!(
+                        "{}: {op:?} takes effect after connection {newest}",
+                        fresh.entry.zxid
+                    ));
                 }
                 Some(_) | None => {}
             }
@@ -41,11 +43,15 @@ impl Check for E06 {
             ClientFact::Pong { session, .. } => {
                 self.turned_away.remove(session);
             }
-            ClientFact::Session(SessionFact::Detached { session, .. }) if cx.canon.healed_at.is_some() => {
+            ClientFact::Session(SessionFact::Detached { session, .. })
+                if cx.canon.healed_at.is_some() =>
+            {
                 let count = self.turned_away.entry(*session).or_default();
                 *count += 1;
                 if *count > MOST_TURNS {
-                    return Err(format!("{session} is turned away {count} times without an answer"));
+                    return Err(format!(
+                        "{session} is turned away {count} times without an answer"
+                    ));
                 }
             }
             ClientFact::Invoke { .. }

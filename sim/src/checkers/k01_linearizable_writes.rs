@@ -3,10 +3,10 @@
 //! The witness order is that of the zxids, so there is nothing to search.
 
 use crate::checkers::{Check, Cx};
+use crate::history::{ClientFact, Reply, RequestId, SessionFact};
 use crate::observe::SimEvent;
 use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::{SessionId, Zxid};
-use crate::history::{ClientFact, Reply, RequestId, SessionFact};
 
 #[derive(Debug, Default)]
 pub(crate) struct K01 {
@@ -20,7 +20,6 @@ pub(crate) struct K01 {
 
 impl Check for K01 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         for fresh in &cx.canon.fresh {
             let Some(op) = fresh.op else { continue };
             if self.denied.contains(&(op.session, op.xid)) {
@@ -29,7 +28,10 @@ impl Check for K01 {
             if let Some(floor) = self.floors.remove(&(op.session, op.xid))
                 && fresh.entry.zxid <= floor
             {
-                return Err(format!("{op:?} is {} but was invoked after {floor} was answered", fresh.entry.zxid));
+                return Err(format!(
+                    "{op:?} is {} but was invoked after {floor} was answered",
+                    fresh.entry.zxid
+                ));
             }
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
@@ -40,7 +42,9 @@ impl Check for K01 {
             }
             ClientFact::Ok { op, zxid, result } => self.answer(cx, *op, *zxid, Ok(result))?,
             ClientFact::Err { op, zxid, code } => self.answer(cx, *op, *zxid, Err(*code))?,
-            ClientFact::Session(SessionFact::Expired { session, .. } | SessionFact::Left { session }) => {
+            ClientFact::Session(
+                SessionFact::Expired { session, .. } | SessionFact::Left { session },
+            ) => {
                 self.writes.retain(|(owner, _)| owner != session);
             }
             ClientFact::Invoke { .. }
@@ -73,7 +77,9 @@ impl K01 {
             // Only the session's own end may be told without a place in the order.
             return match got {
                 Err(-112 | -12) => Ok(()),
-                Ok(_) | Err(_) => Err(format!("{op:?} is answered {got:?} but has no place in the order")),
+                Ok(_) | Err(_) => {
+                    Err(format!("{op:?} is answered {got:?} but has no place in the order"))
+                }
             };
         };
         if zxid != outcome.zxid.to_wire() {

@@ -1,11 +1,11 @@
 //! K2: a session's replies come in the order of its requests, and its writes take effect in that order.
 
 use crate::checkers::{Check, Cx};
+use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
+use crate::oracle::txn::{Header, Txn};
 use std::collections::{BTreeMap, VecDeque};
 use vivarium_core::ids::SessionId;
-use crate::history::{ClientFact, SessionFact};
-use crate::oracle::txn::{Header, Txn};
 
 #[derive(Debug, Default)]
 pub(crate) struct K02 {
@@ -15,7 +15,6 @@ pub(crate) struct K02 {
 
 impl Check for K02 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         for (fresh, judged) in cx.canon.judged() {
             let Header { session, cxid, .. } = judged.header;
             // Expiry and the creation of a session carry no request number.
@@ -26,14 +25,19 @@ impl Check for K02 {
             }
             match self.effects.insert(session, cxid) {
                 Some(last) if last >= cxid => {
-                    return Err(format!("{}: request {cxid} of session {session:#x} takes effect after {last}", fresh.entry.zxid));
+                    return Err(format!(
+                        "{}: request {cxid} of session {session:#x} takes effect after {last}",
+                        fresh.entry.zxid
+                    ));
                 }
                 Some(_) | None => {}
             }
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
-            ClientFact::Invoke { op, .. } => self.waiting.entry(op.session).or_default().push_back(op.xid),
+            ClientFact::Invoke { op, .. } => {
+                self.waiting.entry(op.session).or_default().push_back(op.xid)
+            }
             ClientFact::Ok { op, .. } | ClientFact::Err { op, .. } | ClientFact::Unknown { op } => {
                 let waiting = self.waiting.entry(op.session).or_default();
                 let first = waiting.pop_front();
@@ -41,7 +45,9 @@ impl Check for K02 {
                     return Err(format!("{op:?} ends before {first:?}"));
                 }
             }
-            ClientFact::Session(SessionFact::Left { session } | SessionFact::Expired { session, .. }) => {
+            ClientFact::Session(
+                SessionFact::Left { session } | SessionFact::Expired { session, .. },
+            ) => {
                 self.waiting.remove(session);
             }
             ClientFact::Ping { .. }

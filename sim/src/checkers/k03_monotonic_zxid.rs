@@ -2,11 +2,11 @@
 //! does not take the session.
 
 use crate::checkers::{Check, Cx, note_of};
+use crate::history::ClientFact;
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::{SessionId, Zxid};
 use vivarium_core::server::note::Note;
-use crate::history::ClientFact;
 
 #[derive(Debug, Default)]
 pub(crate) struct K03 {
@@ -15,17 +15,20 @@ pub(crate) struct K03 {
 
 impl Check for K03 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         if let Some((server, Note::SessionAttached { session, .. })) = note_of(cx, event) {
             let seen = self.seen.get(session).copied().unwrap_or_default();
             let applied = cx.canon.member(server).map_or(0, |member| member.applied.len());
             if cx.canon.count_upto(seen) > applied {
-                return Err(format!("{server} takes session {session}, which saw {seen}, after {applied} transactions"));
+                return Err(format!(
+                    "{server} takes session {session}, which saw {seen}, after {applied} transactions"
+                ));
             }
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
         let (session, zxid) = match fact {
-            ClientFact::Ok { op, zxid, .. } | ClientFact::Err { op, zxid, .. } => (op.session, *zxid),
+            ClientFact::Ok { op, zxid, .. } | ClientFact::Err { op, zxid, .. } => {
+                (op.session, *zxid)
+            }
             ClientFact::Pong { session, zxid, .. } => (*session, *zxid),
             ClientFact::Invoke { .. }
             | ClientFact::Unknown { .. }

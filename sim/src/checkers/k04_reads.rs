@@ -2,11 +2,11 @@
 //! Its own writes and monotony follow with K3.
 
 use crate::checkers::{Check, Cx};
+use crate::history::{Call, ClientFact, Reply};
 use crate::observe::SimEvent;
+use crate::oracle::predict::NO_NODE;
 use std::collections::BTreeMap;
 use vivarium_core::ids::{SessionId, Zxid};
-use crate::history::{Call, ClientFact, Reply};
-use crate::oracle::predict::NO_NODE;
 
 #[derive(Debug, Default)]
 pub(crate) struct K04 {
@@ -15,7 +15,6 @@ pub(crate) struct K04 {
 
 impl Check for K04 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let SimEvent::Client(fact) = event else { return Ok(()) };
         let (op, zxid, got) = match fact {
             ClientFact::Invoke { op, call } => {
@@ -43,7 +42,8 @@ impl Check for K04 {
         let Some(at) = Zxid::from_wire(zxid) else {
             return Err(format!("{op:?} is answered with zxid {zxid}"));
         };
-        let begun = at.is_epoch_start() && (at == Zxid::ZERO || cx.canon.established.contains_key(&at.epoch()));
+        let begun = at.is_epoch_start()
+            && (at == Zxid::ZERO || cx.canon.established.contains_key(&at.epoch()));
         if !begun && cx.canon.find(at).is_none() {
             return Err(format!("{op:?} shows {at}, which is not committed"));
         }

@@ -2,10 +2,10 @@
 //! before that sync was sent. Judged unless a server runs with ZooKeeper's weaker sync.
 
 use crate::checkers::{Check, Cx};
+use crate::history::{Call, ClientFact};
 use crate::observe::SimEvent;
 use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::{SessionId, Zxid};
-use crate::history::{Call, ClientFact};
 
 #[derive(Debug, Default)]
 pub(crate) struct K05 {
@@ -20,7 +20,6 @@ pub(crate) struct K05 {
 
 impl Check for K05 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
             ClientFact::Invoke { op, call } => match call {
@@ -49,7 +48,11 @@ impl Check for K05 {
                     *owed = (*owed).max(floor);
                 }
                 let owed = self.owed.get(&op.session).copied().unwrap_or_default();
-                if self.reads.remove(&key) && !refused && zxid < owed && cx.canon.cluster.linearizable_sync {
+                if self.reads.remove(&key)
+                    && !refused
+                    && zxid < owed
+                    && cx.canon.cluster.linearizable_sync
+                {
                     return Err(format!("{op:?} shows {zxid} behind a sync that owes {owed}"));
                 }
             }

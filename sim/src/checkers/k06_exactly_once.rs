@@ -1,11 +1,11 @@
 //! K6: no request is in the committed sequence twice, and a write that is answered is there.
 
 use crate::checkers::{Check, Cx};
+use crate::history::ClientFact;
 use crate::observe::SimEvent;
+use crate::oracle::txn::Header;
 use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::SessionId;
-use crate::history::ClientFact;
-use crate::oracle::txn::Header;
 
 #[derive(Debug, Default)]
 pub(crate) struct K06 {
@@ -15,11 +15,13 @@ pub(crate) struct K06 {
 
 impl Check for K06 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         for (fresh, judged) in cx.canon.judged() {
             let Header { session, cxid, .. } = judged.header;
             if cxid != 0 && !self.seen.entry(session).or_default().insert(cxid) {
-                return Err(format!("{}: request {cxid} of session {session:#x} a second time", fresh.entry.zxid));
+                return Err(format!(
+                    "{}: request {cxid} of session {session:#x} a second time",
+                    fresh.entry.zxid
+                ));
             }
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };

@@ -2,12 +2,12 @@
 //! no further change of epoch. A planned change restarts the clock: at the zxid limit, once, and where
 //! a server that is up has accepted a newer epoch than the leader's, which nothing else can bring back.
 
+use crate::checkers::canon::Member;
 use crate::checkers::{Check, Cx, note_of};
+use crate::ids::SimTime;
 use crate::observe::SimEvent;
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::{Note, Phase};
-use crate::checkers::canon::Member;
-use crate::ids::SimTime;
 
 #[derive(Debug, Default)]
 pub(crate) struct L01 {
@@ -20,7 +20,6 @@ pub(crate) struct L01 {
 
 impl Check for L01 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         if cx.canon.cluster.standalone {
             return Ok(());
         }
@@ -34,17 +33,21 @@ impl Check for L01 {
         let Some(leader) = self.leader else { return Ok(()) };
         let changes = match note {
             Note::Established { .. } => true,
-            Note::PhaseEntered { phase, .. } => server == leader && *phase != Phase::LeadingBroadcast,
+            Note::PhaseEntered { phase, .. } => {
+                server == leader && *phase != Phase::LeadingBroadcast
+            }
             _ => false,
         };
         if !changes {
             return Ok(());
         }
         let limit = cx.canon.cluster.zxid_counter_limit;
-        let planned = self.last_proposed.is_some_and(|zxid| zxid.counter() >= limit.saturating_sub(1));
+        let planned =
+            self.last_proposed.is_some_and(|zxid| zxid.counter() >= limit.saturating_sub(1));
         // A server that accepted a newer epoch follows nobody of this one: a leader that makes room
         // for it does what has to be done, and each such epoch asks for it once.
-        let newest = cx.canon.members.values().filter(|member| member.up).filter_map(|m| m.accepted).max();
+        let newest =
+            cx.canon.members.values().filter(|member| member.up).filter_map(|m| m.accepted).max();
         let outbid = newest > cx.canon.member(leader).map(|member| member.epoch);
         if (planned && !self.rolled_over) || outbid {
             self.rolled_over |= planned;

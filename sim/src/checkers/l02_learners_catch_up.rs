@@ -2,11 +2,11 @@
 //! within T_sync, and none is synchronized again and again.
 
 use crate::checkers::{Check, Cx, note_of};
+use crate::ids::SimTime;
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::note::Note;
-use crate::ids::SimTime;
 
 #[derive(Debug, Default)]
 pub(crate) struct L02 {
@@ -18,7 +18,6 @@ pub(crate) struct L02 {
 
 impl Check for L02 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         if matches!(event, SimEvent::Healed { .. }) {
             let cluster = &cx.canon.cluster;
             self.next = Some(cx.now.plus(2 * cluster.init_limit_ticks * cluster.tick_us));
@@ -30,7 +29,9 @@ impl Check for L02 {
                 let count = self.synced.entry(*learner).or_default();
                 *count += 1;
                 if *count > MOST_SYNCS {
-                    return Err(format!("{server} synchronizes {learner} for the {count}th time, by {how:?}"));
+                    return Err(format!(
+                        "{server} synchronizes {learner} for the {count}th time, by {how:?}"
+                    ));
                 }
             }
             _ => {}

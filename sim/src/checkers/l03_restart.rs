@@ -1,11 +1,11 @@
 //! L3: a server whose disk is intact starts: it is up within the bound, and no fatal end is its own.
 
 use crate::checkers::{Check, Cx};
+use crate::ids::SimTime;
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::action::{FatalReason, Halt};
-use crate::ids::SimTime;
 
 /// How long an operation may be under way, in microseconds.
 const GRACE_US: u64 = 5_000_000;
@@ -19,7 +19,6 @@ pub(crate) struct L03 {
 
 impl Check for L03 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         if matches!(event, SimEvent::Faults { active: 0 }) {
             self.calm_since = cx.now;
         }

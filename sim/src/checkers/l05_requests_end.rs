@@ -2,10 +2,10 @@
 //! ask, some of them are answered.
 
 use crate::checkers::{Check, Cx};
-use crate::observe::SimEvent;
-use std::collections::BTreeMap;
 use crate::history::{ClientFact, RequestId};
 use crate::ids::SimTime;
+use crate::observe::SimEvent;
+use std::collections::BTreeMap;
 
 #[derive(Debug, Default)]
 pub(crate) struct L05 {
@@ -19,7 +19,6 @@ pub(crate) struct L05 {
 
 impl Check for L05 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         if matches!(event, SimEvent::Healed { .. }) {
             self.healed = true;
             self.next = Some(cx.now.plus(bound(cx)));
@@ -54,7 +53,9 @@ impl Check for L05 {
     fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
         let bound = bound(cx);
         self.next = self.healed.then(|| cx.now.plus(PERIOD_US));
-        if let Some((op, since)) = self.open.iter().find(|(_, since)| cx.now.since(**since) >= bound) {
+        if let Some((op, since)) =
+            self.open.iter().find(|(_, since)| cx.now.since(**since) >= bound)
+        {
             return Err(format!("{op:?} was sent at {since} and has not ended"));
         }
         if self.asked > self.answered && cx.now.since(self.answered) >= bound {

@@ -1,12 +1,51 @@
 //! One file per invariant; docs/debugging.md lists them. All of them are online and linear.
 
+// A statement is about few kinds of facts; a new kind is no concern of most.
+#![allow(clippy::wildcard_enum_match_arm)]
+
 mod canon;
-#[allow(clippy::wildcard_enum_match_arm)]
+mod d01_versions;
+mod d02_sequential_names;
+mod d03_multi_atomic;
 mod damage;
+mod e02_ephemerals;
+mod e03_no_early_expiry;
+mod e04_nothing_after_close;
+mod e05_resume;
+mod e06_session_move;
+mod k01_linearizable_writes;
+mod k02_session_fifo;
+mod k03_monotonic_zxid;
+mod k04_reads;
+mod k05_sync;
+mod k06_exactly_once;
+mod l01_one_leader;
+mod l02_learners_catch_up;
+mod l03_restart;
+mod l05_requests_end;
 mod line;
+mod p01_leadership;
+mod p02_integrity;
+mod p03_quorum_evidence;
+mod p04_zxid_uniqueness;
+mod p05_total_order;
+mod p06_local_order;
+mod p07_global_order;
+mod p08_leader_completeness;
+mod p09_durability;
+mod p10_history_consistency;
+mod p12_epoch_monotonicity;
+mod p13_electability;
+mod p15_zombie_fence;
+mod s01_replay;
+mod s06_ack_implies_durable;
+mod s09_epoch_implies_history;
+mod t01_digest_equality;
 #[cfg(test)]
 mod testing;
-#[allow(clippy::wildcard_enum_match_arm)]
+mod w02_event_before_data;
+mod w03_no_lost_trigger;
+mod w04_one_delivery;
 mod watch_book;
 
 use std::fmt;
@@ -70,56 +109,47 @@ pub(crate) fn note_of<'e>(cx: &Cx<'_>, event: &'e SimEvent) -> Option<(ServerId,
     }
 }
 
-macro_rules! checkers {
-    ($($file:ident :: $check:ident = $name:literal,)*) => {
-        // A statement is about few kinds of facts; a new kind is no concern of most.
-        $(#[allow(clippy::wildcard_enum_match_arm)] mod $file;)*
-
-        fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
-            vec![$(($name, Box::new($file::$check::default()))),*]
-        }
-    };
-}
-
-checkers! {
-    p01_leadership::P01 = "P1",
-    p02_integrity::P02 = "P2",
-    p03_quorum_evidence::P03 = "P3",
-    p04_zxid_uniqueness::P04 = "P4",
-    p05_total_order::P05 = "P5",
-    p06_local_order::P06 = "P6",
-    p07_global_order::P07 = "P7",
-    p08_leader_completeness::P08 = "P8",
-    p09_durability::P09 = "P9",
-    p10_history_consistency::P10 = "P10",
-    p12_epoch_monotonicity::P12 = "P12",
-    p13_electability::P13 = "P13",
-    p15_zombie_fence::P15 = "P15",
-    s01_replay::S01 = "S1",
-    s06_ack_implies_durable::S06 = "S6",
-    s09_epoch_implies_history::S09 = "S9",
-    t01_digest_equality::T01 = "T1",
-    d01_versions::D01 = "D1",
-    d02_sequential_names::D02 = "D2",
-    d03_multi_atomic::D03 = "D3",
-    k01_linearizable_writes::K01 = "K1",
-    k02_session_fifo::K02 = "K2",
-    k03_monotonic_zxid::K03 = "K3",
-    k04_reads::K04 = "K4",
-    k05_sync::K05 = "K5",
-    k06_exactly_once::K06 = "K6",
-    w02_event_before_data::W02 = "W2",
-    w03_no_lost_trigger::W03 = "W3",
-    w04_one_delivery::W04 = "W4",
-    e02_ephemerals::E02 = "E2",
-    e03_no_early_expiry::E03 = "E3",
-    e04_nothing_after_close::E04 = "E4",
-    e05_resume::E05 = "E5",
-    e06_session_move::E06 = "E6",
-    l01_one_leader::L01 = "L1",
-    l02_learners_catch_up::L02 = "L2",
-    l03_restart::L03 = "L3",
-    l05_requests_end::L05 = "L5",
+fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
+    vec![
+        ("P1", Box::new(p01_leadership::P01)),
+        ("P2", Box::new(p02_integrity::P02::default())),
+        ("P3", Box::new(p03_quorum_evidence::P03::default())),
+        ("P4", Box::new(p04_zxid_uniqueness::P04::default())),
+        ("P5", Box::new(p05_total_order::P05)),
+        ("P6", Box::new(p06_local_order::P06::default())),
+        ("P7", Box::new(p07_global_order::P07::default())),
+        ("P8", Box::new(p08_leader_completeness::P08)),
+        ("P9", Box::new(p09_durability::P09::default())),
+        ("P10", Box::new(p10_history_consistency::P10::default())),
+        ("P12", Box::new(p12_epoch_monotonicity::P12::default())),
+        ("P13", Box::new(p13_electability::P13::default())),
+        ("P15", Box::new(p15_zombie_fence::P15)),
+        ("S1", Box::new(s01_replay::S01)),
+        ("S6", Box::new(s06_ack_implies_durable::S06)),
+        ("S9", Box::new(s09_epoch_implies_history::S09)),
+        ("T1", Box::new(t01_digest_equality::T01::default())),
+        ("D1", Box::new(d01_versions::D01)),
+        ("D2", Box::new(d02_sequential_names::D02::default())),
+        ("D3", Box::new(d03_multi_atomic::D03)),
+        ("K1", Box::new(k01_linearizable_writes::K01::default())),
+        ("K2", Box::new(k02_session_fifo::K02::default())),
+        ("K3", Box::new(k03_monotonic_zxid::K03::default())),
+        ("K4", Box::new(k04_reads::K04::default())),
+        ("K5", Box::new(k05_sync::K05::default())),
+        ("K6", Box::new(k06_exactly_once::K06::default())),
+        ("W2", Box::new(w02_event_before_data::W02::default())),
+        ("W3", Box::new(w03_no_lost_trigger::W03::default())),
+        ("W4", Box::new(w04_one_delivery::W04::default())),
+        ("E2", Box::new(e02_ephemerals::E02)),
+        ("E3", Box::new(e03_no_early_expiry::E03::default())),
+        ("E4", Box::new(e04_nothing_after_close::E04::default())),
+        ("E5", Box::new(e05_resume::E05::default())),
+        ("E6", Box::new(e06_session_move::E06::default())),
+        ("L1", Box::new(l01_one_leader::L01::default())),
+        ("L2", Box::new(l02_learners_catch_up::L02::default())),
+        ("L3", Box::new(l03_restart::L03::default())),
+        ("L5", Box::new(l05_requests_end::L05::default())),
+    ]
 }
 
 /// All checkers of a run.

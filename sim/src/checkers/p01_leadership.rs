@@ -11,7 +11,6 @@ pub(crate) struct P01;
 
 impl Check for P01 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         if let Note::Established { epoch, .. } = note {
             let first = cx.canon.established.get(epoch).copied().unwrap_or(server);

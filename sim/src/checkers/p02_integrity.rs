@@ -14,7 +14,6 @@ pub(crate) struct P02 {
 
 impl Check for P02 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         match note {
             Note::Proposed { zxid, .. } => {
@@ -24,13 +23,18 @@ impl Check for P02 {
                 }
                 let leader = cx.canon.established.get(&zxid.epoch());
                 if !standalone && leader != Some(&server) {
-                    return Err(format!("{server} proposes {zxid}; that epoch's leader: {leader:?}"));
+                    return Err(format!(
+                        "{server} proposes {zxid}; that epoch's leader: {leader:?}"
+                    ));
                 }
             }
             Note::Applied { zxid, hash, .. } => match cx.canon.proposals.get(zxid) {
                 None => return Err(format!("{server} applies {zxid}, which nobody proposed")),
                 Some(known) if known.hash != *hash => {
-                    return Err(format!("{server} applies {zxid} with bytes that {} did not propose", known.by));
+                    return Err(format!(
+                        "{server} applies {zxid} with bytes that {} did not propose",
+                        known.by
+                    ));
                 }
                 Some(_) => {}
             },

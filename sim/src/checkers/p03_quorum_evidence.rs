@@ -2,8 +2,8 @@
 //! Judged by the disks, whatever anybody acknowledged. A copy that a fault destroyed between its
 //! acknowledgement and the commit counts: the leader cannot know.
 
-use crate::checkers::{Check, Cx, note_of};
 use crate::checkers::line::Entry;
+use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::{Epoch, ServerId, Zxid};
@@ -17,7 +17,6 @@ pub(crate) struct P03 {
 
 impl Check for P03 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         if !cx.spec.white_box {
             return Ok(());
@@ -44,7 +43,6 @@ impl Check for P03 {
             Note::Established { epoch, .. } => {
                 let last = cx.canon.initial.get(epoch).copied().flatten();
                 let counts = |voter: &ServerId| {
-                    {
                     let held = |last: Entry| {
                         cx.disks.durable_has_txn(*voter, last.zxid, last.hash)
                             || cx.damage.took(*voter, last.zxid)
@@ -52,7 +50,6 @@ impl Check for P03 {
                     last.is_none_or(held)
                         && (cx.disks.durable_current_epoch(*voter) >= Some(*epoch)
                             || cx.damage.is_damaged(*voter))
-                }
                 };
                 let held = cx.canon.cluster.voters.iter().filter(|voter| counts(voter)).count();
                 if !cx.canon.cluster.is_quorum(held) {

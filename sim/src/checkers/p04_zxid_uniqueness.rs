@@ -13,7 +13,6 @@ pub(crate) struct P04 {
 
 impl Check for P04 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let (zxid, hash) = match note {
             Note::Proposed { zxid, hash, .. }

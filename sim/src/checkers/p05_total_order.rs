@@ -11,12 +11,13 @@ pub(crate) struct P05;
 
 impl Check for P05 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };
         let judged = match note {
             Note::Applied { zxid, recovered: false, .. } => member.in_broadcast().then_some(*zxid),
-            Note::Serving { on: true } => Some(member.applied.last(&cx.canon.committed).unwrap_or_default()),
+            Note::Serving { on: true } => {
+                Some(member.applied.last(&cx.canon.committed).unwrap_or_default())
+            }
             _ => None,
         };
         let Some(zxid) = judged else { return Ok(()) };

@@ -17,7 +17,6 @@ pub(crate) struct P06 {
 
 impl Check for P06 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some((server, note)) = note_of(cx, event) else {
             if let (Some(server), SimEvent::Boot { .. }) = (cx.server(), event) {
                 self.applied.remove(&server);
@@ -29,9 +28,8 @@ impl Check for P06 {
             Note::Committed { zxid } => follows("commits", server, &mut self.committed, *zxid),
             Note::Logged { zxid, .. } => {
                 let logged = cx.canon.member(server).map(|member| &member.log);
-                let previous = logged.and_then(|log| {
-                    log.entry(log.len().checked_sub(2)?, &cx.canon.committed)
-                });
+                let previous = logged
+                    .and_then(|log| log.entry(log.len().checked_sub(2)?, &cx.canon.committed));
                 match previous {
                     Some(previous) => step("logs", server, previous.zxid, *zxid),
                     None => Ok(()),

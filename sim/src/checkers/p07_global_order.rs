@@ -14,7 +14,6 @@ pub(crate) struct P07 {
 
 impl Check for P07 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some(server) = cx.server() else { return Ok(()) };
         if matches!(event, SimEvent::Boot { .. }) {
             self.applied.remove(&server);

@@ -13,7 +13,6 @@ pub(crate) struct P08;
 
 impl Check for P08 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let committed = &cx.canon.committed[..cx.canon.before()];
         let (claim, needs) = match note {
@@ -21,7 +20,9 @@ impl Check for P08 {
                 let earlier = committed.partition_point(|entry| entry.zxid.epoch() < *epoch);
                 (format!("is established for epoch {epoch}"), earlier)
             }
-            Note::Committed { zxid } if cx.canon.find(*zxid).is_none() || !cx.canon.fresh.is_empty() => {
+            Note::Committed { zxid }
+                if cx.canon.find(*zxid).is_none() || !cx.canon.fresh.is_empty() =>
+            {
                 (format!("commits {zxid}"), committed.len())
             }
             _ => return Ok(()),

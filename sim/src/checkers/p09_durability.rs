@@ -16,16 +16,21 @@ pub(crate) struct P09 {
 
 impl Check for P09 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some(server) = cx.server() else { return Ok(()) };
         if !cx.spec.white_box {
             return Ok(());
         }
         let changes = match event {
-            SimEvent::Durable(_) | SimEvent::HistoryLost(_) | SimEvent::Crash(_) | SimEvent::Boot { .. } => true,
+            SimEvent::Durable(_)
+            | SimEvent::HistoryLost(_)
+            | SimEvent::Crash(_)
+            | SimEvent::Boot { .. } => true,
             SimEvent::Note(note) => matches!(
                 note,
-                Note::Truncated { .. } | Note::SnapInstalled { .. } | Note::Recovered { .. } | Note::MovedAside
+                Note::Truncated { .. }
+                    | Note::SnapInstalled { .. }
+                    | Note::Recovered { .. }
+                    | Note::MovedAside
             ),
             _ => false,
         };

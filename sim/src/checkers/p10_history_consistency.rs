@@ -2,12 +2,12 @@
 //! while both are in it.
 //! Source: Remix I-10.
 
+use crate::checkers::line::comparable;
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::{Epoch, ServerId};
 use vivarium_core::server::note::{Note, Phase};
-use crate::checkers::line::comparable;
 
 #[derive(Debug, Default)]
 pub(crate) struct P10 {
@@ -16,7 +16,6 @@ pub(crate) struct P10 {
 
 impl Check for P10 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some(server) = cx.server() else { return Ok(()) };
         if matches!(event, SimEvent::Boot { .. } | SimEvent::Crash(_) | SimEvent::Exit(_)) {
             self.within.remove(&server);
@@ -37,9 +36,13 @@ impl Check for P10 {
             return Ok(());
         };
         for (other, theirs) in self.within.iter().filter(|(other, _)| **other != server) {
-            let Some(member) = cx.canon.member(*other).filter(|_| theirs == epoch) else { continue };
+            let Some(member) = cx.canon.member(*other).filter(|_| theirs == epoch) else {
+                continue;
+            };
             if !comparable(&me.log, &member.log, &cx.canon.committed) {
-                return Err(format!("{server} and {other} are in epoch {epoch} with histories that differ"));
+                return Err(format!(
+                    "{server} and {other} are in epoch {epoch} with histories that differ"
+                ));
             }
         }
         Ok(())

@@ -4,10 +4,10 @@
 
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
+use crate::observe::{Durable, LossKind};
 use std::collections::BTreeMap;
 use vivarium_core::ids::{Epoch, ServerId};
 use vivarium_core::server::note::Note;
-use crate::observe::{Durable, LossKind};
 
 #[derive(Debug, Default)]
 pub(crate) struct P12 {
@@ -16,7 +16,6 @@ pub(crate) struct P12 {
 
 impl Check for P12 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some(server) = cx.server() else { return Ok(()) };
         if cx.canon.cluster.standalone {
             return Ok(());
@@ -27,8 +26,13 @@ impl Check for P12 {
             }
             SimEvent::Durable(Durable::AcceptedEpoch(epoch)) => self.accept(server, *epoch)?,
             SimEvent::Durable(Durable::CurrentEpoch(epoch)) => {
-                if cx.spec.white_box && cx.disks.durable_accepted_epoch(server) < Some(*epoch) && *epoch > Epoch::ZERO {
-                    return Err(format!("currentEpoch {epoch} of {server} is durable before acceptedEpoch"));
+                if cx.spec.white_box
+                    && cx.disks.durable_accepted_epoch(server) < Some(*epoch)
+                    && *epoch > Epoch::ZERO
+                {
+                    return Err(format!(
+                        "currentEpoch {epoch} of {server} is durable before acceptedEpoch"
+                    ));
                 }
                 self.enter(server, *epoch)?;
             }
@@ -70,9 +74,9 @@ impl P12 {
             return Err(format!("currentEpoch of {server} goes from {before:?} back to {epoch}"));
         }
         match epochs.accepted {
-            Some(accepted) if accepted < epoch => {
-                Err(format!("currentEpoch {epoch} of {server} is ahead of acceptedEpoch {accepted}"))
-            }
+            Some(accepted) if accepted < epoch => Err(format!(
+                "currentEpoch {epoch} of {server} is ahead of acceptedEpoch {accepted}"
+            )),
             Some(_) | None => Ok(()),
         }
     }
@@ -93,9 +97,9 @@ impl P12 {
             Note::Promised { epoch, by, .. } => {
                 let accepted = self.epochs.get(by).and_then(|epochs| epochs.accepted);
                 match accepted {
-                    Some(accepted) if accepted < *epoch => {
-                        Err(format!("{server} counts a promise of {by} for {epoch}, which accepted {accepted}"))
-                    }
+                    Some(accepted) if accepted < *epoch => Err(format!(
+                        "{server} counts a promise of {by} for {epoch}, which accepted {accepted}"
+                    )),
                     Some(_) | None => Ok(()),
                 }
             }

@@ -14,7 +14,6 @@ pub(crate) struct P13 {
 
 impl Check for P13 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let cluster = &cx.canon.cluster;
         match note {
@@ -35,10 +34,15 @@ impl Check for P13 {
             Note::PhaseEntered { phase: Phase::LeadingSynchronization, epoch } => {
                 let promises = self.promises.remove(&(server, *epoch)).unwrap_or_default();
                 if !cluster.is_quorum(promises.len()) {
-                    return Err(format!("{server} leads epoch {epoch} on {} promises", promises.len()));
+                    return Err(format!(
+                        "{server} leads epoch {epoch} on {} promises",
+                        promises.len()
+                    ));
                 }
                 let own = promises.get(&server);
-                if let Some((other, theirs)) = promises.iter().find(|(_, theirs)| Some(*theirs) > own) {
+                if let Some((other, theirs)) =
+                    promises.iter().find(|(_, theirs)| Some(*theirs) > own)
+                {
                     return Err(format!("{server} with {own:?} leads {other} with {theirs:?}"));
                 }
             }

@@ -9,7 +9,6 @@ pub(crate) struct P15;
 
 impl Check for P15 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };
         let Some(accepted) = member.accepted.filter(|_| !cx.canon.cluster.standalone) else {
@@ -22,7 +21,9 @@ impl Check for P15 {
             _ => return Ok(()),
         };
         if source < accepted {
-            return Err(format!("epoch {source} changes {server}, which accepted {accepted}: {note:?}"));
+            return Err(format!(
+                "epoch {source} changes {server}, which accepted {accepted}: {note:?}"
+            ));
         }
         Ok(())
     }

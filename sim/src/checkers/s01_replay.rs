@@ -2,18 +2,17 @@
 //! every committed transaction that it acknowledged. An intact history is never moved aside.
 //! A wiped or damaged disk starts a new history.
 
+use crate::checkers::canon::Member;
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::Note;
-use crate::checkers::canon::Member;
 
 #[derive(Debug, Default)]
 pub(crate) struct S01;
 
 impl Check for S01 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some(server) = cx.server() else { return Ok(()) };
         let Some((_, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };
@@ -46,7 +45,9 @@ impl S01 {
         let owed = member.acked.map_or(0, |acked| cx.canon.count_upto(acked));
         if line.common() < owed {
             let lost = cx.canon.committed[line.common()].zxid;
-            return Err(format!("{server} recovers without {lost}, which it acknowledged and is committed"));
+            return Err(format!(
+                "{server} recovers without {lost}, which it acknowledged and is committed"
+            ));
         }
         if let (Some(first), Some(from)) = (member.replay.first(), from)
             && first.0 <= from
@@ -58,7 +59,10 @@ impl S01 {
             match cx.canon.proposals.get(&entry.zxid) {
                 Some(known) if known.hash == entry.hash => {}
                 Some(_) | None => {
-                    return Err(format!("{server} recovers {}, which nobody proposed so", entry.zxid));
+                    return Err(format!(
+                        "{server} recovers {}, which nobody proposed so",
+                        entry.zxid
+                    ));
                 }
             }
             if previous.is_some_and(|previous| previous >= entry.zxid) {

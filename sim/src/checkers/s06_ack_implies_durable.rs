@@ -10,7 +10,6 @@ pub(crate) struct S06;
 
 impl Check for S06 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some(server) = cx.server() else { return Ok(()) };
         let Some((_, note)) = note_of(cx, event) else { return Ok(()) };
         if !cx.spec.white_box || !cx.canon.cluster.voters.contains(&server) {
@@ -22,17 +21,22 @@ impl Check for S06 {
                     return Err(format!("{server} acknowledges {zxid}, which nobody proposed"));
                 };
                 if !cx.disks.durable_has_txn(server, *zxid, hash) {
-                    return Err(format!("{server} acknowledges {zxid}, which is not durable there"));
+                    return Err(format!(
+                        "{server} acknowledges {zxid}, which is not durable there"
+                    ));
                 }
             }
             Note::AckedNewLeader { epoch, history } => {
                 if cx.disks.durable_current_epoch(server) < Some(*epoch) {
-                    return Err(format!("{server} acknowledges NEWLEADER {epoch}, its currentEpoch is not durable"));
+                    return Err(format!(
+                        "{server} acknowledges NEWLEADER {epoch}, its currentEpoch is not durable"
+                    ));
                 }
                 let Some(member) = cx.canon.member(server) else { return Ok(()) };
                 let committed = &cx.canon.committed;
                 let count = history.map_or(0, |history| member.log.count_upto(history, committed));
-                let last = count.checked_sub(1).and_then(|index| member.log.entry(index, committed));
+                let last =
+                    count.checked_sub(1).and_then(|index| member.log.entry(index, committed));
                 if let Some(last) = last
                     && !cx.damage.is_damaged(server)
                     && !cx.disks.durable_has_txn(server, last.zxid, last.hash)

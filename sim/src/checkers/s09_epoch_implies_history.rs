@@ -2,15 +2,14 @@
 //! is durable on that disk. Source: the rule that Remix moved into the protocol (ZOOKEEPER-4643).
 
 use crate::checkers::{Check, Cx};
-use crate::observe::SimEvent;
 use crate::observe::Durable;
+use crate::observe::SimEvent;
 
 #[derive(Debug, Default)]
 pub(crate) struct S09;
 
 impl Check for S09 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some(server) = cx.server() else { return Ok(()) };
         match event {
             SimEvent::Durable(Durable::CurrentEpoch(epoch)) if cx.spec.white_box => {

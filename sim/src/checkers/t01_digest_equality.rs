@@ -1,12 +1,12 @@
 //! T1: servers that applied the same transactions have the same state, Stat by Stat, and the state that
 //! the oracle computed.
 
+use crate::checkers::line::Line;
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::note::{Note, StateDigest};
-use crate::checkers::line::Line;
 
 #[derive(Debug, Default)]
 pub(crate) struct T01 {
@@ -16,7 +16,6 @@ pub(crate) struct T01 {
 
 impl Check for T01 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };
         let line = &member.applied;
@@ -55,7 +54,9 @@ impl T01 {
         let at = at.map(|entry| entry.zxid).unwrap_or_default();
         let (first, by) = *self.seen.entry(prefix).or_insert((digest, server));
         if first != digest {
-            return Err(format!("after {at} the state of {server} is {digest:x?}, that of {by} {first:x?}"));
+            return Err(format!(
+                "after {at} the state of {server} is {digest:x?}, that of {by} {first:x?}"
+            ));
         }
         let oracle = match len.checked_sub(1) {
             Some(index) if len <= line.common() => cx.canon.digests.get(index),
@@ -120,6 +121,8 @@ mod tests {
             disks: &other.disks,
             spec,
         };
-        assert!(other.check.judge(&cx, ServerId(1), &line, 1, wrong).unwrap_err().contains("oracle"));
+        assert!(
+            other.check.judge(&cx, ServerId(1), &line, 1, wrong).unwrap_err().contains("oracle")
+        );
     }
 }

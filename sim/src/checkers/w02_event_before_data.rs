@@ -1,10 +1,10 @@
 //! W2: an event arrives before any reply that could show its transaction, and events come in zxid order.
 
 use crate::checkers::{Check, Cx};
+use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::SessionId;
-use crate::history::{ClientFact, SessionFact};
 
 #[derive(Debug, Default)]
 pub(crate) struct W02 {
@@ -14,7 +14,6 @@ pub(crate) struct W02 {
 
 impl Check for W02 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         let _ = cx;
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
@@ -30,10 +29,14 @@ impl Check for W02 {
             ClientFact::Watch { session, zxid, path, kind, .. } if *zxid > 0 => {
                 let (replied, fired) = self.seen.entry(*session).or_default();
                 if *replied >= *zxid {
-                    return Err(format!("{kind:?} {path} of {zxid:#x} comes after a reply of {replied:#x}"));
+                    return Err(format!(
+                        "{kind:?} {path} of {zxid:#x} comes after a reply of {replied:#x}"
+                    ));
                 }
                 if *fired > *zxid {
-                    return Err(format!("{kind:?} {path} of {zxid:#x} comes after an event of {fired:#x}"));
+                    return Err(format!(
+                        "{kind:?} {path} of {zxid:#x} comes after an event of {fired:#x}"
+                    ));
                 }
                 *fired = *zxid;
             }

@@ -1,12 +1,12 @@
 //! W3: while a connection lives, a watch set at zxid r is told of the first change after r before any reply
 //! that could show it.
 
+use crate::checkers::watch_book::{Table, WatchBook, tables};
 use crate::checkers::{Check, Cx};
+use crate::history::ClientFact;
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::Zxid;
-use crate::checkers::watch_book::{Table, WatchBook, tables};
-use crate::history::ClientFact;
 
 #[derive(Debug, Default)]
 pub(crate) struct W03 {
@@ -17,7 +17,6 @@ pub(crate) struct W03 {
 
 impl Check for W03 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         for (fresh, judged) in cx.canon.judged() {
             for (kind, path) in &judged.events {
                 for table in tables(*kind) {
@@ -28,7 +27,9 @@ impl Check for W03 {
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
         let (session, zxid) = match fact {
-            ClientFact::Ok { op, zxid, .. } | ClientFact::Err { op, zxid, .. } => (op.session, *zxid),
+            ClientFact::Ok { op, zxid, .. } | ClientFact::Err { op, zxid, .. } => {
+                (op.session, *zxid)
+            }
             ClientFact::Pong { session, zxid, .. } => (*session, *zxid),
             ClientFact::Invoke { .. }
             | ClientFact::Unknown { .. }
@@ -49,7 +50,9 @@ impl Check for W03 {
             let triggers = self.triggers.get(watch).map_or(&[][..], Vec::as_slice);
             let first = triggers[triggers.partition_point(|zxid| zxid <= since)..].first();
             if let Some(first) = first.filter(|first| **first <= upto) {
-                return Err(format!("session {session} sees {upto}, but its watch {watch:?} was not told of {first}"));
+                return Err(format!(
+                    "session {session} sees {upto}, but its watch {watch:?} was not told of {first}"
+                ));
             }
         }
         self.book.learn(fact);

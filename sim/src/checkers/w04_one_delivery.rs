@@ -1,12 +1,12 @@
 //! W1 and W4: an event answers a watch that is set, uses it up, and tells of a change that happened.
 
+use crate::checkers::watch_book::WatchBook;
 use crate::checkers::{Check, Cx};
+use crate::history::ClientFact;
 use crate::observe::SimEvent;
+use crate::oracle::tree::Event;
 use std::collections::BTreeMap;
 use vivarium_core::ids::Zxid;
-use crate::checkers::watch_book::WatchBook;
-use crate::history::ClientFact;
-use crate::oracle::tree::Event;
 
 #[derive(Debug, Default)]
 pub(crate) struct W04 {
@@ -16,7 +16,6 @@ pub(crate) struct W04 {
 
 impl Check for W04 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-
         for (fresh, judged) in cx.canon.judged() {
             if !judged.events.is_empty() {
                 self.happened.insert(fresh.entry.zxid, judged.events.clone());
@@ -32,11 +31,14 @@ impl Check for W04 {
         if *set >= zxid {
             return Err(format!("{kind:?} {path} of {zxid} answers a watch set at {set}"));
         }
-        let happened = self.happened.get(&zxid).is_some_and(|events| {
-            events.iter().any(|(what, whose)| what == kind && whose == path)
-        });
+        let happened = self
+            .happened
+            .get(&zxid)
+            .is_some_and(|events| events.iter().any(|(what, whose)| what == kind && whose == path));
         if !happened && !cx.canon.oracle_blind {
-            return Err(format!("session {session} is told {kind:?} {path} of {zxid}, which did not happen"));
+            return Err(format!(
+                "session {session} is told {kind:?} {path} of {zxid}, which did not happen"
+            ));
         }
         Ok(())
     }
