@@ -22,7 +22,7 @@ help:
 	@echo 'make bench           throughput, CPU per operation, memory, time to serve'
 
 run: build $(VENV)
-	$(SIM) run --seeds 1000
+	$(SIM) run --seeds 5000
 	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/release/vivarium
 
 build:

@@ -24,6 +24,8 @@ use crate::zkclient::{ClientSpec, ZkClient};
 pub struct Options {
     /// Number of voters; drawn where `None`.
     pub servers: Option<usize>,
+    /// Number of clients; drawn where `None`.
+    pub clients: Option<usize>,
     /// Length of the fault phase.
     pub sim_seconds: u64,
     /// Judge with the checks that look into disks.
@@ -32,7 +34,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { servers: None, sim_seconds: 5, white_box: true }
+        Self { servers: None, clients: None, sim_seconds: 5, white_box: true }
     }
 }
 
@@ -108,7 +110,8 @@ pub fn run_seed(seed: u64, options: &Options, sink: Option<TraceSink>) -> Result
 }
 
 fn run_here(seed: u64, options: &Options, sink: Option<TraceSink>) -> Outcome {
-    let cluster = Cluster::draw(seed, options.servers);
+    let mut cluster = Cluster::draw(seed, options.servers);
+    cluster.clients = options.clients.unwrap_or(cluster.clients);
     let faults_for = SimTime::from_secs(options.sim_seconds);
     let faults = schedule::draw(seed, &cluster, faults_for);
     let spec = WorldSpec {

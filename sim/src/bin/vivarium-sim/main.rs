@@ -32,6 +32,9 @@ struct WorldArgs {
     /// Number of voting servers [default: drawn from the seed]
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=9))]
     servers: Option<u8>,
+    /// Number of clients [default: drawn from the seed]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=100))]
+    clients: Option<u8>,
     /// Simulated seconds of the fault phase; a calm phase follows
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
     sim_seconds: u64,
@@ -44,6 +47,7 @@ impl WorldArgs {
     fn options(&self) -> Options {
         Options {
             servers: self.servers.map(usize::from),
+            clients: self.clients.map(usize::from),
             sim_seconds: self.sim_seconds,
             white_box: !self.no_white_box,
         }
@@ -61,6 +65,9 @@ fn replay_command(seed: u64, options: &Options) -> String {
     let mut command = format!("vivarium-sim replay {seed}");
     if let Some(servers) = options.servers {
         command.push_str(&format!(" --servers {servers}"));
+    }
+    if let Some(clients) = options.clients {
+        command.push_str(&format!(" --clients {clients}"));
     }
     if options.sim_seconds != Options::default().sim_seconds {
         command.push_str(&format!(" --sim-seconds {}", options.sim_seconds));
