@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use crate::election::Election;
 use crate::ids::Zxid;
 use crate::server::note::Note;
 use crate::server::role::Role;
@@ -119,6 +120,7 @@ impl Server {
             nodes: self.db.node_count(),
             watches: self.clients.watches(),
             outstanding: self.clients.outstanding(),
+            awaited: self.election.as_ref().map_or_else(Vec::new, Election::waiting_for),
             synced,
             counters: self.counters,
         }

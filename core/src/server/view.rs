@@ -1,5 +1,7 @@
 //! What a server looks like from outside, for hosts, words and checkers.
 
+use alloc::vec::Vec;
+
 use crate::ids::{Epoch, ServerId, Zxid};
 use crate::server::note::{Phase, StateDigest};
 
@@ -24,6 +26,8 @@ pub struct View {
     pub watches: usize,
     /// Client requests that wait for an answer.
     pub outstanding: usize,
+    /// Voters whose word a first start still waits for.
+    pub awaited: Vec<ServerId>,
     /// Learners whose NEWLEADER ack was counted (leader only).
     pub synced: usize,
     pub counters: Counters,

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::ids::{Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
+use crate::ids::{Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::invariant;
 use crate::server::note::Note;
 use crate::txn::payload_hash;
@@ -73,19 +73,10 @@ impl Leading {
         }
     }
 
-    /// Whether everything proposed is committed and every synced learner was told.
-    pub fn is_settled(&self, cx: &ZabCx<'_>) -> bool {
-        cx.history.committed() == cx.history.head()
-    }
-
     /// A `sync` of an own client or of a learner's.
     pub fn sync(&mut self, asker: Asker, cx: &mut ZabCx<'_>) {
         self.barrier.ask(asker, cx.history.head());
         self.advance_broadcast(cx);
-    }
-
-    pub fn sync_local(&mut self, session: SessionId, cxid: Xid, cx: &mut ZabCx<'_>) {
-        self.sync(Asker::Local { session, cxid }, cx);
     }
 
     pub(super) fn advance_broadcast(&mut self, cx: &mut ZabCx<'_>) {

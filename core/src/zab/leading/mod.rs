@@ -327,10 +327,6 @@ impl Leading {
         }
     }
 
-    pub fn has_learner(&self, link: LinkId) -> bool {
-        self.learners.contains_key(&link)
-    }
-
     /// Does everything that has become possible. Every input ends here.
     fn advance(&mut self, cx: &mut ZabCx<'_>) {
         self.advance_discovery(cx);
