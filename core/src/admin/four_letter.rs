@@ -165,6 +165,7 @@ mod tests {
             nodes: 11,
             watches: 0,
             outstanding: 0,
+            awaited: alloc::vec![],
             synced: 0,
             counters: Counters { client_received: 121, client_sent: 125, ..Counters::default() },
         }
