@@ -140,11 +140,11 @@ impl World {
         match unit.kind {
             FaultKind::Crash => self.strike_crash(&unit.scope, CrashKind::Process),
             FaultKind::PowerLoss => self.strike_crash(&unit.scope, CrashKind::PowerLoss),
-            FaultKind::CrashAtBoundary { nth, after, power, counts } => {
+            FaultKind::CrashAtBoundary { nth, after, power, counts, since } => {
                 let server = self.one_up(&unit.scope)?;
                 let kind = if power { CrashKind::PowerLoss } else { CrashKind::Process };
                 self.servers[server].crash_armed =
-                    Some(ArmedCrash { left: nth, after, kind, counts, down: unit.length });
+                    Some(ArmedCrash { left: nth, after, kind, counts, since, down: unit.length });
                 Some(Undo::Disarm(server))
             }
             FaultKind::Stop => {

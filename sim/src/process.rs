@@ -22,7 +22,7 @@ use crate::net::{Delivery, EndId, Host, Presence};
 use crate::observe::{CrashKind, SimEvent, Violation};
 use crate::panics;
 use crate::rng::SimRng;
-use crate::schedule::Counted;
+use crate::schedule::{Counted, Since};
 use crate::trace::{Mark, hash_bytes, hash_value};
 use crate::world::World;
 
@@ -43,6 +43,8 @@ pub(crate) struct ArmedCrash {
     pub(crate) after: bool,
     pub(crate) kind: CrashKind,
     pub(crate) counts: Counted,
+    /// What it still waits for before it counts.
+    pub(crate) since: Since,
     /// How long the server stays down.
     pub(crate) down: u64,
 }
@@ -111,6 +113,20 @@ impl ServerSlot {
                 self.phase,
                 Phase::LeadingBroadcast | Phase::FollowingBroadcast | Phase::ObservingBroadcast
             )
+    }
+
+    fn enters(&mut self, phase: Phase) {
+        self.phase = phase;
+        let synchronizes = matches!(
+            phase,
+            Phase::LeadingSynchronization
+                | Phase::FollowingSynchronization
+                | Phase::ObservingSynchronization
+        );
+        if let (true, Some(armed)) = (synchronizes, &mut self.crash_armed) {
+            // What it waited for is here.
+            armed.since = Since::Now;
+        }
     }
 
     pub(crate) fn died(&mut self) {
@@ -365,7 +381,7 @@ impl World {
             Boundary::Sync => armed.counts != Counted::Names,
             Boundary::Names => true,
         };
-        if !counts || armed.after != done {
+        if !counts || armed.after != done || armed.since != Since::Now {
             return false;
         }
         armed.left = armed.left.saturating_sub(1);
@@ -463,7 +479,7 @@ impl World {
         let content = hash_value(&note);
         self.trace.event(self.now, NodeId::Server(id), Mark::Note, content, || format!("{note:?}"));
         if let Note::PhaseEntered { phase, .. } = &note {
-            self.servers[index].phase = *phase;
+            self.servers[index].enters(*phase);
             self.quiet_since = self.now;
             self.stats.elections += u64::from(*phase == Phase::LeadingBroadcast);
             self.atlas.entered(id, *phase, self.servers[index].incarnation);
