@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::note::Phase;
 
+use crate::armed_crash::ArmedCrash;
 use crate::disk::FailOp;
 use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
 use crate::net::{Host, Presence};
 use crate::observe::{CrashKind, LossKind, SimEvent};
-use crate::process::ArmedCrash;
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 use crate::trace::{Mark, hash_value};
 use crate::world::{RunPhase, World};

@@ -13,6 +13,7 @@ use vivarium_core::server::note::{Note, Phase};
 use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
 use vivarium_core::timers::Timer;
 
+use crate::armed_crash::ArmedCrash;
 use crate::clock::ClockSim;
 use crate::cluster::resolve;
 use crate::disk::{Boundary, DiskDone, DiskEvent};
@@ -22,7 +23,6 @@ use crate::net::{Delivery, EndId, Host, Presence};
 use crate::observe::{CrashKind, SimEvent, Violation};
 use crate::panics;
 use crate::rng::SimRng;
-use crate::schedule::{Counted, Since};
 use crate::trace::{Mark, hash_bytes, hash_value};
 use crate::world::World;
 
@@ -34,19 +34,6 @@ enum Process {
     Down,
     Recovering(Box<Recovery>),
     Running(Box<Server>),
-}
-
-/// A crash that waits for the n-th disk operation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ArmedCrash {
-    pub(crate) left: u32,
-    pub(crate) after: bool,
-    pub(crate) kind: CrashKind,
-    pub(crate) counts: Counted,
-    /// What it still waits for before it counts.
-    pub(crate) since: Since,
-    /// How long the server stays down.
-    pub(crate) down: u64,
 }
 
 #[derive(Debug)]
@@ -117,15 +104,8 @@ impl ServerSlot {
 
     fn enters(&mut self, phase: Phase) {
         self.phase = phase;
-        let synchronizes = matches!(
-            phase,
-            Phase::LeadingSynchronization
-                | Phase::FollowingSynchronization
-                | Phase::ObservingSynchronization
-        );
-        if let (true, Some(armed)) = (synchronizes, &mut self.crash_armed) {
-            // What it waited for is here.
-            armed.since = Since::Now;
+        if let Some(armed) = &mut self.crash_armed {
+            armed.entered(phase);
         }
     }
 
@@ -375,17 +355,7 @@ impl World {
     /// Whether an armed crash strikes at this side of a disk operation.
     fn crash_strikes(&mut self, index: usize, boundary: Boundary, done: bool) -> bool {
         let Some(armed) = &mut self.servers[index].crash_armed else { return false };
-        let counts = match boundary {
-            Boundary::None => false,
-            Boundary::Write => armed.counts == Counted::All,
-            Boundary::Sync => armed.counts != Counted::Names,
-            Boundary::Names => true,
-        };
-        if !counts || armed.after != done || armed.since != Since::Now {
-            return false;
-        }
-        armed.left = armed.left.saturating_sub(1);
-        if armed.left > 0 {
+        if !armed.strikes(boundary, done) {
             return false;
         }
         let armed = *armed;

@@ -183,7 +183,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     // A long phase of faults has more of them, a short one still some.
     let scale = (faults_for.0 / 5_000_000).max(1);
     // A chain of several steps completes only where nothing else comes between them.
-    let alone = SimRng::new(seed, Stream::Schedule, CLASSES as u64 + 2).chance(ALONE);
+    let alone = is_alone(seed, cluster);
     for class in 0..CLASSES {
         let (keep, count) = (rng.chance(500) && !alone, rng.log_range(1, 8) * scale);
         let mut class_rng = SimRng::new(seed, Stream::Schedule, class as u64 + 1);
@@ -200,6 +200,12 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     units.extend(relapses(share, &units, faults_for, &mut rng));
     units.sort_by_key(|unit| unit.at);
     units
+}
+
+/// Whether the seed has nothing but a rolling outage. One voter has no other to follow it.
+fn is_alone(seed: u64, cluster: &Cluster) -> bool {
+    let draw = SimRng::new(seed, Stream::Schedule, CLASSES as u64 + 2).chance(ALONE);
+    draw && cluster.voters.len() > 2
 }
 
 /// As many voters as a quorum can spare lose power, and about when they are back the next ones do:
@@ -400,6 +406,23 @@ mod tests {
             let json = serde_json::to_string(&units).unwrap();
             assert_eq!(units, serde_json::from_str::<Vec<_>>(&json).unwrap());
         }
+    }
+
+    #[test]
+    fn some_seeds_have_nothing_but_a_rolling_outage() {
+        let chain = ["crash", "power_loss", "crash_at_boundary", "crash_in_sync"];
+        let phase = SimTime::from_secs(5);
+        let alone = (0..200).filter(|&seed| {
+            let cluster = Cluster::draw(seed, None);
+            let is_alone = super::is_alone(seed, &cluster);
+            let units = draw(seed, &cluster, phase);
+            let only_chain = units.iter().all(|unit| chain.contains(&unit.kind.name()));
+            assert!(!is_alone || only_chain && units.len() > 1, "seed {seed}: {units:?}");
+            is_alone
+        });
+        assert!((20..=60).contains(&alone.count()));
+        let single = Cluster::draw(1, Some(1));
+        assert!((0..200).all(|seed| !super::is_alone(seed, &single)));
     }
 
     #[test]
