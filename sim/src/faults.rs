@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::note::Phase;
 
+use crate::armed_crash::ArmedCrash;
 use crate::disk::FailOp;
 use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
 use crate::net::{Host, Presence};
 use crate::observe::{CrashKind, LossKind, SimEvent};
-use crate::process::ArmedCrash;
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 use crate::trace::{Mark, hash_value};
 use crate::world::{RunPhase, World};
@@ -140,11 +140,11 @@ impl World {
         match unit.kind {
             FaultKind::Crash => self.strike_crash(&unit.scope, CrashKind::Process),
             FaultKind::PowerLoss => self.strike_crash(&unit.scope, CrashKind::PowerLoss),
-            FaultKind::CrashAtBoundary { nth, after, power, counts } => {
+            FaultKind::CrashAtBoundary { nth, after, power, counts, since } => {
                 let server = self.one_up(&unit.scope)?;
                 let kind = if power { CrashKind::PowerLoss } else { CrashKind::Process };
                 self.servers[server].crash_armed =
-                    Some(ArmedCrash { left: nth, after, kind, counts, down: unit.length });
+                    Some(ArmedCrash { left: nth, after, kind, counts, since, down: unit.length });
                 Some(Undo::Disarm(server))
             }
             FaultKind::Stop => {

@@ -13,6 +13,7 @@ use vivarium_core::server::note::{Note, Phase};
 use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
 use vivarium_core::timers::Timer;
 
+use crate::armed_crash::ArmedCrash;
 use crate::clock::ClockSim;
 use crate::cluster::resolve;
 use crate::disk::{Boundary, DiskDone, DiskEvent};
@@ -22,7 +23,6 @@ use crate::net::{Delivery, EndId, Host, Presence};
 use crate::observe::{CrashKind, SimEvent, Violation};
 use crate::panics;
 use crate::rng::SimRng;
-use crate::schedule::Counted;
 use crate::trace::{Mark, hash_bytes, hash_value};
 use crate::world::World;
 
@@ -34,17 +34,6 @@ enum Process {
     Down,
     Recovering(Box<Recovery>),
     Running(Box<Server>),
-}
-
-/// A crash that waits for the n-th disk operation.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ArmedCrash {
-    pub(crate) left: u32,
-    pub(crate) after: bool,
-    pub(crate) kind: CrashKind,
-    pub(crate) counts: Counted,
-    /// How long the server stays down.
-    pub(crate) down: u64,
 }
 
 #[derive(Debug)]
@@ -111,6 +100,13 @@ impl ServerSlot {
                 self.phase,
                 Phase::LeadingBroadcast | Phase::FollowingBroadcast | Phase::ObservingBroadcast
             )
+    }
+
+    fn enters(&mut self, phase: Phase) {
+        self.phase = phase;
+        if let Some(armed) = &mut self.crash_armed {
+            armed.entered(phase);
+        }
     }
 
     pub(crate) fn died(&mut self) {
@@ -359,17 +355,7 @@ impl World {
     /// Whether an armed crash strikes at this side of a disk operation.
     fn crash_strikes(&mut self, index: usize, boundary: Boundary, done: bool) -> bool {
         let Some(armed) = &mut self.servers[index].crash_armed else { return false };
-        let counts = match boundary {
-            Boundary::None => false,
-            Boundary::Write => armed.counts == Counted::All,
-            Boundary::Sync => armed.counts != Counted::Names,
-            Boundary::Names => true,
-        };
-        if !counts || armed.after != done {
-            return false;
-        }
-        armed.left = armed.left.saturating_sub(1);
-        if armed.left > 0 {
+        if !armed.strikes(boundary, done) {
             return false;
         }
         let armed = *armed;
@@ -463,7 +449,7 @@ impl World {
         let content = hash_value(&note);
         self.trace.event(self.now, NodeId::Server(id), Mark::Note, content, || format!("{note:?}"));
         if let Note::PhaseEntered { phase, .. } = &note {
-            self.servers[index].phase = *phase;
+            self.servers[index].enters(*phase);
             self.quiet_since = self.now;
             self.stats.elections += u64::from(*phase == Phase::LeadingBroadcast);
             self.atlas.entered(id, *phase, self.servers[index].incarnation);

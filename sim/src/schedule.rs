@@ -45,12 +45,14 @@ pub enum FaultKind {
     Crash,
     /// All servers of the scope lose power at once.
     PowerLoss,
-    /// Dies just before, or just after, the n-th disk operation from `at` on has taken effect.
+    /// Dies just before, or just after, the n-th disk operation has taken effect.
     CrashAtBoundary {
         nth: u32,
         after: bool,
         power: bool,
         counts: Counted,
+        #[serde(default)]
+        since: Since,
     },
     /// The operator stops the server in order.
     Stop,
@@ -93,13 +95,24 @@ pub enum Counted {
     Names,
 }
 
+/// From when on a crash at a boundary counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Since {
+    /// The unit's own time.
+    #[default]
+    Now,
+    /// The server's next synchronization, as leader or learner: between two of its writes.
+    Synchronization,
+}
+
 impl FaultKind {
     /// A short name for summaries.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Crash => "crash",
             Self::PowerLoss => "power_loss",
-            Self::CrashAtBoundary { .. } => "crash_at_boundary",
+            Self::CrashAtBoundary { since: Since::Now, .. } => "crash_at_boundary",
+            Self::CrashAtBoundary { since: Since::Synchronization, .. } => "crash_in_sync",
             Self::Stop => "stop",
             Self::Pause => "pause",
             Self::Partition { one_way: false } => "partition",
@@ -159,6 +172,9 @@ fn names(peers: &[Peer]) -> String {
 /// Classes that the swarm generator omits or keeps.
 const CLASSES: usize = 18;
 
+/// Seeds with a rolling outage and no other fault, in per mille.
+const ALONE: u64 = 200;
+
 /// Draws the schedule of a seed: each class is left out with probability one half, and how often
 /// the others strike is log-uniform.
 pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
@@ -166,56 +182,66 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     let mut units = Vec::new();
     // A long phase of faults has more of them, a short one still some.
     let scale = (faults_for.0 / 5_000_000).max(1);
+    // A chain of several steps completes only where nothing else comes between them.
+    let alone = is_alone(seed, cluster);
     for class in 0..CLASSES {
-        let (keep, count) = (rng.chance(500), rng.log_range(1, 8) * scale);
+        let (keep, count) = (rng.chance(500) && !alone, rng.log_range(1, 8) * scale);
         let mut class_rng = SimRng::new(seed, Stream::Schedule, class as u64 + 1);
         if keep {
             units.extend((0..count).map(|_| draw_unit(class, cluster, faults_for, &mut class_rng)));
         }
     }
     let mut rng = SimRng::new(seed, Stream::Schedule, CLASSES as u64 + 1);
-    let rolls = rng.chance(400);
+    let rolls = rng.chance(400) || alone;
     if rolls {
         units.extend(rolling_outage(cluster, faults_for, &mut rng));
     }
-    let share = *rng.pick(&[0, 0, 300, 800]);
+    let share = if alone { 0 } else { *rng.pick(&[0, 0, 300, 800]) };
     units.extend(relapses(share, &units, faults_for, &mut rng));
     units.sort_by_key(|unit| unit.at);
     units
 }
 
-/// As many voters as a quorum can spare lose power, and when they are back the next ones do: each
-/// quorum consists of those who know everything and those who know nothing of late.
+/// Whether the seed has nothing but a rolling outage. One voter has no other to follow it.
+fn is_alone(seed: u64, cluster: &Cluster) -> bool {
+    let draw = SimRng::new(seed, Stream::Schedule, CLASSES as u64 + 2).chance(ALONE);
+    draw && cluster.voters.len() > 2
+}
+
+/// As many voters as a quorum can spare lose power, and about when they are back the next ones do:
+/// each quorum consists of those who know everything and those who know nothing of late.
 fn rolling_outage(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
     let mut voters: Vec<u64> = cluster.voters.iter().map(|id| id.0).collect();
     rng.shuffle(&mut voters);
     let spare = (voters.len() - 1) / 2;
     let mut next = voters.iter().copied().cycle();
-    let mut at = SimTime(rng.range(until.0 / 20, until.0 / 5));
+    // The next ones fall before the last are back: the old epoch cannot take those in any more.
+    let overlaps = rng.chance(600);
+    // Late enough for a first quorum with something to lose.
+    let mut at = SimTime(rng.range(until.0 / 20, until.0 / 4));
     let mut units = Vec::new();
     while spare > 0 && at <= until {
         let length = rng.log_range(700_000, 1_600_000);
         let hit: Vec<u64> = next.by_ref().take(spare).collect();
         for &server in &hit {
             // Too late to have part in this quorum, early enough for the next.
-            let falls = rng.chance(600);
-            let at = at.plus(length + rng.log_range(1_000, 300_000));
-            let kind = match rng.chance(500) {
-                true => entering(rng),
-                false => boundary(rng, true),
+            let falls = rng.chance(700);
+            let at = at.plus(length + rng.log_range(1_000, 100_000));
+            let kind = match rng.below(4) {
+                0 => entering(rng),
+                1 => boundary(rng, true),
+                _ => synchronizing(rng),
             };
             let length = rng.range(length / 2, length);
             if falls && at <= until {
                 units.push(FaultUnit { at, length, kind, scope: Scope::Servers(vec![server]) });
             }
         }
-        units.push(FaultUnit {
-            at,
-            length,
-            kind: FaultKind::PowerLoss,
-            scope: Scope::Servers(hit),
-        });
-        at = at.plus(length + rng.log_range(1_000, 300_000));
+        // The others see a process die at once; that a machine is gone, only by its silence.
+        let kind = if rng.chance(500) { FaultKind::Crash } else { FaultKind::PowerLoss };
+        units.push(FaultUnit { at, length, kind, scope: Scope::Servers(hit) });
+        let gap = rng.log_range(1_000, 300_000);
+        at = at.plus(if overlaps { length - gap } else { length + gap });
     }
     units
 }
@@ -231,7 +257,10 @@ fn relapses(share: u64, units: &[FaultUnit], until: SimTime, rng: &mut SimRng) -
         let back = unit.at.plus(unit.length);
         for &server in hit {
             let (again, delay) = (rng.chance(share), rng.log_range(1_000, 500_000));
-            let kind = boundary(rng, true);
+            let kind = match rng.chance(400) {
+                true => synchronizing(rng),
+                false => boundary(rng, true),
+            };
             let length = rng.log_range(20_000, 4_000_000);
             let at = back.plus(delay);
             if again && at <= until {
@@ -245,7 +274,21 @@ fn relapses(share: u64, units: &[FaultUnit], until: SimTime, rng: &mut SimRng) -
 /// Right behind one of the first names that take effect: acceptedEpoch, a log file, currentEpoch.
 fn entering(rng: &mut SimRng) -> FaultKind {
     let nth = rng.range(1, 4) as u32;
-    FaultKind::CrashAtBoundary { nth, after: true, power: true, counts: Counted::Names }
+    let (counts, since) = (Counted::Names, Since::Now);
+    FaultKind::CrashAtBoundary { nth, after: true, power: true, counts, since }
+}
+
+/// Between two of the writes that bring a server in step: of history, names, currentEpoch.
+fn synchronizing(rng: &mut SimRng) -> FaultKind {
+    let counts = *rng.pick(&[Counted::All, Counted::Syncs, Counted::Names]);
+    let most = match counts {
+        Counted::All => 16,
+        Counted::Syncs => 6,
+        Counted::Names => 3,
+    };
+    let nth = rng.range(1, most) as u32;
+    let since = Since::Synchronization;
+    FaultKind::CrashAtBoundary { nth, after: rng.chance(500), power: true, counts, since }
 }
 
 fn boundary(rng: &mut SimRng, power: bool) -> FaultKind {
@@ -253,7 +296,7 @@ fn boundary(rng: &mut SimRng, power: bool) -> FaultKind {
     // Names take effect far less often than bytes.
     let most = if counts == Counted::Names { 8 } else { 30 };
     let nth = rng.log_range(1, most) as u32;
-    FaultKind::CrashAtBoundary { nth, after: rng.chance(500), power, counts }
+    FaultKind::CrashAtBoundary { nth, after: rng.chance(500), power, counts, since: Since::Now }
 }
 
 fn draw_unit(class: usize, cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> FaultUnit {
@@ -366,6 +409,23 @@ mod tests {
     }
 
     #[test]
+    fn some_seeds_have_nothing_but_a_rolling_outage() {
+        let chain = ["crash", "power_loss", "crash_at_boundary", "crash_in_sync"];
+        let phase = SimTime::from_secs(5);
+        let alone = (0..200).filter(|&seed| {
+            let cluster = Cluster::draw(seed, None);
+            let is_alone = super::is_alone(seed, &cluster);
+            let units = draw(seed, &cluster, phase);
+            let only_chain = units.iter().all(|unit| chain.contains(&unit.kind.name()));
+            assert!(!is_alone || only_chain && units.len() > 1, "seed {seed}: {units:?}");
+            is_alone
+        });
+        assert!((20..=60).contains(&alone.count()));
+        let single = Cluster::draw(1, Some(1));
+        assert!((0..200).all(|seed| !super::is_alone(seed, &single)));
+    }
+
+    #[test]
     fn the_swarm_omits_classes_and_reaches_all_of_them() {
         let mut seen = BTreeSet::new();
         let mut omitted = 0;
@@ -376,7 +436,7 @@ mod tests {
             omitted += usize::from(!names.contains("pause"));
             seen.extend(names);
         }
-        assert_eq!(seen.len(), 17, "{seen:?}");
+        assert_eq!(seen.len(), 18, "{seen:?}");
         assert!((30..=70).contains(&omitted), "pause was omitted in {omitted} of 100 seeds");
     }
 }
