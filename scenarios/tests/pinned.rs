@@ -24,6 +24,7 @@ struct Pinned {
 #[serde(deny_unknown_fields)]
 struct PinnedOptions {
     servers: Option<usize>,
+    clients: Option<usize>,
     sim_seconds: u64,
     white_box: bool,
 }
@@ -55,8 +56,8 @@ fn pinned_seeds_pass() {
         .map(|(path, pinned)| {
             thread::spawn(move || {
                 let Pinned { seed, checker, why, options } = pinned;
-                let PinnedOptions { servers, sim_seconds, white_box } = options;
-                let options = Options { servers, sim_seconds, white_box };
+                let PinnedOptions { servers, clients, sim_seconds, white_box } = options;
+                let options = Options { servers, clients, sim_seconds, white_box };
                 let outcome = run_seed(seed, &options, None).expect("the harness works");
                 outcome.verdict.err().map(|violation| {
                     format!("{path:?}: seed {seed}: {violation}\n  once caught by {checker}: {why}")
