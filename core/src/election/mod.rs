@@ -34,7 +34,7 @@ const NOTIFICATION_VERSION: i32 = 2;
 /// The own history when a search starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// `None`: blank. A blank server votes for others but is no candidate.
+    /// `None`: blank. A blank server is no candidate, and abstains (docs/decisions/0014).
     pub zxid: Option<Zxid>,
     /// currentEpoch.
     pub epoch: Epoch,
