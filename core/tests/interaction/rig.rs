@@ -1,6 +1,6 @@
 //! A server of which every input is a command and every action a line.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use vivarium_core::acl::Acl;
@@ -48,6 +48,8 @@ pub(crate) struct Rig {
     last_dial: Option<DialId>,
     /// The newest session that the server asked its leader for.
     asked_session: Option<SessionId>,
+    /// Sessions that clients were given, of all lives of the server.
+    given: BTreeSet<SessionId>,
     said: Vec<String>,
 }
 
@@ -89,6 +91,7 @@ impl Rig {
             far: BTreeMap::new(),
             last_dial: None,
             asked_session: None,
+            given: BTreeSet::new(),
             said: Vec::new(),
         }
     }
@@ -489,7 +492,12 @@ impl Rig {
                 }
             }
             FarSide::Client(client) => {
+                let known = client.session;
                 client.on_bytes(bytes, 0);
+                let new = client.session.filter(|_| known.is_none());
+                if new.is_some_and(|new| !self.given.insert(new)) {
+                    lines.push("a session id that was given before".into());
+                }
                 lines.append(&mut client.heard);
             }
         }
