@@ -235,6 +235,23 @@ fn a_session_takes_its_ephemerals_along_with_and_without_a_list() {
     }
 }
 
+/// Recovery goes by these, so that a clock that was set back gives no id of a closed session again.
+#[test]
+fn the_newest_session_of_each_server_stays_known_when_it_is_closed() {
+    let mut database = Database::new(false);
+    let ids = [0x0100_0000_0005_0000, 0x0100_0000_0009_0000, 0x0100_0000_0007_0000, 0x02 << 56];
+    for (zxid, id) in (1..).zip(ids) {
+        let session = SessionId(id);
+        let open = Txn::CreateSession { timeout_ms: 5000 };
+        database.apply(&logged(2 * zxid, session, open), &mut Vec::new());
+        let close = Txn::CloseSession { paths: None };
+        database.apply(&logged(2 * zxid + 1, session, close), &mut Vec::new());
+    }
+    assert!(database.sessions().is_empty());
+    let newest: Vec<SessionId> = database.newest_sessions().collect();
+    assert_eq!(newest, [SessionId(ids[1]), SessionId(ids[3])]);
+}
+
 #[test]
 fn ephemerals_without_a_session_go_after_a_load() {
     let mut rig = Rig::new();

@@ -1,6 +1,6 @@
 //! A server of which every input is a command and every action a line.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use vivarium_core::acl::Acl;
@@ -10,14 +10,14 @@ use vivarium_core::server::action::{Action, DiskAction, LinkAction};
 use vivarium_core::server::input::{DiskFault, DiskInput, Far, LinkEnd, LinkInput, Plane, Queue};
 use vivarium_core::server::note::Note;
 use vivarium_core::server::{Input, Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
-use vivarium_core::storage::files::Dir;
-use vivarium_core::storage::ops::op_of;
+use vivarium_core::storage::files::{Dir, FileName};
+use vivarium_core::storage::ops::{DiskIds, op_of};
 use vivarium_core::time::{Mono, Stamp, Wall};
 use vivarium_core::tree::{Database, Walk};
 use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
 use vivarium_core::wire::client::{OP_CREATE_SESSION, Op};
 use vivarium_core::wire::frame::{PacketBuffer, VoteBuffer};
-use vivarium_core::wire::quorum::{LeaderPacket, LearnerInfo, LearnerPacket};
+use vivarium_core::wire::quorum::{LeaderPacket, LearnerInfo, LearnerPacket, VivariumInfo};
 use vivarium_core::wire::vote::{InitialMessage, Notification, PeerState};
 
 use crate::client::{self, Client};
@@ -26,8 +26,15 @@ use crate::setup;
 
 /// The far side of a link, as far as it must be to read what the server sends.
 enum FarSide {
-    Voter { greeted: bool, buffer: VoteBuffer },
-    Learner(PacketBuffer),
+    Voter {
+        greeted: bool,
+        buffer: VoteBuffer,
+    },
+    /// `in_snapshot`: the raw stream behind SNAP is on its way.
+    Learner {
+        in_snapshot: bool,
+        buffer: PacketBuffer,
+    },
     Leader(PacketBuffer),
     Client(Box<Client>),
 }
@@ -41,6 +48,8 @@ pub(crate) struct Rig {
     last_dial: Option<DialId>,
     /// The newest session that the server asked its leader for.
     asked_session: Option<SessionId>,
+    /// Sessions that clients were given, of all lives of the server.
+    given: BTreeSet<SessionId>,
     said: Vec<String>,
 }
 
@@ -82,6 +91,7 @@ impl Rig {
             far: BTreeMap::new(),
             last_dial: None,
             asked_session: None,
+            given: BTreeSet::new(),
             said: Vec::new(),
         }
     }
@@ -100,7 +110,8 @@ impl Rig {
             "dialled" => self.dialled(words.number(1)),
             "leader" => self.leader_says(&words),
             "learner" => self.learner_says(&words),
-            "snap" => self.snap(words.number(1), zxid(words.plain[2])),
+            "snap" => self.snap(words.number(1), zxid(words.plain[2]), words.plain.len() > 3),
+            "damage" => self.damage(words.plain[1], words.number(2) as usize),
             "client" => self.connect(words.number(1), words.named("timeout", 4000) as i32),
             "ask" => self.ask(&words),
             "close" => {
@@ -126,6 +137,7 @@ impl Rig {
         let mut config = setup::config(words.named("me", 1), ensemble);
         config.first_start = FirstStart::AutoCreate;
         config.full_digest = false;
+        config.commit_log_count = words.named("window", 50) as usize;
         let mut recovery = Recovery::start(config, self.stamp());
         let mut input = RecoveryInput::Begin;
         let mut out = loop {
@@ -149,6 +161,14 @@ impl Rig {
     fn files(&mut self) {
         let files = self.disk.list(Dir::Data);
         self.said.extend(files.into_iter().map(|file| file.name));
+    }
+
+    /// One byte of a file rots.
+    fn damage(&mut self, name: &str, at: usize) {
+        let file = FileName::new(Dir::Data, name);
+        let content = self.disk.content(&file).expect("the file is there");
+        let bytes = Bytes::from(vec![content[at] ^ 1]);
+        self.disk.run(&DiskIds::new().write(Queue::Log, file, at as u64, bytes));
     }
 
     fn open(&mut self, id: u64, dial: Option<DialId>, plane: Plane) {
@@ -231,10 +251,14 @@ impl Rig {
         let arg = words.plain.get(3).copied().unwrap_or("0:0");
         let packet = match words.plain[2] {
             "FOLLOWERINFO" => {
-                self.far.insert(id, FarSide::Learner(PacketBuffer::new()));
+                let buffer = PacketBuffer::new();
+                self.far.insert(id, FarSide::Learner { in_snapshot: false, buffer });
                 self.open(id, None, Plane::Quorum);
                 let server = Some(ServerId(words.named("id", 2)));
-                let vivarium = None;
+                let vivarium = words
+                    .named
+                    .get("vivarium")
+                    .map(|text| VivariumInfo { blank: *text == "blank" });
                 let info =
                     LearnerInfo { server, protocol_version: 0x10000, config_version: 0, vivarium };
                 LearnerPacket::FollowerInfo { accepted: Epoch(arg.parse().expect("epoch")), info }
@@ -252,15 +276,18 @@ impl Rig {
         self.bytes(id, out);
     }
 
-    /// An empty tree as a leader's snapshot of `zxid`.
-    fn snap(&mut self, id: u64, zxid: Zxid) {
+    /// An empty tree as a leader's snapshot of `zxid`; `cut`: its end stays away.
+    fn snap(&mut self, id: u64, zxid: Zxid, cut: bool) {
         let mut out = BytesMut::new();
         LeaderPacket::Snap { zxid }.encode(&mut out);
         let mut database = Database::new(false);
         database.begin_walk(usize::MAX);
         while database.walk(usize::MAX, &mut out) == Walk::More {}
         out.put_i32(10);
-        out.put_slice(b"BenWasHere");
+        out.put_slice(SIGNATURE);
+        if cut {
+            out.truncate(out.len() - SIGNATURE.len());
+        }
         self.bytes(id, out);
     }
 
@@ -438,10 +465,19 @@ impl Rig {
                     lines.push(format!("{:?} for {leader}, round {}", said.state, said.round));
                 }
             }
-            FarSide::Learner(buffer) => {
+            FarSide::Learner { in_snapshot, buffer } => {
                 buffer.push(bytes);
-                while let Some(packet) = buffer.next_leader_packet(1 << 20).expect("a packet") {
+                loop {
+                    if *in_snapshot {
+                        *in_snapshot = !skip_snapshot(buffer);
+                    }
+                    if *in_snapshot {
+                        break;
+                    }
+                    let packet = buffer.next_leader_packet(1 << 20).expect("a packet");
+                    let Some(packet) = packet else { break };
                     lines.push(short(&format!("{packet:?}")));
+                    *in_snapshot = matches!(packet, LeaderPacket::Snap { .. });
                 }
             }
             FarSide::Leader(buffer) => {
@@ -456,12 +492,28 @@ impl Rig {
                 }
             }
             FarSide::Client(client) => {
+                let known = client.session;
                 client.on_bytes(bytes, 0);
+                let new = client.session.filter(|_| known.is_none());
+                if new.is_some_and(|new| !self.given.insert(new)) {
+                    lines.push("a session id that was given before".into());
+                }
                 lines.append(&mut client.heard);
             }
         }
         self.said.extend(lines.into_iter().map(|line| format!("{link} <- {line}")));
     }
+}
+
+/// What ends a leader's snapshot stream.
+const SIGNATURE: &[u8] = b"BenWasHere";
+
+/// Whether the end of it is here.
+fn skip_snapshot(buffer: &mut PacketBuffer) -> bool {
+    let rest = buffer.take_rest();
+    let start = rest.windows(SIGNATURE.len()).position(|at| at == SIGNATURE);
+    buffer.unread(start.map_or(rest.clone(), |start| rest.slice(start + SIGNATURE.len()..)));
+    start.is_some()
 }
 
 /// A packet without the fields that say nothing here.

@@ -87,6 +87,13 @@ impl Disk {
         self.live.iter().map(|(name, id)| (name.clone(), self.inodes[*id].live.clone())).collect()
     }
 
+    /// An fsync that failed and that nobody heard of: readers see what was written, no later fsync
+    /// writes it, and it is not on the disk.
+    pub(crate) fn fail_silently(&mut self, file: &FileName) {
+        let id = *self.live.get(file).expect("only files that exist are synced");
+        self.inodes[id].pending.clear();
+    }
+
     /// Carries an operation out; what it reads, if it reads.
     pub(crate) fn run(&mut self, action: &DiskAction) -> Option<ReadData> {
         match action {
@@ -101,8 +108,9 @@ impl Disk {
             DiskAction::SyncFile { file, .. } => {
                 let id = *self.live.get(file).expect("only files that exist are synced");
                 let inode = &mut self.inodes[id];
-                inode.durable.clone_from(&inode.live);
-                inode.pending.clear();
+                for change in inode.pending.drain(..) {
+                    apply(&mut inode.durable, &change);
+                }
             }
             DiskAction::Rename { from, to, .. } => {
                 let id = self.live.remove(from).expect("only files that exist are renamed");

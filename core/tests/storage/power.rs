@@ -140,6 +140,37 @@ fn a_long_record_may_be_torn_anywhere() {
     }
 }
 
+/// The kernel drops the error with the process that was to hear it: the pages are clean and not on
+/// the disk. Whoever recovers from them may acknowledge them, so that they have to be written again.
+#[test]
+fn an_fsync_that_failed_silently() {
+    let config = small(of_three());
+    let all = history();
+    for batches in 1..=all.len() {
+        let mut disk = initialised(&config);
+        let mut log = LogWriter::new(&config, Vec::new(), Some(Zxid::ZERO));
+        let (mut ids, mut out) = (DiskIds::new(), Outbox::new());
+        for (nth, zxid) in all.iter().take(batches).enumerate() {
+            log.append(*zxid, &payload(*zxid), &mut ids, &mut out);
+            let ops = drained(&mut out);
+            for op in &ops {
+                match op {
+                    DiskAction::SyncFile { file, .. } if nth + 1 == batches => {
+                        disk.fail_silently(file);
+                    }
+                    _ => assert!(disk.run(op).is_none()),
+                }
+            }
+            log.on_done(op_of(ops.last().unwrap()).unwrap().1, &mut ids, &mut out);
+        }
+        let last = all[batches - 1];
+        let found = recover(&config, &mut disk).unwrap();
+        check(&found, &all, last, last);
+        let after = recover(&config, &mut disk.after_power_cut(Cut::Nothing)).unwrap();
+        check(&after, &all, last, last);
+    }
+}
+
 #[test]
 fn epochs_are_old_or_new() {
     let config = of_three();

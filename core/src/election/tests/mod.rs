@@ -1,5 +1,6 @@
 //! Elections of whole ensembles on a network of the tests.
 
+mod looking;
 mod net;
 mod wires;
 

@@ -145,6 +145,20 @@ mod tests {
         }
     }
 
+    /// A length that rotted to reach beyond the end of the file reads like a torn last record: what
+    /// was acknowledged behind it would be cut off.
+    #[test]
+    fn a_rotten_length_hides_no_record() {
+        for claimed in [1200_u32, 2000, LIMIT as u32] {
+            let mut bytes = record(600);
+            bytes[8..12].copy_from_slice(&claimed.to_be_bytes());
+            let torn = bytes.len();
+            bytes.extend_from_slice(&record(600));
+            assert_eq!(verdict(100, &bytes), Verdict::Rotten);
+            assert_eq!(verdict(100, &bytes[..torn]), Verdict::Torn, "nothing follows");
+        }
+    }
+
     #[test]
     fn a_lost_file_header_counts_as_part_of_the_first_batch() {
         let mut bytes = alloc::vec![0; 16];
