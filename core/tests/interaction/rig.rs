@@ -512,7 +512,8 @@ const SIGNATURE: &[u8] = b"BenWasHere";
 fn skip_snapshot(buffer: &mut PacketBuffer) -> bool {
     let rest = buffer.take_rest();
     let start = rest.windows(SIGNATURE.len()).position(|at| at == SIGNATURE);
-    buffer.unread(start.map_or(rest.clone(), |start| rest.slice(start + SIGNATURE.len()..)));
+    let used = start.map_or(0, |start| start + SIGNATURE.len());
+    buffer.unread(rest.slice(used..));
     start.is_some()
 }
 
