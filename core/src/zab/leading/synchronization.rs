@@ -83,6 +83,7 @@ impl Leading {
         }
         self.start_syncs(cx);
         self.give_up_damaged(cx);
+        self.give_up_deserted(cx);
         self.pump(cx);
         self.inform_caught_up(cx);
         self.establish(cx);
@@ -112,6 +113,17 @@ impl Leading {
             && self.wants_snapshot()
         {
             self.events.push_back(LeadingEvent::Damaged);
+        }
+    }
+
+    /// Learners that a TRUNC restarts look for a leader again, and cannot find this one while no quorum
+    /// of servers says that it leads. Waiting out initLimit would not bring them back: a new election does.
+    fn give_up_deserted(&mut self, cx: &ZabCx<'_>) {
+        let Phase::Synchronization(synchronization) = &self.phase else { return };
+        let connected = self.learners.values().filter_map(Learner::voter);
+        let acked = synchronization.acked.iter().copied();
+        if !cx.ensemble.has_quorum(connected.chain(acked).chain([cx.config.me])) {
+            self.events.push_back(LeadingEvent::Abdicate("too few voters are connected"));
         }
     }
 
