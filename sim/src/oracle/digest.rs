@@ -3,7 +3,7 @@
 //! A wrapping sum of one FNV-1a-64 hash per node and per session, so that one change costs one
 //! node. The definition is that of core's `tree::digest`; the code is not.
 
-use crate::oracle::tree::Node;
+use crate::oracle::tree::Record;
 
 struct Fnv(u64);
 
@@ -29,7 +29,7 @@ impl Fnv {
 }
 
 /// 0 for the one node that differs between servers by design.
-pub(super) fn of_node(path: &str, node: &Node) -> u64 {
+pub(super) fn of_node(path: &str, node: &Record) -> u64 {
     if path == "/zookeeper/config" {
         return 0;
     }
