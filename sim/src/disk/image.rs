@@ -257,15 +257,14 @@ impl Image {
             let survivors = draw_survivors(rng);
             let pending = std::mem::take(&mut inode.pending);
             let torn = matches!(survivors, Survivors::AnySubset);
-            if pending.is_empty() && !inode.lost {
-                continue;
-            }
+            let differs = std::mem::take(&mut inode.lost) || !pending.is_empty();
             for effect in keep(pending, survivors, rng) {
                 let touched = apply_torn(&mut inode.durable, &effect, torn, rng);
                 inode.changed(touched);
             }
-            inode.lost = false;
-            inode.current.clone_from(&inode.durable);
+            if differs {
+                inode.current.clone_from(&inode.durable);
+            }
         }
         self.names.clone_from(&self.durable_names);
         self.garbage = true;
