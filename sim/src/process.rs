@@ -1,6 +1,7 @@
 //! One server process: recovery, then the loop of inputs, `step` and actions, as the real host
 //! runs it.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vivarium_core::config::Config;
@@ -11,6 +12,7 @@ use vivarium_core::server::action::{
 use vivarium_core::server::input::{DialError, DiskInput, Input, LinkInput};
 use vivarium_core::server::note::{Note, Phase};
 use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
+use vivarium_core::time::Mono;
 use vivarium_core::timers::Timer;
 
 use crate::armed_crash::ArmedCrash;
@@ -54,6 +56,8 @@ pub(crate) struct ServerSlot {
     busy_until: SimTime,
     /// Wakes in a row that left the deadline in the past.
     spins: u32,
+    /// The server's deadline since its last step; `None`: not asked for yet.
+    deadline: Cell<Option<Option<(Mono, Timer)>>>,
 }
 
 /// A server that asks to be woken at once so many times in a row will do so for ever.
@@ -74,7 +78,16 @@ impl ServerSlot {
             cpu: rng.log_range(2, 60),
             busy_until: SimTime::ZERO,
             spins: 0,
+            deadline: Cell::new(None),
         }
+    }
+
+    /// A deadline is a pure function of the server, so that it is reckoned once after each step.
+    fn deadline(&self) -> Option<(Mono, Timer)> {
+        let Process::Running(server) = &self.process else { return None };
+        let known = self.deadline.get().unwrap_or_else(|| server.deadline());
+        self.deadline.set(Some(known));
+        known
     }
 
     pub(crate) fn id(&self) -> ServerId {
@@ -151,10 +164,7 @@ impl World {
 
     fn next_turn(&self, index: usize) -> Option<SimTime> {
         let slot = &self.servers[index];
-        let deadline = match &slot.process {
-            Process::Running(server) => server.deadline().map(|(at, _)| slot.clock.when(at)),
-            Process::Down | Process::Recovering(_) => None,
-        };
+        let deadline = slot.deadline().map(|(at, _)| slot.clock.when(at));
         let next = deadline.into_iter().chain(self.inboxes[index].next()).min()?;
         // Even a server whose deadline stays in the past lets time go on.
         Some(next.max(slot.busy_until).max(self.now.plus(1)))
@@ -242,6 +252,7 @@ impl World {
     fn up(&mut self, index: usize, server: Box<Server>, outbox: Outbox) {
         let slot = &mut self.servers[index];
         slot.process = Process::Running(server);
+        slot.deadline.set(None);
         slot.outbox = outbox;
         slot.phase = Phase::Looking;
         let (id, incarnation) = (slot.id(), slot.incarnation);
@@ -256,9 +267,8 @@ impl World {
 
     fn due_timer(&self, index: usize) -> Option<Timer> {
         let slot = &self.servers[index];
-        let Process::Running(server) = &slot.process else { return None };
-        let now = slot.clock.stamp(self.now).mono;
-        server.deadline().filter(|(at, _)| *at <= now).map(|(_, timer)| timer)
+        let (at, timer) = slot.deadline()?;
+        (at <= slot.clock.stamp(self.now).mono).then_some(timer)
     }
 
     fn wake(&mut self, index: usize) -> bool {
@@ -374,6 +384,7 @@ impl World {
         let node = NodeId::Server(slot.config.me);
         self.trace.event(self.now, node, mark, content, || format!("<- {}", Brief(&input)));
         let outbox = &mut slot.outbox;
+        slot.deadline.set(None);
         let step = catch_unwind(AssertUnwindSafe(|| server.step(stamp, input, outbox)));
         if step.is_err() {
             self.panicked(index);

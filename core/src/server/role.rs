@@ -209,6 +209,7 @@ impl Server {
             LeadingEvent::Synced { session, cxid } => {
                 self.clients.synced(session, cxid, &mut client_cx!(self, out));
             }
+            LeadingEvent::SnapshotDamaged { zxid } => self.chores.distrust_snapshot(zxid),
             LeadingEvent::Damaged => {
                 self.leave_links(out);
                 self.halt(Halt::Restart(RestartReason::LogUnreadable), out);

@@ -117,6 +117,11 @@ impl RecordScanner {
         self.buffer.extend_from_slice(chunk);
     }
 
+    /// Forgets what was pushed behind the last record: the file may have grown since.
+    pub fn rewind(&mut self) {
+        self.buffer.clear();
+    }
+
     /// `last`: the file ends with what was pushed.
     pub fn next(&mut self, last: bool) -> Scanned {
         if self.offset == 0 {

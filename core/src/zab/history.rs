@@ -34,6 +34,8 @@ pub struct History {
     accepted: Epoch,
     accepted_durable: Epoch,
     current: Epoch,
+    /// The newest epoch that anybody showed: a new one has to be greater, or it costs an election.
+    heard: Epoch,
     /// Epoch files on their way to the disk, oldest first.
     writes: VecDeque<EpochWrite>,
 }
@@ -73,6 +75,7 @@ impl History {
             accepted,
             accepted_durable,
             current,
+            heard: accepted,
             writes,
         }
     }
@@ -109,6 +112,15 @@ impl History {
     /// The newest epoch that this server accepted or is about to.
     pub fn accepted(&self) -> Epoch {
         self.accepted
+    }
+
+    /// Somebody has accepted this epoch.
+    pub fn hear(&mut self, epoch: Epoch) {
+        self.heard = self.heard.max(epoch);
+    }
+
+    pub fn heard(&self) -> Epoch {
+        self.heard.max(self.accepted)
     }
 
     pub fn accepted_durable(&self) -> Epoch {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use crate::config::{Config, FirstStart, Words};
-use crate::ids::{LinkId, ServerId, SessionId, Xid, Zxid};
+use crate::ids::{Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
 use crate::request::change::{Change, WriteRequest};
 use crate::request::prepare::Preparer;
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
@@ -59,6 +59,7 @@ pub(super) fn config() -> Config {
 }
 
 pub(super) struct Rig {
+    pub(super) epoch: Epoch,
     pub(super) config: Config,
     pub(super) clients: Clients,
     pub(super) db: Database,
@@ -84,6 +85,7 @@ impl Rig {
 
     pub(super) fn with(config: Config) -> Self {
         let mut rig = Self {
+            epoch: Epoch(0),
             config,
             clients: Clients::new(),
             db: Database::new(false),
@@ -109,6 +111,7 @@ impl Rig {
             at: Stamp { mono: self.now, wall: self.wall },
             db: &self.db,
             logged: self.db.applied(),
+            epoch: self.epoch,
             out: &mut self.out,
             counters: &mut self.counters,
         };
