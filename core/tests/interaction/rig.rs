@@ -43,6 +43,8 @@ pub(crate) struct Rig {
     server: Option<Box<Server>>,
     disk: Disk,
     queues: [VecDeque<DiskAction>; 2],
+    /// Reads that wait for `reads go`; `None`: each is answered at once.
+    slow_reads: Option<Vec<DiskAction>>,
     now: u64,
     far: BTreeMap<u64, FarSide>,
     last_dial: Option<DialId>,
@@ -87,6 +89,7 @@ impl Rig {
             server: None,
             disk: Disk::default(),
             queues: Default::default(),
+            slow_reads: None,
             now: 1_000_000,
             far: BTreeMap::new(),
             last_dial: None,
@@ -120,6 +123,7 @@ impl Rig {
             }
             "disk" => self.complete(&words),
             "fail" => self.fail(words.plain[1]),
+            "reads" => self.reads(words.plain[1]),
             "wait" => self.wait(words.number(1)),
             "files" => self.files(),
             "stop" => self.step(Input::Stop),
@@ -131,6 +135,7 @@ impl Rig {
 
     fn boot(&mut self, words: &Words<'_>) {
         self.queues = Default::default();
+        self.slow_reads = None;
         self.far.clear();
         let servers = words.named("servers", 0);
         let ensemble = (servers > 0).then(|| setup::ensemble(servers, 0));
@@ -341,6 +346,18 @@ impl Rig {
         self.step(Input::Disk(DiskInput::Failed { queue, op, fault: DiskFault::Io }));
     }
 
+    /// `reads wait`: the disk is slow to read; `reads go`: it answers what was asked meanwhile.
+    fn reads(&mut self, how: &str) {
+        match how {
+            "wait" => self.slow_reads = Some(Vec::new()),
+            "go" => {
+                let asked = self.slow_reads.take().unwrap_or_default();
+                asked.into_iter().for_each(|action| self.answer_read(action));
+            }
+            other => panic!("reads cannot {other}"),
+        }
+    }
+
     /// Time passes, one deadline at a time.
     fn wait(&mut self, ms: u64) {
         let end = self.now + ms * 1000;
@@ -417,13 +434,20 @@ impl Rig {
             }
             None => {
                 self.said.push(text);
-                let data = self.disk.run(&action).expect("reads answer");
-                let (DiskAction::Read { read, .. } | DiskAction::List { read, .. }) = action else {
-                    unreachable!("only reads have no queue")
-                };
-                self.step(Input::Disk(DiskInput::ReadDone { read, result: Ok(data) }));
+                match &mut self.slow_reads {
+                    Some(asked) => asked.push(action),
+                    None => self.answer_read(action),
+                }
             }
         }
+    }
+
+    fn answer_read(&mut self, action: DiskAction) {
+        let data = self.disk.run(&action).expect("reads answer");
+        let (DiskAction::Read { read, .. } | DiskAction::List { read, .. }) = action else {
+            unreachable!("only reads have no queue")
+        };
+        self.step(Input::Disk(DiskInput::ReadDone { read, result: Ok(data) }));
     }
 
     /// Only what shows in no other action.
