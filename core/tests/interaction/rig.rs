@@ -15,12 +15,12 @@ use vivarium_core::storage::ops::{DiskIds, op_of};
 use vivarium_core::time::{Mono, Stamp, Wall};
 use vivarium_core::tree::{Database, Walk};
 use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
-use vivarium_core::wire::client::{OP_CREATE_SESSION, Op};
+use vivarium_core::wire::client::{OP_CREATE_SESSION, Op, ReplyBody};
 use vivarium_core::wire::frame::{PacketBuffer, VoteBuffer};
 use vivarium_core::wire::quorum::{LeaderPacket, LearnerInfo, LearnerPacket, VivariumInfo};
 use vivarium_core::wire::vote::{InitialMessage, Notification, PeerState};
 
-use crate::client::{self, Client};
+use crate::client::{self, Client, Outcome};
 use crate::disk::Disk;
 use crate::setup;
 
@@ -523,9 +523,20 @@ impl Rig {
                     lines.push("a session id that was given before".into());
                 }
                 lines.append(&mut client.heard);
+                lines.extend(client.finished.drain(..).filter_map(|done| text_of(&done.outcome)));
             }
         }
         self.said.extend(lines.into_iter().map(|line| format!("{link} <- {line}")));
+    }
+}
+
+/// The data of a node in a reply, where it is more than the letter that `ask` writes.
+fn text_of(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Reply { body: ReplyBody::Data { data: Some(data), .. }, .. } if data.len() > 1 => {
+            Some(format!("data {:?}", String::from_utf8_lossy(data)))
+        }
+        _ => None,
     }
 }
 
