@@ -3,16 +3,20 @@ the leader, while clients write on every server, and says what the servers' logs
 
 import time
 
+from ensemble import Kind
 from events import Chronicle, Sync
 from load import Load
 from process import until
+from sessions import desert
 from trouble import HarnessTrouble
+from verdict import judge
 
 # Apache keeps this many transactions for DIFF, and does not take a smaller number.
 COMMIT_LOG = 500
 ATTEMPTS = 3
 # Proposals that one leader logs alone.
 STRANDED = 10
+DESERTER_MS = 3000
 
 
 class Story:
@@ -22,14 +26,35 @@ class Story:
         self.ensemble = ensemble
         self.chronicle = Chronicle(ensemble)
         self.load = None
-        self.kills = 0
-        self.stops = 0
+        self.deserters = {}
+        self.kills = self.stops = 0
 
     def begin(self):
         self.ensemble.start_all()
         self.load = Load(self.ensemble)
+        for seat in self.ensemble.seats:
+            path = f"/deserted-at{seat.number}"
+            self.deserters[path] = desert(seat, path, DESERTER_MS)
         self.load.start()
         self.write(40)
+
+    def end(self):
+        """Judges what the servers hold when the load has ended; answers every broken promise."""
+        self.ensemble.wait_for_all()
+        self.load.stop()
+        try:
+            return judge(self.ensemble, self.load, self.deserters)
+        finally:
+            self.load.close()
+            self.chronicle.read()
+
+    def judge_now(self):
+        """The same, in the middle."""
+        self.ensemble.wait_for_all()
+        self.load.hold()
+        found = judge(self.ensemble, self.load, self.deserters)
+        self.load.go_on()
+        return found
 
     # Small steps.
 
@@ -45,6 +70,15 @@ class Story:
     def kill(self, seat):
         self.ensemble.kill(seat)
         self.kills += 1
+
+    def stop(self, seat):
+        self.ensemble.stop(seat)
+        self.stops += 1
+
+    def replace(self, seat, kind):
+        # What the logs say of this learner until now, they say of the one before.
+        self.chronicle.read()
+        self.ensemble.replace(seat, kind)
 
     def come_back(self, seat):
         self.ensemble.start(seat)
@@ -117,25 +151,32 @@ class Story:
 
         self.insist(f"a SNAP from {leader.name} to {learner.name}, which was wiped", attempt)
 
-    def trunc(self, old, new, writes_before_return):
-        """A leader logs what nobody else does, and comes back to find another one."""
+    def trunc(self, old, new):
+        """A leader logs what nobody else does, and comes back to find another one. An Apache leader
+        cuts a learner only where nothing of its own epoch is committed yet; later it sends a SNAP."""
+        self._return_of_a_leader(old, new, "TRUNC", writes_before=new.kind is Kind.VIVARIUM)
 
+    def snap_over_the_stranded(self, old, new):
+        """The same, and an Apache leader has gone on: its SNAP replaces what the old one logged."""
+        self._return_of_a_leader(old, new, "SNAP", writes_before=True)
+
+    def _return_of_a_leader(self, old, new, mode, writes_before):
         def attempt():
             self.strand(old)
             others = [seat for seat in self.ensemble.seats if seat is not old]
             for seat in others:
                 self.ensemble.start(seat)
             leader = self.ensemble.wait_for_leader(others)
-            if writes_before_return:
+            if writes_before:
                 self.load.go_on()
                 self.write(30)
             self.ensemble.start(old)
             self.ensemble.wait_for_all()
             self.load.go_on()
             self.write(30)
-            return leader is new and self.seen(new, old, "TRUNC")
+            return leader is new and self.seen(new, old, mode)
 
-        self.insist(f"a TRUNC from {new.name} to {old.name}", attempt)
+        self.insist(f"a {mode} from {new.name} to {old.name}, which led before", attempt)
 
     def strand(self, old):
         """Lets `old` log proposals as a leader whose followers sleep, then kills them all: what the
