@@ -2,11 +2,13 @@
 nothing lost of what was acknowledged."""
 
 import re
+import time
 
 from load import QUEUE
 from sessions import unknown_sessions
 from tree import differences, read_tree
 
+EXPIRY_LIMIT = 10.0
 OWNER = 7  # ephemeralOwner in the order of a Stat
 
 
@@ -14,7 +16,7 @@ def judge(ensemble, load, deserters):
     """Every broken promise, in words; empty where there is none. The writers are silent. `deserters`:
     ephemerals whose sessions (id, password) must have expired."""
     seats = ensemble.seats
-    load.writers[0].client.sync("/")
+    _await_expiry(load.writers[0].client, deserters)
     trees, readers = zip(*(read_tree(seat) for seat in seats))
     found = differences(seats, trees)
     for seat, tree in zip(seats, trees):
@@ -23,6 +25,14 @@ def judge(ensemble, load, deserters):
     found += _order(load)
     living = [writer.client.client_id for writer in load.writers]
     return found + unknown_sessions(ensemble, living, closed=[*readers, *deserters.values()])
+
+
+def _await_expiry(client, deserters):
+    """Every new leader gives every session its whole time again."""
+    end = time.monotonic() + EXPIRY_LIMIT
+    client.sync("/")
+    while time.monotonic() < end and any(client.exists(path) for path in deserters):
+        time.sleep(0.1)
 
 
 def _losses(tree, load):
