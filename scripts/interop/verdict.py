@@ -46,10 +46,10 @@ def _losses(tree, load):
             if owner == writer.session and (path not in tree or tree[path][1][OWNER] != owner):
                 found.append(f"{path} of the living session {owner:#x} is gone or has another owner")
     alive = load.sessions()
-    for path, (_, stat, _) in tree.items():
+    for path, (_, stat, _, _) in tree.items():
         if stat and stat[OWNER] and stat[OWNER] not in alive:
             found.append(f"{path} outlives its session {stat[OWNER]:#x}")
-    names = set(tree.get(QUEUE, (b"", None, ()))[2])
+    names = set(tree.get(QUEUE, (b"", None, (), ()))[2])
     given = {path.rsplit("/", 1)[1] for writer in load.writers for _, _, path in writer.ledger.sequential}
     unknown = sum(writer.ledger.unknown_sequential for writer in load.writers)
     found += [f"{QUEUE}/{name} is missing" for name in sorted(given - names)]
