@@ -52,6 +52,32 @@ pub enum Answer {
     Synced { path: String },
 }
 
+impl Answer {
+    /// Four letters that tell people what was asked. Apache: `lastOp` of `FinalRequestProcessor`.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Local(Local::Read(op)) => match op {
+                ReadOp::Exists { .. } => "EXIS",
+                ReadOp::GetData { .. } => "GETD",
+                ReadOp::GetAcl { .. } => "GETA",
+                ReadOp::GetChildren { .. } => "GETC",
+                ReadOp::SetWatches(_) => "SETW",
+            },
+            Self::Local(Local::Ping) => "PING",
+            Self::Local(Local::Malformed | Local::Unknown) => "NA",
+            Self::Written { kind, .. } => match kind {
+                WriteKind::Create | WriteKind::CreateStat => "CREA",
+                WriteKind::Delete => "DELE",
+                WriteKind::SetData => "SETD",
+                WriteKind::SetAcl => "SETA",
+                WriteKind::Multi => "MULT",
+                WriteKind::CloseSession => "CLOS",
+            },
+            Self::Synced { .. } => "SYNC",
+        }
+    }
+}
+
 /// A write whose client is gone; its transaction may still come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Abandoned {

@@ -266,6 +266,7 @@ impl Server {
         let mut payload = BytesMut::with_capacity(160);
         txn.encode(&mut payload);
         let payload = payload.freeze();
+        self.proposal_sizes.add(payload.len());
         match &mut self.role {
             Role::Leading(leading) => leading.propose(zxid, payload, &mut zab_cx!(self, out)),
             Role::Standalone(alone) => {

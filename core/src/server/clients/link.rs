@@ -4,6 +4,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::acl::Id;
+use crate::admin::traffic::LinkTraffic;
 use crate::config::Config;
 use crate::ids::{SessionId, Xid};
 use crate::request::order::Order;
@@ -64,6 +65,8 @@ pub(super) enum Last {
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) far: Far,
+    pub(super) since: Mono,
+    pub(super) traffic: LinkTraffic,
     /// Identities for ACL checks.
     pub(super) ids: Vec<Id>,
     pub(super) phase: Phase,
@@ -85,6 +88,8 @@ impl Link {
         let ids = vec![Id { scheme: "ip".into(), id: far.ip.clone() }];
         Self {
             far,
+            since: now,
+            traffic: LinkTraffic::default(),
             ids,
             phase: Phase::Greeting { word_possible: true },
             frames: FrameBuffer::new(),

@@ -2,6 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::admin::traffic::LastAnswer;
 use crate::ids::{LinkId, Xid};
 use crate::request::order::{Answer, Local, Ready};
 use crate::request::read::read;
@@ -51,7 +52,8 @@ impl Clients {
         match known.frames.next_frame(cx.config.jute_max_buffer) {
             Ok(Some(frame)) => {
                 known.heard = cx.at.mono;
-                cx.counters.client_received += 1;
+                known.traffic.received += 1;
+                self.traffic.received += 1;
                 if matches!(known.phase, Phase::Live(_)) {
                     self.request(link, frame, cx);
                 } else {
@@ -137,9 +139,22 @@ impl Clients {
             }
             let Some(ready) = live.order.take_ready() else { return };
             self.outstanding -= 1;
-            self.latency.count(cx.at.mono.since(ready.since));
+            self.count_answer(link, &ready, cx);
             self.answer(link, ready, cx);
         }
+    }
+
+    fn count_answer(&mut self, link: LinkId, ready: &Ready, cx: &ClientCx<'_>) {
+        let took = cx.at.mono.since(ready.since);
+        self.traffic.latency.add_span(took);
+        let of_kind = match &ready.answer {
+            Answer::Written { .. } => &mut self.traffic.updates,
+            Answer::Local(_) | Answer::Synced { .. } => &mut self.traffic.reads,
+        };
+        of_kind.add_span(took);
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let (operation, zxid, at) = (ready.answer.operation(), cx.db.applied(), cx.at.mono);
+        known.traffic.answered(ready.xid, LastAnswer { operation, zxid, at, took });
     }
 
     fn answer(&mut self, link: LinkId, ready: Ready, cx: &mut ClientCx<'_>) {
@@ -176,7 +191,7 @@ impl Clients {
             self.watches.add(*table, path, link);
         }
         for (kind, path) in &answer.missed {
-            self.send(link, cx, |out| encode_event(out, NO_ZXID, *kind, path));
+            self.send_event(link, cx, |out| encode_event(out, NO_ZXID, *kind, path));
         }
         self.reply(link, xid, cx.db.applied().to_wire(), answer.reply, cx);
     }
@@ -211,24 +226,46 @@ impl Clients {
             Ok(body) => (Code::Ok, body),
             Err(code) => (code, ReplyBody::Empty),
         };
-        self.send(link, cx, |out| encode_reply(out, xid, zxid, code, &body));
+        let bytes = self.send(link, cx, |out| encode_reply(out, xid, zxid, code, &body));
+        self.traffic.response_bytes += self.count_response(bytes);
     }
 
-    /// Sends one frame or text. A link that is behind already and now exceeds its cap is closed.
-    pub(super) fn send(
+    pub(super) fn send_event(
         &mut self,
         link: LinkId,
         cx: &mut ClientCx<'_>,
         write: impl FnOnce(&mut BytesMut),
     ) {
-        let Some(known) = self.links.get_mut(&link) else { return };
+        let bytes = self.send(link, cx, write);
+        self.traffic.watch_bytes += self.count_response(bytes);
+    }
+
+    /// Notes the size of a frame of `bytes`; answers it without the frame's length, as it counts.
+    fn count_response(&mut self, bytes: u64) -> u64 {
+        let size = bytes.saturating_sub(4);
+        if size > 0 {
+            self.traffic.response_sizes.add(size as usize);
+        }
+        size
+    }
+
+    /// Sends one frame or text, and answers its length. A link that is behind already and now exceeds its cap is closed.
+    pub(super) fn send(
+        &mut self,
+        link: LinkId,
+        cx: &mut ClientCx<'_>,
+        write: impl FnOnce(&mut BytesMut),
+    ) -> u64 {
+        let Some(known) = self.links.get_mut(&link) else { return 0 };
         let behind = known.choked;
         let bytes = cx.out.send(link, write);
-        cx.counters.client_sent += 1;
+        known.traffic.sent += 1;
+        self.traffic.sent += 1;
         known.add_unsent(bytes, cx.config);
         if behind && known.unsent > cx.config.link_limit_bytes {
             self.end(link, Close::Abort, CloseReason::TooSlow, cx);
         }
+        bytes
     }
 }
 

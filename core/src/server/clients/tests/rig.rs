@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::config::{Config, FirstStart, Words};
+use crate::config::{Config, FirstStart, Surroundings, Words};
 use crate::ids::{LinkId, ServerId, SessionId, Xid, Zxid};
 use crate::request::change::{Change, WriteRequest};
 use crate::request::prepare::Preparer;
@@ -54,6 +54,7 @@ pub(super) fn config() -> Config {
         finalize_wait: Span::from_ms(200),
         four_letter_words: Words::All,
         full_digest: false,
+        surroundings: Surroundings::default(),
         seed: [0; 32],
     }
 }
