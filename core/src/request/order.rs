@@ -19,6 +19,12 @@ pub enum Local {
     Malformed,
     /// Answered UNIMPLEMENTED, then the connection ends.
     Unknown,
+    /// The identity is taken; without one it is answered AUTHFAILED, and the connection ends.
+    Auth {
+        accepted: bool,
+    },
+    /// Nothing is set up for SASL: answered without a token, and without an identity.
+    Sasl,
 }
 
 /// What a request waits for.
@@ -64,7 +70,9 @@ impl Answer {
                 ReadOp::SetWatches(_) => "SETW",
             },
             Self::Local(Local::Ping) => "PING",
-            Self::Local(Local::Malformed | Local::Unknown) => "NA",
+            Self::Local(Local::Malformed | Local::Unknown | Local::Auth { .. } | Local::Sasl) => {
+                "NA"
+            }
             Self::Written { kind, .. } => match kind {
                 WriteKind::Create | WriteKind::CreateStat => "CREA",
                 WriteKind::Delete => "DELE",

@@ -12,12 +12,14 @@ mod words;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::acl::Id;
 use crate::admin::report::{AttachedSession, Connection};
 use crate::admin::traffic::{LinkTraffic, Traffic};
 use crate::config::{Config, MemberRole};
@@ -56,7 +58,7 @@ pub enum Submission {
     /// Answered by `revalidated`.
     Revalidate { session: SessionId, timeout_ms: i32 },
     /// A write, setACL or multi. FIFO per session, pipelined.
-    Write { session: SessionId, cxid: Xid, op: i32, body: Bytes, parsed: Op },
+    Write { session: SessionId, cxid: Xid, ids: Arc<[Id]>, op: i32, body: Bytes, parsed: Op },
     /// The last request of its connection.
     CloseSession { session: SessionId, cxid: Xid },
     /// Answered by `synced`, in order per session and before any write that was submitted after it.

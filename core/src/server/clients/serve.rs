@@ -1,5 +1,7 @@
 //! Requests of attached clients: taken from the stream in order, answered in order.
 
+use alloc::sync::Arc;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::admin::traffic::LastAnswer;
@@ -10,6 +12,7 @@ use crate::request::reply::{Outcome, WriteKind};
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Last, Phase};
 use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
+use crate::time::Mono;
 use crate::wire::client::{
     Op, Parsed, ReadOp, ReplyBody, XID_PING, encode_event, encode_reply, parse_body,
 };
@@ -74,9 +77,9 @@ impl Clients {
 
     /// One frame of an attached client: header, body, and its place in the order.
     fn request(&mut self, link: LinkId, mut frame: Bytes, cx: &mut ClientCx<'_>) {
-        let Some(live) = self.links.get_mut(&link).and_then(|known| known.live_mut()) else {
-            return;
-        };
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let ids = Arc::clone(&known.ids);
+        let Some(live) = known.live_mut() else { return };
         if live.last.is_some() {
             return;
         }
@@ -100,6 +103,10 @@ impl Clients {
             Parsed::Malformed => live.order.local(xid, now, Local::Malformed),
             Parsed::Op(Op::Read(read)) => live.order.local(xid, now, Local::Read(read)),
             Parsed::Op(Op::Ping) => live.order.local(XID_PING, now, Local::Ping),
+            Parsed::Op(Op::Sasl { .. }) => live.order.local(xid, now, Local::Sasl),
+            Parsed::Op(Op::Auth { scheme, proof }) => {
+                self.authenticate(link, xid, &scheme, proof.as_deref(), now);
+            }
             Parsed::Op(Op::Sync { path }) => {
                 live.order.sync(xid, now, path);
                 self.submissions.push_back(Submission::Sync { session, cxid: xid, body: frame });
@@ -112,7 +119,8 @@ impl Clients {
             Parsed::Op(parsed @ (Op::Write(_) | Op::SetAcl { .. } | Op::Multi(_))) => {
                 if let Some(kind) = WriteKind::of(&parsed) {
                     live.order.write(xid, now, kind, cx.logged);
-                    let write = Submission::Write { session, cxid: xid, op, body: frame, parsed };
+                    let (cxid, body) = (xid, frame);
+                    let write = Submission::Write { session, cxid, ids, op, body, parsed };
                     self.submissions.push_back(write);
                 } else {
                     // A check that stands alone.
@@ -123,6 +131,24 @@ impl Clients {
         }
         self.outstanding += 1;
         self.flush(link, cx);
+    }
+
+    /// The requests behind an `auth` packet have its identity, also while its answer waits in turn.
+    fn authenticate(
+        &mut self,
+        link: LinkId,
+        xid: Xid,
+        scheme: &str,
+        proof: Option<&[u8]>,
+        now: Mono,
+    ) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let accepted = known.authenticate(scheme, proof.unwrap_or_default());
+        let Some(live) = known.live_mut() else { return };
+        live.order.local(xid, now, Local::Auth { accepted });
+        if !accepted {
+            live.last = Some(Last::AuthFailed);
+        }
     }
 
     /// Answers the oldest requests of a link, as far as their answers are known.
@@ -170,6 +196,16 @@ impl Clients {
             Answer::Local(Local::Unknown) => {
                 self.reply(link, xid, NO_ZXID, Err(Code::Unimplemented), cx);
                 self.end(link, Close::Flush, CloseReason::Protocol("unknown opcode"), cx);
+            }
+            Answer::Local(Local::Auth { accepted: true }) => {
+                self.reply(link, xid, 0, Ok(ReplyBody::Empty), cx);
+            }
+            Answer::Local(Local::Auth { accepted: false }) => {
+                self.reply(link, xid, 0, Err(Code::AuthFailed), cx);
+                self.end(link, Close::Flush, CloseReason::Protocol("failed authentication"), cx);
+            }
+            Answer::Local(Local::Sasl) => {
+                self.reply(link, xid, 0, Ok(ReplyBody::Token(None)), cx);
             }
             Answer::Local(Local::Read(op)) => self.answer_read(link, xid, &op, cx),
             Answer::Synced { path } => {
