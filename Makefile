@@ -7,7 +7,7 @@ VENV := .venv/installed
 SIM := $(TARGET)/release/vivarium-sim
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run test verify fix build sim replay quorum bench mutants determinism
+.PHONY: help run test verify fix build sim replay quorum clients failover bench mutants determinism
 
 help:
 	@echo 'make run             from a fresh machine to a seeded sweep and a quorum that survives kills'
@@ -19,6 +19,8 @@ help:
 	@echo 'make mutants         plants known bugs and counts the seeds to the catch of each [DIR=.. SEEDS=..]'
 	@echo 'make determinism     one seed, one trace: across processes and build profiles'
 	@echo 'make quorum          three real servers, a kazoo client, and leaders that are killed'
+	@echo 'make clients         kazoo with its recipes and zkCli against three real servers (needs Java)'
+	@echo 'make failover        how long writes wait for a leader that is killed, or stopped'
 	@echo 'make bench           throughput, CPU per operation, memory, time to serve'
 
 run: build $(VENV)
@@ -68,6 +70,12 @@ determinism: build
 
 quorum: build $(VENV)
 	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/release/vivarium
+
+clients: build $(VENV)
+	.venv/bin/python scripts/clients.py --binary $(TARGET)/release/vivarium
+
+failover: build $(VENV)
+	.venv/bin/python scripts/failover.py --binary $(TARGET)/release/vivarium
 
 bench: build
 	python3 scripts/bench.py --binary $(TARGET)/release/vivarium

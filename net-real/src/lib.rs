@@ -20,4 +20,4 @@ pub mod logs;
 pub mod operator;
 pub mod ready;
 pub mod serve;
-mod surroundings;
+pub mod surroundings;
