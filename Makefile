@@ -34,6 +34,7 @@ build:
 test: verify $(VENV)
 	cargo build --locked -p vivarium
 	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/debug/vivarium --kills 2
+	.venv/bin/python scripts/clients.py --binary $(TARGET)/debug/vivarium --no-zkcli
 	cargo test --workspace --locked --doc --quiet
 ifneq ($(NEXTEST),)
 	cargo nextest run --workspace --locked --no-fail-fast
