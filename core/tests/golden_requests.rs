@@ -102,7 +102,8 @@ fn replay(log: &'static [u8], lag: usize) -> usize {
         let change = change(&logged.txn);
         let mut allowed = 0;
         if let Some(change) = change {
-            let request = WriteRequest { session: header.session, cxid: header.cxid, change };
+            let (session, cxid, ids) = (header.session, header.cxid, [].into());
+            let request = WriteRequest { session, cxid, ids, change };
             let prepared = preparer.prepare(&db, &request, header.zxid, header.time);
             assert_eq!(prepared, logged);
             let mut bytes = BytesMut::new();

@@ -20,3 +20,4 @@ pub mod logs;
 pub mod operator;
 pub mod ready;
 pub mod serve;
+pub mod surroundings;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::change::{Change, WriteRequest};
 use super::fix_acl::fix_acl;
 use super::pending::{Pending, PendingNode, SessionChange};
-use crate::acl::Acl;
+use crate::acl::{Acl, Id};
 use crate::ids::{SessionId, Zxid};
 use crate::time::Wall;
 use crate::tree::{CONFIG_PATH, Database, Lifetime, ROOT_PATH, StoredStat, is_special};
@@ -45,7 +45,9 @@ impl Preparer {
         crate::invariant!(zxid > db.applied(), "{zxid:?} is prepared behind {:?}", db.applied());
         self.pending.begin(zxid);
         let session = request.session;
-        let mut preparation = Preparation { pending: &mut self.pending, db, session, zxid, now };
+        let ids = &request.ids;
+        let mut preparation =
+            Preparation { pending: &mut self.pending, db, session, ids, zxid, now };
         let txn = preparation
             .change(&request.change)
             .unwrap_or_else(|code| Txn::Error { code: code.to_wire() });
@@ -93,6 +95,7 @@ pub(super) struct Preparation<'a> {
     pub(super) pending: &'a mut Pending,
     db: &'a Database,
     session: SessionId,
+    ids: &'a [Id],
     zxid: Zxid,
     now: Wall,
 }
@@ -153,7 +156,7 @@ impl Preparation<'_> {
         let owner = lifetime.owner().ok_or(Code::BadArguments)?;
         self.check_session()?;
         let parent_path = parent_of_unchecked(&create.path)?;
-        let acl = fix_acl(create.acl.as_deref())?;
+        let acl = fix_acl(create.acl.as_deref(), self.ids)?;
         let parent = self.existing(parent_path)?;
         self.permit(parent_path, Permission::Create)?;
         let path = if mode.is_sequential() {
@@ -212,7 +215,7 @@ impl Preparation<'_> {
     fn set_acl(&mut self, path: &str, acl: Option<&[Acl]>, version: i32) -> Result<Txn, Code> {
         self.check_session()?;
         validate(path)?;
-        let acl = fix_acl(acl)?;
+        let acl = fix_acl(acl, self.ids)?;
         let mut node = self.existing(path)?;
         self.permit(path, Permission::Admin)?;
         let version = next_version(node.stat.aversion, version)?;

@@ -393,7 +393,7 @@ impl Server {
         self.chores.snapshots = alloc::vec![KnownSnapshot { zxid, exact: true }];
         self.chores.present = alloc::vec![zxid];
         self.chores.count = 0;
-        self.counters.snaps += 1;
+        self.counters.snaps_installed += 1;
         out.note(Note::SnapInstalled { zxid, digest: self.db.digest() });
         if let Role::Following(following) = &mut self.role {
             following.on_snapshot_installed(&mut zab_cx!(self, out));

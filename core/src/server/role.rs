@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::admin::summary::Sizes;
 use crate::config::{FirstStart, MemberRole};
 use crate::election::{Candidate, Election, Event, Start};
 use crate::ids::{Epoch, ServerId, Zxid};
@@ -142,6 +143,7 @@ impl Server {
         invariant!(!self.history.blank, "a blank server is nobody's candidate");
         let waiting = core::mem::take(&mut self.waiting);
         let waiting = waiting.into_iter().map(|(link, learner)| (link, learner.chunks)).collect();
+        self.proposal_sizes = Sizes::default();
         self.role = Role::Leading(Leading::start(waiting, &mut zab_cx!(self, out)));
         self.note_phase(out);
     }
@@ -298,6 +300,7 @@ impl Server {
             return;
         }
         self.serving = on;
+        self.serving_since = on.then_some(self.at.mono);
         if on {
             self.clients.start_serving(&mut client_cx!(self, out));
         } else {

@@ -1,7 +1,10 @@
 //! From a request to a proposal: the leader prepares, a learner forwards.
 
+use alloc::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::acl::Id;
 use crate::ids::{LinkId, SessionId, Xid, Zxid};
 use crate::request::change::{Change, WriteRequest};
 use crate::server::clients::{Refusal, Submission};
@@ -28,11 +31,12 @@ impl Server {
             Submission::Revalidate { session, timeout_ms } => {
                 self.revalidate(session, timeout_ms, out);
             }
-            Submission::Write { session, cxid, op, body, parsed } => {
-                self.write(session, cxid, op, body, parsed, out);
+            Submission::Write { session, cxid, ids, op, body, parsed } => {
+                self.write(forwarded(session, cxid, op, body), ids, parsed, out);
             }
             Submission::CloseSession { session, cxid } => {
-                self.write(session, cxid, OP_CLOSE_SESSION, Bytes::new(), Op::CloseSession, out);
+                let request = forwarded(session, cxid, OP_CLOSE_SESSION, Bytes::new());
+                self.write(request, [].into(), Op::CloseSession, out);
             }
             Submission::Sync { session, cxid, body } => self.sync(session, cxid, body, out),
             Submission::Touch { session, timeout_ms } => {
@@ -62,7 +66,8 @@ impl Server {
             return;
         }
         let change = Change::CreateSession { timeout_ms };
-        self.propose(WriteRequest { session, cxid: 0, change }, Owner::Local, out);
+        let request = WriteRequest { session, cxid: 0, ids: [].into(), change };
+        self.propose(request, Owner::Local, out);
     }
 
     fn revalidate(&mut self, session: SessionId, timeout_ms: i32, out: &mut Outbox) {
@@ -112,24 +117,18 @@ impl Server {
         }
     }
 
-    fn write(
-        &mut self,
-        session: SessionId,
-        cxid: Xid,
-        op: i32,
-        body: Bytes,
-        parsed: Op,
-        out: &mut Outbox,
-    ) {
+    fn write(&mut self, request: ForwardedRequest, ids: Arc<[Id]>, parsed: Op, out: &mut Outbox) {
+        let ForwardedRequest { session, cxid, .. } = request;
         if let Role::Following(following) = &mut self.role {
-            following.forward(forwarded(session, cxid, op, body), &mut zab_cx!(self, out));
+            let request = ForwardedRequest { authinfo: ids.to_vec(), ..request };
+            following.forward(request, &mut zab_cx!(self, out));
             return;
         }
         let Ok(change) = Change::try_from(parsed) else { return };
-        let request = WriteRequest { session, cxid: cxid.0, change };
+        let request = WriteRequest { session, cxid, ids, change };
         if !self.propose(request, Owner::Local, out) {
             let why = Refusal::Stopping;
-            self.clients.refused(session, cxid, why, &mut client_cx!(self, out));
+            self.clients.refused(session, Xid(cxid), why, &mut client_cx!(self, out));
         }
     }
 
@@ -159,7 +158,7 @@ impl Server {
         request: ForwardedRequest,
         out: &mut Outbox,
     ) {
-        let ForwardedRequest { session, cxid, op, payload, authinfo: _ } = request;
+        let ForwardedRequest { session, cxid, op, payload, authinfo } = request;
         let owner = Owner::Learner(link);
         if op == OP_SYNC {
             if let Role::Leading(leading) = &mut self.role {
@@ -180,7 +179,8 @@ impl Server {
         };
         match change {
             Some(change) => {
-                self.propose(WriteRequest { session, cxid, change }, owner, out);
+                let ids = authinfo.into();
+                self.propose(WriteRequest { session, cxid, ids, change }, owner, out);
             }
             // A Java learner forwards what it cannot read; its client waits for an answer.
             None => self.propose_error(session, cxid, Code::MarshallingError, out),
@@ -205,7 +205,8 @@ impl Server {
             let timeout_ms = tracker.timeout_ms(session).unwrap_or(0);
             out.note(Note::SessionExpired { session, idle_ms, timeout_ms });
             self.counters.expired += 1;
-            let request = WriteRequest { session, cxid: 0, change: Change::CloseSession };
+            let change = Change::CloseSession;
+            let request = WriteRequest { session, cxid: 0, ids: [].into(), change };
             self.replicate(&request, out);
         }
     }
@@ -266,6 +267,7 @@ impl Server {
         let mut payload = BytesMut::with_capacity(160);
         txn.encode(&mut payload);
         let payload = payload.freeze();
+        self.proposal_sizes.add(payload.len());
         match &mut self.role {
             Role::Leading(leading) => leading.propose(zxid, payload, &mut zab_cx!(self, out)),
             Role::Standalone(alone) => {

@@ -43,7 +43,7 @@ impl Bench {
     fn prepare(&mut self, session: SessionId, change: Change) -> LoggedTxn {
         self.zxid = self.zxid.next().unwrap();
         let now = Wall(1_700_000_000_000 + self.zxid.0 as i64);
-        let request = WriteRequest { session, cxid: 9, change };
+        let request = WriteRequest { session, cxid: 9, ids: [].into(), change };
         let txn = self.preparer.prepare(&self.db, &request, self.zxid, now);
         let header = TxnHeader { session, cxid: 9, zxid: self.zxid, time: now };
         assert_eq!(txn.header, header);

@@ -72,6 +72,7 @@ impl Following {
         let Phase::Broadcast(broadcast) = &self.phase else { return Ok(()) };
         check_next(zxid, broadcast.epoch, cx)?;
         cx.history.append(zxid, payload, broadcast.epoch, cx.out);
+        cx.counters.proposals_received += 1;
         Ok(())
     }
 
@@ -125,7 +126,7 @@ fn on_commit(zxid: Zxid, cx: &mut ZabCx<'_>) -> Result<(), &'static str> {
         return Err("COMMIT out of order");
     }
     cx.history.commit(zxid);
-    cx.counters.commits += 1;
+    cx.counters.commits_received += 1;
     Ok(())
 }
 

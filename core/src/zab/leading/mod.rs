@@ -138,6 +138,22 @@ impl Leading {
         self.learners.values().filter(|learner| learner.stage.is_synced()).count()
     }
 
+    /// Learners on a link, whatever their stage.
+    pub fn learners(&self) -> usize {
+        self.learners.len()
+    }
+
+    /// Who acknowledged this leader's history, and whether it observes.
+    pub fn synced(&self) -> impl Iterator<Item = (Option<ServerId>, bool)> + '_ {
+        let synced = self.learners.values().filter(|learner| learner.stage.is_synced());
+        synced.filter_map(|learner| learner.stage.who().map(|who| (who.id, who.observer)))
+    }
+
+    /// `sync`s that are not answered yet.
+    pub fn pending_syncs(&self) -> usize {
+        self.barrier.len()
+    }
+
     /// The synced voter that the election order ranks first: it holds the most, then the highest
     /// id. A leader that stops hands over to it.
     pub fn heir(&self) -> Option<ServerId> {
