@@ -17,7 +17,7 @@ use crate::dev::plan::{Plan, Servers};
 use crate::dev::process::{Binary, describe};
 use crate::dev::server::Down;
 use crate::dev::srvr::Srvr;
-use crate::dev::talk::{Number, Outcome, Refusal, ServerStatus};
+use crate::dev::talk::{Number, Outcome, Refusal, ServerStatus, Serving};
 use crate::failure::Failure;
 
 /// Only an ensemble in trouble needs so long.
@@ -57,7 +57,7 @@ impl Ensemble {
     pub async fn ready(&mut self) -> Result<(), Failure> {
         let until = now() + READY_LIMIT;
         loop {
-            let ended = self.notice_ends().pop();
+            let ended = self.take_ends().pop();
             let serving = self.survey().await;
             let what = match ended {
                 Some((number, how)) => format!("server {number} ended before it served ({how})"),
@@ -102,6 +102,17 @@ impl Ensemble {
         }
     }
 
+    /// At once, and not in order.
+    pub async fn kill_all(&mut self) {
+        let processes = self.servers.values().filter_map(|server| server.process());
+        for process in processes.clone() {
+            process.signal(Signal::KILL);
+        }
+        for process in processes {
+            process.ended().await;
+        }
+    }
+
     /// Resolves when a process has ended.
     pub async fn some_end(&self) {
         let mut ends: Vec<Pin<Box<dyn Future<Output = _> + '_>>> = Vec::new();
@@ -115,8 +126,16 @@ impl Ensemble {
         .await;
     }
 
-    /// Takes note of servers that have ended by themselves: which, and how.
-    pub fn notice_ends(&mut self) -> Vec<(Number, String)> {
+    /// Takes note of servers that have ended by themselves, and says so.
+    pub fn notice_ends(&mut self) {
+        for (number, how) in self.take_ends() {
+            let log = self.servers.get(&number).map(|server| server.home.log());
+            let log = log.unwrap_or_default();
+            eprintln!("vivarium: server {number} ended by itself ({how}); see {}", log.display());
+        }
+    }
+
+    fn take_ends(&mut self) -> Vec<(Number, String)> {
         let mut ended = Vec::new();
         for (&number, server) in &mut self.servers {
             if let Some(status) = server.process().and_then(|process| process.exit()) {
@@ -190,10 +209,12 @@ impl Ensemble {
             if settled || now() >= until {
                 let runs = |one: &&Number| self.servers.get(one).is_some_and(|s| s.is_running());
                 let silent = about.iter().filter(runs).filter(|one| !survey.contains_key(one));
-                let serving = about.iter().filter_map(|one| Some((*one, survey.get(one)?)));
+                let serving = about.iter().filter_map(|&server| {
+                    survey.get(&server).map(|srvr| Serving { server, mode: srvr.mode.clone() })
+                });
                 return Outcome {
                     not_serving: silent.copied().collect(),
-                    serving: serving.map(|(one, srvr)| (one, srvr.mode.clone())).collect(),
+                    serving: serving.collect(),
                     settled,
                     took_ms: now().duration_since(since).as_millis() as u64,
                 };

@@ -69,11 +69,14 @@ async fn live(
             Err(failure) => Err(failure),
         }
     };
-    tokio::select! {
+    let in_order = tokio::select! {
         biased;
-        () = life.ensemble.stop() => {}
-        // Servers end with us.
-        _ = stops.next() => eprintln!("vivarium: stopped by a second signal; servers were killed"),
+        () = life.ensemble.stop() => true,
+        _ = stops.next() => false,
+    };
+    if !in_order {
+        life.ensemble.kill_all().await;
+        eprintln!("vivarium: a second signal: the servers were killed");
     }
     done
 }
@@ -138,11 +141,7 @@ impl Life {
         loop {
             tokio::select! {
                 biased;
-                () = self.ensemble.some_end() => {
-                    for (number, how) in self.ensemble.notice_ends() {
-                        eprintln!("vivarium: server {number} ended by itself ({how})");
-                    }
-                }
+                () = self.ensemble.some_end() => self.ensemble.notice_ends(),
                 asked = self.control.next() => {
                     let reply = self.carry_out(asked.request).await;
                     // Whoever asked may be gone.

@@ -210,3 +210,144 @@ async fn pump(
         write.write_all(&chunk[..length]).await?;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Number = Number(1);
+    const TWO: Number = Number(2);
+
+    /// The way from server 1 to a listener that plays server 2.
+    struct Rig {
+        cuts: watch::Sender<Cuts>,
+        alive: watch::Sender<bool>,
+        door: SocketAddr,
+        server: TcpListener,
+        _wire: JoinSet<()>,
+    }
+
+    impl Rig {
+        async fn start() -> Self {
+            let (cuts, seen_cuts) = watch::channel(Cuts::default());
+            let (alive, seen_alive) = watch::channel(true);
+            let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let target = server.local_addr().unwrap().port();
+            let door = Port::hold(0).unwrap();
+            let at = SocketAddr::from((Ipv4Addr::LOCALHOST, door.number()));
+            let mut wires = JoinSet::new();
+            wires.spawn(Wire::new(ONE, TWO, door, target, Net::new(seen_cuts, seen_alive)).run());
+            Self { cuts, alive, door: at, server, _wire: wires }
+        }
+
+        async fn call(&self) -> TcpStream {
+            loop {
+                match TcpStream::connect(self.door).await {
+                    Ok(stream) => return stream,
+                    Err(_) => tokio::task::yield_now().await,
+                }
+            }
+        }
+
+        fn cut(&self, one_way: bool) {
+            self.cuts.send_replace(Cuts::between(&[vec![ONE], vec![TWO]], one_way));
+        }
+
+        fn heal(&self) {
+            self.cuts.send_replace(Cuts::default());
+        }
+    }
+
+    /// Nothing arrives, though everything that could run has run.
+    async fn silent(stream: &mut TcpStream) {
+        let mut byte = [0];
+        let wait = Duration::from_millis(50);
+        assert!(tokio::time::timeout(wait, stream.read(&mut byte)).await.is_err());
+    }
+
+    async fn says(from: &mut TcpStream, to: &mut TcpStream, text: &[u8]) {
+        from.write_all(text).await.unwrap();
+        hears(to, text).await;
+    }
+
+    async fn hears(stream: &mut TcpStream, text: &[u8]) {
+        let mut got = vec![0; text.len()];
+        stream.read_exact(&mut got).await.unwrap();
+        assert_eq!(got, text);
+    }
+
+    #[tokio::test]
+    async fn what_is_said_during_a_cut_arrives_after_the_heal_and_so_does_the_end() {
+        let rig = Rig::start().await;
+        let mut near = rig.call().await;
+        let (mut far, _) = rig.server.accept().await.unwrap();
+        says(&mut near, &mut far, b"there").await;
+        says(&mut far, &mut near, b"back").await;
+        rig.cut(false);
+        near.write_all(b"late").await.unwrap();
+        far.write_all(b"late too").await.unwrap();
+        near.shutdown().await.unwrap();
+        silent(&mut near).await;
+        silent(&mut far).await;
+        rig.heal();
+        hears(&mut near, b"late too").await;
+        hears(&mut far, b"late").await;
+        assert_eq!(far.read(&mut [0]).await.unwrap(), 0, "the end");
+        says(&mut far, &mut near, b"half closed").await;
+    }
+
+    #[tokio::test]
+    async fn one_way_loses_one_direction() {
+        let rig = Rig::start().await;
+        let mut near = rig.call().await;
+        let (mut far, _) = rig.server.accept().await.unwrap();
+        says(&mut near, &mut far, b"there").await;
+        rig.cut(true);
+        says(&mut far, &mut near, b"still back").await;
+        near.write_all(b"lost").await.unwrap();
+        silent(&mut far).await;
+        rig.heal();
+        hears(&mut far, b"lost").await;
+    }
+
+    #[tokio::test]
+    async fn who_calls_during_a_cut_is_met_by_silence_and_who_gave_up_is_never_heard() {
+        let rig = Rig::start().await;
+        rig.cut(false);
+        let mut gave_up = rig.call().await;
+        gave_up.write_all(b"gave up").await.unwrap();
+        drop(gave_up);
+        let mut near = rig.call().await;
+        near.write_all(b"patient").await.unwrap();
+        silent(&mut near).await;
+        rig.heal();
+        let (mut far, _) = rig.server.accept().await.unwrap();
+        hears(&mut far, b"patient").await;
+    }
+
+    #[tokio::test]
+    async fn a_server_whose_process_is_gone_refuses_and_one_behind_a_cut_does_not() {
+        let rig = Rig::start().await;
+        drop(rig.call().await);
+        rig.alive.send_replace(false);
+        let until = now() + Duration::from_secs(10);
+        while TcpStream::connect(rig.door).await.is_ok() {
+            assert!(now() < until, "nobody refuses");
+            tokio::task::yield_now().await;
+        }
+        rig.cut(false);
+        drop(rig.call().await);
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_passed_on() {
+        let rig = Rig::start().await;
+        let mut near = rig.call().await;
+        let (mut far, _) = rig.server.accept().await.unwrap();
+        says(&mut near, &mut far, b"there").await;
+        SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(far);
+        let error = near.read(&mut [0]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+}

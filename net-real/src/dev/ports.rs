@@ -2,9 +2,8 @@
 //!
 //! A server of the ensemble must get its ports back whenever it is started again, and an ephemeral
 //! port that is only remembered may meanwhile be given to any outgoing connection. So a socket that
-//! is bound and never listens holds each port. It allows a second socket of this user on the same
-//! address (SO_REUSEADDR) only after it was bound, hence nobody is given the port by chance, while
-//! a server that sets the same option may listen there.
+//! is bound and never listens holds each port: nobody is given the port by chance, while a server
+//! that sets SO_REUSEADDR, as this socket does, may listen there.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,6 +23,10 @@ impl Port {
     /// `number` 0: any free one.
     pub fn hold(number: u16) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        // A free port is chosen without the option, so that another holder's is never it. A given
+        // one is bound with it, or connections of a server that was stopped a moment ago would
+        // keep it for a minute.
+        socket.set_reuse_address(number != 0)?;
         socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, number)).into())?;
         socket.set_reuse_address(true)?;
         let address = socket.local_addr()?.as_socket();
@@ -52,8 +55,9 @@ mod tests {
     #[tokio::test]
     async fn a_held_port_refuses_strangers_and_lets_its_server_listen_again_and_again() {
         let port = Port::hold(0).unwrap();
-        assert!(Port::hold(port.number()).is_err(), "a second holder");
-        assert!(std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).is_ok());
+        let stranger = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let taken = stranger.bind(&port.address.into()).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
         for _ in 0..2 {
             let refused = TcpStream::connect(port.address).await.unwrap_err();
             assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
@@ -61,5 +65,14 @@ mod tests {
             let (_near, far) = tokio::join!(TcpStream::connect(port.address), listener.accept());
             drop(far.unwrap());
         }
+    }
+
+    #[test]
+    fn a_given_port_is_refused_while_somebody_listens_there() {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let number = listener.local_addr().unwrap().port();
+        assert_eq!(Port::hold(number).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(listener);
+        assert_eq!(Port::hold(number).unwrap().number(), number);
     }
 }

@@ -130,13 +130,20 @@ pub enum Event {
 /// What the servers that the request was about do now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Those that serve clients, with their modes.
-    pub serving: Vec<(Number, String)>,
+    /// Those that serve clients.
+    pub serving: Vec<Serving>,
     /// Those that run and do not serve.
     pub not_serving: Vec<Number>,
     /// False where this is not yet what the ensemble will come to.
     pub settled: bool,
     pub took_ms: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Serving {
+    pub server: Number,
+    /// `leader`, `follower`, `standalone`.
+    pub mode: String,
 }
 
 /// An ensemble that runs.
@@ -219,8 +226,11 @@ impl fmt::Display for Event {
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut parts: Vec<_> =
-            self.serving.iter().map(|(server, mode)| format!("{server} is {mode}")).collect();
+        let mut parts: Vec<_> = self
+            .serving
+            .iter()
+            .map(|Serving { server, mode }| format!("{server} is {mode}"))
+            .collect();
         if !self.not_serving.is_empty() {
             let verb = if self.not_serving.len() == 1 { "does" } else { "do" };
             parts.push(format!("{} {verb} not serve", list(&self.not_serving)));
@@ -288,7 +298,7 @@ mod tests {
         let text = serde_json::to_string(&request).unwrap();
         assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), request);
         let outcome = Outcome {
-            serving: vec![(Number(3), "leader".into())],
+            serving: vec![Serving { server: Number(3), mode: "leader".into() }],
             not_serving: vec![Number(1), Number(2)],
             settled: true,
             took_ms: 1234,
