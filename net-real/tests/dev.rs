@@ -450,12 +450,24 @@ fn a_server_that_ended_by_itself_is_shown_and_can_be_started() {
 fn an_ensemble_that_cannot_start_says_why() {
     let place = Place::new();
     let folder = place.0.path().join("mine");
-    let in_use = Dev::start(&place, &["--servers", "1", "--dir", folder.to_str().unwrap()]);
-    let again = ["--servers", "1", "--dir", folder.to_str().unwrap()];
-    let (code, out, err) = place.run(&again);
+    fs::create_dir_all(folder.join("server-2/data")).unwrap();
+    fs::write(folder.join("server-2/data/version-2"), "a file where a folder belongs").unwrap();
+    let (code, out, err) = place.run(&["--dir", folder.to_str().unwrap()]);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
-    assert!(err.contains("another vivarium"), "{err}");
-    assert_eq!(in_use.state(1), "running");
+    assert!(err.contains("server 2 ended before it served"), "{err}");
+    assert!(err.contains("data/version-2: "), "the end of its log: {err}");
+}
+
+#[test]
+fn a_folder_belongs_to_one_ensemble() {
+    let place = Place::new();
+    let folder = place.0.path().join("mine");
+    let words = ["--servers", "1", "--dir", folder.to_str().unwrap()];
+    let dev = Dev::start(&place, &words);
+    let config = fs::read_to_string(folder.join("server-1/zoo.cfg")).unwrap();
+    assert!(place.refused(&words).contains("another ensemble runs in this folder"));
+    assert_eq!(fs::read_to_string(folder.join("server-1/zoo.cfg")).unwrap(), config);
+    assert_eq!(dev.state(1), "running");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::dev::args::{Format, Steer};
 use crate::dev::registry::{Name, Registry};
-use crate::dev::talk::{Reply, Request};
+use crate::dev::talk::{Refusal, Reply, Request};
 use crate::failure::Failure;
 
 const LONGEST_REQUEST: u64 = 64 << 10;
@@ -80,10 +80,18 @@ async fn talk(mut stream: UnixStream, tell: mpsc::UnboundedSender<Asked>) -> Opt
     let mut line = String::new();
     let mut limited = tokio::io::BufReader::new(read.take(LONGEST_REQUEST));
     limited.read_line(&mut line).await.ok()?;
-    let request = serde_json::from_str(&line).ok()?;
-    let (answer, answered) = oneshot::channel();
-    tell.send(Asked { request, answer }).ok()?;
-    let mut text = serde_json::to_string(&answered.await.ok()?).ok()?;
+    let reply = match serde_json::from_str(&line) {
+        Ok(request) => {
+            let (answer, answered) = oneshot::channel();
+            tell.send(Asked { request, answer }).ok()?;
+            answered.await.ok()?
+        }
+        Err(error) => {
+            let what = format!("the request cannot be read ({error}); is it another version?");
+            Reply::Done { events: Vec::new(), refused: Some(Refusal::usage(what)) }
+        }
+    };
+    let mut text = serde_json::to_string(&reply).ok()?;
     text.push('\n');
     write.write_all(text.as_bytes()).await.ok()
 }
@@ -91,9 +99,8 @@ async fn talk(mut stream: UnixStream, tell: mpsc::UnboundedSender<Asked>) -> Opt
 /// `vivarium dev kill 2` and its like: asks, prints, and says how it went.
 pub fn steer(steer: Steer) -> Result<ExitCode, Failure> {
     let (request, which) = steer.split();
-    let from_environment = std::env::var("VIVARIUM_DEV").ok();
-    let named: Option<Name> = from_environment.and_then(|name| name.parse().ok());
-    let socket = Registry::open()?.find(which.name.as_ref().or(named.as_ref()))?;
+    let name = which.name.map_or_else(name_from_environment, |name| Ok(Some(name)))?;
+    let socket = Registry::open()?.find(name.as_ref())?;
     let reply = ask(&socket, &request)?;
     let (shown, refused) = match (&reply, which.output) {
         (Reply::Status(status), Format::Text) => (status.to_string(), None),
@@ -112,6 +119,16 @@ pub fn steer(steer: Steer) -> Result<ExitCode, Failure> {
         Some(refusal) if refusal.usage => Err(Failure::configuration(refusal.text.clone())),
         Some(refusal) => Err(Failure::running(refusal.text.clone())),
     }
+}
+
+/// A command behind `--` finds its own ensemble.
+fn name_from_environment() -> Result<Option<Name>, Failure> {
+    let Some(text) = std::env::var_os("VIVARIUM_DEV") else { return Ok(None) };
+    let text = text.to_string_lossy();
+    let name = text.parse().map_err(|error| {
+        Failure::configuration(format!("VIVARIUM_DEV '{text}' is no name of an ensemble: {error}"))
+    });
+    name.map(Some)
 }
 
 fn ask(socket: &PathBuf, request: &Request) -> Result<Reply, Failure> {

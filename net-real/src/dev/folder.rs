@@ -1,7 +1,7 @@
 //! The folder of an ensemble: for each server its configuration, its data and its log.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use crate::dev::talk::Number;
 use crate::failure::Failure;
 
 const PREFIX: &str = "vivarium-dev-";
+const LOCK: &str = ".vivarium-dev.lock";
 /// Bytes of a log that are looked at for its last lines.
 const TAIL: u64 = 4096;
 const TAIL_LINES: usize = 5;
@@ -31,6 +32,8 @@ pub struct Folder {
     path: PathBuf,
     /// Removed when dropped.
     temporary: Option<TempDir>,
+    /// Two ensembles in one folder would write each other's configurations.
+    _lock: Option<File>,
 }
 
 /// The files of one server.
@@ -53,14 +56,15 @@ impl Folder {
                 let path = temporary.path().to_path_buf();
                 if keep {
                     let _ = temporary.keep();
-                    return Ok(Self { path, temporary: None });
+                    return Ok(Self { path, temporary: None, _lock: None });
                 }
-                Ok(Self { path, temporary: Some(temporary) })
+                Ok(Self { path, temporary: Some(temporary), _lock: None })
             }
             Some(path) => {
                 let made = fs::create_dir_all(path).and_then(|()| fs::canonicalize(path));
                 let path = made.map_err(|error| unusable(path, &error))?;
-                Ok(Self { path, temporary: None })
+                let lock = lock(&path)?;
+                Ok(Self { path, temporary: None, _lock: Some(lock) })
             }
         }
     }
@@ -129,7 +133,7 @@ impl Home {
     /// The last lines of the log, to be shown where a server ended by itself.
     pub fn last_words(&self) -> String {
         let read = || -> io::Result<String> {
-            let mut file = fs::File::open(self.log())?;
+            let mut file = File::open(self.log())?;
             let length = file.metadata()?.len();
             file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
             let mut bytes = Vec::new();
@@ -174,6 +178,21 @@ pub fn remove_temporary(folder: &Path) {
     if is_ours && folder.parent() == Some(std::env::temp_dir().as_path()) {
         // What stays is only in the way of nobody.
         let _ = fs::remove_dir_all(folder);
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, Failure> {
+    let path = folder.join(LOCK);
+    let mut open = OpenOptions::new();
+    let file = open.write(true).create(true).truncate(false).open(&path);
+    let file = file.map_err(|error| unusable(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Failure::configuration(format!(
+            "{}: another ensemble runs in this folder; name another one with --dir",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(unusable(&path, &error)),
     }
 }
 

@@ -103,12 +103,15 @@ impl Life {
         };
         let secs = seconds(self.ready_ms);
         eprintln!("vivarium: {} serve, ready in {secs} s", self.ensemble.connect_string());
+        // One future for all turns: a signal to the command must not break off a request.
+        let answering = self.answer();
+        tokio::pin!(answering);
         loop {
             tokio::select! {
                 biased;
                 stop = stops.next() => guest.pass_on(stop),
                 status = guest.child.wait() => return Ok(code_of(status)),
-                never = self.answer() => return never,
+                never = &mut answering => return never,
             }
         }
     }

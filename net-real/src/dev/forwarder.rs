@@ -64,12 +64,17 @@ impl Wire {
     /// Never ends; dropping it ends all connections.
     pub async fn run(mut self) {
         let mut carried = JoinSet::new();
+        let mut said = false;
         loop {
             self.answering(true).await;
             let listener = match self.door.listen() {
                 Ok(listener) => listener,
                 Err(error) => {
-                    eprintln!("vivarium dev: the way from {} to {}: {error}", self.from, self.to);
+                    if !said {
+                        let (from, to) = (self.from, self.to);
+                        eprintln!("vivarium: the way from server {from} to {to}: {error}");
+                        said = true;
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
