@@ -455,7 +455,8 @@ fn an_ensemble_that_cannot_start_says_why() {
     let (code, out, err) = place.run(&["--dir", folder.to_str().unwrap()]);
     assert_eq!((code, out.as_str()), (Some(1), ""), "{err}");
     assert!(err.contains("server 2 ended before it served"), "{err}");
-    assert!(err.contains("data/version-2: "), "the end of its log: {err}");
+    assert!(err.contains("mine/server-2/log:\n") && err.contains("version-2"), "its log: {err}");
+    assert!(!err.contains("mine/server-1/log"), "the others have done nothing: {err}");
 }
 
 #[test]

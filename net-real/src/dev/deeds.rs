@@ -117,15 +117,11 @@ impl Ensemble {
 
     /// A server that was started and has ended did not do what was asked.
     fn still_there(&self, number: Number) -> Result<(), Refusal> {
-        let server = self.server(number)?;
-        if server.process().is_some() {
+        if self.server(number)?.process().is_some() {
             return Ok(());
         }
-        let (log, words) = (server.home.log(), server.home.last_words());
-        Err(Refusal::running(format!(
-            "server {number} has ended again; the end of its log, {}:\n  {words}",
-            log.display()
-        )))
+        let words = self.last_words(&[number]);
+        Err(Refusal::running(format!("server {number} has ended again{words}")))
     }
 
     async fn resolve(&self, targets: &[Target]) -> Result<Vec<Number>, Refusal> {

@@ -17,7 +17,7 @@ use crate::dev::plan::{Plan, Servers};
 use crate::dev::process::{Binary, describe};
 use crate::dev::server::Down;
 use crate::dev::srvr::Srvr;
-use crate::dev::talk::{Number, Outcome, Refusal, ServerStatus, Serving};
+use crate::dev::talk::{Number, Outcome, Refusal, ServerStatus, Serving, list};
 use crate::failure::Failure;
 
 /// Only an ensemble in trouble needs so long.
@@ -57,22 +57,23 @@ impl Ensemble {
     pub async fn ready(&mut self) -> Result<(), Failure> {
         let until = now() + READY_LIMIT;
         loop {
-            let ended = self.take_ends().pop();
+            if let Some((number, how)) = self.take_ends().pop() {
+                let words = self.last_words(&[number]);
+                let what = format!("server {number} ended before it served ({how}){words}");
+                return Err(Failure::running(what));
+            }
             let serving = self.survey().await;
-            let what = match ended {
-                Some((number, how)) => format!("server {number} ended before it served ({how})"),
-                None => match self.numbers().iter().find(|one| !serving.contains_key(*one)) {
-                    None => return Ok(()),
-                    Some(number) if now() >= until => {
-                        format!("server {number} does not serve after {} s", READY_LIMIT.as_secs())
-                    }
-                    Some(_) => {
-                        tokio::time::sleep(LOOK).await;
-                        continue;
-                    }
-                },
-            };
-            return Err(Failure::running(format!("{what}{}", self.last_words())));
+            let mut missing = self.numbers();
+            missing.retain(|number| !serving.contains_key(number));
+            if missing.is_empty() {
+                return Ok(());
+            }
+            if now() >= until {
+                let (secs, words) = (READY_LIMIT.as_secs(), self.last_words(&missing));
+                let what = format!("after {secs} s these do not serve: {}{words}", list(&missing));
+                return Err(Failure::running(what));
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -238,8 +239,10 @@ impl Ensemble {
         running.iter().map(|(number, _)| **number).filter(|&one| is_able(one)).collect()
     }
 
-    fn last_words(&self) -> String {
-        let words = self.servers.iter().map(|(number, server)| {
+    /// What the logs of these end with, to be shown where they ended by themselves.
+    pub(super) fn last_words(&self, of: &[Number]) -> String {
+        let words = self.servers.iter().filter(|(number, _)| of.contains(number));
+        let words = words.map(|(number, server)| {
             let (log, words) = (server.home.log(), server.home.last_words());
             format!("\nthe end of the log of server {number}, {}:\n  {words}", log.display())
         });
