@@ -5,8 +5,10 @@
 //! arrive after the heal; who connects is met by nobody. A server whose process is gone refuses, as
 //! a machine without that process does.
 
+use std::future::Future;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -142,13 +144,13 @@ impl Call {
         let (near_read, near_write) = near.split();
         let (far_read, mut far_write) = far.split();
         let sent = far_write.write_all(&early).await;
-        let broken = sent.is_err()
-            || tokio::try_join!(
-                pump(near_read, far_write, |cuts| cuts.passes(from, to), &mut there),
-                pump(far_read, near_write, |cuts| cuts.passes(to, from), &mut back),
+        let whole = sent.is_ok()
+            && until_the_end(
+                Box::pin(pump(near_read, far_write, |cuts| cuts.passes(from, to), &mut there)),
+                Box::pin(pump(far_read, near_write, |cuts| cuts.passes(to, from), &mut back)),
             )
-            .is_err();
-        if broken {
+            .await;
+        if !whole {
             // A reset crosses a cut as little as anything else.
             let _ = self.net.cuts.wait_for(|cuts| cuts.connects(from, to)).await;
             for stream in [&near, &far] {
@@ -190,29 +192,61 @@ impl Call {
     }
 }
 
+type Pump<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + 'a>>;
+
+/// Why a direction ended before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Broken {
+    /// The side that speaks is gone.
+    Read,
+    /// The side that listens is gone.
+    Write,
+}
+
+/// Whether both directions came to their end. One that cannot be written on leaves the other to
+/// deliver what was said before; it ends soon, for its speaker is gone.
+async fn until_the_end(mut there: Pump<'_>, mut back: Pump<'_>) -> bool {
+    let (first, other) = tokio::select! {
+        first = &mut there => (first, back),
+        first = &mut back => (first, there),
+    };
+    match first {
+        Ok(()) => other.await.is_ok(),
+        Err(Broken::Write) => {
+            let _ = other.await;
+            false
+        }
+        Err(Broken::Read) => false,
+    }
+}
+
 /// Carries one direction until its end, which it carries too.
 async fn pump(
     mut read: ReadHalf<'_>,
     mut write: WriteHalf<'_>,
     passes: impl Fn(&Cuts) -> bool,
     cuts: &mut watch::Receiver<Cuts>,
-) -> io::Result<()> {
+) -> Result<(), Broken> {
     let mut chunk = vec![0; CHUNK];
     loop {
-        let closed = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        cuts.wait_for(&passes).await.map_err(closed)?;
+        // Fails only where the ensemble is gone.
+        cuts.wait_for(&passes).await.map_err(|_| Broken::Write)?;
         let length = tokio::select! {
             biased;
             cut = cuts.wait_for(|cuts| !passes(cuts)) => {
-                cut.map_err(closed)?;
+                cut.map_err(|_| Broken::Write)?;
                 continue;
             }
-            length = read.read(&mut chunk) => length?,
+            length = read.read(&mut chunk) => length.map_err(|_| Broken::Read)?,
         };
+        let written = match length {
+            0 => write.shutdown().await,
+            length => write.write_all(&chunk[..length]).await,
+        };
+        written.map_err(|_| Broken::Write)?;
         if length == 0 {
-            return write.shutdown().await;
+            return Ok(());
         }
-        write.write_all(&chunk[..length]).await?;
     }
 }
 
@@ -354,5 +388,20 @@ mod tests {
         drop(far);
         let error = near.read(&mut [0]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn what_was_said_before_a_reset_arrives() {
+        let rig = Rig::start().await;
+        for _ in 0..20 {
+            let mut near = rig.call().await;
+            let (mut far, _) = rig.server.accept().await.unwrap();
+            says(&mut near, &mut far, b"there").await;
+            far.write_all(b"last words").await.unwrap();
+            // What it did not read makes its end a reset.
+            near.write_all(b"unread").await.unwrap();
+            drop(far);
+            hears(&mut near, b"last words").await;
+        }
     }
 }
