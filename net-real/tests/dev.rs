@@ -340,6 +340,28 @@ fn the_end_reaches_paused_and_parted_servers_too() {
 }
 
 #[test]
+fn a_closed_terminal_ends_it_unless_nohup_was_asked_for() {
+    let place = Place::new();
+    let binary = env!("CARGO_BIN_EXE_vivarium");
+    for (shell, outlives) in [("exec", false), ("trap '' HUP; exec", true)] {
+        let script = format!("{shell} {binary} dev --servers 1 -o json");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.env("XDG_RUNTIME_DIR", place.0.path()).env("TMPDIR", place.0.path());
+        let mut child = command.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
+        out.next().unwrap().unwrap();
+        signal(u64::from(child.id()), "HUP");
+        if outlives {
+            place.must(&["status"]);
+            signal(u64::from(child.id()), "TERM");
+        }
+        let end = until("the end", || child.try_wait().unwrap());
+        assert_eq!(end.code(), Some(0), "{shell}");
+    }
+}
+
+#[test]
 fn a_kill_of_the_parent_leaves_no_process_and_the_next_start_removes_its_folder() {
     let place = Place::new();
     let mut dev = Dev::start(&place, &[]);

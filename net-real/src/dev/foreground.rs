@@ -227,24 +227,41 @@ fn code_of(status: io::Result<ExitStatus>) -> ExitCode {
 struct Stops {
     terminate: Listener,
     interrupt: Listener,
-    hang_up: Listener,
+    /// `None` behind `nohup`: the end of the terminal is not ours.
+    hang_up: Option<Listener>,
 }
 
 impl Stops {
     fn listen() -> io::Result<Self> {
+        let hang_up = (!ignores_hang_up()).then(|| signal(SignalKind::hangup())).transpose()?;
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
+            hang_up,
         })
     }
 
     async fn next(&mut self) -> Signal {
+        let hang_up = async {
+            match &mut self.hang_up {
+                Some(listener) => listener.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             _ = self.terminate.recv() => Signal::TERM,
             _ = self.interrupt.recv() => Signal::INT,
-            _ = self.hang_up.recv() => Signal::HUP,
+            _ = hang_up => Signal::HUP,
         }
     }
+}
+
+/// A listener would undo what `nohup` set.
+fn ignores_hang_up() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // Signal 1 is the lowest bit.
+    mask.is_some_and(|mask| mask & 1 == 1)
 }
