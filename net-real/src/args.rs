@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::dev::DevArgs;
+
 /// A ZooKeeper-compatible coordination service.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
@@ -21,5 +23,9 @@ pub enum Command {
         /// ZooKeeper's configuration file.
         #[arg(value_name = "ZOO_CFG")]
         config: PathBuf,
+        /// Ends with this process, which started it; for `vivarium dev`.
+        #[arg(long, value_name = "PID", hide = true)]
+        exit_with_parent: Option<u32>,
     },
+    Dev(DevArgs),
 }
