@@ -124,7 +124,7 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         waiting: BTreeMap::new(),
         clients: Clients::new(),
         serving: false,
-        preparer: crate::request::Preparer::default(),
+        preparer: crate::request::Preparer::new(&config),
         tracker: None,
         touched: TouchTable::default(),
         syncs: VecDeque::new(),

@@ -84,10 +84,10 @@ impl Rig {
 
     pub(super) fn with(config: Config) -> Self {
         let mut rig = Self {
+            preparer: Preparer::new(&config),
             config,
             clients: Clients::new(),
             db: Database::new(false),
-            preparer: Preparer::default(),
             counters: Counters::default(),
             out: Outbox::new(),
             now: Mono(1_000_000),
