@@ -240,6 +240,25 @@ fn a_sealed_snap_replaces_everything() {
     }
 }
 
+/// The newest log begins right behind the newest snapshot, as after a roll: everything older is
+/// history still.
+#[test]
+fn a_roll_makes_no_older_file_dead() {
+    for newest_goes in [false, true] {
+        let mut folder = folder();
+        if newest_goes {
+            folder.disk.remove(&folder.logs.pop().unwrap().name);
+            folder.disk.remove(&data("snapshot.0"));
+        }
+        let before = folder.disk.names();
+        let recovered = recover(&folder.config, &mut folder.disk).unwrap();
+        assert_eq!(folder.disk.names(), before);
+        let firsts = |logs: &[LogFile]| logs.iter().map(|log| log.first).collect::<Vec<_>>();
+        assert_eq!(firsts(&recovered.logs), firsts(&folder.logs));
+        assert_eq!(recovered.snapshots.len(), if newest_goes { 2 } else { 3 });
+    }
+}
+
 #[test]
 fn purging_may_be_cut_off_anywhere() {
     let mut folder = folder();

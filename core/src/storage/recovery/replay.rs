@@ -93,7 +93,9 @@ impl Replay {
     pub(super) fn new(config: &Config, snapshot: LoadedSnapshot, logs: &[LogFile]) -> Self {
         let payload_limit = txnlog::payload_limit(config);
         let zxid = snapshot.zxid;
-        let follows = |log: &LogFile| log.first.0 <= zxid.0.saturating_add(1);
+        // The file that may hold the snapshot's last record, even where the next one starts right
+        // behind it: whether the log reaches the snapshot shows there.
+        let reaches = |log: &LogFile| log.first <= zxid;
         Self {
             snapshot: (zxid, snapshot.exact),
             database: snapshot.database,
@@ -101,7 +103,7 @@ impl Replay {
             meets_snapshot: false,
             passes_snapshot: false,
             logs: logs.to_vec(),
-            file: logs.iter().rposition(follows).unwrap_or(0),
+            file: logs.iter().rposition(reaches).unwrap_or(0),
             reading: Reading::Records(RecordScanner::new(payload_limit)),
             asked: CHUNK,
             remains: None,
