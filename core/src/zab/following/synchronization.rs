@@ -241,7 +241,7 @@ impl Synchronization {
                 return Err("PROPOSAL out of turn");
             }
         }
-        super::broadcast::check_next(zxid, self.epoch, cx)?;
+        super::broadcast::check_next(zxid, &payload, self.epoch, cx)?;
         cx.history.append(zxid, payload, self.epoch, cx.out);
         Ok(())
     }
