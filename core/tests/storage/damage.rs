@@ -224,7 +224,8 @@ fn epochs_follow_the_table() {
     assert_eq!(epochs("2", "1", "2"), Ok((2, 1)));
     assert_eq!(epochs("1", "0", ""), Ok((1, 0)));
     assert_eq!(epochs("1", "0", "2"), Ok((1, 0)));
-    assert_eq!(epochs("2", "-", "-"), Ok((2, 1)));
+    assert_eq!(epochs("-", "1", "-"), Ok((1, 1)));
+    assert_eq!(epochs("-", "-", "-"), Ok((1, 1)));
     for (accepted, current) in [("1", "2"), ("0", "0"), ("x", "1"), ("1", ""), ("-", "2")] {
         let refused = epochs(accepted, current, "-");
         assert!(matches!(refused, Err(FatalReason::Corrupt { .. })), "{accepted} {current}");
