@@ -255,7 +255,7 @@ impl Server {
                 self.chores.first_start = false;
                 // Meanwhile a leader may have been found: then its history counts, not this one.
                 if matches!(self.role, Role::Looking) {
-                    self.history.found();
+                    self.history.found(out);
                     self.look(Start::Own, out);
                 }
             }

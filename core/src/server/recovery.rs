@@ -127,7 +127,7 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         serving: false,
         serving_since: None,
         proposal_sizes: Sizes::default(),
-        preparer: crate::request::Preparer::default(),
+        preparer: crate::request::Preparer::new(&config),
         tracker: None,
         touched: TouchTable::default(),
         syncs: VecDeque::new(),

@@ -155,9 +155,11 @@ impl History {
         self.committed = self.committed.max(upto);
     }
 
-    /// A first start is complete: an empty history, which counts.
-    pub fn found(&mut self) {
+    /// A first start is complete: an empty history, which counts. currentEpoch says so, in front of
+    /// any promise: acceptedEpoch alone is the mark of a server that has not synced.
+    pub fn found(&mut self, out: &mut Outbox) {
         self.blank = false;
+        epochs::write(EpochFile::Current, Epoch::ZERO, &mut self.ids, out);
         self.log.restart_behind(Zxid::ZERO);
         self.window = Window::new(Zxid::ZERO);
     }

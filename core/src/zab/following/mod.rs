@@ -153,7 +153,7 @@ impl Following {
                 break;
             }
             let Some(link) = &mut self.link else { break };
-            match link.buffer.next_leader_packet(cx.config.jute_max_buffer * 2) {
+            match link.buffer.next_leader_packet(cx.config.transaction_limit()) {
                 Ok(Some(packet)) => {
                     cx.counters.packets_in += 1;
                     if let Err(why) = self.on_packet(packet, cx) {

@@ -87,10 +87,10 @@ impl Rig {
     pub(super) fn with(config: Config) -> Self {
         let mut rig = Self {
             epoch: Epoch(0),
+            preparer: Preparer::new(&config),
             config,
             clients: Clients::new(),
             db: Database::new(false),
-            preparer: Preparer::default(),
             counters: Counters::default(),
             out: Outbox::new(),
             now: Mono(1_000_000),
