@@ -57,7 +57,13 @@ pub trait Observer {
         Ok(())
     }
 
-    /// The run is over; checks that need the whole history.
+    /// Whether everything that the calm phase is there to show has been seen, as of now.
+    fn is_content(&mut self, now: SimTime, disks: &dyn DiskView) -> bool {
+        let _ = (now, disks);
+        true
+    }
+
+    /// The run is over: content, or at the end of its patience.
     fn finish(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
         let _ = (now, disks);
         Ok(())

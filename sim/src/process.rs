@@ -93,15 +93,6 @@ impl ServerSlot {
             )
     }
 
-    /// In step with a leader, or leading.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.dead
-            || matches!(
-                self.phase,
-                Phase::LeadingBroadcast | Phase::FollowingBroadcast | Phase::ObservingBroadcast
-            )
-    }
-
     fn enters(&mut self, phase: Phase) {
         self.phase = phase;
         if let Some(armed) = &mut self.crash_armed {

@@ -100,6 +100,13 @@ pub(crate) trait Check: fmt::Debug {
         let _ = cx;
         Ok(())
     }
+
+    /// In the calm phase: what it still wants to see, in words. A run that ends before would not have
+    /// judged it.
+    fn wants(&mut self, cx: &Cx<'_>) -> Option<String> {
+        let _ = cx;
+        None
+    }
 }
 
 pub(crate) fn note_of<'e>(cx: &Cx<'_>, event: &'e SimEvent) -> Option<(ServerId, &'e Note)> {
@@ -159,11 +166,14 @@ pub struct Checkers {
     canon: Canon,
     damage: Damage,
     checks: Vec<(&'static str, Box<dyn Check + Send>)>,
+    /// What was still wanted when `is_content` was asked last.
+    wanted: Option<Violation>,
 }
 
 impl Checkers {
     pub fn new(spec: RunSpec) -> Self {
-        Self { spec, canon: Canon::default(), damage: Damage::default(), checks: all() }
+        let (canon, damage) = (Canon::default(), Damage::default());
+        Self { spec, canon, damage, checks: all(), wanted: None }
     }
 
     /// Committed transactions so far.
@@ -212,8 +222,29 @@ impl Observer for Checkers {
         Ok(())
     }
 
+    fn is_content(&mut self, now: SimTime, disks: &dyn DiskView) -> bool {
+        self.canon.fresh.clear();
+        let cx = Cx {
+            now,
+            node: NodeId::World,
+            canon: &self.canon,
+            damage: &self.damage,
+            disks,
+            spec: self.spec,
+        };
+        self.wanted = None;
+        // All are asked: some compare with the time before.
+        for (name, check) in &mut self.checks {
+            if let Some(what) = check.wants(&cx) {
+                self.wanted.get_or_insert(Violation::new(*name, what));
+            }
+        }
+        self.wanted.is_none()
+    }
+
     fn finish(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
-        self.due(now, disks)
+        self.due(now, disks)?;
+        self.wanted.take().map_or(Ok(()), Err)
     }
 }
 
@@ -247,5 +278,16 @@ mod tests {
         run.wait_ms(200_000).unwrap();
         assert_eq!(run.canon.committed.len(), 4);
         assert!(!run.canon.oracle_blind);
+    }
+
+    /// What is wanted stops the run from ending well, and is told where it ends all the same.
+    #[test]
+    fn a_calm_phase_that_shows_nothing_is_no_success() {
+        let mut checkers = Checkers::new(RunSpec { white_box: true, drift_ppm: 0 });
+        let (now, disks) = (SimTime(1), testing::Disks::default());
+        let servers = testing::configs();
+        checkers.event(now, NodeId::World, &SimEvent::Cluster { servers }, &disks).unwrap();
+        assert!(!checkers.is_content(now, &disks));
+        assert_eq!(checkers.finish(now, &disks).unwrap_err().check, "L1");
     }
 }

@@ -163,6 +163,20 @@ impl<C: Check> Run<C> {
         self.due()
     }
 
+    /// What the check misses where the run would end now.
+    pub(crate) fn wants(&mut self) -> Option<String> {
+        let spec = RunSpec { white_box: true, drift_ppm: 0 };
+        let cx = Cx {
+            now: self.now,
+            node: NodeId::World,
+            canon: &self.canon,
+            damage: &self.damage,
+            disks: &self.disks,
+            spec,
+        };
+        self.check.wants(&cx)
+    }
+
     fn due(&mut self) -> Result<(), String> {
         self.canon.fresh.clear();
         while let Some(at) = self.check.deadline().filter(|at| *at <= self.now) {
@@ -365,7 +379,7 @@ impl<C: Check> Run<C> {
     }
 }
 
-fn configs() -> Vec<Config> {
+pub(crate) fn configs() -> Vec<Config> {
     let address = || Address { host: "h".into(), port: 1 };
     let member = Member {
         quorum: address(),
