@@ -126,7 +126,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("P6", Box::new(p06_local_order::P06::default())),
         ("P7", Box::new(p07_global_order::P07::default())),
         ("P8", Box::new(p08_leader_completeness::P08)),
-        ("P9", Box::new(p09_durability::P09::default())),
+        ("P9", Box::new(p09_durability::P09)),
         ("P10", Box::new(p10_history_consistency::P10::default())),
         ("P12", Box::new(p12_epoch_monotonicity::P12::default())),
         ("P13", Box::new(p13_electability::P13::default())),
