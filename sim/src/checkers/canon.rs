@@ -159,7 +159,7 @@ pub(crate) struct Canon {
     /// Last transaction of the leader's log when it began to synchronize, by epoch.
     pub initial: BTreeMap<Epoch, Option<Entry>>,
     pub oracle: Oracle,
-    /// The oracle missed a payload: nothing that it says counts any more.
+    /// The oracle missed a payload: nothing that it says counts any more, and O1 objects.
     pub oracle_blind: bool,
     /// Committed by the event that is judged now.
     pub fresh: Vec<Fresh>,

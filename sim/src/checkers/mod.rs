@@ -24,6 +24,7 @@ mod l02_learners_catch_up;
 mod l03_restart;
 mod l05_requests_end;
 mod line;
+mod o01_oracle_sees;
 mod p01_leadership;
 mod p02_integrity;
 mod p03_quorum_evidence;
@@ -156,6 +157,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("L2", Box::new(l02_learners_catch_up::L02::default())),
         ("L3", Box::new(l03_restart::L03::default())),
         ("L5", Box::new(l05_requests_end::L05::default())),
+        ("O1", Box::new(o01_oracle_sees::O01)),
     ]
 }
 
