@@ -40,6 +40,7 @@ mod p13_electability;
 mod p15_zombie_fence;
 mod s01_replay;
 mod s06_ack_implies_durable;
+mod s08_purge_safety;
 mod s09_epoch_implies_history;
 mod t01_digest_equality;
 #[cfg(test)]
@@ -63,7 +64,7 @@ use crate::observe::{Observer, SimEvent, Violation};
 /// What the events themselves do not tell about a run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunSpec {
-    /// The disks can be looked into: P3, P9, S6 and S9 are judged.
+    /// The disks can be looked into: P3, P9, S6, S8 and S9 are judged.
     pub white_box: bool,
     /// Highest drift of a node's clock, in parts per million.
     pub drift_ppm: u64,
@@ -134,6 +135,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("P15", Box::new(p15_zombie_fence::P15)),
         ("S1", Box::new(s01_replay::S01)),
         ("S6", Box::new(s06_ack_implies_durable::S06)),
+        ("S8", Box::new(s08_purge_safety::S08)),
         ("S9", Box::new(s09_epoch_implies_history::S09)),
         ("T1", Box::new(t01_digest_equality::T01::default())),
         ("D1", Box::new(d01_versions::D01)),

@@ -5,6 +5,7 @@
 use crate::checkers::canon::Member;
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
+use std::cmp::Ordering;
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::Note;
 
@@ -49,7 +50,7 @@ impl S01 {
             }
         }
         if let (Some(first), Some(from)) = (member.replay.first(), from)
-            && first.0 <= from
+            && !follows(cx, from, first.0)
         {
             return Err(format!("{server} replays {} onto its snapshot of {from}", first.0));
         }
@@ -75,6 +76,18 @@ impl S01 {
         }
         Ok(())
     }
+}
+
+/// Whether the history may go on with `next` behind `last`: with the next number of the epoch, or the
+/// first of a later one, and nothing committed between them.
+fn follows(cx: &Cx<'_>, last: Zxid, next: Zxid) -> bool {
+    let counted = match next.epoch().cmp(&last.epoch()) {
+        Ordering::Less => false,
+        Ordering::Equal => next.counter() == last.counter() + 1,
+        Ordering::Greater => next.counter() == 1,
+    };
+    let skipped = cx.canon.find(next).is_some_and(|(index, _)| index != cx.canon.count_upto(last));
+    counted && !skipped
 }
 
 #[cfg(test)]
@@ -153,5 +166,26 @@ mod tests {
         let mut run = lost(LossKind::BitRot);
         run.note(2, replay(z(1, 1), 9)).unwrap();
         assert!(run.note(2, recovered(Some(z(1, 1)))).unwrap_err().contains("nobody proposed"));
+    }
+
+    #[test]
+    fn a_hole_between_snapshot_and_log_is_found() {
+        let from_snapshot = |last: Zxid, from| Note::Recovered {
+            last: Some(last),
+            from: Some(from),
+            blank: false,
+            digest: StateDigest::default(),
+        };
+        let hash = |zxid: Zxid| zxid.0 ^ 0x5555;
+        let mut run = run();
+        for counter in 2..=3 {
+            run.propose(1, z(1, counter), hash(z(1, counter))).unwrap();
+        }
+        run.note(2, replay(z(1, 3), hash(z(1, 3)))).unwrap();
+        let hole = run.note(2, from_snapshot(z(1, 3), z(1, 1)));
+        assert!(hole.unwrap_err().contains("onto its snapshot"));
+        run.server(2, SimEvent::Boot { incarnation: 3 }).unwrap();
+        run.note(2, replay(z(1, 2), hash(z(1, 2)))).unwrap();
+        run.note(2, from_snapshot(z(1, 2), z(1, 1))).unwrap();
     }
 }

@@ -78,6 +78,10 @@ impl Disks {
         self.txns.entry(ServerId(server)).or_default().insert(zxid, hash);
     }
 
+    pub(crate) fn take(&mut self, server: u64, zxid: Zxid) {
+        self.txns.entry(ServerId(server)).or_default().remove(&zxid);
+    }
+
     pub(crate) fn clear(&mut self, server: u64) {
         self.txns.remove(&ServerId(server));
     }
