@@ -125,6 +125,7 @@ pub(crate) struct Run<C> {
     pub damage: Damage,
     pub disks: Disks,
     pub now: SimTime,
+    pub spec: RunSpec,
 }
 
 impl<C: Check> Run<C> {
@@ -135,6 +136,7 @@ impl<C: Check> Run<C> {
             damage: Damage::default(),
             disks: Disks::default(),
             now: SimTime::ZERO,
+            spec: RunSpec { white_box: true, drift_ppm: 0 },
         };
         let servers = configs();
         run.feed(NodeId::World, &SimEvent::Cluster { servers })
@@ -147,14 +149,13 @@ impl<C: Check> Run<C> {
         self.due()?;
         self.canon.learn(self.now, node, event);
         self.damage.learn(node, event, &self.disks);
-        let spec = RunSpec { white_box: true, drift_ppm: 0 };
         let cx = Cx {
             now: self.now,
             node,
             canon: &self.canon,
             damage: &self.damage,
             disks: &self.disks,
-            spec,
+            spec: self.spec,
         };
         self.check.event(&cx, event)?;
         self.canon.forget(event);
@@ -169,14 +170,13 @@ impl<C: Check> Run<C> {
 
     /// What the check misses where the run would end now.
     pub(crate) fn wants(&mut self) -> Option<String> {
-        let spec = RunSpec { white_box: true, drift_ppm: 0 };
         let cx = Cx {
             now: self.now,
             node: NodeId::World,
             canon: &self.canon,
             damage: &self.damage,
             disks: &self.disks,
-            spec,
+            spec: self.spec,
         };
         self.check.wants(&cx)
     }
@@ -184,14 +184,13 @@ impl<C: Check> Run<C> {
     fn due(&mut self) -> Result<(), String> {
         self.canon.fresh.clear();
         while let Some(at) = self.check.deadline().filter(|at| *at <= self.now) {
-            let spec = RunSpec { white_box: true, drift_ppm: 0 };
             let cx = Cx {
                 now: at,
                 node: NodeId::World,
                 canon: &self.canon,
                 damage: &self.damage,
                 disks: &self.disks,
-                spec,
+                spec: self.spec,
             };
             self.check.due(&cx)?;
         }
