@@ -179,11 +179,6 @@ impl Checkers {
         let (canon, damage) = (Canon::default(), Damage::default());
         Self { spec, canon, damage, checks: all(), wanted: None }
     }
-
-    /// Committed transactions so far.
-    pub fn committed(&self) -> usize {
-        self.canon.committed.len()
-    }
 }
 
 impl Observer for Checkers {

@@ -93,10 +93,7 @@ impl Disks {
 
 impl DiskView for Disks {
     fn durable_has_txn(&self, server: ServerId, zxid: Zxid, hash: u64) -> bool {
-        self.durable_log_hash(server, zxid) == Some(hash)
-    }
-    fn durable_log_hash(&self, server: ServerId, zxid: Zxid) -> Option<u64> {
-        self.txns.get(&server)?.get(&zxid).copied()
+        self.txns.get(&server).is_some_and(|txns| txns.get(&zxid) == Some(&hash))
     }
     fn durable_last_log(&self, server: ServerId) -> Option<Zxid> {
         self.txns.get(&server)?.keys().last().copied()
@@ -109,12 +106,6 @@ impl DiskView for Disks {
     }
     fn durable_current_epoch(&self, server: ServerId) -> Option<Epoch> {
         self.current.get(&server).copied()
-    }
-    fn durable_txns(&self, _: ServerId) -> Vec<(Zxid, u64)> {
-        Vec::new()
-    }
-    fn losses(&self, _: ServerId) -> u32 {
-        0
     }
 }
 
