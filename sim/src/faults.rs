@@ -74,6 +74,13 @@ impl Atlas {
 }
 
 impl World {
+    /// Tells the observers once the last black hole is gone.
+    pub(crate) fn watch_black_holes(&mut self) {
+        if self.net.black_holes_ended() {
+            self.observe(NodeId::World, &SimEvent::HalfOpen { on: false });
+        }
+    }
+
     /// Returns when the control of the run has to run again.
     pub(crate) fn poll_control(&mut self) -> Option<SimTime> {
         let control = self.control();
@@ -180,7 +187,7 @@ impl World {
                 let cut = |&(a, b): &(Host, Host)| self.net.half_open_between(a, b);
                 let struck = paths.iter().map(cut).sum::<usize>() > 0;
                 if struck {
-                    self.observe(NodeId::World, &SimEvent::HalfOpened);
+                    self.observe(NodeId::World, &SimEvent::HalfOpen { on: true });
                 }
                 struck.then_some(Undo::Nothing)
             }
