@@ -25,7 +25,7 @@ use crate::net::{Delivery, EndId, Host, Presence};
 use crate::observe::{CrashKind, SimEvent, Violation};
 use crate::panics;
 use crate::rng::SimRng;
-use crate::trace::{Mark, hash_bytes, hash_value};
+use crate::trace::{Brief, Mark, describe, hash_action, hash_bytes, hash_value, mix};
 use crate::world::World;
 
 /// Inputs that one turn of the loop gathers at most.
@@ -103,15 +103,6 @@ impl ServerSlot {
             && matches!(
                 self.phase,
                 Phase::LeadingDiscovery | Phase::LeadingSynchronization | Phase::LeadingBroadcast
-            )
-    }
-
-    /// In step with a leader, or leading.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.dead
-            || matches!(
-                self.phase,
-                Phase::LeadingBroadcast | Phase::FollowingBroadcast | Phase::ObservingBroadcast
             )
     }
 
@@ -231,8 +222,9 @@ impl World {
                 Ok(RecoveryStep::Progress(_)) => got = RecoveryInput::Done,
                 Ok(RecoveryStep::Disk(action)) => {
                     let id = self.servers[index].id();
-                    self.trace
-                        .event(self.now, NodeId::Server(id), Mark::Disk, 2, || describe(&action));
+                    let content = hash_action(&action);
+                    let line = || describe(&action);
+                    self.trace.event(self.now, NodeId::Server(id), Mark::Disk, content, line);
                     let (at, event) = self.disks.of(id).submit_single(self.now, action);
                     self.post(at, Host(index), What::Disk(event));
                     return;
@@ -437,7 +429,8 @@ impl World {
             LinkAction::Hold { link } => self.net.hold(EndId(link.0)),
             LinkAction::Resume { link } => self.net.resume(self.now, EndId(link.0)),
             LinkAction::Close { link, how, why } => {
-                self.trace.event(self.now, node, Mark::Closed, link.0, || {
+                let content = mix(link.0, hash_value(&format!("{how:?} {why:?}")));
+                self.trace.event(self.now, node, Mark::Closed, content, || {
                     format!("-> close {link} {how:?}: {why:?}")
                 });
                 match how {
@@ -450,7 +443,8 @@ impl World {
 
     fn disk_action(&mut self, index: usize, action: DiskAction) {
         let id = self.servers[index].id();
-        self.trace.event(self.now, NodeId::Server(id), Mark::Disk, 1, || describe(&action));
+        let content = hash_action(&action);
+        self.trace.event(self.now, NodeId::Server(id), Mark::Disk, content, || describe(&action));
         let (at, event) = self.disks.of(id).submit(self.now, action);
         self.post(at, Host(index), What::Disk(event));
     }
@@ -473,7 +467,8 @@ impl World {
     fn exit(&mut self, index: usize, halt: Halt) {
         let id = self.servers[index].id();
         let node = NodeId::Server(id);
-        self.trace.event(self.now, node, Mark::Exit, 0, || format!("exit: {halt:?}"));
+        let content = hash_value(&format!("{halt:?}"));
+        self.trace.event(self.now, node, Mark::Exit, content, || format!("exit: {halt:?}"));
         let (low, high, kind) = match &halt {
             Halt::Restart(
                 RestartReason::Truncated
@@ -505,43 +500,5 @@ impl World {
             let view = catch_unwind(AssertUnwindSafe(|| server.view()));
             self.stats.messages += view.map_or(0, |view| view.counters.packets_in);
         }
-    }
-}
-
-/// An input in one short line: bytes by their number.
-struct Brief<'a>(&'a Input);
-
-impl std::fmt::Display for Brief<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Input::Link(LinkInput::Bytes { link, bytes }) => {
-                write!(f, "{} bytes on {link}", bytes.len())
-            }
-            Input::Disk(DiskInput::ReadDone { read, result }) => {
-                write!(f, "read {read} done, {}", if result.is_ok() { "ok" } else { "failed" })
-            }
-            Input::Wake
-            | Input::Link(_)
-            | Input::Disk(_)
-            | Input::Admin { .. }
-            | Input::Stop
-            | Input::ReloadConfig(_) => write!(f, "{:?}", self.0),
-        }
-    }
-}
-
-/// One disk operation as a line of the trace.
-fn describe(action: &DiskAction) -> String {
-    match action {
-        DiskAction::Write { file, offset, bytes, .. } => {
-            format!("-> write {file} at {offset}, {} bytes", bytes.len())
-        }
-        DiskAction::SetLen { file, len, .. } => format!("-> set length of {file} to {len}"),
-        DiskAction::SyncFile { file, .. } => format!("-> sync {file}"),
-        DiskAction::Rename { from, to, .. } => format!("-> rename {from} to {to}"),
-        DiskAction::SyncDir { dir, .. } => format!("-> sync folder {dir:?}"),
-        DiskAction::Remove { file, .. } => format!("-> remove {file}"),
-        DiskAction::Read { file, offset, len, .. } => format!("-> read {file} at {offset}, {len}"),
-        DiskAction::List { dir, .. } => format!("-> list {dir:?}"),
     }
 }
