@@ -9,6 +9,7 @@
 
 pub mod args;
 pub mod clock;
+pub mod data;
 pub mod dial;
 pub mod disk;
 pub mod failure;
