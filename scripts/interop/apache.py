@@ -47,7 +47,8 @@ class ApacheServer(ServerProcess):
     def __init__(self, name, config, log, client_port, jars=None, heap="160m", properties=None, log_level="INFO"):
         super().__init__(name, config, log, client_port)
         self.jars = jars or Jars()
-        self.heap, self.properties, self.log_level = heap, dict(properties or {}), log_level
+        self.heap, self.properties = heap, dict(properties or {})
+        self.log_level, self.handler_log_level = log_level, "DEBUG" if log_level == "INFO" else log_level
 
     def command(self):
         flags = [f"-D{key}={value}" for key, value in self.properties.items()]
@@ -56,6 +57,7 @@ class ApacheServer(ServerProcess):
             *SMALL,
             f"-Xmx{self.heap}",
             f"-Dquorum.log={self.log_level}",
+            f"-Dhandler.log={self.handler_log_level}",
             *flags,
             "-cp",
             self.jars.classpath(),

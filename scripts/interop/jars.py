@@ -42,7 +42,8 @@ WANTED = (
 # The bridge of the old log4j API is in the way of the new one.
 UNWANTED = ("log4j-1.2*",)
 SERVER_JAR = "zookeeper-3.9.5.jar"
-# The sync kinds and the leader changes that a run counts are logged by the quorum package at INFO.
+# The leader changes that a run counts are logged by the quorum package at INFO, and one of the two
+# ways to send a TRUNC only at DEBUG.
 LOGGING = """\
 rootLogger.level = WARN
 rootLogger.appenderRef.console.ref = console
@@ -52,6 +53,8 @@ appender.console.layout.type = PatternLayout
 appender.console.layout.pattern = %d{ISO8601} %-5p [%t] %c{1} - %m%n
 logger.quorum.name = org.apache.zookeeper.server.quorum
 logger.quorum.level = ${sys:quorum.log:-WARN}
+logger.handler.name = org.apache.zookeeper.server.quorum.LearnerHandler
+logger.handler.level = ${sys:handler.log:-WARN}
 """
 
 
@@ -72,6 +75,9 @@ class Jars:
         """Fetches what is not there yet; answers itself."""
         if not (self.folder / SERVER_JAR).exists():
             self._fetch()
+        logging = self.folder / "log4j2.properties"
+        if not logging.exists() or logging.read_text() != LOGGING:
+            logging.write_text(LOGGING)
         return self
 
     def classpath(self):
@@ -84,7 +90,6 @@ class Jars:
         try:
             print(f"fetching Apache ZooKeeper 3.9.5 (once, some 450 MB to read) into {self.folder}", flush=True)
             _extract(_address(), partial)
-            (partial / "log4j2.properties").write_text(LOGGING)
             _move_into_place(partial, self.folder)
         except (OSError, tarfile.TarError) as error:
             raise HarnessTrouble(f"cannot fetch {DISTRIBUTION} from {INDEX}: {error}") from error
