@@ -198,8 +198,7 @@ fn text(fields: &[Field]) -> String {
         Value::Number(number) => format!("{name}={number}"),
         Value::Text(text) => format!("{name}={text}"),
         Value::List(parts) => {
-            let parts: Vec<String> =
-                parts.iter().map(|part| format!("[{}]", text(part))).collect();
+            let parts: Vec<String> = parts.iter().map(|part| format!("[{}]", text(part))).collect();
             format!("{name}={}", parts.join(" "))
         }
     };
