@@ -15,6 +15,8 @@ from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState
 from kazoo.retry import KazooRetry
 
+from trouble import Violation
+
 SESSION_SECONDS = 30
 EPHEMERALS_KEPT = 3
 QUEUE = "/queue"
@@ -83,7 +85,7 @@ class Writer:
         self._going.set()
         self._thread.join(limit)
         if self._thread.is_alive():
-            raise AssertionError(f"writer {self.name} got no answer for {limit} s")
+            raise Violation(f"writer {self.name} got no answer for {limit} s")
         if self.error:
             raise self.error
 
@@ -197,7 +199,7 @@ class Writer:
                 self.ledger.repeated += 1
                 self.ledger.values[path] = self.ledger.values.get(path, {None}) | {value}
                 if self._stopping.is_set() and time.monotonic() - start > 30:
-                    raise AssertionError(f"{self.name}: {path} got no answer for 30 s") from None
+                    raise Violation(f"{self.name}: {path} got no answer for 30 s") from None
                 time.sleep(0.02)
         self.ledger.values[path] = {value}
         self.ledger.acknowledged += 1
@@ -221,7 +223,7 @@ class Load:
     def hold(self, writers=None):
         held = [writer.name for writer in writers or self.writers if not writer.hold()]
         if held:
-            raise AssertionError(f"no answer for 30 s to {', '.join(held)}")
+            raise Violation(f"no answer for 30 s to {', '.join(held)}")
 
     def go_on(self):
         for writer in self.writers:

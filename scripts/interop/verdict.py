@@ -10,17 +10,19 @@ from tree import differences, read_tree
 OWNER = 7  # ephemeralOwner in the order of a Stat
 
 
-def judge(ensemble, load):
-    """Every broken promise, in words; empty where there is none. The writers have stopped."""
+def judge(ensemble, load, deserters):
+    """Every broken promise, in words; empty where there is none. The writers are silent. `deserters`:
+    ephemerals whose sessions (id, password) must have expired."""
     seats = ensemble.seats
     load.writers[0].client.sync("/")
     trees, readers = zip(*(read_tree(seat) for seat in seats))
     found = differences(seats, trees)
     for seat, tree in zip(seats, trees):
         found += [f"{seat.name}: {line}" for line in _losses(tree, load)]
+        found += [f"{seat.name}: {path} outlives its session" for path in deserters if path in tree]
     found += _order(load)
     living = [writer.client.client_id for writer in load.writers]
-    return found + unknown_sessions(ensemble, living, closed=readers)
+    return found + unknown_sessions(ensemble, living, closed=[*readers, *deserters.values()])
 
 
 def _losses(tree, load):

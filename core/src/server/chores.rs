@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use crate::election::Start;
 use crate::ids::{OpId, ReadId, Zxid};
 use crate::invariant;
@@ -356,6 +358,7 @@ impl Server {
         let work = core::mem::replace(&mut self.chores.work, Work::Idle);
         let Work::Superseding { database, zxid, .. } = work else { return };
         self.db = *database;
+        self.publish_config();
         self.history.log.restart_behind(zxid);
         self.chores.snapshots = alloc::vec![KnownSnapshot { zxid, exact: true }];
         self.chores.present = alloc::vec![zxid];
@@ -364,6 +367,16 @@ impl Server {
         out.note(Note::SnapInstalled { zxid, digest: self.db.digest() });
         if let Role::Following(following) = &mut self.role {
             following.on_snapshot_installed(&mut zab_cx!(self, out));
+        }
+    }
+
+    /// `/zookeeper/config` tells the configuration of this server, whatever a snapshot said: clients
+    /// learn their servers from it. Nobody is served yet, so nobody watches it.
+    pub(super) fn publish_config(&mut self) {
+        if self.config.ensemble.is_some() {
+            let version = Zxid(self.ensemble.version());
+            let text = Bytes::from(self.ensemble.text());
+            self.db.set_config(text, version, self.at.wall, &mut Vec::new());
         }
     }
 

@@ -108,7 +108,7 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
     let chores = Chores::new(snapshot, recovered.snapshots, replayed, recovered.first_start, due);
     let known = recovered.database.newest_sessions();
     let session_ids = SessionIds::new(config.me, at.wall, known, prng.next_u64());
-    Server {
+    let mut server = Server {
         session_ids,
         ensemble,
         at,
@@ -130,7 +130,9 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         syncs: VecDeque::new(),
         chores,
         config,
-    }
+    };
+    server.publish_config();
+    server
 }
 
 /// The newest part of the replayed log. `whole`: it reaches back to the snapshot.

@@ -125,20 +125,20 @@ impl Feed {
         room: u64,
         known: Zxid,
         cx: &mut ZabCx<'_>,
-    ) -> Result<u64, FeedBroken> {
+    ) -> u64 {
         let mut sent = 0;
         while sent < room {
             let more = match &mut self.source {
                 Source::Snapshot(_) => self.pump_snapshot(cx),
                 Source::Disk(_) => self.pump_disk(known, cx),
-                Source::Window => self.pump_window(known, cx)?,
+                Source::Window => self.pump_window(known, cx),
             };
             match more {
                 Some(bytes) => sent += bytes,
                 None => break,
             }
         }
-        Ok(sent)
+        sent
     }
 
     /// Asks for the next chunk, or goes on to the log when the file is through.
@@ -154,15 +154,21 @@ impl Feed {
             return None;
         }
         let bytes = cx.out.send(self.link, |out: &mut BytesMut| out.put_ustring(SNAP_SIGNATURE));
+        self.go_on(cx);
+        Some(bytes)
+    }
+
+    /// Goes on in the window, or in the log on disk where the window has moved past this learner: it
+    /// moves while files are read, and under load faster than that.
+    fn go_on(&mut self, cx: &ZabCx<'_>) {
         let base = cx.history.window.base();
-        self.source = if self.sent >= base {
+        self.source = if self.committed_sent >= base {
             Source::Window
         } else {
             let files = cx.history.log.files();
-            let cursor = LogCursor::behind_snapshot(cx.config, files, self.sent, base);
+            let cursor = LogCursor::behind_snapshot(cx.config, files, self.committed_sent, base);
             Source::Disk(DiskFeed { cursor, records: VecDeque::new() })
         };
-        Some(bytes)
     }
 
     fn pump_disk(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Option<u64> {
@@ -171,7 +177,7 @@ impl Feed {
             return Some(self.send_pair(record.zxid, record.payload, known, cx));
         }
         if feed.cursor.is_ended() {
-            self.source = Source::Window;
+            self.go_on(cx);
             return Some(0);
         }
         if let Some((_, action)) = feed.cursor.next_read(&mut cx.history.ids) {
@@ -180,48 +186,48 @@ impl Feed {
         None
     }
 
-    fn pump_window(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Result<Option<u64>, FeedBroken> {
-        if self.sent < cx.history.window.base() {
-            return Err(FeedBroken::behind("the learner fell behind the window"));
+    fn pump_window(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Option<u64> {
+        if self.committed_sent < cx.history.window.base() {
+            self.go_on(cx);
+            return Some(0);
         }
-        if let Some(bytes) = self.send_commit(known, cx)? {
-            return Ok(Some(bytes));
+        if let Some(bytes) = self.send_commit(known, cx) {
+            return Some(bytes);
         }
-        let Some(entry) = cx.history.window.next_after(self.sent) else { return Ok(None) };
+        let entry = cx.history.window.next_after(self.sent)?;
         let (zxid, payload) = (entry.zxid, entry.payload.clone());
         if zxid <= known {
-            return Ok(Some(self.send_pair(zxid, payload, known, cx)));
+            return Some(self.send_pair(zxid, payload, known, cx));
         }
         if self.observer {
-            return Ok(None);
+            return None;
         }
         self.sent = zxid;
         cx.counters.packets_out += 1;
         let packet = LeaderPacket::Proposal { zxid, payload };
-        Ok(Some(cx.out.send(self.link, |out| packet.encode(out))))
+        Some(cx.out.send(self.link, |out| packet.encode(out)))
     }
 
     /// One COMMIT per zxid, in order, for what was proposed on this link or lay in the learner's
     /// log when it came (B49: the newest commit, not the one that the learner asked about).
-    fn send_commit(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Result<Option<u64>, FeedBroken> {
-        if self.committed_sent >= self.sent || self.committed_sent >= known {
-            return Ok(None);
-        }
-        let next = cx.history.window.next_after(self.committed_sent);
-        let Some(zxid) = next.map(|entry| entry.zxid) else { return Ok(None) };
-        if self.committed_sent < cx.history.window.base() {
-            return Err(FeedBroken::behind("commits fell behind the window"));
-        }
-        if zxid > known || zxid > self.sent {
-            return Ok(None);
-        }
-        self.committed_sent = zxid;
-        cx.counters.packets_out += 1;
-        Ok(Some(cx.out.send(self.link, |out| LeaderPacket::Commit { zxid }.encode(out))))
+    fn send_commit(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Option<u64> {
+        let next = cx.history.window.next_after(self.committed_sent)?;
+        let zxid = next.zxid;
+        (zxid <= known && zxid <= self.sent).then(|| self.announce(zxid, cx))
     }
 
-    /// A transaction that is known to be committed: PROPOSAL and COMMIT, or INFORM.
+    fn announce(&mut self, zxid: Zxid, cx: &mut ZabCx<'_>) -> u64 {
+        self.committed_sent = zxid;
+        cx.counters.packets_out += 1;
+        cx.out.send(self.link, |out| LeaderPacket::Commit { zxid }.encode(out))
+    }
+
+    /// A transaction that is known to be committed: PROPOSAL and COMMIT, or INFORM. What was proposed
+    /// on this link before lacks its COMMIT only.
     fn send_pair(&mut self, zxid: Zxid, payload: Bytes, known: Zxid, cx: &mut ZabCx<'_>) -> u64 {
+        if zxid <= self.sent {
+            return self.announce(zxid, cx);
+        }
         self.sent = zxid;
         let inform = self.observer && zxid > self.sync_upto;
         let commit = zxid <= known;

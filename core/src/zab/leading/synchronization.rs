@@ -216,17 +216,10 @@ impl Leading {
     /// Fills every feed up to its link's high-water mark.
     pub(super) fn pump(&mut self, cx: &mut ZabCx<'_>) {
         let known = self.known(cx);
-        let mut broken = Vec::new();
         for learner in self.learners.values_mut() {
             let room = cx.config.link_high_water_bytes.saturating_sub(learner.unsent);
             let Some(feed) = learner.stage.feed() else { continue };
-            match feed.pump(room, known, cx) {
-                Ok(bytes) => learner.unsent += bytes,
-                Err(why) => broken.push((learner.link, why)),
-            }
-        }
-        for (link, broken) in broken {
-            self.on_broken_feed(link, broken, cx);
+            learner.unsent += feed.pump(room, known, cx);
         }
     }
 
