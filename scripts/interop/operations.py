@@ -198,7 +198,7 @@ class Operations:
     def internal(self, session):
         if self.random.random() < 0.5:
             return Operation(session, "deleteContainer", zkwire.DELETE_CONTAINER, ustring(f"{TRAP}/none"), traps="T24")
-        return Operation(session, "createSession", zkwire.CREATE_SESSION, integer(30_000), traps="T24")
+        return Operation(session, "createSession", zkwire.CREATE_SESSION, integer(3_000_000), traps="T24")
 
     def longest_frame(self, session):
         """A frame at the limit, or one byte beyond it."""
