@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The same random requests to one Apache ZooKeeper 3.9.5 server and to one of ours, every reply,
+"""Part (d): the same random requests to one Apache ZooKeeper 3.9.5 server and to one of ours, every reply,
 Stat, event and error compared.
 
     differential.py --binary target/release/vivarium [--seed 7] [--ops 5000]
@@ -17,18 +17,21 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 import typing
 
 import zkwire
 from apache import ApacheServer
+from lone import Bench
 from operations import TRAP, Operation, Operations
+from report import Row, show
 from sides import Outcome, Side, Zxids
-from trouble import NO_VERDICT, HarnessTrouble
+from trouble import BROKEN, NO_VERDICT, HarnessTrouble
 from vivarium import VivariumServer
 from zkwire import Closed
 
 SESSIONS = 4
-APACHE_PORT, VIVARIUM_PORT = 27000, 27001
+SEED, OPERATIONS = 7, 5000
 CONFIG = """\
 dataDir={data}
 clientPort={port}
@@ -145,21 +148,21 @@ class Run:
         session = self.random.randrange(SESSIONS)
         draws = (Operations.create, Operations.delete, Operations.set_data, Operations.read, Operations.multi, Operations.sync)
         batch = [dataclasses.replace(self.random.choice(draws)(self.operations, session), burst=True) for _ in range(count)]
-        self.counts["(bursts)"] += 1
+        self.counts["bursts of 2 to 8"] += 1
         self._send(batch)
         self._settle(batch[-1])
 
     def _send(self, batch):
-        for side in (self.apache, self.ours):
-            zxid = side.last_zxid()
-            for operation in batch:
-                side.send(operation, zxid)
+        zxid = self.apache.last_zxid()
+        for operation in batch:
+            self.apache.send(operation, zxid, lambda zxid: zxid)
+            self.ours.send(operation, zxid, self.zxids.ours)
         for operation in batch:
             self.sent += 1
             self.counts[operation.label] += 1
             apache, ours = self.apache.outcome(operation), self.ours.outcome(operation)
-            if apache.code:
-                self.refused[apache.code] += 1
+            if ours.code:
+                self.refused[ours.code] += 1
             self._compare(operation, apache, ours)
             self._learn(operation, ours)
 
@@ -297,7 +300,7 @@ class Run:
             form, other = self.apache.comparable(_flat(node), self.zxids), self.ours.comparable(_flat(trees[1][path]))
             if form != other:
                 raise Difference(f"{path} at the end\n  Apache:   {form}\n  Vivarium: {other}")
-        self.counts["(nodes compared at the end)"] = len(trees[0])
+        self.counts["nodes compared at the end"] = len(trees[0])
 
 
 def _flat(node):
@@ -315,18 +318,18 @@ def describe(operation):
     return f"{operation.label} (operation {operation.op}) of session {operation.session}: {shown!r}"
 
 
-def start(folder, binary):
+def start(bench):
     """Both servers, serving."""
     servers = []
-    for name, port in (("apache", APACHE_PORT), ("vivarium", VIVARIUM_PORT)):
-        home = folder / name
+    for name in ("apache", "vivarium"):
+        home, port = bench.folder / "differential" / name, bench.ports.take()
         (home / "data").mkdir(parents=True)
         config = home / "zoo.cfg"
         config.write_text(CONFIG.format(data=home / "data", port=port))
         if name == "apache":
-            server = ApacheServer(name, config, home / "log", port, properties=PROPERTIES, heap="256m", log_level="WARN")
+            server = ApacheServer(name, config, home / "log", port, bench.jars, properties=PROPERTIES, heap="256m", log_level="WARN")
         else:
-            server = VivariumServer(name, config, home / "log", port, binary)
+            server = VivariumServer(name, config, home / "log", port, bench.binary)
         server.start()
         servers.append(server)
     for server in servers:
@@ -334,62 +337,56 @@ def start(folder, binary):
     return servers
 
 
-def compare(binary, seed, count, folder):
-    """Runs it; answers (rows for a table, the difference or None)."""
-    servers = start(folder, binary)
+def run(bench, seed=SEED, operations=OPERATIONS):
+    """The rows for the table of `make interop`: one."""
+    bench.say(f"differential: {operations} operations from seed {seed}")
+    started = time.monotonic()
+    servers = start(bench)
+    violations = []
     try:
-        run = Run(Side("Apache", APACHE_PORT, SESSIONS), Side("Vivarium", VIVARIUM_PORT, SESSIONS), seed)
-        found = None
+        both = Run(*(Side(server.name, server.client_port, SESSIONS) for server in servers), seed)
         try:
-            run.go(count)
+            both.go(operations)
         except Difference as difference:
-            found = f"seed {seed}, operation {run.sent}: {difference}"
+            violations.append(f"operation {both.sent}: {difference}")
         except (Closed, zkwire.Garbled) as trouble:
-            found = f"seed {seed}, operation {run.sent}: the run broke off: {trouble!r}"
-        return rows(run, seed), found
+            violations.append(f"operation {both.sent}: the run broke off: {trouble!r}")
     finally:
         for server in servers:
             server.stop()
+    return [Row("d", f"Apache and Vivarium, seed {seed}", exercised(both), violations, time.monotonic() - started)]
 
 
-def rows(run, seed):
-    """(what, count) of everything that was exercised."""
-    table = [(f"differential, seed {seed}", f"{run.sent} operations, {run.events} events")]
-    table += [(f"  {label}", count) for label, count in sorted(run.counts.items())]
-    table += [(f"  error {code}", count) for code, count in sorted(run.refused.items())]
-    table += [(f"  intended: {reason}", count) for reason, count in sorted(run.explained.items())]
+def exercised(both):
+    """What was sent and what came of it, counted."""
+    table = {"operations": both.sent, "events compared": both.events}
+    table |= {label: count for label, count in sorted(both.counts.items())}
+    table |= {f"answered {code}": count for code, count in sorted(both.refused.items(), reverse=True)}
+    table |= {f"intended, {reason}": count for reason, count in sorted(both.explained.items())}
     return table
 
 
-def parse(words):
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--binary", type=pathlib.Path, required=True, help="the vivarium to compare")
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--ops", type=int, default=5000, help="requests to send (default %(default)s)")
-    parser.add_argument("--keep", action="store_true", help="keep folders and logs of both servers")
-    return parser.parse_args(words)
-
-
 def main(words=None):
-    """Answers (rows, exit code)."""
-    asked = parse(words)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--binary", type=pathlib.Path, required=True, help="the vivarium to compare")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--ops", type=int, default=OPERATIONS, help="requests to send (default %(default)s)")
+    parser.add_argument("--ports", type=int, default=27000, help="take ports from here on")
+    asked = parser.parse_args(words)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="vivarium-differential-"))
-    table, found = compare(asked.binary.absolute(), asked.seed, asked.ops, folder)
-    for what, count in table:
-        print(f"{what:<34} {count}")
-    print(f"not compared yet: {', '.join(NOT_YET)}")
-    if asked.keep or found:
+    rows = run(Bench(asked.binary.absolute(), folder, asked.ports), asked.seed, asked.ops)
+    show(rows)
+    print(f"      not compared yet: {', '.join(NOT_YET)}")
+    if any(row.violations for row in rows):
         print(f"folders and logs: {folder}", file=sys.stderr)
-    else:
-        shutil.rmtree(folder)
-    if found:
-        print(f"differs: {found}", file=sys.stderr)
-    return table, 1 if found else 0
+        return BROKEN
+    shutil.rmtree(folder)
+    return 0
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main()[1])
+        sys.exit(main())
     except (HarnessTrouble, TimeoutError) as error:
         print(f"no verdict: {error}", file=sys.stderr)
         sys.exit(NO_VERDICT)

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 
 from apache import ApacheServer
+from ensemble import Ports
+from jars import Jars
 from process import until
 from vivarium import VivariumServer
 
@@ -24,6 +26,17 @@ preAllocSize=64
 admin.enableServer=false
 reconfigEnabled=false
 """
+
+
+class Bench:
+    """Stands in for that of run.py where one part is run alone."""
+
+    def __init__(self, binary, folder, ports):
+        self.binary, self.folder, self.ports, self.jars = binary, folder, Ports(ports), Jars().ensure()
+
+    @staticmethod
+    def say(text):
+        print(text, flush=True)
 
 
 @dataclasses.dataclass

@@ -45,20 +45,21 @@ TTL_FLAGS, CONTAINER_FLAG = (5, 6), 4
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
-    """One request of one session. `body` may depend on the last zxid that the side has shown."""
+    """One request of one session. `body` may depend on the last zxid of Apache, and on what an earlier one
+    of it is on the side that it is sent to."""
 
     session: int
     label: str
     op: int
-    body: bytes | typing.Callable[[int], bytes] = b""
+    body: bytes | typing.Callable[[int, typing.Callable[[int], int]], bytes] = b""
     xid: int | None = None
     malformed: bool = False
     traps: str = ""
     # Sent together with others of the session, before any of them was answered.
     burst: bool = False
 
-    def body_for(self, zxid):
-        return self.body(zxid) if callable(self.body) else self.body
+    def body_for(self, zxid, translate):
+        return self.body(zxid, translate) if callable(self.body) else self.body
 
 
 class Operations:
@@ -154,8 +155,8 @@ class Operations:
         back = self.random.choice((0, 0, 5, 50, 1 << 40))
         data, exist, child = ([self.random.choice(self.pool) for _ in range(self.random.randrange(4))] for _ in range(3))
 
-        def body(zxid):
-            return zkwire.set_watches(max(zxid - back, 0), data, exist, child)
+        def body(zxid, translate):
+            return zkwire.set_watches(translate(max(zxid - back, 0)), data, exist, child)
 
         return Operation(session, "setWatches", zkwire.SET_WATCHES, body, xid=zkwire.XID_SET_WATCHES)
 

@@ -89,11 +89,11 @@ class Side:
         for connection in [*self.connections, self.probe]:
             connection.finish()
 
-    def send(self, operation, zxid):
+    def send(self, operation, zxid, translate):
         """False where the far side has gone before it took everything: a frame beyond its limit."""
         connection = self.connections[operation.session]
         try:
-            connection.request(operation.op, operation.body_for(zxid), operation.xid)
+            connection.request(operation.op, operation.body_for(zxid, translate), operation.xid)
             return True
         except Closed:
             return False

@@ -23,6 +23,7 @@ XID_EVENT, XID_PING, XID_SET_WATCHES = -1, -2, -8
 
 ANYONE = (31, "world", "anyone")
 OPEN = (ANYONE,)
+NOAUTH = -102
 
 
 class Closed(Exception):
@@ -325,11 +326,15 @@ class Node:
 
 
 def walk(connection, path="/"):
-    """Every node from `path` down: {path: Node}, children sorted."""
+    """Every node from `path` down: {path: Node}, children sorted; NOAUTH where this client may not look."""
     tree, left = {}, [path]
     while left:
         here = left.pop()
-        data, stat = connection.must(GET_DATA, ustring(here) + boolean(False))
+        reply = connection.call(GET_DATA, ustring(here) + boolean(False))
+        if reply.code == NOAUTH:
+            tree[here] = NOAUTH
+            continue
+        data, stat = decode(GET_DATA, reply.body)
         entries, _ = connection.must(GET_ACL, ustring(here))
         children, _ = connection.must(GET_CHILDREN2, ustring(here) + boolean(False))
         names = tuple(sorted(children))
