@@ -9,6 +9,7 @@
 
 pub mod args;
 pub mod clock;
+pub mod data;
 pub mod dev;
 pub mod dial;
 pub mod disk;

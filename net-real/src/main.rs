@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use vivarium::args::{Args, Command};
 use vivarium::dev::{self, parent};
-use vivarium::serve;
+use vivarium::{data, serve};
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
@@ -14,6 +14,7 @@ fn main() -> ExitCode {
             .and_then(|()| serve::serve(&config))
             .map(|()| ExitCode::SUCCESS),
         Command::Dev(args) => dev::run(args),
+        Command::Data(asked) => data::data(&asked),
     };
     match done {
         Ok(code) => code,
