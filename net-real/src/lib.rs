@@ -21,3 +21,4 @@ pub mod logs;
 pub mod operator;
 pub mod ready;
 pub mod serve;
+pub mod surroundings;
