@@ -54,6 +54,9 @@ pub(crate) struct ServerSlot {
     busy_until: SimTime,
     /// Wakes in a row that left the deadline in the past.
     spins: u32,
+    /// The process lives on over its restart, its ports open all the while.
+    restarts: bool,
+    boot_rng: SimRng,
 }
 
 /// A server that asks to be woken at once so many times in a row will do so for ever.
@@ -74,6 +77,8 @@ impl ServerSlot {
             cpu: rng.log_range(2, 60),
             busy_until: SimTime::ZERO,
             spins: 0,
+            restarts: false,
+            boot_rng: rng,
         }
     }
 
@@ -107,6 +112,13 @@ impl ServerSlot {
         self.paused_by = None;
         self.crash_armed = None;
         self.busy_until = SimTime::ZERO;
+        self.restarts = false;
+    }
+
+    /// A server opens its ports before it recovers, but there is a moment before.
+    fn presence_at_boot(&mut self) -> Presence {
+        let early = self.boot_rng.chance(500);
+        if early || self.restarts { Presence::Backlog } else { Presence::NoProcess }
     }
 }
 
@@ -190,7 +202,8 @@ impl World {
         slot.process = Process::Recovering(Box::new(Recovery::start(config, stamp)));
         self.stats.boots += 1;
         self.quiet_since = self.now;
-        self.net.set_presence(self.now, Host(index), Presence::NoProcess);
+        let presence = self.servers[index].presence_at_boot();
+        self.net.set_presence(self.now, Host(index), presence);
         self.trace.event(self.now, NodeId::Server(id), Mark::Boot, incarnation.into(), || {
             format!("boot {incarnation}")
         });
@@ -476,6 +489,10 @@ impl World {
         self.servers[index].died();
         self.inboxes[index].clear();
         self.net.host_died(self.now, Host(index), CrashKind::Process);
+        if matches!(halt, Halt::Restart(_)) {
+            self.servers[index].restarts = true;
+            self.net.set_presence(self.now, Host(index), Presence::Backlog);
+        }
         for change in self.disks.of(id).crash(kind) {
             self.observe(node, &SimEvent::Durable(change));
         }
