@@ -478,9 +478,13 @@ impl World {
                 | RestartReason::LogUnreadable,
             ) => (1_000, 50_000, CrashKind::Process),
             Halt::Stop => (20_000, 2_000_000, CrashKind::Process),
-            // The operator boots the machine before the next start: a page cache that disagrees
-            // with a disk that failed is gone.
-            Halt::Fatal(FatalReason::Disk { .. }) => (200_000, 2_000_000, CrashKind::PowerLoss),
+            // A supervisor starts the next process at once, on a page cache that may disagree with
+            // the disk; or an operator boots the machine first.
+            Halt::Fatal(FatalReason::Disk { .. }) => {
+                let reboots = self.fault_rng.chance(500);
+                let kind = if reboots { CrashKind::PowerLoss } else { CrashKind::Process };
+                (200_000, 2_000_000, kind)
+            }
             Halt::Fatal(FatalReason::Corrupt { .. } | FatalReason::Config(_)) => {
                 (200_000, 2_000_000, CrashKind::Process)
             }
