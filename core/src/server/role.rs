@@ -80,6 +80,8 @@ impl Server {
             self.role = Role::Standalone(Standalone::new(self.history.head()));
             self.history.commit(self.history.head());
             self.lead_sessions();
+            // Whoever reads the notes hears what it is before it hears whom it serves.
+            self.note_phase(out);
             self.serve_clients(true, out);
             return;
         }
