@@ -108,6 +108,29 @@ pub enum Since {
 }
 
 impl FaultKind {
+    /// Every name that a summary may show.
+    pub const NAMES: [&str; 19] = [
+        "crash",
+        "power_loss",
+        "crash_at_boundary",
+        "crash_in_sync",
+        "stop",
+        "pause",
+        "partition",
+        "partition_one_way",
+        "isolate",
+        "stall_link",
+        "reset_links",
+        "half_open",
+        "disk_full",
+        "fsync_slow",
+        "clock_step",
+        "disk_fail",
+        "read_fail",
+        "bit_rot",
+        "wipe",
+    ];
+
     /// A short name for summaries.
     pub const fn name(self) -> &'static str {
         match self {
@@ -405,7 +428,7 @@ fn pair(all: &[u64], cluster: &Cluster, rng: &mut SimRng) -> Scope {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::draw;
+    use super::{FaultKind, draw};
     use crate::cluster::Cluster;
     use crate::ids::SimTime;
 
@@ -450,7 +473,7 @@ mod tests {
             omitted += usize::from(!names.contains("pause"));
             seen.extend(names);
         }
-        assert_eq!(seen.len(), 19, "{seen:?}");
+        assert_eq!(seen, FaultKind::NAMES.into_iter().collect());
         assert!((30..=70).contains(&omitted), "pause was omitted in {omitted} of 100 seeds");
     }
 }
