@@ -233,6 +233,15 @@ impl Election {
     }
 
     /// Voters that a first start still waits for.
+    /// Servers whose vote of this round is for this one.
+    pub fn supporters(&self) -> impl Iterator<Item = ServerId> + Clone {
+        let looking = match &self.phase {
+            Phase::Looking(looking) => Some(looking),
+            Phase::Idle | Phase::Decided { .. } => None,
+        };
+        looking.into_iter().flat_map(Looking::supporters)
+    }
+
     pub fn waiting_for(&self) -> Vec<ServerId> {
         match &self.phase {
             Phase::Looking(looking) => looking.waiting_for(&self.ensemble).into_iter().collect(),

@@ -195,6 +195,7 @@ impl Server {
                 if let Some(election) = &mut self.election {
                     let event = election.on_bytes(link, bytes, &mut election_cx!(self, out));
                     self.on_election(event, out);
+                    self.lead_those_who_wait(out);
                 }
             }
             Some(Plane::Quorum) => self.on_quorum_bytes(link, bytes, out),
