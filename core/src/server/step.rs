@@ -257,8 +257,9 @@ impl Server {
     fn on_quorum_sent(&mut self, link: LinkId, bytes: u64, out: &mut Outbox) {
         match &mut self.role {
             Role::Leading(leading) => leading.on_sent(link, bytes, &mut zab_cx!(self, out)),
-            Role::Following(following) => following.on_sent(link, bytes),
-            Role::Starting
+            // What a learner says is bounded by what its clients may have outstanding.
+            Role::Following(_)
+            | Role::Starting
             | Role::Looking
             | Role::Standalone(_)
             | Role::Truncating(_)
