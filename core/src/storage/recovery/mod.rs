@@ -292,10 +292,12 @@ impl Recovering {
             return Err(corruption.refused());
         }
         // Snapshots first, durably: logs alone are never taken for a history, while a snapshot
-        // whose log is gone would be a short one.
-        let snapshots = found.snapshots.iter().map(|(zxid, _)| FileName::snapshot(*zxid));
+        // whose log is gone would be a short one. The oldest goes first, durably before the next:
+        // without a newer one, it and the log could look like a history that ended there.
         let mut plan = VecDeque::new();
-        self.move_aside(snapshots.collect(), Dir::Data, &mut plan);
+        for (zxid, _) in &found.snapshots {
+            self.move_aside(Vec::from([FileName::snapshot(*zxid)]), Dir::Data, &mut plan);
+        }
         let logs = found.logs.iter().map(|log| log.name.clone());
         let log_dir = Layout::of(&self.config).log_dir;
         self.move_aside(logs.collect(), log_dir, &mut plan);
