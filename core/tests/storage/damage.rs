@@ -232,6 +232,19 @@ fn epochs_follow_the_table() {
     }
 }
 
+/// Apache writes snapshots in place, and one at the start of an epoch.
+#[test]
+fn a_torn_snapshot_of_an_epoch_start_makes_room_for_an_older_one() {
+    for config in [alone(), of_three()] {
+        let mut disk = standalone();
+        disk.put(&data("snapshot.100000000"), &crate::golden::SNAPSHOT[..300]);
+        let recovered = recover(&config, &mut disk).unwrap();
+        assert_eq!(recovered.history, History::From { last: LAST });
+        assert_eq!(recovered.snapshots, [Zxid::ZERO]);
+        assert!(!disk.has("snapshot.100000000"));
+    }
+}
+
 #[test]
 fn an_empty_folder_begins_only_where_it_may() {
     let marker = vivarium_core::storage::files::initialize_marker();

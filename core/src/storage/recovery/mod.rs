@@ -258,8 +258,11 @@ impl Recovering {
             Ok(replayed) => replayed,
             Err(corruption) => return self.corrupt(found, corruption),
         };
-        // A snapshot has its name only since it was whole: the history went at least so far.
-        if let Some(zxid) = newest_broken.filter(|zxid| *zxid > replayed.last) {
+        // An own snapshot has its name only since it was whole: the history went at least so far. One
+        // that names the start of an epoch is Apache's, which writes in place, and says nothing of
+        // transactions: as there, an older one and the log behind it are the history.
+        let says_more = |zxid: &Zxid| *zxid > replayed.last && !zxid.is_epoch_start();
+        if let Some(zxid) = found.broken.iter().copied().filter(says_more).max() {
             let what = "the snapshot is damaged and the log does not reach it";
             return self
                 .corrupt(found, Corruption { file: FileName::snapshot(zxid), offset: 0, what });
