@@ -36,6 +36,11 @@ impl FileName {
         Self::new(Dir::Data, format!("snapshot.{:x}", zxid.0))
     }
 
+    /// What a damaged file is called: no listing takes it for state.
+    pub fn aside(&self) -> Self {
+        Self::new(self.dir, format!("{}{CORRUPT_SUFFIX}", self.name))
+    }
+
     /// `dir` is [`Dir::Data`] or [`Dir::Log`].
     pub fn log(dir: Dir, first: Zxid) -> Self {
         Self::new(dir, format!("log.{:x}", first.0))

@@ -26,9 +26,7 @@ use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::{DiskFault, Queue};
 use crate::server::note::Note;
 use crate::server::{RecoveryInput, RecoveryProgress};
-use crate::storage::files::{
-    CORRUPT_SUFFIX, Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot,
-};
+use crate::storage::files::{Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot};
 use crate::storage::ops::{DiskIds, target_of};
 use crate::storage::snapshot::SnapshotEncoder;
 use crate::storage::snapshot_writer::seal_ops;
@@ -309,7 +307,7 @@ impl Recovering {
 
     fn move_aside(&mut self, files: Vec<FileName>, dir: Dir, plan: &mut VecDeque<DiskAction>) {
         for from in files {
-            let to = FileName::new(from.dir, format!("{}{CORRUPT_SUFFIX}", from.name));
+            let to = from.aside();
             plan.push_back(self.ids.rename(Queue::Log, from, to));
         }
         plan.push_back(self.ids.sync_dir(Queue::Log, dir));
