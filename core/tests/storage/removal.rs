@@ -59,7 +59,7 @@ fn folder() -> Folder {
     Folder { config, disk, logs: log.files().to_vec(), ids, out, all }
 }
 
-fn snapshot(
+pub(crate) fn snapshot(
     tree: &mut vivarium_core::tree::Database,
     zxid: Zxid,
     disk: &mut Disk,

@@ -251,7 +251,6 @@ impl Recovering {
     }
 
     fn replayed(&mut self, found: Box<Found>, replay: Replay) -> Result<State, FatalReason> {
-        let newest_broken = found.broken.iter().max().copied();
         let replayed = match replay.finish() {
             Ok(replayed) => replayed,
             Err(corruption) => return self.corrupt(found, corruption),
@@ -266,7 +265,7 @@ impl Recovering {
                 .corrupt(found, Corruption { file: FileName::snapshot(zxid), offset: 0, what });
         }
         let mut plan = VecDeque::new();
-        if let Some(cut) = &replayed.cut {
+        for cut in &replayed.cuts {
             let file = cut.file.clone();
             match cut.len {
                 Some(len) => {
