@@ -31,6 +31,9 @@ pub use vote::Vote;
 /// Format of the notifications that we write; 2 means that the configuration's text follows.
 const NOTIFICATION_VERSION: i32 = 2;
 
+/// No search counts so far. Whoever shows more is not believed: behind it the round would overflow.
+const ROUND_MAX: i64 = i64::MAX / 2;
+
 /// The own history when a search starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -266,6 +269,9 @@ impl Election {
     }
 
     fn hear(&mut self, from: ServerId, said: &Notification, cx: &mut Cx<'_>) -> Option<Event> {
+        if said.round > ROUND_MAX {
+            return None;
+        }
         let peer_looks = said.state == PeerState::Looking;
         if !self.ensemble.is_voter(from) {
             if peer_looks {

@@ -435,8 +435,8 @@ impl Server {
                 out.note(Note::Truncated { upto });
                 self.halt(Halt::Restart(RestartReason::Truncated), out);
             }
-            // Recovery judges the damage.
-            Truncated::Unreadable { .. } => {
+            Truncated::MovedAside => {
+                out.note(Note::MovedAside);
                 self.halt(Halt::Restart(RestartReason::Truncated), out);
             }
         }

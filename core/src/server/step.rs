@@ -37,6 +37,10 @@ impl Server {
             // Nothing can change at run time yet; the text is read again at the next start.
             Input::ReloadConfig(_) => {}
         }
+        // Nothing follows a Halt: it is the last action.
+        if matches!(self.role, Role::Halted) {
+            return;
+        }
         self.on_due(out);
         self.settle(out);
     }
@@ -95,6 +99,9 @@ impl Server {
             | Role::Standalone(_)
             | Role::Truncating(_)
             | Role::Halted => {}
+        }
+        if matches!(self.role, Role::Halted) {
+            return;
         }
         self.drop_waiting(out);
         self.clients.on_wake(&mut client_cx!(self, out));
@@ -253,8 +260,9 @@ impl Server {
     fn on_quorum_sent(&mut self, link: LinkId, bytes: u64, out: &mut Outbox) {
         match &mut self.role {
             Role::Leading(leading) => leading.on_sent(link, bytes, &mut zab_cx!(self, out)),
-            Role::Following(following) => following.on_sent(link, bytes),
-            Role::Starting
+            // What a learner says is bounded by what its clients may have outstanding.
+            Role::Following(_)
+            | Role::Starting
             | Role::Looking
             | Role::Standalone(_)
             | Role::Truncating(_)
@@ -336,5 +344,33 @@ impl Server {
         out.note(Note::Halting { restart });
         out.push(Action::Halt(halt));
         self.waiting = BTreeMap::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::ids::ServerId;
+    use crate::server::input::Far;
+    use crate::server::write::tests::serving;
+    use crate::time::Span;
+
+    /// A host that meets a Halt drops the server: what came behind it would never be done.
+    #[test]
+    fn a_halt_is_the_last_action_though_a_deadline_has_passed_too() {
+        let mut server = serving(Config::with_defaults(ServerId(1), None, [0; 32]));
+        let mut out = Outbox::new();
+        let far = Far { ip: "10.0.0.1".into(), port: 4000 };
+        let opened = LinkInput::Opened { link: LinkId(1), dial: None, plane: Plane::Client, far };
+        server.step(Stamp::default(), Input::Link(opened), &mut out);
+        assert!(server.deadline().is_some(), "the client has to introduce itself");
+        out.drain().for_each(drop);
+
+        let late = Stamp { mono: Mono::default() + Span::from_ms(3_600_000), ..Stamp::default() };
+        let failed = DiskInput::Failed { queue: Queue::Log, op: OpId(1), fault: DiskFault::Io };
+        server.step(late, Input::Disk(failed), &mut out);
+        let last = out.drain().last();
+        assert!(matches!(last, Some(Action::Halt(Halt::Fatal(_)))), "{last:?}");
     }
 }
