@@ -9,7 +9,7 @@ import socket
 
 from apache import ApacheServer
 from process import HOST, until
-from trouble import HarnessTrouble
+from trouble import HarnessTrouble, Violation
 from vivarium import VivariumServer
 
 TICK_MS = 500
@@ -124,7 +124,7 @@ class Ensemble:
         # A Java machine that ends by SIGTERM says 128 + 15, or 0.
         fine = (0, 143, -15) if seat.kind is Kind.APACHE else (0,)
         if code not in fine:
-            raise AssertionError(f"{seat.name} ended with code {code} after SIGTERM; see {seat.log_of(seat.kind)}")
+            raise Violation(f"{seat.name} ended with code {code} after SIGTERM; see {seat.log_of(seat.kind)}")
 
     def wipe(self, seat):
         """Takes everything but its number from a server that does not run."""
@@ -174,7 +174,7 @@ class Ensemble:
         for seat in self.seats:
             code = seat.server.died() if seat.server else None
             if code is not None:
-                raise AssertionError(f"{seat.name} ended by itself with code {code}; see {seat.log_of(seat.kind)}")
+                raise Violation(f"{seat.name} ended by itself with code {code}; see {seat.log_of(seat.kind)}")
 
     def end(self):
         """Ends what still runs, whatever state it is in."""
@@ -197,8 +197,6 @@ def default_settings():
         # Small files, and snapshots that come while the load runs.
         "preAllocSize": 256,
         "snapCount": 400,
-        # What lies before the last 500 transactions is not taken from Apache's log: SNAP instead.
-        "snapshotSizeFactor": -1,
     }
 
 

@@ -10,14 +10,20 @@ import threading
 import time
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import KazooException, NodeExistsError, NoNodeError
+from kazoo.exceptions import BadVersionError, KazooException, NodeExistsError, NoNodeError
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.protocol.states import KazooState
 from kazoo.retry import KazooRetry
+from kazoo.security import make_acl
+
+from trouble import Violation
 
 SESSION_SECONDS = 30
 EPHEMERALS_KEPT = 3
 QUEUE = "/queue"
+# Two entries, so that lists of access rights are compared too.
+READ_ONLY = make_acl("ip", "127.0.0.1", read=True)
+CHANGE = make_acl("world", "anyone", all=True)
 # kazoo tells the world about every lost connection; here they are the point.
 logging.getLogger("kazoo").setLevel(logging.CRITICAL)
 logging.basicConfig(level=logging.CRITICAL)
@@ -83,7 +89,7 @@ class Writer:
         self._going.set()
         self._thread.join(limit)
         if self._thread.is_alive():
-            raise AssertionError(f"writer {self.name} got no answer for {limit} s")
+            raise Violation(f"writer {self.name} got no answer for {limit} s")
         if self.error:
             raise self.error
 
@@ -129,9 +135,21 @@ class Writer:
                 self._sequential()
         if index % 3 == 0 and index > 30:
             self._remove(f"{self.root}/{index - 30:05}")
+        if index % 8 == 5:
+            self._refused(path)
 
     def _keep(self, path, value):
-        self._insist(path, value, lambda: self.client.create(path, value), fine=NodeExistsError)
+        acl = [READ_ONLY, CHANGE] if path.endswith("7") else None
+        self._insist(path, value, lambda: self.client.create(path, value, acl=acl), fine=NodeExistsError)
+
+    def _refused(self, path):
+        """A change that must be refused: it costs a zxid, and every server logs it as an error."""
+
+        def attempt():
+            self.client.set(path, b"never", version=99)
+            raise Violation(f"{self.name}: {path} was changed though its version is not 99")
+
+        self._insist(path, b"first", attempt, fine=BadVersionError)
 
     def _set(self, path, value):
         self._insist(path, value, lambda: self.client.set(path, value))
@@ -197,7 +215,7 @@ class Writer:
                 self.ledger.repeated += 1
                 self.ledger.values[path] = self.ledger.values.get(path, {None}) | {value}
                 if self._stopping.is_set() and time.monotonic() - start > 30:
-                    raise AssertionError(f"{self.name}: {path} got no answer for 30 s") from None
+                    raise Violation(f"{self.name}: {path} got no answer for 30 s") from None
                 time.sleep(0.02)
         self.ledger.values[path] = {value}
         self.ledger.acknowledged += 1
@@ -221,7 +239,7 @@ class Load:
     def hold(self, writers=None):
         held = [writer.name for writer in writers or self.writers if not writer.hold()]
         if held:
-            raise AssertionError(f"no answer for 30 s to {', '.join(held)}")
+            raise Violation(f"no answer for 30 s to {', '.join(held)}")
 
     def go_on(self):
         for writer in self.writers:

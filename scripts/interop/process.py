@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 
-from trouble import HarnessTrouble
+from trouble import HarnessTrouble, Violation
 
 HOST = "127.0.0.1"
 
@@ -31,7 +31,7 @@ def until(what, limit, ask, pause=0.05):
         if answer is not None and answer is not False:
             return answer
         if time.monotonic() > end:
-            raise TimeoutError(f"waited {limit} s in vain for {what}")
+            raise Violation(f"waited {limit} s in vain for {what}")
         time.sleep(pause)
 
 

@@ -5,6 +5,7 @@ import socket
 import struct
 
 from process import HOST
+from trouble import HarnessTrouble
 
 
 def reattach(seat, session, password, timeout_ms=30000):
@@ -56,3 +57,23 @@ def unknown_sessions(ensemble, living, closed):
             if (answer := reattach(seat, session, password)) != 0:
                 found.append(f"{seat.name} takes closed session {session:#x}: it says {answer}")
     return found
+
+
+def desert(seat, path, timeout_ms):
+    """Opens a session, makes an ephemeral, and goes without a word; answers (id, password)."""
+    hello = struct.pack(">iqiqi16s?", 0, 0, timeout_ms, 0, 16, b"", False)
+    name = path.encode()
+    world = struct.pack(">iii5si6s", 1, 31, 5, b"world", 6, b"anyone")
+    create = struct.pack(f">iii{len(name)}si", 1, 1, len(name), name, 0) + world + struct.pack(">i", 1)
+    try:
+        with socket.create_connection((HOST, seat.client_port), timeout=10) as stream:
+            stream.sendall(struct.pack(">i", len(hello)) + hello)
+            answer = _exactly(stream, 4 + 37)
+            stream.sendall(struct.pack(">i", len(create)) + create)
+            _, _, _, code = struct.unpack(">iiqi", _exactly(stream, 20))
+    except OSError as error:
+        raise HarnessTrouble(f"{seat.name} gave no session: {error}") from error
+    if code != 0:
+        raise HarnessTrouble(f"{seat.name} did not create {path}: error {code}")
+    _, _, _, session = struct.unpack(">iiiq", answer[:20])
+    return session, answer[24:40]

@@ -136,6 +136,12 @@ impl Config {
             seed,
         }
     }
+
+    /// The longest transaction that is proposed: what peers with the same `jute.maxbuffer` take,
+    /// Apache's included. However low that is, errors and sessions fit.
+    pub fn transaction_limit(&self) -> usize {
+        self.jute_max_buffer.saturating_mul(2).clamp(4096, i32::MAX as usize / 2)
+    }
 }
 
 /// When a server without any state may take part in a first election.

@@ -14,6 +14,7 @@ use super::change::{Change, WriteRequest};
 use super::fix_acl::fix_acl;
 use super::pending::{Pending, PendingNode, SessionChange};
 use crate::acl::{Acl, Id};
+use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
 use crate::time::Wall;
 use crate::tree::{CONFIG_PATH, Database, Lifetime, ROOT_PATH, StoredStat, is_special};
@@ -25,16 +26,23 @@ use crate::wire::code::Code;
 const DIGEST_VERSION: i32 = 2;
 
 /// Prepares requests in zxid order and remembers what is not yet applied.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Preparer {
     pending: Pending,
+    /// Bytes of paths that a closeSession may name.
+    close_paths_max: usize,
 }
 
 impl Preparer {
+    pub fn new(config: &Config) -> Self {
+        Self { pending: Pending::default(), close_paths_max: config.jute_max_buffer }
+    }
+
     /// The transaction of `zxid`. A refused request becomes `Txn::Error`, which costs its zxid all
     /// the same (T1); a failed multi becomes a `Txn::Multi` with `Error` parts (T3).
     ///
-    /// Zxids come in rising order. Everything but a single error carries the digest that the tree will have behind it.
+    /// Zxids come in rising order. Everything but a single error and a closeSession without paths
+    /// carries the digest that the tree will have behind it.
     pub fn prepare(
         &mut self,
         db: &Database,
@@ -46,15 +54,23 @@ impl Preparer {
         self.pending.begin(zxid);
         let session = request.session;
         let ids = &request.ids;
-        let mut preparation =
-            Preparation { pending: &mut self.pending, db, session, ids, zxid, now };
+        let close_paths_max = self.close_paths_max;
+        let pending = &mut self.pending;
+        let mut preparation = Preparation { pending, db, session, ids, zxid, now, close_paths_max };
         let txn = preparation
             .change(&request.change)
             .unwrap_or_else(|code| Txn::Error { code: code.to_wire() });
-        let digest = (!matches!(txn, Txn::Error { .. }))
+        // Apache takes a digest right behind the header for the list of paths.
+        let bare = matches!(txn, Txn::Error { .. } | Txn::CloseSession { paths: None });
+        let digest = (!bare)
             .then(|| TxnDigest { version: DIGEST_VERSION, tree: self.pending.tree_digest(db) });
         let header = TxnHeader { session, cxid: request.cxid, zxid, time: now };
         LoggedTxn { header, txn, digest }
+    }
+
+    /// Takes back what the newest preparation does to nodes: an error is logged in its place.
+    pub fn withdraw(&mut self) {
+        self.pending.roll_back();
     }
 
     /// The tree now shows everything up to `zxid`.
@@ -98,6 +114,7 @@ pub(super) struct Preparation<'a> {
     ids: &'a [Id],
     zxid: Zxid,
     now: Wall,
+    close_paths_max: usize,
 }
 
 impl Preparation<'_> {
@@ -139,7 +156,10 @@ impl Preparation<'_> {
             self.remove(path);
         }
         self.pending.put_session(self.zxid, self.session, SessionChange::Closing);
-        Ok(Txn::CloseSession { paths: Some(paths) })
+        let len = 4 + paths.iter().map(|path| 4 + path.len()).sum::<usize>();
+        // The list only helps replay over a fuzzy snapshot; without it the tree's own is used. A
+        // record that no peer and no recovery takes would end the ensemble.
+        Ok(Txn::CloseSession { paths: (len <= self.close_paths_max).then_some(paths) })
     }
 
     /// As owners, 0 means "nobody" and the lowest value "container".

@@ -106,6 +106,7 @@ macro_rules! client_cx {
             at: $server.at,
             db: &$server.db,
             logged: $server.history.head(),
+            epoch: $server.history.current(),
             out: $out,
             counters: &mut $server.counters,
         }

@@ -313,8 +313,7 @@ impl Server {
             return;
         }
         if let Role::Leading(leading) = &mut self.role {
-            let data = result.unwrap_or(ReadData::Missing);
-            leading.on_read(read, data, &mut zab_cx!(self, out));
+            leading.on_read(read, &result, &mut zab_cx!(self, out));
         }
     }
 

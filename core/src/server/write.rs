@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::acl::Id;
 use crate::ids::{LinkId, SessionId, Xid, Zxid};
+use crate::invariant;
 use crate::request::change::{Change, WriteRequest};
 use crate::server::clients::{Refusal, Submission};
 use crate::server::note::Note;
@@ -251,7 +252,14 @@ impl Server {
     fn replicate(&mut self, request: &WriteRequest, out: &mut Outbox) -> bool {
         let Some(zxid) = self.next_zxid() else { return false };
         let txn = self.preparer.prepare(&self.db, request, zxid, self.at.wall);
-        self.submit(zxid, &txn, out);
+        let payload = encoded(&txn);
+        if payload.len() > self.config.transaction_limit() {
+            // Requests are bounded by `jute.maxbuffer`, yet a learner may have another one.
+            self.preparer.withdraw();
+            self.propose_error(request.session, request.cxid, Code::MarshallingError, out);
+            return true;
+        }
+        self.submit(zxid, payload, out);
         true
     }
 
@@ -260,13 +268,12 @@ impl Server {
         let Some(zxid) = self.next_zxid() else { return };
         let header = TxnHeader { session, cxid, zxid, time: self.at.wall };
         let txn = Txn::Error { code: code.to_wire() };
-        self.submit(zxid, &LoggedTxn { header, txn, digest: None }, out);
+        self.submit(zxid, encoded(&LoggedTxn { header, txn, digest: None }), out);
     }
 
-    fn submit(&mut self, zxid: Zxid, txn: &LoggedTxn, out: &mut Outbox) {
-        let mut payload = BytesMut::with_capacity(160);
-        txn.encode(&mut payload);
-        let payload = payload.freeze();
+    fn submit(&mut self, zxid: Zxid, payload: Bytes, out: &mut Outbox) {
+        let limit = self.config.transaction_limit();
+        invariant!(payload.len() <= limit, "no peer would take {} bytes", payload.len());
         self.proposal_sizes.add(payload.len());
         match &mut self.role {
             Role::Leading(leading) => leading.propose(zxid, payload, &mut zab_cx!(self, out)),
@@ -284,6 +291,15 @@ impl Server {
     }
 }
 
+fn encoded(txn: &LoggedTxn) -> Bytes {
+    let mut payload = BytesMut::with_capacity(160);
+    txn.encode(&mut payload);
+    payload.freeze()
+}
+
 fn forwarded(session: SessionId, cxid: Xid, op: i32, payload: Bytes) -> ForwardedRequest {
     ForwardedRequest { session, cxid: cxid.0, op, payload, authinfo: alloc::vec::Vec::new() }
 }
+
+#[cfg(test)]
+mod tests;

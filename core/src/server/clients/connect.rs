@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::admin::traffic::LastAnswer;
-use crate::ids::{LinkId, SessionId, Xid};
+use crate::ids::{LinkId, SessionId, Xid, Zxid};
 use crate::request::order::Order;
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Handshake, Live, Phase};
@@ -24,7 +24,7 @@ impl Clients {
         if !self.serving {
             return self.end(link, Close::Flush, CloseReason::NotServing, cx);
         }
-        if request.last_zxid_seen > cx.db.applied().to_wire() {
+        if is_ahead(request.last_zxid_seen, cx) {
             return self.end(link, Close::Flush, CloseReason::ClientAhead, cx);
         }
         self.traffic.connection_requests += 1;
@@ -150,4 +150,12 @@ impl Clients {
             known.armed = silent_at;
         }
     }
+}
+
+/// Whether a client has seen more than this server. Java's leaders show the start of their epoch
+/// before its first transaction: whoever serves in that epoch or a later one has all before it.
+fn is_ahead(last_zxid_seen: i64, cx: &ClientCx<'_>) -> bool {
+    let begun = Zxid::from_wire(last_zxid_seen)
+        .is_some_and(|z| z.is_epoch_start() && z.epoch() <= cx.epoch);
+    !begun && last_zxid_seen > cx.db.applied().to_wire()
 }

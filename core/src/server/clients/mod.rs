@@ -23,7 +23,7 @@ use crate::acl::Id;
 use crate::admin::report::{AttachedSession, Connection};
 use crate::admin::traffic::{LinkTraffic, Traffic};
 use crate::config::{Config, MemberRole};
-use crate::ids::{LinkId, SessionId, Xid, Zxid};
+use crate::ids::{Epoch, LinkId, SessionId, Xid, Zxid};
 use crate::invariant;
 use crate::request::order::Abandoned;
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
@@ -46,6 +46,8 @@ pub struct ClientCx<'a> {
     /// The newest zxid that this server has proposed or logged. A transaction up to here cannot
     /// belong to a request that is submitted now.
     pub logged: Zxid,
+    /// The epoch that this server is in: while it serves, everything before it is applied.
+    pub epoch: Epoch,
     pub out: &'a mut Outbox,
     pub counters: &'a mut Counters,
 }

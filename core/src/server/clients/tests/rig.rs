@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use crate::config::{Config, FirstStart, Surroundings, Words};
-use crate::ids::{LinkId, ServerId, SessionId, Xid, Zxid};
+use crate::ids::{Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
 use crate::request::change::{Change, WriteRequest};
 use crate::request::prepare::Preparer;
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
@@ -60,6 +60,7 @@ pub(super) fn config() -> Config {
 }
 
 pub(super) struct Rig {
+    pub(super) epoch: Epoch,
     pub(super) config: Config,
     pub(super) clients: Clients,
     pub(super) db: Database,
@@ -85,10 +86,11 @@ impl Rig {
 
     pub(super) fn with(config: Config) -> Self {
         let mut rig = Self {
+            epoch: Epoch(0),
+            preparer: Preparer::new(&config),
             config,
             clients: Clients::new(),
             db: Database::new(false),
-            preparer: Preparer::default(),
             counters: Counters::default(),
             out: Outbox::new(),
             now: Mono(1_000_000),
@@ -110,6 +112,7 @@ impl Rig {
             at: Stamp { mono: self.now, wall: self.wall },
             db: &self.db,
             logged: self.db.applied(),
+            epoch: self.epoch,
             out: &mut self.out,
             counters: &mut self.counters,
         };
@@ -203,6 +206,7 @@ impl Rig {
     }
 
     pub(super) fn apply(&mut self, txn: &LoggedTxn) {
+        self.call(|clients, cx| clients.approaching(txn, cx));
         let mut events = Vec::new();
         let result = self.db.apply(txn, &mut events);
         self.preparer.applied(txn.header.zxid);
