@@ -539,7 +539,7 @@ fn text_of(outcome: &Outcome) -> Option<String> {
         Outcome::Reply { body: ReplyBody::Data { data: Some(data), .. }, .. } if data.len() > 1 => {
             Some(format!("data {:?}", String::from_utf8_lossy(data)))
         }
-        _ => None,
+        Outcome::Reply { .. } | Outcome::Unknown => None,
     }
 }
 
