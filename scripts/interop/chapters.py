@@ -178,6 +178,24 @@ class Story:
 
         self.insist(f"a {mode} from {new.name} to {old.name}, which led before", attempt)
 
+    def late_to_an_idle_leader(self, late):
+        """The others are restarted twice with nothing written in between: an Apache leader has then
+        nothing in memory, and names the start of its epoch to whoever comes later."""
+        self.ensemble.wait_for_all()
+        self.load.hold()
+        time.sleep(0.3)
+        others = [seat for seat in self.ensemble.seats if seat is not late]
+        self.stop(late)
+        for _ in range(2):
+            for seat in others:
+                self.stop(seat)
+            for seat in others:
+                self.ensemble.start(seat)
+            self.ensemble.wait_for_leader(others)
+        self.come_back(late)
+        self.load.go_on()
+        self.write(30)
+
     def strand(self, old):
         """Lets `old` log proposals as a leader whose followers sleep, then kills them all: what the
         followers had not read yet is gone with them."""

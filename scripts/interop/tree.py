@@ -10,8 +10,8 @@ BATCH = 200
 
 
 def read_tree(seat):
-    """path -> (data, Stat, children), and the session that read it, which is closed by then. The server
-    catches up with the leader first."""
+    """path -> (data, Stat, children, ACL), and the session that read it, which is closed by then. The
+    server catches up with the leader first."""
     client = connect(seat.address, timeout=10)
     try:
         client.sync("/")
@@ -19,7 +19,7 @@ def read_tree(seat):
         while level:
             found = _read(client, level)
             tree.update(found)
-            level = [_child(path, name) for path, (_, _, children) in found.items() for name in children]
+            level = [_child(path, name) for path, node in found.items() for name in node[2]]
         return tree, client.client_id
     finally:
         disconnect(client)
@@ -33,11 +33,11 @@ def _read(client, paths):
     found = {}
     for start in range(0, len(paths), BATCH):
         batch = paths[start : start + BATCH]
-        asked = [(path, client.get_async(path), client.get_children_async(path)) for path in batch]
-        for path, node, children in asked:
+        asks = (client.get_async, client.get_children_async, client.get_acls_async)
+        for path, answers in [(path, [ask(path) for ask in asks]) for path in batch]:
             try:
-                data, stat = node.get(timeout=20)
-                found[path] = (data, _comparable(path, stat), tuple(sorted(children.get(timeout=20))))
+                (data, stat), children, (acl, _) = (answer.get(timeout=20) for answer in answers)
+                found[path] = (data, _comparable(path, stat), tuple(sorted(children)), tuple(acl))
             except NoNodeError:
                 continue  # an ephemeral that has just expired
     return found
@@ -62,5 +62,5 @@ def differences(seats, trees):
 def _show(node):
     if node is None:
         return "nothing"
-    data, stat, children = node
-    return f"{data!r} {stat} and {len(children)} children"
+    data, stat, children, acl = node
+    return f"{data!r} {stat}, {len(children)} children, {acl}"

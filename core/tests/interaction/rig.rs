@@ -233,7 +233,10 @@ impl Rig {
         let arg = words.get(1).copied().unwrap_or("0:0");
         let epoch = || Epoch(arg.parse().expect("an epoch"));
         match words[0] {
-            "LEADERINFO" => LeaderPacket::LeaderInfo { epoch: epoch(), vivarium: true },
+            "LEADERINFO" => {
+                let vivarium = words.get(2) != Some(&"apache");
+                LeaderPacket::LeaderInfo { epoch: epoch(), vivarium }
+            }
             "NEWLEADER" => LeaderPacket::NewLeader { epoch: epoch(), config: None },
             "DIFF" => LeaderPacket::Diff { upto: zxid(arg) },
             "TRUNC" => LeaderPacket::Trunc { upto: zxid(arg) },
@@ -536,7 +539,7 @@ fn text_of(outcome: &Outcome) -> Option<String> {
         Outcome::Reply { body: ReplyBody::Data { data: Some(data), .. }, .. } if data.len() > 1 => {
             Some(format!("data {:?}", String::from_utf8_lossy(data)))
         }
-        _ => None,
+        Outcome::Reply { .. } | Outcome::Unknown => None,
     }
 }
 

@@ -120,12 +120,7 @@ impl Feed {
 
     /// Sends as much as fits below the link's high-water mark. `known` is what may be announced as
     /// committed. Returns the bytes that went to the link.
-    pub(super) fn pump(
-        &mut self,
-        room: u64,
-        known: Zxid,
-        cx: &mut ZabCx<'_>,
-    ) -> u64 {
+    pub(super) fn pump(&mut self, room: u64, known: Zxid, cx: &mut ZabCx<'_>) -> u64 {
         let mut sent = 0;
         while sent < room {
             let more = match &mut self.source {
