@@ -63,11 +63,9 @@ fn write_op(op: i32, reader: &mut Reader) -> Result<WriteOp, JuteError> {
             with_stat: op == OP_CREATE2,
         }),
         OP_DELETE => WriteOp::Delete { path: path(reader)?, version: reader.i32()? },
-        OP_SET_DATA => WriteOp::SetData {
-            path: path(reader)?,
-            data: reader.buffer()?,
-            version: reader.i32()?,
-        },
+        OP_SET_DATA => {
+            WriteOp::SetData { path: path(reader)?, data: reader.buffer()?, version: reader.i32()? }
+        }
         OP_CHECK => WriteOp::Check { path: path(reader)?, version: reader.i32()? },
         _ => return Err(JuteError::BadValue(op)),
     })
