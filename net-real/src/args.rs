@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::dev::DevArgs;
+
 /// A ZooKeeper-compatible coordination service.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
@@ -21,7 +23,11 @@ pub enum Command {
         /// ZooKeeper's configuration file.
         #[arg(value_name = "ZOO_CFG")]
         config: PathBuf,
+        /// Ends with this process, which started it; for `vivarium dev`.
+        #[arg(long, value_name = "PID", hide = true)]
+        exit_with_parent: Option<u32>,
     },
+    Dev(DevArgs),
     /// Say whether Apache ZooKeeper would start on a data folder, and what is in it.
     #[command(
         long_about = "Says in one line whether Apache ZooKeeper 3.9.5 would start on a data \

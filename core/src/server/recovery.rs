@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 
+use crate::admin::summary::Sizes;
 use crate::config::{Config, EnsembleConfig};
 use crate::election::Election;
 use crate::ensemble::Ensemble;
@@ -124,7 +125,9 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         waiting: BTreeMap::new(),
         clients: Clients::new(),
         serving: false,
-        preparer: crate::request::Preparer::default(),
+        serving_since: None,
+        proposal_sizes: Sizes::default(),
+        preparer: crate::request::Preparer::new(&config),
         tracker: None,
         touched: TouchTable::default(),
         syncs: VecDeque::new(),

@@ -241,6 +241,11 @@ impl Rig {
             "DIFF" => LeaderPacket::Diff { upto: zxid(arg) },
             "TRUNC" => LeaderPacket::Trunc { upto: zxid(arg) },
             "PROPOSAL" => LeaderPacket::Proposal { zxid: zxid(arg), payload: payload(zxid(arg)) },
+            // It names another zxid than its transaction.
+            "FORGED" => {
+                let other = zxid(arg).next().expect("a small counter");
+                LeaderPacket::Proposal { zxid: zxid(arg), payload: payload(other) }
+            }
             "SESSION" => {
                 let session = self.asked_session.expect("the server asked for a session");
                 let payload = new_session(zxid(arg), session);

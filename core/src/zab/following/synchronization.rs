@@ -252,7 +252,7 @@ impl Synchronization {
         if self.foreign.is_some_and(|snap| zxid <= snap) {
             return Ok(());
         }
-        super::broadcast::check_next(zxid, self.epoch, cx)?;
+        super::broadcast::check_next(zxid, &payload, self.epoch, cx)?;
         cx.history.append(zxid, payload, self.epoch, cx.out);
         Ok(())
     }
