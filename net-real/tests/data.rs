@@ -74,6 +74,8 @@ fn files_are_printed_entry_by_entry() {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((code, entries.len()), (Some(0), 118));
     assert_eq!(entries[2]["type"], "create");
+    assert_eq!(entries[2]["data"], "x");
+    assert_eq!(entries[4]["data"], serde_json::Value::Null);
     assert_eq!(entries[13]["parts"].as_array().unwrap().len(), 5, "a multi");
     let (code, text, _) = data(&[&folder.join("snapshot.0")], false);
     assert_eq!((code, text.lines().count()), (Some(0), 4), "{text}");

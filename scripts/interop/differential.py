@@ -107,7 +107,7 @@ INTENDED = (
 )  # fmt: skip
 # What is not asked for here yet, because ours does not serve it yet.
 NOT_YET = ("createContainer", "createTTL", "addWatch", "removeWatches", "checkWatches", "setWatches2", "multiRead", "getEphemerals",
-           "getAllChildrenNumber", "whoAmI", "reconfig", "sasl", "access that an ACL refuses")  # fmt: skip
+           "getAllChildrenNumber", "whoAmI", "reconfig", "access that an ACL refuses")  # fmt: skip
 ORDER = "T13: names of children come in the order of a hash table there, sorted here"
 CLOSE_ORDER = "T13: the ephemerals of a session go in the order of a hash set there, sorted here"
 

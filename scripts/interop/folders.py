@@ -195,7 +195,19 @@ def written_by_apache(bench):
         compare(part, f"after a {how}", theirs, ours)
         if document["tree"]["znodes"] != len(ours[0]):
             part.wrong(f"vivarium data counts {document['tree']['znodes']} nodes, there are {len(ours[0])}")
+    without_ttl(part, place, document)
     return part.row()
+
+
+def without_ttl(part, place, document):
+    """The warning about TTL nodes is so: Apache loses them where it does not know them."""
+    copy = place.copy(place.home.with_name("without-ttl"))
+    make = lambda place, bench: apache(place, bench, extendedTypesEnabled="false")  # noqa: E731
+    (tree, _), _ = serve(part, copy, make, Sessions())
+    lost = document["tree"]["znodes"] - len(tree)
+    if lost != document["tree"]["ttls"] or not any("TTL nodes" in warning for warning in document["apache"]["warnings"]):
+        part.wrong(f"of {document['tree']['ttls']} TTL nodes Apache without extendedTypesEnabled lost {lost}")
+    part.count("TTL nodes that Apache without extendedTypesEnabled deletes", lost)
 
 
 def written_by_ours(bench):

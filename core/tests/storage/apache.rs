@@ -97,7 +97,7 @@ fn damage_of_a_log_is_judged_as_apache_does() {
             assert_eq!(report.figures.unwrap().last, Zxid(*last), "{what}");
         }
         assert_eq!(report.remains.iter().any(|remains| remains.records), *lost, "{what}");
-        assert_eq!(report.warnings().len(), report.remains.len());
+        assert_eq!(report.warnings().len(), report.remains.len(), "{what}");
     }
 }
 
