@@ -14,8 +14,14 @@ fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-const WITH_COMMANDS: [&str; 4] =
-    ["README.md", "CONTRIBUTING.md", "docs/debugging.md", "docs/dev.md"];
+const WITH_COMMANDS: [&str; 6] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/compatibility.md",
+    "docs/debugging.md",
+    "docs/dev.md",
+    "docs/migrating.md",
+];
 
 /// Command lines of the fenced `sh` and `console` blocks, comments and prompts cut off.
 fn commands(text: &str) -> Vec<String> {

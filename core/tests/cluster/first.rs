@@ -27,6 +27,25 @@ fn a_standalone_server_serves_a_client() {
     assert_eq!(data_of(&world.call(client, get("/a", false)).outcome).as_deref(), Some("two"));
 }
 
+/// `standaloneEnabled=false` with one member: it is a quorum alone, in every epoch anew.
+#[test]
+fn an_ensemble_of_one_serves_and_leads_again_after_a_restart() {
+    let mut world = World::with_servers(3, 1, |_| {});
+    for life in 0..3 {
+        assert!(world.run_until(10 * SECOND, World::all_serve), "it serves in life {life}");
+        let client = world.add_client(4000);
+        assert!(world.join_and_wait(client, 0));
+        let path = format!("/life-{life}");
+        let made = world.call(client, create(&path, "mine", 0));
+        assert_eq!(code_of(&made.outcome), Some(Code::Ok));
+        assert_eq!(code_of(&world.call(client, sync("/")).outcome), Some(Code::Ok));
+        let first = world.call(client, get("/life-0", false));
+        assert_eq!(data_of(&first.outcome).as_deref(), Some("mine"));
+        world.kill(0);
+        world.boot(0);
+    }
+}
+
 #[test]
 fn three_servers_start_from_nothing_and_serve() {
     let mut world = World::with_servers(2, 3, |_| {});
