@@ -126,7 +126,14 @@ impl Chores {
     }
 
     fn wants_snapshot(&self, now: Mono) -> bool {
-        matches!(self.work, Work::Idle) && self.count >= self.due_at_count && now >= self.not_before
+        let due = self.count >= self.due_at_count || self.holds_only_fuzzy_ones();
+        matches!(self.work, Work::Idle) && due && now >= self.not_before
+    }
+
+    /// On a folder of Apache's: no learner can be filled from such a snapshot. An own one is written
+    /// while there is time, since a leader that is not in office yet cannot write it.
+    fn holds_only_fuzzy_ones(&self) -> bool {
+        !self.snapshots.is_empty() && !self.snapshots.iter().any(|snapshot| snapshot.exact)
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
