@@ -24,11 +24,12 @@ pub use outbox::Outbox;
 pub use recovery::{Recovery, RecoveryInput, RecoveryProgress, RecoveryStep};
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use crate::config::Config;
 use crate::election::Election;
 use crate::ensemble::Ensemble;
-use crate::ids::{DialIds, LinkId, SessionId, Xid};
+use crate::ids::{DialIds, LinkId, ServerId, SessionId, Xid};
 use crate::prng::Prng;
 use crate::request::Preparer;
 use crate::server::chores::Chores;
@@ -57,6 +58,8 @@ pub struct Server {
     role: Role,
     /// What the last PhaseEntered note said.
     noted: Option<Phase>,
+    /// What the last FirstStartWaits note said.
+    awaited: Vec<ServerId>,
     /// `None` when standalone.
     election: Option<Election>,
     planes: BTreeMap<LinkId, Plane>,
