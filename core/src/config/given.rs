@@ -42,7 +42,7 @@ pub struct Setting {
 }
 
 /// (variable, key, value in the official image).
-const VARIABLES: &[(&str, &str, &str)] = &[
+pub const VARIABLES: &[(&str, &str, &str)] = &[
     ("ZOO_DATA_DIR", "dataDir", "/data"),
     ("ZOO_DATA_LOG_DIR", "dataLogDir", "/datalog"),
     ("ZOO_TICK_TIME", "tickTime", "2000"),
@@ -98,7 +98,7 @@ impl Given {
     pub(super) fn settings(&self) -> Vec<Setting> {
         match &self.text {
             Some(text) => settings(&self.file, text),
-            None => self.from_variables(),
+            None => self.variable_settings(),
         }
     }
 
@@ -127,7 +127,7 @@ impl Given {
     }
 
     /// As the start script of the image writes the file.
-    fn from_variables(&self) -> Vec<Setting> {
+    fn variable_settings(&self) -> Vec<Setting> {
         let mut found = Vec::new();
         for (name, key, default) in VARIABLES {
             let set = self.variable(name);

@@ -15,6 +15,8 @@ mod recovery;
 mod role;
 mod standalone;
 mod step;
+#[cfg(test)]
+mod tests;
 pub mod view;
 mod write;
 
