@@ -3,18 +3,56 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use vivarium_core::server::action::DiskAction;
 use vivarium_core::server::input::{DiskFault, FileEntry, ReadData};
 use vivarium_core::storage::files::{Dir, FileName};
+use vivarium_core::time::Span;
+
+use crate::clock::now;
 
 /// What the disk threads work on: the real folders, or a fake that fails.
 pub trait Files: Send + Sync + 'static {
     /// Carries out one operation, complete when it returns. Only reads and listings answer data.
     fn run(&self, action: &DiskAction) -> io::Result<Option<ReadData>>;
+
+    /// The file or folder that an operation is about, for people.
+    fn subject(&self, action: &DiskAction) -> String {
+        subject(action)
+    }
+}
+
+/// Watches how long fsyncs take. Apache: `fsync.warningthresholdms`.
+#[derive(Debug)]
+pub struct SlowSyncs {
+    threshold_ms: AtomicU64,
+}
+
+impl SlowSyncs {
+    pub fn new(threshold: Span) -> Self {
+        Self { threshold_ms: AtomicU64::new(threshold.as_ms()) }
+    }
+
+    pub fn set(&self, threshold: Span) {
+        self.threshold_ms.store(threshold.as_ms(), Ordering::Relaxed);
+    }
+
+    /// Logs it where it was slow, and says whether it was.
+    fn judge(&self, file: &Path, took: Duration) -> bool {
+        let took_ms = took.as_millis() as u64;
+        let limit_ms = self.threshold_ms.load(Ordering::Relaxed);
+        let slow = took_ms > limit_ms;
+        if slow {
+            let file = file.display();
+            tracing::warn!(%file, took_ms, limit_ms, "slow fsync: every write waits for the disk");
+        }
+        slow
+    }
 }
 
 /// Where the folders of core lie.
@@ -29,13 +67,14 @@ pub struct Places {
 #[derive(Debug)]
 pub struct RealFiles {
     places: Places,
+    slow: Arc<SlowSyncs>,
     writing: Handles,
     reading: Handles,
 }
 
 impl RealFiles {
-    pub fn new(places: Places) -> Self {
-        Self { places, writing: Handles::default(), reading: Handles::default() }
+    pub fn new(places: Places, slow: Arc<SlowSyncs>) -> Self {
+        Self { places, slow, writing: Handles::default(), reading: Handles::default() }
     }
 
     fn folder(&self, dir: Dir) -> &PathBuf {
@@ -115,7 +154,11 @@ impl Files for RealFiles {
                 self.to_write(file)?.write_all_at(bytes, *offset)?;
             }
             DiskAction::SetLen { file, len, .. } => self.to_write(file)?.set_len(*len)?,
-            DiskAction::SyncFile { file, .. } => self.to_write(file)?.sync_data()?,
+            DiskAction::SyncFile { file, .. } => {
+                let (handle, began) = (self.to_write(file)?, now());
+                handle.sync_data()?;
+                self.slow.judge(&self.path(file), now().duration_since(began));
+            }
             DiskAction::Rename { from, to, .. } => {
                 fs::rename(self.path(from), self.path(to))?;
                 self.forget(from);
@@ -136,11 +179,27 @@ impl Files for RealFiles {
         }
         Ok(None)
     }
+
+    fn subject(&self, action: &DiskAction) -> String {
+        let path = match action {
+            DiskAction::Write { file, .. }
+            | DiskAction::SetLen { file, .. }
+            | DiskAction::SyncFile { file, .. }
+            | DiskAction::Remove { file, .. }
+            | DiskAction::Read { file, .. } => self.path(file),
+            DiskAction::Rename { to, .. } => self.path(to),
+            DiskAction::SyncDir { dir, .. } | DiskAction::List { dir, .. } => {
+                self.folder(*dir).clone()
+            }
+        };
+        path.display().to_string()
+    }
 }
 
 /// What the error means to core.
 pub fn fault(error: &io::Error) -> DiskFault {
-    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+    let full = [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge];
+    if full.contains(&error.kind()) {
         DiskFault::NoSpace
     } else if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) {
         DiskFault::Denied

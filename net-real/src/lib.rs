@@ -9,6 +9,8 @@
 
 pub mod args;
 pub mod clock;
+pub mod config_command;
+pub mod configuration;
 pub mod dial;
 pub mod disk;
 pub mod failure;

@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use vivarium::args::{Args, Command};
-use vivarium::serve;
+use vivarium::{config_command, serve};
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Command::Serve { config } => serve::serve(&config),
+        Command::Serve(args) => serve::serve(&args),
+        Command::Config(command) => config_command::run(&command),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
