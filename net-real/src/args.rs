@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config_command::ConfigCommand;
+use crate::dev::DevArgs;
 use crate::logs::LogFormat;
 
 /// A ZooKeeper-compatible coordination service.
@@ -27,6 +28,7 @@ pub enum Command {
     /// Check a configuration, or show what is in force.
     #[command(subcommand)]
     Config(ConfigCommand),
+    Dev(DevArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -37,4 +39,7 @@ pub struct ServeArgs {
     /// Form of log lines; auto is text on a terminal and JSON elsewhere.
     #[arg(long, value_enum, env = "VIVARIUM_LOG_FORMAT", default_value_t = LogFormat::Auto)]
     pub log_format: LogFormat,
+    /// Ends with this process, which started it; for `vivarium dev`.
+    #[arg(long, value_name = "PID", hide = true)]
+    pub exit_with_parent: Option<u32>,
 }

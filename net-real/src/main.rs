@@ -4,15 +4,21 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use vivarium::args::{Args, Command};
+use vivarium::dev::{self, parent};
 use vivarium::{config_command, serve};
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Command::Serve(args) => serve::serve(&args),
-        Command::Config(command) => config_command::run(&command),
+        Command::Serve(args) => args
+            .exit_with_parent
+            .map_or(Ok(()), parent::end_with)
+            .and_then(|()| serve::serve(&args))
+            .map(|()| ExitCode::SUCCESS),
+        Command::Config(command) => config_command::run(&command).map(|()| ExitCode::SUCCESS),
+        Command::Dev(args) => dev::run(args),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             eprintln!("vivarium: {failure}");
             failure.exit_code()

@@ -22,6 +22,7 @@ use crate::host::Host;
 use crate::links::{BindError, Sockets};
 use crate::logs::{self, LogNotes};
 use crate::operator::Operator;
+use crate::surroundings;
 
 /// How long a stopping server waits for far sides to take the last bytes.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -30,7 +31,8 @@ const PROGRESS: Duration = Duration::from_secs(5);
 pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let started = now();
     logs::init(args.log_format)?;
-    let parsed = configuration::load(&args.config)?;
+    let mut parsed = configuration::load(&args.config)?;
+    parsed.config.surroundings = surroundings::look(&parsed.config.host);
     parsed.findings.iter().for_each(logs::finding);
     let folders = Folders::open(&parsed.config.host)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

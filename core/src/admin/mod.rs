@@ -1,3 +1,7 @@
-//! Text for operators, built from a [`View`](crate::server::view::View) alone.
+//! Text for operators, built from a [`Report`](report::Report) alone.
 
+mod date;
 pub mod four_letter;
+pub mod report;
+pub mod summary;
+pub mod traffic;

@@ -19,6 +19,12 @@ pub enum Local {
     Malformed,
     /// Answered UNIMPLEMENTED, then the connection ends.
     Unknown,
+    /// The identity is taken; without one it is answered AUTHFAILED, and the connection ends.
+    Auth {
+        accepted: bool,
+    },
+    /// Nothing is set up for SASL: answered without a token, and without an identity.
+    Sasl,
 }
 
 /// What a request waits for.
@@ -50,6 +56,34 @@ pub enum Answer {
     Local(Local),
     Written { kind: WriteKind, outcome: Outcome },
     Synced { path: String },
+}
+
+impl Answer {
+    /// Four letters that tell people what was asked. Apache: `lastOp` of `FinalRequestProcessor`.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Local(Local::Read(op)) => match op {
+                ReadOp::Exists { .. } => "EXIS",
+                ReadOp::GetData { .. } => "GETD",
+                ReadOp::GetAcl { .. } => "GETA",
+                ReadOp::GetChildren { .. } => "GETC",
+                ReadOp::SetWatches(_) => "SETW",
+            },
+            Self::Local(Local::Ping) => "PING",
+            Self::Local(Local::Malformed | Local::Unknown | Local::Auth { .. } | Local::Sasl) => {
+                "NA"
+            }
+            Self::Written { kind, .. } => match kind {
+                WriteKind::Create | WriteKind::CreateStat => "CREA",
+                WriteKind::Delete => "DELE",
+                WriteKind::SetData => "SETD",
+                WriteKind::SetAcl => "SETA",
+                WriteKind::Multi => "MULT",
+                WriteKind::CloseSession => "CLOS",
+            },
+            Self::Synced { .. } => "SYNC",
+        }
+    }
 }
 
 /// A write whose client is gone; its transaction may still come.

@@ -30,7 +30,12 @@ impl WriteKind {
             Op::SetAcl { .. } => Some(Self::SetAcl),
             Op::Multi(_) => Some(Self::Multi),
             Op::CloseSession => Some(Self::CloseSession),
-            Op::Write(WriteOp::Check { .. }) | Op::Read(_) | Op::Sync { .. } | Op::Ping => None,
+            Op::Write(WriteOp::Check { .. })
+            | Op::Read(_)
+            | Op::Sync { .. }
+            | Op::Auth { .. }
+            | Op::Sasl { .. }
+            | Op::Ping => None,
         }
     }
 }

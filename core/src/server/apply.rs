@@ -119,7 +119,7 @@ impl Server {
             sessions: self.db.sessions().len(),
             clients: self.clients.links(),
             nodes: self.db.node_count(),
-            watches: self.clients.watches(),
+            watches: self.clients.watches().len(),
             outstanding: self.clients.outstanding(),
             awaited: self.election.as_ref().map_or_else(Vec::new, Election::waiting_for),
             synced,

@@ -22,7 +22,7 @@ const END_OF_RECORD: u8 = 0x42;
 /// `jute.maxbuffer`, and never less than with the default one, so that a lowered limit does not
 /// make old records illegal.
 pub fn payload_limit(config: &Config) -> usize {
-    config.jute_max_buffer.max(0xf_ffff).saturating_mul(2).min(i32::MAX as usize / 2)
+    config.transaction_limit().max(2 * 0xf_ffff)
 }
 
 /// Appends one record: Adler32 of the payload, its length, the payload, the end mark.
@@ -115,6 +115,11 @@ impl RecordScanner {
 
     pub fn push(&mut self, chunk: &[u8]) {
         self.buffer.extend_from_slice(chunk);
+    }
+
+    /// Forgets what was pushed behind the last record: the file may have grown since.
+    pub fn rewind(&mut self) {
+        self.buffer.clear();
     }
 
     /// `last`: the file ends with what was pushed.

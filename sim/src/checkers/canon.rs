@@ -23,6 +23,7 @@ pub(crate) struct Cluster {
     pub standalone: bool,
     pub tick_us: u64,
     pub init_limit_ticks: u64,
+    pub sync_limit_ticks: u64,
     pub zxid_counter_limit: u32,
     pub max_session_timeout_ms: u64,
     pub linearizable_sync: bool,
@@ -36,6 +37,7 @@ impl Cluster {
             standalone: first.ensemble.is_none(),
             tick_us: first.tick.0,
             init_limit_ticks: first.init_limit_ticks,
+            sync_limit_ticks: first.sync_limit_ticks,
             zxid_counter_limit: first.zxid_counter_limit,
             max_session_timeout_ms: u64::try_from(first.max_session_timeout_ms).unwrap_or(0),
             linearizable_sync: configs.iter().all(|config| config.linearizable_sync),
@@ -159,7 +161,7 @@ pub(crate) struct Canon {
     /// Last transaction of the leader's log when it began to synchronize, by epoch.
     pub initial: BTreeMap<Epoch, Option<Entry>>,
     pub oracle: Oracle,
-    /// The oracle missed a payload: nothing that it says counts any more.
+    /// The oracle missed a payload: nothing that it says counts any more, and O1 objects.
     pub oracle_blind: bool,
     /// Committed by the event that is judged now.
     pub fresh: Vec<Fresh>,
@@ -279,7 +281,7 @@ impl Canon {
             | SimEvent::Durable(_)
             | SimEvent::Client(_)
             | SimEvent::Faults { .. }
-            | SimEvent::HalfOpened
+            | SimEvent::HalfOpen { .. }
             | SimEvent::Healed { .. } => {}
         }
     }

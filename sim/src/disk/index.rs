@@ -102,18 +102,7 @@ pub(super) fn is_complete_snapshot(content: &[u8]) -> bool {
 }
 
 pub(super) fn adler32(bytes: &[u8]) -> u32 {
-    const MODULUS: u32 = 65_521;
-    let (mut a, mut b) = (1_u32, 0_u32);
-    // 5552 bytes are the most that cannot overflow 32 bits.
-    for chunk in bytes.chunks(5552) {
-        for &byte in chunk {
-            a += u32::from(byte);
-            b += a;
-        }
-        a %= MODULUS;
-        b %= MODULUS;
-    }
-    (b << 16) | a
+    simd_adler32::adler32(&bytes)
 }
 
 #[cfg(test)]

@@ -145,6 +145,9 @@ impl Clients {
     fn tell(&mut self, event: &TreeEvent, cx: &mut ClientCx<'_>) {
         let mut told = Vec::new();
         self.watches.fire(event, &mut told);
+        if !told.is_empty() {
+            self.traffic.told.of(event.kind).add(told.len() as u64);
+        }
         for link in told {
             let Some(known) = self.links.get(&link) else { continue };
             let Some(session) = known.session() else { continue };
@@ -153,7 +156,7 @@ impl Clients {
             }
             let TreeEvent { kind, zxid, .. } = *event;
             cx.out.note(Note::WatchFired { session, kind, zxid });
-            self.send(link, cx, |out| encode_event(out, zxid.to_wire(), kind, &event.path));
+            self.send_event(link, cx, |out| encode_event(out, zxid.to_wire(), kind, &event.path));
             self.set_reading(link, cx);
         }
     }

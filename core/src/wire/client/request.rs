@@ -8,9 +8,10 @@ use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    Create, CreateMode, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE, OP_EXISTS,
-    OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI, OP_PING, OP_SET_ACL,
-    OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, Op, Parsed, ReadOp, RequestHeader, SetWatches, WriteOp,
+    Create, CreateMode, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE,
+    OP_EXISTS, OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI, OP_PING,
+    OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, Op, Parsed, ReadOp, RequestHeader,
+    SetWatches, WriteOp,
 };
 use crate::ids::Xid;
 use crate::wire::frame::put_frame;
@@ -37,6 +38,8 @@ pub fn parse_body(op: i32, body: Bytes) -> Parsed {
         OP_SET_ACL => set_acl(&mut reader),
         OP_MULTI => multi(&mut reader).map(Op::Multi),
         OP_SYNC => reader.string().map(|path| Op::Sync { path }),
+        OP_AUTH => auth(&mut reader),
+        OP_SASL => reader.buffer().map(|token| Op::Sasl { token }),
         OP_PING => Ok(Op::Ping),
         OP_CLOSE_SESSION => Ok(Op::CloseSession),
         _ => return Parsed::Unknown,
@@ -89,6 +92,11 @@ fn read_op(op: i32, reader: &mut Reader) -> Result<ReadOp, JuteError> {
 
 fn set_acl(reader: &mut Reader) -> Result<Op, JuteError> {
     Ok(Op::SetAcl { path: reader.string()?, acl: reader.acl_vector()?, version: reader.i32()? })
+}
+
+fn auth(reader: &mut Reader) -> Result<Op, JuteError> {
+    let _type = reader.i32()?;
+    Ok(Op::Auth { scheme: reader.string()?, proof: reader.buffer()? })
 }
 
 /// Each op lies behind a header {int type, bool done, int err}; the last header says done.
@@ -194,6 +202,8 @@ impl Op {
             Self::SetAcl { .. } => OP_SET_ACL,
             Self::Multi(_) => OP_MULTI,
             Self::Sync { .. } => OP_SYNC,
+            Self::Auth { .. } => OP_AUTH,
+            Self::Sasl { .. } => OP_SASL,
             Self::Ping => OP_PING,
             Self::CloseSession => OP_CLOSE_SESSION,
         }
@@ -217,6 +227,12 @@ impl Op {
                 put_multi_header(-1, true, -1, out);
             }
             Self::Sync { path } => out.put_ustring(path),
+            Self::Auth { scheme, proof } => {
+                out.put_i32(0);
+                out.put_ustring(scheme);
+                out.put_buffer(proof.as_deref());
+            }
+            Self::Sasl { token } => out.put_buffer(token.as_deref()),
             Self::Ping | Self::CloseSession => {}
         }
     }

@@ -55,8 +55,6 @@ fn opcodes_that_are_not_served_are_unknown_whatever_their_body() {
         22,
         23,
         99,
-        100,
-        102,
         103,
         104,
         105,
@@ -258,6 +256,8 @@ fn op() -> impl Strategy<Value = Op> {
             version
         }),
         path().prop_map(|path| Op::Sync { path }),
+        (path(), data()).prop_map(|(scheme, proof)| Op::Auth { scheme, proof }),
+        data().prop_map(|token| Op::Sasl { token }),
         Just(Op::Ping),
         Just(Op::CloseSession),
     ]
@@ -308,6 +308,7 @@ fn reply() -> impl Strategy<Value = (i32, ReplyBody)> {
             (OP_GET_CHILDREN2, ReplyBody::ChildrenStat { children, stat })
         }),
         list(result(), 0..5).prop_map(|results| (OP_MULTI, ReplyBody::Multi(results))),
+        data().prop_map(|token| (OP_SASL, ReplyBody::Token(token))),
     ]
 }
 

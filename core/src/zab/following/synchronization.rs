@@ -21,8 +21,9 @@ pub struct Synchronization {
     /// The leader is a Vivarium server.
     vivarium: bool,
     step: Step,
-    /// A SNAP began: until the end of this phase, memory is not what the disk would recover.
-    foreign: bool,
+    /// A SNAP of this zxid began: until the end of this phase, memory is not what the disk would
+    /// recover.
+    foreign: Option<Zxid>,
     /// What the leader says is committed: takes effect at UPTODATE, since before it nothing is
     /// proven (the epoch may not be established).
     claimed: Zxid,
@@ -46,12 +47,12 @@ enum Step {
 
 impl Synchronization {
     pub(super) fn new(epoch: Epoch, vivarium: bool) -> Self {
-        let (step, foreign) = (Step::AwaitingMode, false);
+        let (step, foreign) = (Step::AwaitingMode, None);
         Self { epoch, vivarium, step, foreign, claimed: Zxid::ZERO }
     }
 
     pub(super) fn holds_foreign_state(&self) -> bool {
-        self.foreign
+        self.foreign.is_some()
     }
 }
 
@@ -192,7 +193,12 @@ impl Following {
         let Phase::Synchronization(sync) = &self.phase else { return Ok(()) };
         let Step::Acked { acked } = sync.step else { return Err("UPTODATE out of turn") };
         let (epoch, vivarium, claimed) = (sync.epoch, sync.vivarium, sync.claimed);
-        if claimed > cx.history.head() {
+        let head = cx.history.head();
+        // An Apache leader that has nothing in memory names the start of an epoch in DIFF: that is no
+        // transaction, but all that came before it.
+        let names_epoch = claimed.is_epoch_start() && claimed.epoch() <= epoch;
+        let claimed = if names_epoch { claimed.min(head) } else { claimed };
+        if claimed > head {
             return Err("the leader calls committed what it did not send");
         }
         self.send(&LearnerPacket::Ack { zxid: Zxid::new(epoch, 0) }, cx);
@@ -223,7 +229,7 @@ impl Synchronization {
             // other word for a learner that logged what never was committed.
             return Err("SNAP behind the own history");
         }
-        self.foreign = true;
+        self.foreign = Some(zxid);
         let decoder = Box::new(SnapshotDecoder::new(Source::Stream, cx.config));
         self.step = Step::Snapshot { zxid, decoder };
         Ok(())
@@ -241,7 +247,12 @@ impl Synchronization {
                 return Err("PROPOSAL out of turn");
             }
         }
-        super::broadcast::check_next(zxid, self.epoch, cx)?;
+        // An Apache leader notes what to send behind its snapshot, and goes on committing before it
+        // looks which zxid the snapshot has: what it sends first may be in the snapshot.
+        if self.foreign.is_some_and(|snap| zxid <= snap) {
+            return Ok(());
+        }
+        super::broadcast::check_next(zxid, &payload, self.epoch, cx)?;
         cx.history.append(zxid, payload, self.epoch, cx.out);
         Ok(())
     }
