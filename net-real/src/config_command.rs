@@ -136,6 +136,8 @@ fn look_around(config: &Config) -> Vec<Finding> {
     look_at_folder("dataDir", host, &host.data_dir, &mut findings);
     if host.data_log_dir != host.data_dir {
         look_at_folder("dataLogDir", host, &host.data_log_dir, &mut findings);
+        look_for_strays("dataDir", &host.data_dir, "log.", &mut findings);
+        look_for_strays("dataLogDir", &host.data_log_dir, "snapshot.", &mut findings);
     }
     look_at_names(config, &mut findings);
     findings
@@ -177,6 +179,22 @@ fn look_at_folder(key: &str, host: &HostConfig, folder: &str, findings: &mut Vec
             say(Severity::Error, "does not exist".into(), help);
         }
         Err(error) => say(Severity::Error, error.to_string(), "correct owner and mode"),
+    }
+}
+
+/// Logs beside snapshots, or the other way round: a `dataLogDir` that was set, or unset, later on.
+fn look_for_strays(key: &str, folder: &str, prefix: &str, findings: &mut Vec<Finding>) {
+    let inside = Path::new(folder).join("version-2");
+    let entries = fs::read_dir(&inside).into_iter().flatten().flatten();
+    let mut names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    if let Some(name) = names.find(|name| name.starts_with(prefix)) {
+        findings.push(Finding {
+            severity: Severity::Error,
+            at: Origin::File(inside.join(name).display().to_string()),
+            key: key.into(),
+            what: "holds a file of the other folder".into(),
+            help: "move all of its kind, or set dataLogDir as it was".into(),
+        });
     }
 }
 

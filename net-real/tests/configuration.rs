@@ -84,6 +84,17 @@ fn check_looks_at_folders_and_names_and_leaves_no_trace() {
 }
 
 #[test]
+fn check_sees_logs_that_a_new_folder_would_leave_behind() {
+    let folder = folder(&format!("{THREE}dataLogDir=DATA/../logs\n"), Some("1"));
+    let version_2 = folder.path().join("data/version-2");
+    fs::create_dir(&version_2).unwrap();
+    fs::write(version_2.join("log.1"), "").unwrap();
+    let (code, out, _) = config("check", &folder.path().join("zoo.cfg"), &[]);
+    let expected = "version-2/log.1: dataDir holds a file of the other folder; move all of its";
+    assert!(code == Some(2) && out.contains(expected), "{out}");
+}
+
+#[test]
 fn check_sees_a_server_line_of_another_machine() {
     let text = THREE.replace("server.1=127.0.0.1", "server.1=192.0.2.1");
     let folder = folder(&text, Some("1"));
