@@ -166,7 +166,7 @@ fn look_at_folder(key: &str, host: &HostConfig, folder: &str, findings: &mut Vec
             say(Severity::Error, "cannot be written to".into(), "correct owner and mode");
         }
         Ok(_) => {
-            if let Some(by) = folders::held(path) {
+            if let Some(by) = folders::running_on(path) {
                 let what = format!("is in use by a running server{by}");
                 say(Severity::Info, what, "stop that one before another starts here");
             }

@@ -13,7 +13,7 @@ use crate::files::{Places, fault};
 
 /// Lies beside `version-2`, where ZooKeeper does not look.
 const LOCK: &str = ".vivarium.lock";
-const VERSION: &str = "version-2";
+pub(crate) const VERSION: &str = "version-2";
 const MYID: &str = "myid";
 
 /// Locked while it lives.
@@ -41,12 +41,11 @@ impl Folders {
     }
 }
 
-/// The process that runs on the folder, as ` (process 7)` or nothing more exact; `None` where none
-/// does. Leaves no trace.
-pub fn held(folder: &Path) -> Option<String> {
+/// The process that runs on a folder, if one of ours does: its number, as far as it can be told.
+/// Looks without writing; nobody who starts at the same moment waits longer than this look.
+pub fn running_on(folder: &Path) -> Option<String> {
     let file = folder.join(LOCK);
-    let handle = File::open(&file).ok()?;
-    match handle.try_lock_shared() {
+    match File::open(&file).ok()?.try_lock_shared() {
         Err(TryLockError::WouldBlock) => Some(holder(&file)),
         Ok(()) | Err(TryLockError::Error(_)) => None,
     }
@@ -166,12 +165,12 @@ mod tests {
     #[test]
     fn a_folder_in_use_is_seen_without_a_trace() {
         let at = tempfile::tempdir().unwrap();
-        assert_eq!(held(at.path()), None);
+        assert_eq!(running_on(at.path()), None);
         assert!(!at.path().join(LOCK).exists());
         let held_here = Folders::open(&config(at.path(), at.path())).unwrap();
-        assert_eq!(held(at.path()), Some(format!(" (process {})", std::process::id())));
+        assert_eq!(running_on(at.path()), Some(format!(" (process {})", std::process::id())));
         drop(held_here);
-        assert_eq!(held(at.path()), None);
+        assert_eq!(running_on(at.path()), None);
     }
 
     #[test]

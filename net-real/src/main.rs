@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use vivarium::args::{Args, Command};
 use vivarium::dev::{self, parent};
-use vivarium::{config_command, serve};
+use vivarium::{config_command, data, serve};
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
             .map(|()| ExitCode::SUCCESS),
         Command::Config(command) => config_command::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Dev(args) => dev::run(args),
+        Command::Data(asked) => data::data(&asked),
     };
     match done {
         Ok(code) => code,

@@ -23,7 +23,7 @@ from report import Row, show
 from trouble import BROKEN, NO_VERDICT, HarnessTrouble, Violation
 
 # Modules with `run(bench) -> [Row]`, in the order in which they run.
-PARTS = {"b": "mixed", "c": "rolling"}
+PARTS = {"a": "folders", "b": "mixed", "c": "rolling", "d": "differential"}
 
 
 class Bench:

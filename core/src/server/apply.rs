@@ -38,6 +38,7 @@ impl Server {
     }
 
     fn apply(&mut self, txn: &LoggedTxn, out: &mut Outbox) {
+        self.clients.approaching(txn, &mut client_cx!(self, out));
         let mut events = Vec::new();
         let result = self.db.apply(txn, &mut events);
         self.follow_session(txn, &result, out);

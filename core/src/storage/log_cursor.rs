@@ -149,7 +149,8 @@ impl LogCursor {
                     self.next_file(file)?;
                     return Ok(records);
                 }
-                Scanned::Bad { offset, what } => {
+                Scanned::Bad { offset, flaw } => {
+                    let what = flaw.what();
                     return Err(CursorFault::Damaged { file, offset, what });
                 }
             }

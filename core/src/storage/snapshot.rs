@@ -96,8 +96,19 @@ pub struct Decoded {
     /// that is the zxid of its name. `None` too where the digest before it is left out: then its
     /// end is not [`OWN_TAIL_LEN`] long, and its body cannot be served as it lies there.
     pub finished_at: Option<Zxid>,
+    /// What follows the first seal of a file.
+    pub trailer: Trailer,
     /// Bytes behind the end of a stream.
     pub leftover: Bytes,
+}
+
+/// The optional parts behind the first seal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trailer {
+    /// Left out with `digest.enabled=false`.
+    pub digest: bool,
+    /// Written since 3.9.
+    pub last_zxid: Option<Zxid>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,14 +183,15 @@ impl SnapshotDecoder {
 
     /// `zxid`: that of the file's name, or of the SNAP packet.
     pub fn finish(mut self, zxid: Zxid) -> Result<Decoded, Damage> {
-        let finished_at = match (self.source, self.part) {
+        let trailer = match (self.source, self.part) {
             (Source::File, Part::Trailer) => self.trailer().map_err(|what| self.damage(what))?,
-            (Source::Stream, Part::Complete) => None,
+            (Source::Stream, Part::Complete) => Trailer::default(),
             (Source::File | Source::Stream, _) => return Err(self.damage("snapshot is cut off")),
         };
         Ok(Decoded {
             database: self.builder.finish(zxid),
-            finished_at,
+            finished_at: trailer.last_zxid.filter(|_| trailer.digest),
+            trailer,
             leftover: self.buffer.freeze(),
         })
     }
@@ -322,7 +334,7 @@ impl SnapshotDecoder {
         Ok(())
     }
 
-    fn trailer(&mut self) -> Result<Option<Zxid>, &'static str> {
+    fn trailer(&mut self) -> Result<Trailer, &'static str> {
         let (digest, zxid) = match self.buffer.len() {
             0 => (false, false),
             len if len == DIGEST_LEN + SEAL_LEN => (true, false),
@@ -335,12 +347,12 @@ impl SnapshotDecoder {
             self.seal()?;
         }
         if !zxid {
-            return Ok(None);
+            return Ok(Trailer { digest, last_zxid: None });
         }
         let raw = self.take(LAST_ZXID_LEN)?.ok_or("last zxid is cut off")?.get_i64();
         self.seal()?;
         let zxid = Zxid::from_wire(raw).ok_or("last zxid is negative")?;
-        Ok(digest.then_some(zxid))
+        Ok(Trailer { digest, last_zxid: Some(zxid) })
     }
 
     fn signature(&mut self) -> Parsed<()> {

@@ -85,7 +85,7 @@ fn damage_in_the_middle_is_never_taken_for_the_end() {
         let healed = recover(&strict(of_three()), &mut disk).unwrap();
         assert_eq!(healed.history, History::Blank, "{what}");
         assert!(healed.moved_aside && !healed.first_start, "{what}");
-        assert_eq!(disk.names(), ["log.1.corrupt", "snapshot.0.corrupt"], "{what}");
+        assert_eq!(disk.names(), ["corrupt.log.1", "corrupt.snapshot.0"], "{what}");
         assert_eq!(disk.unsynced(), 0, "{what}");
         let again = recover(&strict(of_three()), &mut disk).unwrap();
         assert_eq!(again.history, History::Blank);
@@ -245,7 +245,7 @@ fn an_empty_folder_begins_only_where_it_may() {
         (auto(of_three()), false, &[], true, false),
         (of_three(), false, &[("acceptedEpoch", "1")], false, false),
         (auto(of_three()), false, &[("acceptedEpoch", "1")], false, false),
-        (auto(of_three()), false, &[("log.1.corrupt", "x")], false, false),
+        (auto(of_three()), false, &[("corrupt.log.1", "x")], false, false),
         (of_three(), false, &[("snapshot.0", "cut off")], false, true),
         (alone(), false, &[("snapshot.0", "cut off"), ("snapshot.0.tmp", "x")], true, false),
     ];

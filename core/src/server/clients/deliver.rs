@@ -16,6 +16,19 @@ use crate::txn::{LoggedTxn, Txn};
 use crate::wire::client::encode_event;
 
 impl Clients {
+    /// Call before each `Database::apply`: what a client asked for in front of this write is
+    /// answered from the tree without it.
+    pub fn approaching(&mut self, txn: &LoggedTxn, cx: &mut ClientCx<'_>) {
+        let Some(&link) = self.sessions.get(&txn.header.session) else { return };
+        let Some(live) = self.links.get_mut(&link).and_then(|known| known.live_mut()) else {
+            return;
+        };
+        let (cxid, zxid) = (Xid(txn.header.cxid), txn.header.zxid);
+        if live.order.approaches(cxid, zxid, |kind| kind.fits(&txn.txn)) {
+            self.flush(link, cx);
+        }
+    }
+
     /// Call after each `Database::apply`. Watch events leave first, then the reply of the request
     /// that waited for this transaction, then what waited behind it (trap T9).
     pub fn applied(

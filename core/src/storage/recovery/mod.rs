@@ -27,7 +27,7 @@ use crate::server::input::{DiskFault, Queue};
 use crate::server::note::Note;
 use crate::server::{RecoveryInput, RecoveryProgress};
 use crate::storage::files::{
-    CORRUPT_SUFFIX, Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot,
+    CORRUPT_PREFIX, Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot,
 };
 use crate::storage::ops::{DiskIds, target_of};
 use crate::storage::snapshot::SnapshotEncoder;
@@ -304,7 +304,7 @@ impl Recovering {
 
     fn move_aside(&mut self, files: Vec<FileName>, dir: Dir, plan: &mut VecDeque<DiskAction>) {
         for from in files {
-            let to = FileName::new(from.dir, format!("{}{CORRUPT_SUFFIX}", from.name));
+            let to = FileName::new(from.dir, format!("{CORRUPT_PREFIX}{}", from.name));
             plan.push_back(self.ids.rename(Queue::Log, from, to));
         }
         plan.push_back(self.ids.sync_dir(Queue::Log, dir));

@@ -212,7 +212,7 @@ impl Replay {
                     return;
                 }
                 Scanned::End { offset } => (offset, "bytes follow the end of the log"),
-                Scanned::Bad { offset, what } => (offset, what),
+                Scanned::Bad { offset, flaw } => (offset, flaw.what()),
             };
             let probe = Probe::new(start, self.payload_limit);
             self.reading = Reading::Probing { probe, what };

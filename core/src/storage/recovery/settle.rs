@@ -24,7 +24,7 @@ pub(super) fn may_start_empty(config: &Config, found: &Found) -> Result<bool, Fa
             false => Ok(true),
             true => Err(FatalReason::Config(
                 "the history was moved aside as damaged and no peer can bring it back: restore the \
-                 *.corrupt files from a backup, or remove them to start empty"
+                 corrupt.* files from a backup, or remove them to start empty"
                     .to_string(),
             )),
         };

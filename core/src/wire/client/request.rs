@@ -3,6 +3,7 @@
 //!
 //! Bytes behind a complete body are ignored, as they are by ZooKeeper.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -50,33 +51,36 @@ pub fn parse_body(op: i32, body: Bytes) -> Parsed {
     }
 }
 
+/// A null path names nothing: Apache's code runs into it and answers that the body is malformed.
+fn path(reader: &mut Reader) -> Result<String, JuteError> {
+    reader.ustring()?.ok_or(JuteError::BadLength(-1))
+}
+
 fn write_op(op: i32, reader: &mut Reader) -> Result<WriteOp, JuteError> {
     Ok(match op {
         OP_CREATE | OP_CREATE2 => WriteOp::Create(Create {
-            path: reader.string()?,
+            path: path(reader)?,
             data: reader.buffer()?,
             acl: reader.acl_vector()?,
             flags: reader.i32()?,
             with_stat: op == OP_CREATE2,
         }),
-        OP_DELETE => WriteOp::Delete { path: reader.string()?, version: reader.i32()? },
-        OP_SET_DATA => WriteOp::SetData {
-            path: reader.string()?,
-            data: reader.buffer()?,
-            version: reader.i32()?,
-        },
-        OP_CHECK => WriteOp::Check { path: reader.string()?, version: reader.i32()? },
+        OP_DELETE => WriteOp::Delete { path: path(reader)?, version: reader.i32()? },
+        OP_SET_DATA => {
+            WriteOp::SetData { path: path(reader)?, data: reader.buffer()?, version: reader.i32()? }
+        }
+        OP_CHECK => WriteOp::Check { path: path(reader)?, version: reader.i32()? },
         _ => return Err(JuteError::BadValue(op)),
     })
 }
 
 fn read_op(op: i32, reader: &mut Reader) -> Result<ReadOp, JuteError> {
     Ok(match op {
-        OP_EXISTS => ReadOp::Exists { path: reader.string()?, watch: reader.bool()? },
-        OP_GET_DATA => ReadOp::GetData { path: reader.string()?, watch: reader.bool()? },
-        OP_GET_ACL => ReadOp::GetAcl { path: reader.string()? },
+        OP_EXISTS => ReadOp::Exists { path: path(reader)?, watch: reader.bool()? },
+        OP_GET_DATA => ReadOp::GetData { path: path(reader)?, watch: reader.bool()? },
+        OP_GET_ACL => ReadOp::GetAcl { path: path(reader)? },
         OP_GET_CHILDREN | OP_GET_CHILDREN2 => ReadOp::GetChildren {
-            path: reader.string()?,
+            path: path(reader)?,
             watch: reader.bool()?,
             with_stat: op == OP_GET_CHILDREN2,
         },
@@ -91,7 +95,7 @@ fn read_op(op: i32, reader: &mut Reader) -> Result<ReadOp, JuteError> {
 }
 
 fn set_acl(reader: &mut Reader) -> Result<Op, JuteError> {
-    Ok(Op::SetAcl { path: reader.string()?, acl: reader.acl_vector()?, version: reader.i32()? })
+    Ok(Op::SetAcl { path: path(reader)?, acl: reader.acl_vector()?, version: reader.i32()? })
 }
 
 fn auth(reader: &mut Reader) -> Result<Op, JuteError> {
@@ -110,10 +114,14 @@ fn multi(reader: &mut Reader) -> Result<Vec<WriteOp>, JuteError> {
             return Ok(ops);
         }
         let write = write_op(op, reader)?;
-        if let WriteOp::Create(create) = &write
-            && CreateMode::from_flags(create.flags).is_none()
-        {
-            return Err(JuteError::BadValue(create.flags));
+        if let WriteOp::Create(create) = &write {
+            if CreateMode::from_flags(create.flags).is_none() {
+                return Err(JuteError::BadValue(create.flags));
+            }
+            // Alone it would be INVALIDACL; here Apache cannot read the whole multi.
+            if create.acl.is_none() {
+                return Err(JuteError::BadLength(-1));
+            }
         }
         ops.push(write);
     }

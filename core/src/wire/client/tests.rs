@@ -159,6 +159,36 @@ fn a_multi_with_what_it_may_not_hold_is_malformed() {
         let multi = Op::Multi(vec![create(flags)]);
         assert_eq!(parsed(&multi), Parsed::Op(multi));
     }
+    let WriteOp::Create(mut open) = create(0) else { unreachable!() };
+    open.acl = None;
+    let create = WriteOp::Create(open);
+    assert_eq!(parsed(&Op::Multi(vec![create.clone()])), Parsed::Malformed);
+    let alone = Op::Write(create);
+    assert_eq!(parsed(&alone), Parsed::Op(alone), "alone it is INVALIDACL");
+}
+
+/// As Apache 3.9.5 answers; only sync sends a null path back.
+#[test]
+fn a_null_path_is_malformed() {
+    let mut body = [0; 40];
+    body[..4].fill(0xff);
+    for op in [
+        OP_CREATE,
+        OP_CREATE2,
+        OP_DELETE,
+        OP_EXISTS,
+        OP_GET_DATA,
+        OP_SET_DATA,
+        OP_GET_ACL,
+        OP_SET_ACL,
+        OP_GET_CHILDREN,
+        OP_GET_CHILDREN2,
+    ] {
+        let bytes = Bytes::copy_from_slice(&body);
+        assert_eq!(parse_body(op, bytes), Parsed::Malformed, "{op}");
+        let empty = Bytes::from_static(&[0; 40]);
+        assert!(matches!(parse_body(op, empty), Parsed::Op(_)), "{op}: an empty one is a path");
+    }
 }
 
 #[test]

@@ -209,6 +209,7 @@ impl Rig {
     }
 
     pub(super) fn apply(&mut self, txn: &LoggedTxn) {
+        self.call(|clients, cx| clients.approaching(txn, cx));
         let mut events = Vec::new();
         let result = self.db.apply(txn, &mut events);
         self.preparer.applied(txn.header.zxid);
