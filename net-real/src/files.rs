@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use vivarium_core::config::HostConfig;
 use vivarium_core::server::action::DiskAction;
 use vivarium_core::server::input::{DiskFault, FileEntry, ReadData};
 use vivarium_core::storage::files::{Dir, FileName};
@@ -73,8 +74,15 @@ pub struct RealFiles {
 }
 
 impl RealFiles {
-    pub fn new(places: Places, slow: Arc<SlowSyncs>) -> Self {
-        Self { places, slow, writing: Handles::default(), reading: Handles::default() }
+    pub fn new(places: Places) -> Self {
+        let slow = Arc::new(SlowSyncs::new(HostConfig::with_defaults().fsync_warning));
+        let (writing, reading) = (Handles::default(), Handles::default());
+        Self { places, slow, writing, reading }
+    }
+
+    /// Slow syncs are judged by this limit, which others may change.
+    pub fn watched_by(self, slow: Arc<SlowSyncs>) -> Self {
+        Self { slow, ..self }
     }
 
     fn folder(&self, dir: Dir) -> &PathBuf {

@@ -78,7 +78,7 @@ impl Process {
         Ok(Self {
             config: parsed.config,
             clock: Clock::start(),
-            files: Arc::new(RealFiles::new(folders.places.clone(), slow)),
+            files: Arc::new(RealFiles::new(folders.places.clone()).watched_by(slow)),
             sockets,
             operator,
             notes: LogNotes::new(started),

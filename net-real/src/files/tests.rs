@@ -16,10 +16,7 @@ impl Rig {
         let folder = tempfile::tempdir().unwrap();
         let at = folder.path().to_path_buf();
         let places = Places { log_root: at.clone(), data: at.clone(), log: at.join("missing") };
-        Self {
-            _folder: folder,
-            files: RealFiles::new(places, Arc::new(SlowSyncs::new(Span::from_ms(1000)))),
-        }
+        Self { _folder: folder, files: RealFiles::new(places) }
     }
 
     fn write(&self, name: &str, offset: u64, bytes: &'static [u8]) {
