@@ -180,7 +180,7 @@ pub const KEYS: &[Key] = &[
     lacking(
         "snapshot.trust.empty",
         OFF,
-        "has no effect: a log without a snapshot is read where it is whole",
+        "has no effect: recovery decides by what it finds",
         REMOVE,
     ),
     lacking(
