@@ -33,20 +33,28 @@ impl Keys {
         for setting in given.settings() {
             keys.add(setting);
         }
+        keys.judge_variables(given);
+        keys
+    }
+
+    /// The official image sets most of them always: one line is enough for those that do nothing.
+    fn judge_variables(&mut self, given: &Given) {
+        let mut beside = Vec::new();
         for (name, ignored) in given.ignored() {
-            let at = Origin::Variable(name.into());
             match ignored {
-                Ignored::FileCounts => {
-                    let what = format!("has no effect: {} is there and counts alone", given.file);
-                    keys.note(Severity::Info, at, name, what, "put the value into that file");
-                }
+                Ignored::FileCounts => beside.push(name),
                 Ignored::Unknown => {
                     let help = did_you_mean(name, Given::variable_names());
-                    keys.note(Severity::Warning, at, name, "is not known and has no effect", help);
+                    let at = Origin::Variable(name.into());
+                    self.warn(&at, name, "is not known and has no effect", help);
                 }
             }
         }
-        keys
+        if !beside.is_empty() {
+            let what = format!("have no effect beside this file: {}", beside.join(", "));
+            let help = "put the values into the file, if they are meant";
+            self.note(Severity::Info, self.file.clone(), "variables", what, help);
+        }
     }
 
     /// A key that stands twice counts where it stands last.

@@ -224,7 +224,7 @@ fn a_variable_that_does_nothing_is_said_so() {
     assert_eq!(parsed.config.me, ServerId(1));
     let found = warnings(&parsed).join("\n");
     for want in [
-        "ZOO_TICK_TIME: ZOO_TICK_TIME has no effect: zoo.cfg is there",
+        "zoo.cfg: variables have no effect beside this file: ZOO_TICK_TIME; put",
         "ZOO_MYID: ZOO_MYID is not known and has no effect; did you mean 'ZOO_MY_ID'?",
         "ZOO_MY_ID: myid '2' has no effect: /data/myid holds 1",
     ] {
