@@ -540,12 +540,10 @@ impl Rig {
 
 /// The data of a node in a reply, where it is more than the letter that `ask` writes.
 fn text_of(outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Reply { body: ReplyBody::Data { data: Some(data), .. }, .. } if data.len() > 1 => {
-            Some(format!("data {:?}", String::from_utf8_lossy(data)))
-        }
-        _ => None,
-    }
+    let Outcome::Reply { body: ReplyBody::Data { data: Some(data), .. }, .. } = outcome else {
+        return None;
+    };
+    (data.len() > 1).then(|| format!("data {:?}", String::from_utf8_lossy(data)))
 }
 
 /// What ends a leader's snapshot stream.

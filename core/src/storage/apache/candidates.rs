@@ -152,7 +152,7 @@ impl Candidates {
 
     fn fail(&mut self, damage: Damage) {
         if let Some(next) = self.left.front() {
-            self.first_fault.get_or_insert((next.file.clone(), damage));
+            self.first_fault.get_or_insert_with(|| (next.file.clone(), damage));
         }
         self.pass();
     }

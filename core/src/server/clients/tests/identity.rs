@@ -59,9 +59,9 @@ fn an_identity_holds_for_requests_behind_it_while_its_answer_waits_in_turn() {
         rig.request(1, -4, &auth(scheme));
     }
     rig.request(1, 2, &set("/a", b"y".to_vec()));
-    let ids = |submission: &Submission| match submission {
-        Submission::Write { ids, .. } => Some(ids.iter().map(|id| id.id.clone()).collect()),
-        _ => None,
+    let ids = |submission: &Submission| {
+        let Submission::Write { ids, .. } = submission else { return None };
+        Some(ids.iter().map(|id| id.id.clone()).collect())
     };
     let writes: Vec<Vec<_>> = rig.asked.iter().filter_map(ids).collect();
     assert_eq!(writes, [["10.0.0.1"].as_slice(), &["10.0.0.1", DIGEST]]);
