@@ -156,13 +156,7 @@ impl Notes for LogNotes {
                 let epoch = hex(self.epoch);
                 tracing::info!(%learner, ?how, %epoch, zxid = %at, "learner syncs");
             }
-            Note::PeerUnreachable { peer, at, why } => {
-                let why = cause(why);
-                tracing::warn!(
-                    "server {peer} cannot be reached at {at}: {why}; trying again and again; start \
-                     it, or correct its server line and firewalls"
-                );
-            }
+            Note::PeerUnreachable { peer, at, why } => unreachable(peer, &at, why),
             Note::PeerReachable { peer } => tracing::info!("server {peer} can be reached again"),
             Note::FirstStartWaits { awaited } => first_start(&awaited),
             Note::Reloaded(adopted) => reloaded(&adopted),
@@ -190,6 +184,14 @@ impl Notes for LogNotes {
             | Note::WatchFired { .. } => {}
         }
     }
+}
+
+fn unreachable(peer: ServerId, at: &str, why: DialError) {
+    let why = cause(why);
+    tracing::warn!(
+        "server {peer} cannot be reached at {at}: {why}; trying again and again; start it, or correct \
+         its server line and firewalls"
+    );
 }
 
 fn cause(why: DialError) -> &'static str {
