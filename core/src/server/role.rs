@@ -210,7 +210,7 @@ impl Server {
                 self.lead_sessions();
                 if self.chores.is_stopping() {
                     self.close_for_proposals();
-                } else {
+                } else if self.config.leader_serves {
                     self.serve_clients(true, out);
                 }
             }
@@ -423,6 +423,19 @@ impl Server {
             };
             out.note(Note::PhaseEntered { phase, epoch });
         }
+    }
+
+    /// Whom a first start waits for, whenever that changes.
+    pub(super) fn note_awaited(&mut self, out: &mut Outbox) {
+        let looking = self.election.as_ref().filter(|_| matches!(self.role, Role::Looking));
+        let awaited = looking.map(Election::waiting_for).unwrap_or_default();
+        if awaited == self.awaited {
+            return;
+        }
+        if !awaited.is_empty() {
+            out.note(Note::FirstStartWaits { awaited: awaited.clone() });
+        }
+        self.awaited = awaited;
     }
 
     pub(super) fn phase(&self) -> Phase {

@@ -34,8 +34,7 @@ impl Server {
             Input::Disk(input) => self.on_disk(input, out),
             Input::Admin { ask, question } => self.on_question(ask, question, out),
             Input::Stop => self.begin_stop(out),
-            // Nothing can change at run time yet; the text is read again at the next start.
-            Input::ReloadConfig(_) => {}
+            Input::ReloadConfig(new) => out.note(Note::Reloaded(self.config.adopt(&new))),
         }
         // Nothing follows a Halt: it is the last action.
         if matches!(self.role, Role::Halted) {
@@ -139,6 +138,7 @@ impl Server {
         self.rotate_epoch(out);
         self.finish_stop(out);
         self.note_phase(out);
+        self.note_awaited(out);
     }
 
     fn on_link(&mut self, input: LinkInput, out: &mut Outbox) {
@@ -335,6 +335,11 @@ impl Server {
 
     /// The last action of this incarnation.
     pub(super) fn halt(&mut self, halt: Halt, out: &mut Outbox) {
+        // A server that was told to stop does not come back: its disk is what the next start meets.
+        let halt = match halt {
+            Halt::Restart(_) if self.chores.is_stopping() => Halt::Stop,
+            halt @ (Halt::Stop | Halt::Restart(_) | Halt::Fatal(_)) => halt,
+        };
         let restart = match &halt {
             Halt::Restart(why) => Some(*why),
             Halt::Stop | Halt::Fatal(_) => None,
