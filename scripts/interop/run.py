@@ -59,7 +59,7 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, default="target/release/vivarium")
     parser.add_argument("--parts", default="".join(PARTS), help=f"some of {''.join(PARTS)}")
     parser.add_argument("--ports", type=int, default=22100, help="take ports from here on")
-    parser.add_argument("--limit", type=int, default=900, help="seconds until the run is given up")
+    parser.add_argument("--limit", type=int, default=1800, help="seconds until the run is given up")
     parser.add_argument("--keep", action="store_true", help="keep the folders of the servers")
     options = parser.parse_args()
     if not set(options.parts) <= set(PARTS):

@@ -94,10 +94,12 @@ fn appraise(question: Question, files: &RealFiles) -> Result<Report, Failure> {
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
-    let help = match error.kind() {
-        ErrorKind::NotFound => "name a dataDir, a log or a snapshot",
-        ErrorKind::PermissionDenied => "run this as the user of the server",
-        _ => "check the disk",
+    let help = if error.kind() == ErrorKind::NotFound {
+        "name a dataDir, a log or a snapshot"
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        "run this as the user of the server"
+    } else {
+        "check the disk"
     };
     Failure::configuration(format!("{}: {error}; {help}", path.display()))
 }
