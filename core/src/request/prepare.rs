@@ -56,8 +56,7 @@ impl Preparer {
         let ids = &request.ids;
         let close_paths_max = self.close_paths_max;
         let pending = &mut self.pending;
-        let mut preparation =
-            Preparation { pending, db, session, ids, zxid, now, close_paths_max };
+        let mut preparation = Preparation { pending, db, session, ids, zxid, now, close_paths_max };
         let txn = preparation
             .change(&request.change)
             .unwrap_or_else(|code| Txn::Error { code: code.to_wire() });

@@ -100,6 +100,8 @@ pub struct Decoded {
     pub trailer: Trailer,
     /// Bytes behind the end of a stream.
     pub leftover: Bytes,
+    /// The longest of the lengths that `jute.maxbuffer` does not allow, in a file that is whole.
+    pub oversized: Option<usize>,
 }
 
 /// The optional parts behind the first seal.
@@ -141,6 +143,7 @@ pub struct SnapshotDecoder {
     sum: Checksum,
     builder: DatabaseBuilder,
     item_limit: usize,
+    longest: usize,
     /// The buffer length below which another try is in vain.
     need: usize,
 }
@@ -160,6 +163,7 @@ impl SnapshotDecoder {
             sum: Checksum::new(),
             builder: DatabaseBuilder::new(config.full_digest),
             item_limit: txnlog::payload_limit(config),
+            longest: 0,
             need: 0,
         }
     }
@@ -189,6 +193,7 @@ impl SnapshotDecoder {
             (Source::File | Source::Stream, _) => return Err(self.damage("snapshot is cut off")),
         };
         Ok(Decoded {
+            oversized: Some(self.longest).filter(|longest| *longest > self.item_limit),
             database: self.builder.finish(zxid),
             finished_at: trailer.last_zxid.filter(|_| trailer.digest),
             trailer,
@@ -367,8 +372,14 @@ impl SnapshotDecoder {
         Some(self.buffer.get(at..at + 4)?.get_i32())
     }
 
-    fn bound(&self, len: usize) -> Result<(), &'static str> {
-        if len > self.item_limit { Err("length is beyond every limit") } else { Ok(()) }
+    /// A file bounds its lengths by its own: where its seals are right it is whole, whatever
+    /// `jute.maxbuffer` is, and it is for the operator to raise that.
+    fn bound(&mut self, len: usize) -> Result<(), &'static str> {
+        self.longest = self.longest.max(len);
+        match self.source {
+            Source::Stream if len > self.item_limit => Err("length is beyond every limit"),
+            Source::Stream | Source::File => Ok(()),
+        }
     }
 
     /// Consumes `len` bytes once they are there.

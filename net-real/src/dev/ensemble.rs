@@ -206,7 +206,10 @@ impl Ensemble {
             }
             let able = self.able();
             let fits = |one: &Number| able.contains(one) == survey.contains_key(one);
-            let settled = about.iter().all(fits);
+            // Followers may for a while believe in a leader that is out of reach.
+            let leads = |one: &Number| survey.get(one).is_some_and(Srvr::leads);
+            let led = able.is_empty() || self.servers.len() == 1 || able.iter().any(leads);
+            let settled = led && about.iter().all(fits);
             if settled || now() >= until {
                 let runs = |one: &&Number| self.servers.get(one).is_some_and(|s| s.is_running());
                 let silent = about.iter().filter(runs).filter(|one| !survey.contains_key(one));

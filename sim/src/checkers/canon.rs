@@ -379,7 +379,11 @@ impl Canon {
             | Note::SessionTouched { .. }
             | Note::SessionAttached { .. }
             | Note::WatchFired { .. }
-            | Note::SyncChosen { .. } => {}
+            | Note::SyncChosen { .. }
+            | Note::PeerUnreachable { .. }
+            | Note::PeerReachable { .. }
+            | Note::FirstStartWaits { .. }
+            | Note::Reloaded(_) => {}
         }
         self.committed = committed;
         if let Some(upto) = commit_upto {

@@ -235,7 +235,7 @@ impl Observer for Checkers {
         // All are asked: some compare with the time before.
         for (name, check) in &mut self.checks {
             if let Some(what) = check.wants(&cx) {
-                self.wanted.get_or_insert(Violation::new(*name, what));
+                self.wanted.get_or_insert_with(|| Violation::new(*name, what));
             }
         }
         self.wanted.is_none()

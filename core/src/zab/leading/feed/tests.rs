@@ -127,22 +127,19 @@ impl Rig {
     fn work(&mut self) -> (Vec<(ReadId, ReadData)>, BytesMut) {
         let (mut reads, mut sent) = (Vec::new(), BytesMut::new());
         for action in self.out.drain() {
-            match action {
-                Action::Disk(DiskAction::Write { file, offset, bytes, .. }) => {
-                    let content = self.files.entry(file).or_default();
-                    let end = offset as usize + bytes.len();
-                    content.resize(content.len().max(end), 0);
-                    content[offset as usize..end].copy_from_slice(&bytes);
-                }
-                Action::Disk(DiskAction::Read { read, file, offset, len }) => {
-                    let content = &self.files[&file];
-                    let from = content.len().min(offset as usize);
-                    let to = content.len().min(from + len as usize);
-                    let bytes = Bytes::copy_from_slice(&content[from..to]);
-                    reads.push((read, ReadData::Bytes(bytes)));
-                }
-                Action::Link(LinkAction::Send { bytes, .. }) => sent.put_slice(&bytes),
-                _ => {}
+            if let Action::Disk(DiskAction::Write { file, offset, bytes, .. }) = action {
+                let content = self.files.entry(file).or_default();
+                let end = offset as usize + bytes.len();
+                content.resize(content.len().max(end), 0);
+                content[offset as usize..end].copy_from_slice(&bytes);
+            } else if let Action::Disk(DiskAction::Read { read, file, offset, len }) = action {
+                let content = &self.files[&file];
+                let from = content.len().min(offset as usize);
+                let to = content.len().min(from + len as usize);
+                let bytes = Bytes::copy_from_slice(&content[from..to]);
+                reads.push((read, ReadData::Bytes(bytes)));
+            } else if let Action::Link(LinkAction::Send { bytes, .. }) = action {
+                sent.put_slice(&bytes);
             }
         }
         (reads, sent)
@@ -170,10 +167,12 @@ fn words(stream: Bytes) -> Vec<String> {
     buffer.push(stream);
     let mut words = Vec::new();
     while let Some(packet) = buffer.next_leader_packet(1 << 20).unwrap() {
-        words.push(match packet {
-            LeaderPacket::Proposal { zxid, .. } => format!("p{}", zxid.counter()),
-            LeaderPacket::Commit { zxid } => format!("c{}", zxid.counter()),
-            other => format!("{other:?}"),
+        words.push(if let LeaderPacket::Proposal { zxid, .. } = packet {
+            format!("p{}", zxid.counter())
+        } else if let LeaderPacket::Commit { zxid } = packet {
+            format!("c{}", zxid.counter())
+        } else {
+            format!("{packet:?}")
         });
     }
     words
