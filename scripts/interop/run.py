@@ -64,7 +64,7 @@ def main():
     parser.add_argument("--ports", type=int, default=22100, help="take ports from here on")
     parser.add_argument("--seed", type=int, default=1, help="of the random faults of part r")
     parser.add_argument("--seconds", type=int, default=60, help="how long part r goes on striking")
-    parser.add_argument("--limit", type=int, default=900, help="seconds until the run is given up")
+    parser.add_argument("--limit", type=int, default=1800, help="seconds until the run is given up")
     parser.add_argument("--keep", action="store_true", help="keep the folders of the servers")
     options = parser.parse_args()
     if not set(options.parts) <= set(PARTS):

@@ -86,7 +86,7 @@ fn damage_of_a_log_is_judged_as_apache_does() {
         ("no header", |log| log[..16].fill(0), None, false),
         ("nothing", Vec::clear, Some(0), false),
         ("header alone", |log| log.truncate(16), Some(0), false),
-        ("an unknown transaction", unknown_transaction, None, false),
+        ("an unknown transaction", |log| unknown_transaction(log), None, false),
     ];
     for (what, damage, last, lost) in cases {
         let mut disk = standalone();
@@ -102,7 +102,7 @@ fn damage_of_a_log_is_judged_as_apache_does() {
 }
 
 /// A type that no version has, under a right checksum, behind the last record.
-fn unknown_transaction(log: &mut Vec<u8>) {
+fn unknown_transaction(log: &mut [u8]) {
     let mut payload = [0_u8; 32];
     payload[19] = 0x76;
     payload[31] = 99;
