@@ -93,6 +93,18 @@ pub enum SimEvent {
     /// A connection lost one of its directions without a word. Unlike other faults this one lasts as
     /// long as the connection does.
     HalfOpened,
+    /// A peer of Apache's kind sends a SNAP that names `base` and holds parts of transactions up to
+    /// `end`: before those are applied once more, the learner's state is nobody's.
+    FuzzySnap {
+        learner: ServerId,
+        base: Zxid,
+        end: Zxid,
+    },
+    /// The same of this server's newest snapshot file.
+    FuzzyFile {
+        base: Zxid,
+        end: Zxid,
+    },
     /// How many units of the fault schedule, of any class, are in force from now on.
     Faults {
         active: u32,

@@ -25,7 +25,8 @@ pub(crate) struct Cluster {
     pub init_limit_ticks: u64,
     pub zxid_counter_limit: u32,
     pub max_session_timeout_ms: u64,
-    pub linearizable_sync: bool,
+    /// Servers that answer a sync without asking a quorum, when they lead.
+    pub weak_sync: BTreeSet<ServerId>,
     pub full_digest: bool,
 }
 
@@ -38,7 +39,11 @@ impl Cluster {
             init_limit_ticks: first.init_limit_ticks,
             zxid_counter_limit: first.zxid_counter_limit,
             max_session_timeout_ms: u64::try_from(first.max_session_timeout_ms).unwrap_or(0),
-            linearizable_sync: configs.iter().all(|config| config.linearizable_sync),
+            weak_sync: configs
+                .iter()
+                .filter(|config| !config.linearizable_sync)
+                .map(|config| config.me)
+                .collect(),
             full_digest: configs.iter().all(|config| config.full_digest),
             ..Self::default()
         };
@@ -88,6 +93,19 @@ pub(crate) struct Member {
     pub acked: Option<Zxid>,
     pub accepted: Option<Epoch>,
     pub current: Option<Epoch>,
+    blur: Blur,
+}
+
+/// What an Apache peer's walk left in a server's tree: a snapshot that names `base` and holds parts of
+/// transactions up to `end`. The state in between is nobody's (PROTOCOL 4.4).
+#[derive(Clone, Debug, Default)]
+struct Blur {
+    /// Snapshot that the tree grew from.
+    base: Option<Zxid>,
+    /// Ends of the snapshots of this folder that are fuzzy, by their names.
+    ends: BTreeMap<Zxid, Zxid>,
+    /// A SNAP that is on its way.
+    coming: Option<(Zxid, Zxid)>,
 }
 
 impl Default for Member {
@@ -104,11 +122,19 @@ impl Default for Member {
             acked: None,
             accepted: None,
             current: None,
+            blur: Blur::default(),
         }
     }
 }
 
 impl Member {
+    /// Whether the tree holds parts of transactions beyond `zxid`, its newest, since it grew from a
+    /// fuzzy snapshot.
+    pub(crate) fn is_blurred_at(&self, zxid: Zxid) -> bool {
+        let end = self.blur.base.and_then(|base| self.blur.ends.get(&base));
+        end.is_some_and(|end| zxid < *end)
+    }
+
     /// Whether what it applies now must be committed.
     pub(crate) fn in_broadcast(&self) -> bool {
         match self.phase {
@@ -269,10 +295,17 @@ impl Canon {
             SimEvent::HistoryLost(kind) => {
                 member.acked = None;
                 if matches!(kind, LossKind::Wiped) {
+                    member.blur = Blur::default();
                     (member.accepted, member.current) = (None, None);
                 }
             }
             SimEvent::Note(note) => self.learn_note(now, server, note),
+            SimEvent::FuzzySnap { learner, base, end } => {
+                self.members.entry(*learner).or_default().blur.coming = Some((*base, *end));
+            }
+            SimEvent::FuzzyFile { base, end } => {
+                member.blur.ends.insert(*base, *end);
+            }
             SimEvent::Cluster { .. }
             | SimEvent::Paused
             | SimEvent::Resumed
@@ -292,6 +325,9 @@ impl Canon {
             Note::PhaseEntered { phase, epoch } => {
                 (member.phase, member.epoch) = (*phase, *epoch);
                 match phase {
+                    Phase::FollowingDiscovery | Phase::ObservingDiscovery => {
+                        member.blur.coming = None;
+                    }
                     Phase::LeadingSynchronization => {
                         let last = member.log.len().checked_sub(1);
                         let last = last.and_then(|index| member.log.entry(index, &committed));
@@ -302,10 +338,8 @@ impl Canon {
                     Phase::Looking
                     | Phase::LeadingDiscovery
                     | Phase::LeadingBroadcast
-                    | Phase::FollowingDiscovery
                     | Phase::FollowingSynchronization
                     | Phase::FollowingBroadcast
-                    | Phase::ObservingDiscovery
                     | Phase::ObservingSynchronization
                     | Phase::ObservingBroadcast
                     | Phase::Halted => {}
@@ -343,13 +377,23 @@ impl Canon {
                 member.log.cut(keep, &committed);
             }
             Note::SnapInstalled { zxid, .. } => {
+                member.blur.base = Some(*zxid);
+                if let Some((base, end)) =
+                    member.blur.coming.take().filter(|(base, _)| base == zxid)
+                {
+                    member.blur.ends.insert(base, end);
+                }
                 let count = committed.partition_point(|entry| entry.zxid <= *zxid);
                 member.log = Line::of_committed(count);
                 member.applied = Line::of_committed(count);
             }
             Note::Serving { on } => member.serving = *on,
+            Note::SnapshotSealed { zxid } => {
+                member.blur.ends.remove(zxid);
+            }
             Note::Recovered { from, blank, .. } => {
                 member.recovering = false;
+                member.blur.base = *from;
                 let base =
                     from.map_or(0, |zxid| committed.partition_point(|entry| entry.zxid <= zxid));
                 let mut line = Line::of_committed(if *blank { 0 } else { base });
@@ -370,7 +414,6 @@ impl Canon {
             Note::Halting { .. } => member.serving = false,
             Note::Elected { .. }
             | Note::Promised { .. }
-            | Note::SnapshotSealed { .. }
             | Note::SessionOpened { .. }
             | Note::SessionClosed { .. }
             | Note::SessionExpired { .. }

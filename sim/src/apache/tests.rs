@@ -1,0 +1,1 @@
+//! Each habit, as it shows on the wire or on the disk.
