@@ -65,7 +65,7 @@ impl D02 {
             return Err(format!("{zxid}: {} is no sequential name for {}", made.path, asked.path));
         };
         let parent = parent_of(&made.path);
-        let born = cx.canon.oracle.tree().node(parent).map_or(0, |node| node.czxid);
+        let born = cx.canon.oracle.tree().node(parent).map_or(0, |node| node.record.czxid);
         match self.last.insert((parent.into(), born), suffix) {
             Some(last) if last >= suffix => {
                 Err(format!("{zxid}: {} comes after suffix {last}", made.path))

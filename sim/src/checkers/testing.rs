@@ -55,7 +55,7 @@ pub(crate) fn create_txn(path: &str, ephemeral: bool, parent_cversion: i32) -> C
         kind: 1,
         path: path.into(),
         data: None,
-        acl: Some(vec![(31, "world".into(), "anyone".into())]),
+        acl: Some([(31, "world".into(), "anyone".into())].into()),
         ephemeral,
         parent_cversion,
     }
@@ -359,7 +359,7 @@ impl<C: Check> Run<C> {
     ) -> Result<(), String> {
         let call = CreateCall { ephemeral, ..create_call(path, false) };
         self.invoke(session, xid, Call::Create(call))?;
-        let creates = self.canon.oracle.tree().node("/").expect("the root").cversion;
+        let creates = self.canon.oracle.tree().node("/").expect("the root").record.cversion;
         let txn = Txn::Create(create_txn(path, ephemeral, creates + 1));
         self.commit(1, header(zxid, session, xid), &txn)
     }

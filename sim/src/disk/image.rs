@@ -11,7 +11,7 @@ use vivarium_core::ids::{Epoch, Zxid};
 use vivarium_core::server::input::FileEntry;
 use vivarium_core::storage::files::{Dir, FileName};
 
-use crate::disk::index::{LogIndex, is_complete_snapshot};
+use crate::disk::index::{LogIndex, Record, is_complete_snapshot};
 use crate::observe::Durable;
 use crate::rng::SimRng;
 
@@ -29,8 +29,69 @@ struct Inode {
     current: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<Pending>,
-    index: LogIndex,
-    sealed: bool,
+    /// A failed fsync dropped writes that `current` still shows.
+    lost: bool,
+    meaning: Meaning,
+    /// The first byte of `durable` that changed since its meaning was read; `None`: nothing did.
+    unread: Option<u64>,
+}
+
+/// What durable content says, by the name that it has.
+#[derive(Clone, Debug, Default)]
+enum Meaning {
+    #[default]
+    Other,
+    Log(LogIndex),
+    Snapshot {
+        sealed: bool,
+    },
+}
+
+impl Inode {
+    fn index(&self) -> Option<&LogIndex> {
+        match &self.meaning {
+            Meaning::Log(index) => Some(index),
+            Meaning::Snapshot { .. } | Meaning::Other => None,
+        }
+    }
+
+    fn records(&self) -> &[Record] {
+        self.index().map_or(&[], LogIndex::records)
+    }
+
+    fn is_sealed(&self) -> bool {
+        matches!(self.meaning, Meaning::Snapshot { sealed: true })
+    }
+
+    /// Durable content changed at `from` at the earliest.
+    fn changed(&mut self, from: u64) {
+        self.unread = Some(self.unread.map_or(from, |known| known.min(from)));
+    }
+
+    /// Brings the meaning up to date, under the name that the content has now.
+    fn read_as(&mut self, name: &FileName, hash: fn(&[u8]) -> u64) {
+        let is_log = log_zxid(name).is_some();
+        let is_snapshot = snapshot_zxid(name).is_some();
+        let from = match &self.meaning {
+            Meaning::Log(_) if is_log => self.unread.take(),
+            Meaning::Snapshot { .. } if is_snapshot => self.unread.take(),
+            Meaning::Log(_) | Meaning::Snapshot { .. } | Meaning::Other => {
+                self.unread = None;
+                Some(0)
+            }
+        };
+        let Some(from) = from else { return };
+        if is_log {
+            if !matches!(self.meaning, Meaning::Log(_)) {
+                self.meaning = Meaning::Log(LogIndex::default());
+            }
+            if let Meaning::Log(index) = &mut self.meaning {
+                index.update(&self.durable, from, hash);
+            }
+        } else if is_snapshot {
+            self.meaning = Meaning::Snapshot { sealed: is_complete_snapshot(&self.durable) };
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -129,12 +190,12 @@ impl Image {
         let Some(&id) = self.names.get(name) else { return };
         let inode = self.inodes.get_mut(&id).expect("names point at inodes");
         let pending = std::mem::take(&mut inode.pending);
-        let mut touched = u64::MAX;
         for effect in &pending {
-            touched = touched.min(apply(&mut inode.durable, effect));
+            let touched = apply(&mut inode.durable, effect);
+            inode.changed(touched);
         }
         if !pending.is_empty() {
-            self.reread(id, name, touched);
+            inode.read_as(name, self.hash);
             if self.durable_names.get(name) == Some(&id) {
                 changes.extend(self.meaning(name, id));
             }
@@ -144,7 +205,9 @@ impl Image {
     /// A failed fsync: the kernel marks the pages clean, so that no later fsync writes them.
     pub fn lose_dirty_pages(&mut self, name: &FileName) {
         if let Some(&id) = self.names.get(name) {
-            self.inodes.get_mut(&id).expect("names point at inodes").pending.clear();
+            let inode = self.inodes.get_mut(&id).expect("names point at inodes");
+            inode.lost |= !inode.pending.is_empty();
+            inode.pending.clear();
         }
     }
 
@@ -194,17 +257,22 @@ impl Image {
             let survivors = draw_survivors(rng);
             let pending = std::mem::take(&mut inode.pending);
             let torn = matches!(survivors, Survivors::AnySubset);
+            let differs = std::mem::take(&mut inode.lost) || !pending.is_empty();
             for effect in keep(pending, survivors, rng) {
-                apply_torn(&mut inode.durable, &effect, torn, rng);
+                let touched = apply_torn(&mut inode.durable, &effect, torn, rng);
+                inode.changed(touched);
             }
-            inode.current.clone_from(&inode.durable);
+            if differs {
+                inode.current.clone_from(&inode.durable);
+            }
         }
         self.names.clone_from(&self.durable_names);
         self.garbage = true;
         self.collect();
-        let files: Vec<_> = self.durable_names.iter().map(|(n, &id)| (n.clone(), id)).collect();
-        for (name, id) in files {
-            self.reread(id, &name, 0);
+        for (name, id) in &self.durable_names {
+            if let Some(inode) = self.inodes.get_mut(id) {
+                inode.read_as(name, self.hash);
+            }
         }
     }
 
@@ -218,7 +286,7 @@ impl Image {
         let newest = self.logs.last().copied();
         let mut targets = Vec::new();
         for &(zxid, id) in &self.logs {
-            let records = self.inodes[&id].index.records();
+            let records = self.inodes[&id].records();
             let end = records.last().map_or(0, |last| last.end);
             let limit = if Some((zxid, id)) == newest { end.saturating_sub(spare) } else { end };
             targets.extend(
@@ -234,7 +302,9 @@ impl Image {
         let inode = self.inodes.get_mut(&id).expect("logs point at inodes");
         inode.current[at] ^= mask;
         inode.durable[at] ^= mask;
-        inode.index.rot(start);
+        if let Meaning::Log(index) = &mut inode.meaning {
+            index.rot(start);
+        }
         true
     }
 
@@ -245,16 +315,20 @@ impl Image {
     pub fn log_hash(&self, zxid: Zxid) -> Option<u64> {
         let before = self.logs.partition_point(|(first, _)| *first <= zxid);
         let files = self.logs[..before].iter().rev();
-        files.flat_map(|(_, id)| self.inodes[id].index.hash_of(zxid)).next()
+        files.filter_map(|(_, id)| self.inodes[id].index()?.hash_of(zxid)).next()
     }
 
     pub fn last_log(&self) -> Option<Zxid> {
-        let last = |id: &u64| self.inodes[id].index.records().last().map(|record| record.zxid);
+        let last = |id: &u64| self.inodes[id].records().last().map(|record| record.zxid);
         self.logs.iter().rev().find_map(|(_, id)| last(id))
     }
 
     pub fn snapshot(&self) -> Option<Zxid> {
-        self.snapshots.iter().rev().find(|(_, id)| self.inodes[id].sealed).map(|(zxid, _)| *zxid)
+        self.snapshots
+            .iter()
+            .rev()
+            .find(|(_, id)| self.inodes[id].is_sealed())
+            .map(|(zxid, _)| *zxid)
     }
 
     pub fn epoch(&self, name: &str) -> Option<Epoch> {
@@ -263,7 +337,7 @@ impl Image {
     }
 
     pub fn txns(&self) -> Vec<(Zxid, u64)> {
-        let files = self.logs.iter().flat_map(|(_, id)| self.inodes[id].index.records());
+        let files = self.logs.iter().flat_map(|(_, id)| self.inodes[id].records());
         files.map(|record| (record.zxid, record.hash)).collect()
     }
 
@@ -298,7 +372,9 @@ impl Image {
     fn link(&mut self, name: &FileName, id: u64) {
         self.unlink(name);
         self.durable_names.insert(name.clone(), id);
-        self.reread(id, name, 0);
+        if let Some(inode) = self.inodes.get_mut(&id) {
+            inode.read_as(name, self.hash);
+        }
         let list = if let Some(zxid) = log_zxid(name) {
             Some((&mut self.logs, zxid))
         } else {
@@ -318,23 +394,13 @@ impl Image {
         }
     }
 
-    /// Brings the index up to date with durable content that changed at `from` at the earliest.
-    fn reread(&mut self, id: u64, name: &FileName, from: u64) {
-        let Some(inode) = self.inodes.get_mut(&id) else { return };
-        if log_zxid(name).is_some() {
-            inode.index.update(&inode.durable, from, self.hash);
-        } else if snapshot_zxid(name).is_some() {
-            inode.sealed = is_complete_snapshot(&inode.durable);
-        }
-    }
-
     fn meaning(&self, name: &FileName, id: u64) -> Option<Durable> {
         let inode = self.inodes.get(&id)?;
         if log_zxid(name).is_some() {
             return Some(Durable::Log { last: self.last_log() });
         }
         if let Some(zxid) = snapshot_zxid(name) {
-            return inode.sealed.then_some(Durable::Snapshot { zxid });
+            return inode.is_sealed().then_some(Durable::Snapshot { zxid });
         }
         match name.name.as_str() {
             "acceptedEpoch" => self.epoch("acceptedEpoch").map(Durable::AcceptedEpoch),
@@ -400,14 +466,11 @@ fn apply(content: &mut Vec<u8>, effect: &Pending) -> u64 {
     }
 }
 
-fn apply_torn(content: &mut Vec<u8>, effect: &Pending, torn: bool, rng: &mut SimRng) {
-    let Pending::Write { offset, bytes } = effect else {
-        apply(content, effect);
-        return;
-    };
+/// As [`apply`], or in part: what a power cut leaves of a write.
+fn apply_torn(content: &mut Vec<u8>, effect: &Pending, torn: bool, rng: &mut SimRng) -> u64 {
+    let Pending::Write { offset, bytes } = effect else { return apply(content, effect) };
     if !torn || rng.chance(500) {
-        apply(content, effect);
-        return;
+        return apply(content, effect);
     }
     let mut at = 0;
     while at < bytes.len() {
@@ -418,6 +481,7 @@ fn apply_torn(content: &mut Vec<u8>, effect: &Pending, torn: bool, rng: &mut Sim
         }
         at = to;
     }
+    *offset as u64
 }
 
 fn draw_survivors(rng: &mut SimRng) -> Survivors {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::history::Call;
 use crate::oracle::past::Past;
 use crate::oracle::predict::Expected;
-use crate::oracle::tree::{Event, Tree};
+use crate::oracle::tree::{Event, Move, MoveKind, Tree};
 use crate::oracle::txn::{Header, Txn};
 
 /// The state after all committed transactions, and what it was before.
@@ -52,8 +52,12 @@ impl Default for Oracle {
         let mut past = Past::default();
         let mut full_digest = 0u64;
         for (path, node) in tree.nodes() {
-            past.record(0, path, None, Some(node));
-            full_digest = full_digest.wrapping_add(digest::of_node(path, node));
+            past.record(0, path, Some(node));
+            for name in &node.children {
+                let (parent, name) = (path.into(), name.clone());
+                past.record_move(0, Move { parent, name, kind: MoveKind::Adopted });
+            }
+            full_digest = full_digest.wrapping_add(digest::of_node(path, &node.record));
         }
         Self { tree, past, position: 0, full_digest }
     }
@@ -105,32 +109,27 @@ impl Oracle {
     /// Books what changed; answers the ephemerals of `session` among it.
     fn settle(&mut self, session: i64, timeout_before: Option<i32>) -> Vec<String> {
         let mut owned = Vec::new();
-        for (path, before) in self.tree.settle() {
-            let hash =
-                |node: Option<&tree::Node>| node.map_or(0, |node| digest::of_node(&path, node));
-            let (old, new) = (hash(before.as_ref()), hash(self.tree.node(&path)));
-            self.add(old, false);
-            self.add(new, true);
+        let settled = self.tree.settle();
+        for moved in settled.moves {
+            self.past.record_move(self.position, moved);
+        }
+        for (path, before) in settled.nodes {
             let after = self.tree.node(&path);
-            self.past.record(self.position, &path, before.as_ref(), after);
-            if after.is_some_and(|node| session != 0 && node.owner == session) {
+            let old = before.map_or(0, |record| digest::of_node(&path, &record));
+            let new = after.map_or(0, |node| digest::of_node(&path, &node.record));
+            self.past.record(self.position, &path, after);
+            self.full_digest = self.full_digest.wrapping_sub(old).wrapping_add(new);
+            if after.is_some_and(|node| session != 0 && node.record.owner == session) {
                 owned.push(path);
             }
         }
         let timeout_after = self.tree.sessions().get(&session).copied();
-        for (timeout, sign) in [(timeout_before, false), (timeout_after, true)] {
-            if let Some(timeout) = timeout {
-                self.add(digest::of_session(session, timeout), sign);
-            }
-        }
-        owned
-    }
-
-    fn add(&mut self, hash: u64, plus: bool) {
-        self.full_digest = match plus {
-            true => self.full_digest.wrapping_add(hash),
-            false => self.full_digest.wrapping_sub(hash),
+        let of = |timeout: Option<i32>| {
+            timeout.map_or(0, |timeout| digest::of_session(session, timeout))
         };
+        self.full_digest =
+            self.full_digest.wrapping_sub(of(timeout_before)).wrapping_add(of(timeout_after));
+        owned
     }
 }
 
@@ -150,7 +149,7 @@ mod tests {
             kind: 1,
             path: path.into(),
             data: None,
-            acl: Some(vec![(31, "world".into(), "anyone".into())]),
+            acl: Some([(31, "world".into(), "anyone".into())].into()),
             ephemeral: true,
             parent_cversion,
         })
@@ -164,7 +163,7 @@ mod tests {
         let nodes: u64 = oracle
             .tree()
             .nodes()
-            .map(|(path, node)| digest::of_node(path, node))
+            .map(|(path, node)| digest::of_node(path, &node.record))
             .fold(0, u64::wrapping_add);
         let all = nodes.wrapping_add(digest::of_session(5, 1000));
         assert_eq!(oracle.full_digest(), all);

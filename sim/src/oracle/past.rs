@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use vivarium_core::wire::client::Stat;
 
-use crate::oracle::tree::Node;
+use crate::oracle::tree::{Move, MoveKind, Node};
 
 /// What a node showed from transaction number `since` on.
 #[derive(Clone, Debug)]
@@ -27,29 +27,28 @@ pub struct Past {
 
 impl Past {
     /// Records one node that changed between `position - 1` and `position`.
-    pub fn record(
-        &mut self,
-        position: usize,
-        path: &str,
-        before: Option<&Node>,
-        after: Option<&Node>,
-    ) {
-        let shown = after.map(|node| (node.data.clone(), node.stat()));
-        self.nodes.entry(path.into()).or_default().push(Version { since: position, shown });
-        let empty = std::collections::BTreeSet::new();
-        let old = before.map_or(&empty, |node| &node.children);
-        let new = after.map_or(&empty, |node| &node.children);
-        if old == new {
-            return;
-        }
-        let spans = self.children.entry(path.into()).or_default();
-        for gone in old.difference(new) {
-            if let Some((_, end)) = spans.get_mut(gone).and_then(|spans| spans.last_mut()) {
-                *end = Some(position);
+    pub fn record(&mut self, position: usize, path: &str, after: Option<&Node>) {
+        let shown = after.map(|node| (node.record.data.clone(), node.stat()));
+        let version = Version { since: position, shown };
+        match self.nodes.get_mut(path) {
+            Some(versions) => versions.push(version),
+            None => {
+                self.nodes.insert(path.into(), vec![version]);
             }
         }
-        for born in new.difference(old) {
-            spans.entry(born.clone()).or_default().push((position, None));
+    }
+
+    /// Records one child that came or went between `position - 1` and `position`.
+    pub fn record_move(&mut self, position: usize, moved: Move) {
+        let Move { parent, name, kind } = moved;
+        let spans = self.children.entry(parent).or_default().entry(name).or_default();
+        match kind {
+            MoveKind::Adopted => spans.push((position, None)),
+            MoveKind::Left => {
+                if let Some((_, end)) = spans.last_mut() {
+                    *end = Some(position);
+                }
+            }
         }
     }
 

@@ -1,9 +1,11 @@
 //! What a client operation has to do: checks and effects of PROTOCOL 1.6 and 2.6, from the
 //! oracle's own tree.
 
+use std::sync::{Arc, LazyLock};
+
 use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
 use crate::oracle::tree::{Tree, parent_of};
-use crate::oracle::txn::{CreateTxn, Header, Txn};
+use crate::oracle::txn::{AclEntry, CreateTxn, Header, Txn};
 
 pub const NO_NODE: i32 = -101;
 pub const BAD_VERSION: i32 = -103;
@@ -13,6 +15,10 @@ pub const NOT_EMPTY: i32 = -111;
 pub const SESSION_EXPIRED: i32 = -112;
 pub const BAD_ARGUMENTS: i32 = -8;
 pub const RUNTIME_INCONSISTENCY: i32 = -2;
+
+/// What every create of the workload asks for.
+static OPEN_ACL: LazyLock<Arc<[AclEntry]>> =
+    LazyLock::new(|| Arc::new([(31, "world".into(), "anyone".into())]));
 
 /// The only transaction and reply that an operation may lead to at its place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,7 +131,7 @@ fn step(tree: &mut Tree, header: Header, call: &SubCall) -> Result<(Txn, SubRepl
             }
             tree.node(parent_of(path)).ok_or(NO_NODE)?;
             let node = tree.node(path).ok_or(NO_NODE)?;
-            if *version != -1 && node.version != *version {
+            if *version != -1 && node.record.version != *version {
                 return Err(BAD_VERSION);
             }
             if !node.children.is_empty() {
@@ -162,31 +168,31 @@ fn step(tree: &mut Tree, header: Header, call: &SubCall) -> Result<(Txn, SubRepl
 
 fn next_version(tree: &Tree, path: &str, asked: i32) -> Result<i32, i32> {
     let node = tree.node(path).ok_or(NO_NODE)?;
-    if asked != -1 && node.version != asked {
+    if asked != -1 && node.record.version != asked {
         return Err(BAD_VERSION);
     }
-    Ok(node.version.wrapping_add(1))
+    Ok(node.record.version.wrapping_add(1))
 }
 
 fn create_txn(tree: &Tree, create: &CreateCall) -> Result<Txn, i32> {
     let parent = tree.node(parent_of(&create.path)).ok_or(NO_NODE)?;
     let path = match create.sequential {
-        true => format!("{}{:010}", create.path, parent.cversion),
+        true => format!("{}{:010}", create.path, parent.record.cversion),
         false => create.path.clone(),
     };
     if tree.node(&path).is_some() {
         return Err(NODE_EXISTS);
     }
-    if parent.owner != 0 {
+    if parent.record.owner != 0 {
         return Err(NO_CHILDREN_FOR_EPHEMERALS);
     }
     Ok(Txn::Create(CreateTxn {
         kind: if create.with_stat { 15 } else { 1 },
         path,
         data: create.data.clone(),
-        acl: Some(vec![(31, "world".into(), "anyone".into())]),
+        acl: Some(Arc::clone(&OPEN_ACL)),
         ephemeral: create.ephemeral,
-        parent_cversion: parent.cversion.wrapping_add(1),
+        parent_cversion: parent.record.cversion.wrapping_add(1),
     }))
 }
 
@@ -242,7 +248,7 @@ mod tests {
         let errors = [0, NO_NODE, RUNTIME_INCONSISTENCY].map(SubReply::Error).to_vec();
         assert_eq!(expected.reply, Ok(Reply::Multi(errors)));
         assert!(tree.node("/a").is_none());
-        assert_eq!(tree.node("/").unwrap().cversion, 0);
+        assert_eq!(tree.node("/").unwrap().record.cversion, 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The oracle's tree: plain maps, one zxid at a time. Facts: PROTOCOL 1.7, 2.1.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use vivarium_core::wire::client::{EventKind, Stat};
@@ -9,8 +10,15 @@ use crate::oracle::txn::{AclEntry, CreateTxn, Header, Txn};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
+    pub record: Record,
+    pub children: BTreeSet<String>,
+}
+
+/// A node without its children: cheap to set aside before a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
     pub data: Option<Bytes>,
-    pub acl: Option<Vec<AclEntry>>,
+    pub acl: Option<Arc<[AclEntry]>>,
     pub czxid: i64,
     pub mzxid: i64,
     pub ctime: i64,
@@ -21,25 +29,25 @@ pub struct Node {
     pub aversion: i32,
     pub owner: i64,
     pub pzxid: i64,
-    pub children: BTreeSet<String>,
 }
 
 impl Node {
     /// As a client sees it.
     pub fn stat(&self) -> Stat {
+        let Record { data, acl: _, czxid, mzxid, ctime, mtime, version, .. } = &self.record;
         let children = i32::try_from(self.children.len()).expect("small trees");
         Stat {
-            czxid: self.czxid,
-            mzxid: self.mzxid,
-            ctime: self.ctime,
-            mtime: self.mtime,
-            version: self.version,
-            cversion: self.cversion.wrapping_mul(2).wrapping_sub(children),
-            aversion: self.aversion,
-            ephemeral_owner: self.owner,
-            data_length: self.data.as_ref().map_or(0, |data| data.len() as i32),
+            czxid: *czxid,
+            mzxid: *mzxid,
+            ctime: *ctime,
+            mtime: *mtime,
+            version: *version,
+            cversion: self.record.cversion.wrapping_mul(2).wrapping_sub(children),
+            aversion: self.record.aversion,
+            ephemeral_owner: self.record.owner,
+            data_length: data.as_ref().map_or(0, |data| data.len() as i32),
             num_children: children,
-            pzxid: self.pzxid,
+            pzxid: self.record.pzxid,
         }
     }
 }
@@ -47,12 +55,44 @@ impl Node {
 /// A change that watches look at.
 pub type Event = (EventKind, String);
 
+/// One step of a transaction, with what it takes to go back.
+#[derive(Clone, Debug)]
+enum Change {
+    Edited { path: String, before: Record },
+    Made { path: String },
+    Gone { path: String, before: Node },
+    Adopted { parent: String, name: String },
+    Left { parent: String, name: String },
+}
+
+/// What one transaction changed.
+#[derive(Clone, Debug, Default)]
+pub struct Settled {
+    /// Each node that changed, as it was; `None` where it was not.
+    pub nodes: BTreeMap<String, Option<Record>>,
+    /// Each child that came or went, in order.
+    pub moves: Vec<Move>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    pub parent: String,
+    pub name: String,
+    pub kind: MoveKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MoveKind {
+    Adopted,
+    Left,
+}
+
 #[derive(Clone, Debug)]
 pub struct Tree {
     nodes: BTreeMap<String, Node>,
     sessions: BTreeMap<i64, i32>,
-    /// What nodes were before the current transaction; the first entry of a path counts.
-    journal: Vec<(String, Option<Node>)>,
+    /// What was done since the last `settle`.
+    journal: Vec<Change>,
 }
 
 pub fn parent_of(path: &str) -> &str {
@@ -72,8 +112,8 @@ impl Default for Tree {
             Self { nodes: BTreeMap::new(), sessions: BTreeMap::new(), journal: Vec::new() };
         for path in ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
             // Empty, not null: `DataTree` makes them of a byte array of length 0.
-            let node = Node { data: Some(Bytes::new()), ..Node::default() };
-            tree.nodes.insert(path.into(), node);
+            let record = Record { data: Some(Bytes::new()), ..Record::default() };
+            tree.nodes.insert(path.into(), Node { record, ..Node::default() });
             if path != "/" {
                 let parent = tree.nodes.get_mut(parent_of(path)).expect("parents come first");
                 parent.children.insert(name_of(path).into());
@@ -103,27 +143,60 @@ impl Tree {
     pub fn ephemerals(&self, session: i64) -> BTreeSet<String> {
         self.nodes
             .iter()
-            .filter(|(_, node)| node.owner == session && session != 0)
+            .filter(|(_, node)| node.record.owner == session && session != 0)
             .map(|(path, _)| path.clone())
             .collect()
     }
 
-    /// Forgets how to undo what was done so far, and says which nodes changed from what.
-    pub fn settle(&mut self) -> BTreeMap<String, Option<Node>> {
-        let mut first = BTreeMap::new();
-        for (path, before) in self.journal.drain(..) {
-            first.entry(path).or_insert(before);
+    /// Forgets how to undo what was done so far, and says what it was.
+    pub fn settle(&mut self) -> Settled {
+        let mut settled = Settled::default();
+        for change in self.journal.drain(..) {
+            let (path, before) = match change {
+                Change::Edited { path, before } => (path, Some(before)),
+                Change::Made { path } => (path, None),
+                Change::Gone { path, before } => {
+                    // Whatever the log says: who is gone has no children.
+                    settled.moves.extend(before.children.into_iter().map(|name| Move {
+                        parent: path.clone(),
+                        name,
+                        kind: MoveKind::Left,
+                    }));
+                    (path, Some(before.record))
+                }
+                Change::Adopted { parent, name } => {
+                    settled.moves.push(Move { parent, name, kind: MoveKind::Adopted });
+                    continue;
+                }
+                Change::Left { parent, name } => {
+                    settled.moves.push(Move { parent, name, kind: MoveKind::Left });
+                    continue;
+                }
+            };
+            // What it was before its first change is what counts.
+            settled.nodes.entry(path).or_insert(before);
         }
-        first
+        settled
     }
 
     /// Takes back every change to nodes since the last `settle`.
     pub fn undo(&mut self) {
-        while let Some((path, before)) = self.journal.pop() {
-            match before {
-                Some(node) => self.nodes.insert(path, node),
-                None => self.nodes.remove(&path),
-            };
+        while let Some(change) = self.journal.pop() {
+            match change {
+                Change::Edited { path, before } => self.present(&path).record = before,
+                Change::Made { path } => {
+                    self.nodes.remove(&path);
+                }
+                Change::Gone { path, before } => {
+                    self.nodes.insert(path, before);
+                }
+                Change::Adopted { parent, name } => {
+                    self.present(&parent).children.remove(&name);
+                }
+                Change::Left { parent, name } => {
+                    self.present(&parent).children.insert(name);
+                }
+            }
         }
     }
 
@@ -145,7 +218,7 @@ impl Tree {
             Txn::Delete { path } => self.delete(path, zxid, events),
             Txn::SetData { path, data, version } => {
                 if self.nodes.contains_key(path) {
-                    let node = self.touch(path);
+                    let node = self.edit(path);
                     node.data.clone_from(data);
                     (node.version, node.mzxid, node.mtime) = (*version, zxid, header.time);
                     events.push((EventKind::NodeDataChanged, path.clone()));
@@ -168,13 +241,15 @@ impl Tree {
             return;
         }
         let zxid = header.zxid.to_wire();
-        let above = self.touch(&parent);
+        let above = self.edit(&parent);
         if create.parent_cversion > above.cversion {
             (above.cversion, above.pzxid) = (create.parent_cversion, zxid);
         }
-        above.children.insert(name_of(&create.path).into());
-        self.journal.push((create.path.clone(), None));
-        let node = Node {
+        let name = name_of(&create.path).to_owned();
+        self.present(&parent).children.insert(name.clone());
+        self.journal.push(Change::Adopted { parent: parent.clone(), name });
+        self.journal.push(Change::Made { path: create.path.clone() });
+        let record = Record {
             data: create.data.clone(),
             acl: create.acl.clone(),
             czxid: zxid,
@@ -183,9 +258,9 @@ impl Tree {
             mtime: header.time,
             owner: if create.ephemeral { header.session } else { 0 },
             pzxid: zxid,
-            ..Node::default()
+            ..Record::default()
         };
-        self.nodes.insert(create.path.clone(), node);
+        self.nodes.insert(create.path.clone(), Node { record, ..Node::default() });
         events.push((EventKind::NodeCreated, create.path.clone()));
         events.push((EventKind::NodeChildrenChanged, parent));
     }
@@ -193,21 +268,28 @@ impl Tree {
     fn delete(&mut self, path: &str, zxid: i64, events: &mut Vec<Event>) {
         let parent = parent_of(path).to_owned();
         if self.nodes.contains_key(&parent) {
-            let above = self.touch(&parent);
-            above.children.remove(name_of(path));
+            let above = self.edit(&parent);
             above.pzxid = above.pzxid.max(zxid);
+            if self.present(&parent).children.remove(name_of(path)) {
+                let name = name_of(path).to_owned();
+                self.journal.push(Change::Left { parent: parent.clone(), name });
+            }
         }
-        if let Some(node) = self.nodes.remove(path) {
-            self.journal.push((path.into(), Some(node)));
+        if let Some(before) = self.nodes.remove(path) {
+            self.journal.push(Change::Gone { path: path.into(), before });
             events.push((EventKind::NodeDeleted, path.into()));
             events.push((EventKind::NodeChildrenChanged, parent));
         }
     }
 
-    /// The node, to be changed; it exists.
-    fn touch(&mut self, path: &str) -> &mut Node {
+    /// The record of a node that exists, to be changed.
+    fn edit(&mut self, path: &str) -> &mut Record {
         let node = self.nodes.get_mut(path).expect("the caller looked");
-        self.journal.push((path.into(), Some(node.clone())));
-        node
+        self.journal.push(Change::Edited { path: path.into(), before: node.record.clone() });
+        &mut node.record
+    }
+
+    fn present(&mut self, path: &str) -> &mut Node {
+        self.nodes.get_mut(path).expect("the caller looked, or the journal names it")
     }
 }

@@ -1,5 +1,7 @@
 //! Logged transactions as the oracle reads them. Facts: PROTOCOL 4.2, 4.3.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use vivarium_core::ids::Zxid;
 
@@ -22,7 +24,7 @@ pub struct CreateTxn {
     pub kind: i32,
     pub path: String,
     pub data: Option<Bytes>,
-    pub acl: Option<Vec<AclEntry>>,
+    pub acl: Option<Arc<[AclEntry]>>,
     pub ephemeral: bool,
     pub parent_cversion: i32,
 }
@@ -60,7 +62,7 @@ fn record(kind: i32, reader: &mut Reader) -> Option<Txn> {
             kind,
             path: reader.string()?,
             data: reader.buffer()?,
-            acl: reader.vector(acl_entry)?,
+            acl: reader.vector(acl_entry)?.map(Arc::from),
             ephemeral: reader.bool()?,
             parent_cversion: reader.i32()?,
         }),
@@ -129,7 +131,7 @@ pub(crate) mod build {
                 out.string(&create.path).buffer(create.data.as_deref());
                 let acl = create.acl.as_ref().expect("tests give one");
                 out.i32(acl.len() as i32);
-                for (perms, scheme, id) in acl {
+                for (perms, scheme, id) in acl.iter() {
                     out.i32(*perms).string(scheme).string(id);
                 }
                 out.bool(create.ephemeral).i32(create.parent_cversion);
