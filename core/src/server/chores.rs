@@ -13,6 +13,7 @@ use crate::server::role::Role;
 use crate::server::{Outbox, Server, zab_cx};
 use crate::storage::files::FileName;
 use crate::storage::purge;
+use crate::storage::snapshot::Grade;
 use crate::storage::snapshot_writer::{Advanced, SnapshotWriter};
 use crate::storage::supersede::Supersede;
 use crate::storage::truncate::{Truncated, Truncation};
@@ -61,11 +62,13 @@ enum Work {
     /// A leader's snapshot on its way to the disk; the live tree is still the old one.
     Installing {
         database: Box<Database>,
+        grade: Grade,
         writer: SnapshotWriter,
     },
     /// It is sealed; everything older goes.
     Superseding {
         database: Box<Database>,
+        grade: Grade,
         zxid: Zxid,
         supersede: Supersede,
     },
@@ -166,8 +169,11 @@ impl Server {
     /// could leave a tree that is ahead of it.
     fn save_snapshot(&mut self, out: &mut Outbox) {
         let zxid = self.db.applied();
-        let known =
-            self.chores.snapshots.iter().any(|snapshot| snapshot.exact && snapshot.zxid == zxid);
+        let known = self
+            .chores
+            .snapshots
+            .iter()
+            .any(|snapshot| snapshot.grade == Grade::Exact && snapshot.zxid == zxid);
         if !self.serving
             || zxid > self.history.durable()
             || zxid > self.history.committed()
@@ -187,7 +193,7 @@ impl Server {
         let ids = &mut self.history.ids;
         let advanced = match &mut self.chores.work {
             Work::Saving(writer) | Work::Founding(writer) => writer.advance(&mut self.db, ids, out),
-            Work::Installing { database, writer } => writer.advance(database, ids, out),
+            Work::Installing { database, writer, .. } => writer.advance(database, ids, out),
             Work::Idle | Work::Superseding { .. } => return,
         };
         if advanced == Advanced::Dropped {
@@ -240,11 +246,11 @@ impl Server {
                     self.look(Start::Own, out);
                 }
             }
-            Work::Installing { database, .. } => {
+            Work::Installing { database, grade, .. } => {
                 out.note(Note::SnapshotSealed { zxid });
                 let logs = self.history.log.files();
                 let supersede = Supersede::start(zxid, logs, &mut self.history.ids, out);
-                self.chores.work = Work::Superseding { database, zxid, supersede };
+                self.chores.work = Work::Superseding { database, grade, zxid, supersede };
             }
             Work::Idle | Work::Superseding { .. } => {}
         }
@@ -252,7 +258,7 @@ impl Server {
 
     fn remember_snapshot(&mut self, zxid: Zxid) {
         self.chores.snapshots.retain(|known| known.zxid != zxid);
-        self.chores.snapshots.push(KnownSnapshot { zxid, exact: true });
+        self.chores.snapshots.push(KnownSnapshot { zxid, grade: Grade::Exact });
         self.chores.snapshots.sort_by_key(|known| known.zxid);
         if !self.chores.present.contains(&zxid) {
             self.chores.present.push(zxid);
@@ -287,6 +293,7 @@ impl Server {
         &mut self,
         zxid: Zxid,
         mut database: Database,
+        grade: Grade,
         out: &mut Outbox,
     ) {
         let ids = &mut self.history.ids;
@@ -297,8 +304,11 @@ impl Server {
                 unreachable!("a learner that broke off a SNAP restarts")
             }
         }
-        let writer = SnapshotWriter::start(&mut database, zxid, PREIMAGE_LIMIT_BYTES);
-        self.chores.work = Work::Installing { database: Box::new(database), writer };
+        let writer = match grade {
+            Grade::Exact => SnapshotWriter::start(&mut database, zxid, PREIMAGE_LIMIT_BYTES),
+            Grade::Fuzzy | Grade::Foreign => SnapshotWriter::start_fuzzy(&mut database, zxid),
+        };
+        self.chores.work = Work::Installing { database: Box::new(database), grade, writer };
         self.advance_snapshot(out);
     }
 
@@ -354,10 +364,10 @@ impl Server {
 
     fn finish_install(&mut self, out: &mut Outbox) {
         let work = core::mem::replace(&mut self.chores.work, Work::Idle);
-        let Work::Superseding { database, zxid, .. } = work else { return };
+        let Work::Superseding { database, grade, zxid, .. } = work else { return };
         self.db = *database;
         self.history.log.restart_behind(zxid);
-        self.chores.snapshots = alloc::vec![KnownSnapshot { zxid, exact: true }];
+        self.chores.snapshots = alloc::vec![KnownSnapshot { zxid, grade }];
         self.chores.present = alloc::vec![zxid];
         self.chores.count = 0;
         self.counters.snaps += 1;

@@ -228,7 +228,10 @@ impl Rig {
         let arg = words.get(1).copied().unwrap_or("0:0");
         let epoch = || Epoch(arg.parse().expect("an epoch"));
         match words[0] {
-            "LEADERINFO" => LeaderPacket::LeaderInfo { epoch: epoch(), vivarium: true },
+            "LEADERINFO" => {
+                let vivarium = words.get(2) != Some(&"java");
+                LeaderPacket::LeaderInfo { epoch: epoch(), vivarium }
+            }
             "NEWLEADER" => LeaderPacket::NewLeader { epoch: epoch(), config: None },
             "DIFF" => LeaderPacket::Diff { upto: zxid(arg) },
             "TRUNC" => LeaderPacket::Trunc { upto: zxid(arg) },
@@ -279,7 +282,7 @@ impl Rig {
     /// An empty tree as a leader's snapshot of `zxid`; `cut`: its end stays away.
     fn snap(&mut self, id: u64, zxid: Zxid, cut: bool) {
         let mut out = BytesMut::new();
-        LeaderPacket::Snap { zxid }.encode(&mut out);
+        LeaderPacket::Snap { zxid, fuzzy: false }.encode(&mut out);
         let mut database = Database::new(false);
         database.begin_walk(usize::MAX);
         while database.walk(usize::MAX, &mut out) == Walk::More {}

@@ -8,7 +8,7 @@ use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::ReadData;
 use crate::storage::files::FileName;
 use crate::storage::ops::DiskIds;
-use crate::storage::snapshot::{SnapshotDecoder, Source};
+use crate::storage::snapshot::{Grade, SnapshotDecoder, Source};
 use crate::tree::Database;
 
 const CHUNK: u32 = 256 * 1024;
@@ -16,8 +16,7 @@ const CHUNK: u32 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct LoadedSnapshot {
     pub zxid: Zxid,
-    /// Nothing was applied while it was written.
-    pub exact: bool,
+    pub grade: Grade,
     pub database: Database,
 }
 
@@ -75,11 +74,8 @@ impl Loader {
         match core::mem::replace(&mut self.decoder, fresh).finish(zxid) {
             Err(_) => self.give_up(zxid),
             Ok(decoded) => {
-                self.loaded.snapshot = Some(LoadedSnapshot {
-                    zxid,
-                    exact: decoded.finished_at == Some(zxid),
-                    database: decoded.database,
-                });
+                self.loaded.snapshot =
+                    Some(LoadedSnapshot { zxid, grade: decoded.grade, database: decoded.database });
             }
         }
         Ok(())

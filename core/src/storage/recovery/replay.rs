@@ -16,6 +16,7 @@ use crate::storage::recovery::Corruption;
 use crate::storage::recovery::load::LoadedSnapshot;
 use crate::storage::recovery::rewrite::LastBatch;
 use crate::storage::recovery::tail::{Probe, Verdict};
+use crate::storage::snapshot::Grade;
 use crate::storage::txnlog::{self, FILE_HEADER_LEN, Record, RecordScanner, Scanned};
 use crate::tree::Database;
 use crate::txn::{LoggedTxn, payload_hash};
@@ -35,7 +36,7 @@ pub(super) struct TornCut {
 #[derive(Debug)]
 pub(super) struct Replayed {
     pub database: Database,
-    pub snapshot: (Zxid, bool),
+    pub snapshot: (Zxid, Grade),
     pub last: Zxid,
     pub tail: Vec<(Zxid, Bytes)>,
     pub notes: Vec<Note>,
@@ -50,7 +51,7 @@ pub(super) struct Replayed {
 
 #[derive(Debug)]
 pub(super) struct Replay {
-    snapshot: (Zxid, bool),
+    snapshot: (Zxid, Grade),
     database: Database,
     /// The zxid that the next record has to follow.
     last: Zxid,
@@ -95,7 +96,7 @@ impl Replay {
         let zxid = snapshot.zxid;
         let follows = |log: &LogFile| log.first.0 <= zxid.0.saturating_add(1);
         Self {
-            snapshot: (zxid, snapshot.exact),
+            snapshot: (zxid, snapshot.grade),
             database: snapshot.database,
             last: zxid,
             meets_snapshot: false,

@@ -21,8 +21,12 @@ pub struct Synchronization {
     /// The leader is a Vivarium server.
     vivarium: bool,
     step: Step,
-    /// A SNAP began: until the end of this phase, memory is not what the disk would recover.
-    foreign: bool,
+    /// A SNAP of this zxid began: until the end of this phase, memory is not what the disk would
+    /// recover.
+    snapshot: Option<Zxid>,
+    /// That snapshot may hold parts of later transactions: a Java leader goes on while it walks its
+    /// tree.
+    fuzzy: bool,
     /// What the leader says is committed: takes effect at UPTODATE, since before it nothing is
     /// proven (the epoch may not be established).
     claimed: Zxid,
@@ -46,12 +50,12 @@ enum Step {
 
 impl Synchronization {
     pub(super) fn new(epoch: Epoch, vivarium: bool) -> Self {
-        let (step, foreign) = (Step::AwaitingMode, false);
-        Self { epoch, vivarium, step, foreign, claimed: Zxid::ZERO }
+        let (step, snapshot) = (Step::AwaitingMode, None);
+        Self { epoch, vivarium, step, snapshot, fuzzy: !vivarium, claimed: Zxid::ZERO }
     }
 
     pub(super) fn holds_foreign_state(&self) -> bool {
-        self.foreign
+        self.snapshot.is_some()
     }
 }
 
@@ -97,7 +101,7 @@ impl Following {
                 self.events.push_back(FollowingEvent::Truncate { upto });
                 Ok(())
             }
-            LeaderPacket::Snap { zxid } => sync.on_snap(zxid, cx),
+            LeaderPacket::Snap { zxid, fuzzy } => sync.on_snap(zxid, fuzzy, cx),
             LeaderPacket::Proposal { zxid, payload } => sync.on_proposal(zxid, payload, cx),
             LeaderPacket::Inform { zxid, payload } => {
                 sync.on_proposal(zxid, payload, cx)?;
@@ -135,8 +139,8 @@ impl Following {
             Ok(decoded) => {
                 link.buffer.unread(decoded.leftover);
                 sync.claimed = sync.claimed.max(zxid);
-                let database = Box::new(decoded.database);
-                self.events.push_back(FollowingEvent::SnapReceived { zxid, database });
+                let (database, fuzzy) = (Box::new(decoded.database), sync.fuzzy);
+                self.events.push_back(FollowingEvent::SnapReceived { zxid, database, fuzzy });
             }
             Err(_) => self.lose("the leader's snapshot is unreadable", cx),
         }
@@ -213,7 +217,7 @@ impl Synchronization {
         Ok(())
     }
 
-    fn on_snap(&mut self, zxid: Zxid, cx: &ZabCx<'_>) -> Result<(), &'static str> {
+    fn on_snap(&mut self, zxid: Zxid, fuzzy: bool, cx: &ZabCx<'_>) -> Result<(), &'static str> {
         if !matches!(self.step, Step::AwaitingMode) {
             return Err("SNAP out of turn");
         }
@@ -223,7 +227,7 @@ impl Synchronization {
             // other word for a learner that logged what never was committed.
             return Err("SNAP behind the own history");
         }
-        self.foreign = true;
+        (self.snapshot, self.fuzzy) = (Some(zxid), self.fuzzy || fuzzy);
         let decoder = Box::new(SnapshotDecoder::new(Source::Stream, cx.config));
         self.step = Step::Snapshot { zxid, decoder };
         Ok(())
@@ -240,6 +244,12 @@ impl Synchronization {
             Step::AwaitingMode | Step::Snapshot { .. } | Step::Sealing { .. } => {
                 return Err("PROPOSAL out of turn");
             }
+        }
+        // A Java leader begins to forward before it reads the zxid that its SNAP names: what was
+        // committed in between comes twice (PROTOCOL 3.6, row 6).
+        let repeated = !self.vivarium && self.snapshot.is_some_and(|snapshot| zxid <= snapshot);
+        if repeated && matches!(self.step, Step::Receiving) {
+            return Ok(());
         }
         super::broadcast::check_next(zxid, self.epoch, cx)?;
         cx.history.append(zxid, payload, self.epoch, cx.out);
