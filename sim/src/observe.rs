@@ -70,6 +70,8 @@ pub enum SimEvent {
     /// The first event of a run: how every server is configured.
     Cluster {
         servers: Vec<Config>,
+        /// Those that behave as Apache's do.
+        apache: Vec<ServerId>,
     },
     /// A process of this server begins to recover. Counts from 1.
     Boot {
@@ -93,9 +95,10 @@ pub enum SimEvent {
     /// A connection lost one of its directions without a word. Unlike other faults this one lasts as
     /// long as the connection does.
     HalfOpened,
-    /// A peer of Apache's kind sends a SNAP that names `base` and holds parts of transactions up to
-    /// `end`: before those are applied once more, the learner's state is nobody's.
-    FuzzySnap {
+    /// A peer of Apache's kind sends a SNAP that names `base`, which need not be committed yet, and holds
+    /// parts of transactions up to `end`: before those are applied once more, the learner's state is
+    /// nobody's.
+    ApacheSnap {
         learner: ServerId,
         base: Zxid,
         end: Zxid,

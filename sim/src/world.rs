@@ -202,7 +202,8 @@ impl World {
     /// Puts the first entries into the heaps.
     fn open(&mut self, faults_for: SimTime) {
         let servers = self.cluster.configs.clone();
-        self.observe(NodeId::World, &SimEvent::Cluster { servers });
+        let apache = self.cluster.apache.keys().copied().collect();
+        self.observe(NodeId::World, &SimEvent::Cluster { servers, apache });
         for index in 0..self.servers.len() {
             self.plant_marker(index);
             let at = SimTime(self.fault_rng.below(200_000));

@@ -39,7 +39,7 @@ impl Body {
         Some(Self { tables, nodes })
     }
 
-    fn put(&self, out: &mut BytesMut) {
+    pub(super) fn put(&self, out: &mut BytesMut) {
         out.put_slice(&self.tables);
         self.nodes.values().for_each(|node| out.put_slice(node));
         put_end(out);
@@ -235,7 +235,7 @@ pub(super) mod tests {
             kind: 1,
             path: path.into(),
             data: Some(vec![7].into()),
-            acl: Some(vec![(31, "world".into(), "anyone".into())]),
+            acl: Some([(31, "world".into(), "anyone".into())].into()),
             ephemeral: false,
             parent_cversion: 1,
         });

@@ -75,18 +75,22 @@ impl Guise {
         txns.truncate(self.rng.range(1, most) as usize);
         let Some(states) = body.states(base, &self.config, &txns) else { return };
         let end = txns.last().map_or(base, |(zxid, _)| *zxid);
-        let mut file = BytesMut::new();
-        let mut encoder = SnapshotEncoder::new(end, 0);
-        encoder.head(&mut file);
-        let fuzzy = body::fuzzy(&states, &mut self.rng);
-        encoder.body(&fuzzy);
-        file.put_slice(&fuzzy);
-        encoder.tail(&mut file);
-        disk.rewrite(&name, &file);
+        disk.rewrite(&name, &file(end, &body::fuzzy(&states, &mut self.rng)));
         self.fuzzy.insert(base);
         self.facts.push(Fact::Habit("fuzzy_files"));
         self.facts.push(Fact::FuzzyFile { base, end });
     }
+}
+
+/// A whole snapshot file, finished at `end`.
+pub(super) fn file(end: Zxid, body: &[u8]) -> BytesMut {
+    let mut file = BytesMut::new();
+    let mut encoder = SnapshotEncoder::new(end, 1);
+    encoder.head(&mut file);
+    encoder.body(body);
+    file.put_slice(body);
+    encoder.tail(&mut file);
+    file
 }
 
 fn logs(disk: &DiskSim) -> Vec<(Zxid, FileName)> {
@@ -162,7 +166,7 @@ fn error_like(payload: &[u8]) -> Vec<u8> {
     error
 }
 
-fn put_record(out: &mut BytesMut, payload: &[u8]) {
+pub(super) fn put_record(out: &mut BytesMut, payload: &[u8]) {
     out.put_u64(adler32(payload).into());
     out.put_i32(payload.len() as i32);
     out.put_slice(payload);

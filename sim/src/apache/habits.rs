@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::rng::SimRng;
 
 /// The habits of one server. Where all are off, it is one of ours.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Habits {
     /// LearnerInfo ends behind 20 bytes and LEADERINFO's data behind 4, and what others append is not
     /// read: whatever goes beyond 3.9.5 between servers is off, both ways.
@@ -29,6 +29,17 @@ pub struct Habits {
 }
 
 impl Habits {
+    /// None: as ours.
+    pub const NONE: Self = Self {
+        plain_greetings: false,
+        late_logging: false,
+        fuzzy_snap: false,
+        epoch_zxids: false,
+        fuzzy_files: false,
+        twin_records: false,
+        truncates_in_place: false,
+        weak_sync: false,
+    };
     /// All that 3.9.5 has.
     pub const ALL: Self = Self {
         plain_greetings: true,

@@ -126,8 +126,8 @@ impl World {
         for fact in facts.into_iter().flatten() {
             match fact {
                 Fact::Habit(name) => *self.stats.habits.entry(name).or_default() += 1,
-                Fact::FuzzySnap { learner, base, end } => {
-                    let event = SimEvent::FuzzySnap { learner, base, end };
+                Fact::Snap { learner, base, end } => {
+                    let event = SimEvent::ApacheSnap { learner, base, end };
                     self.observe(NodeId::Server(id), &event);
                 }
                 Fact::FuzzyFile { base, end } => {

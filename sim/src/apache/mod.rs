@@ -53,7 +53,7 @@ pub(crate) enum Fact {
     /// A habit showed.
     Habit(&'static str),
     /// A SNAP to `learner` named `base` and holds parts of transactions up to `end`.
-    FuzzySnap { learner: ServerId, base: Zxid, end: Zxid },
+    Snap { learner: ServerId, base: Zxid, end: Zxid },
     /// So does the own newest snapshot file.
     FuzzyFile { base: Zxid, end: Zxid },
 }

@@ -183,12 +183,12 @@ impl Held {
         });
         proposals
             .filter_map(|packet| Some((Zxid::from_wire(packet.zxid)?, packet.data.clone()?)))
-            .take(FUZZY_MOST)
             .collect()
     }
 
     /// Forwarding began at one transaction, SNAP names another, and the walk ended behind a third
-    /// (PROTOCOL 3.6, row 6).
+    /// (PROTOCOL 3.6, row 6). A leader that is not established yet stands still: it loaded all that it
+    /// has, committed or not, and that is what it sends.
     fn release(
         self,
         learner: Option<ServerId>,
@@ -196,12 +196,17 @@ impl Held {
         cx: &mut LeaderCx<'_>,
         out: &mut BytesMut,
     ) {
-        let txns = self.committed();
-        let most = txns.len() as u64;
-        let named = cx.rng.below(most + 1);
-        let end = cx.rng.range(named, most) as usize;
-        let forwarded = cx.rng.range(0, named) as usize;
-        let named = named as usize;
+        let mut txns = self.committed();
+        let epoch = Zxid::from_wire(epoch).unwrap_or_default();
+        let established = cx.established == Some(epoch.epoch());
+        let (mut forwarded, mut named, mut end) = (txns.len(), txns.len(), txns.len());
+        if established {
+            txns.truncate(FUZZY_MOST);
+            let most = txns.len() as u64;
+            named = cx.rng.below(most + 1) as usize;
+            end = cx.rng.range(named as u64, most) as usize;
+            forwarded = cx.rng.below(named as u64 + 1) as usize;
+        }
         let states =
             Body::parse(&self.raw).and_then(|body| body.states(self.zxid, cx.config, &txns[..end]));
         let Some(states) = states else { return self.release_as_it_came(out) };
@@ -210,10 +215,9 @@ impl Held {
             Some(place) => txns[place].0,
         };
         let mut zxid = zxid_at(named);
-        let epoch = Zxid::from_wire(epoch).unwrap_or_default();
         let next = txns.get(named).map(|(zxid, _)| *zxid);
         if cx.habits.epoch_zxids
-            && cx.established == Some(epoch.epoch())
+            && established
             && zxid < epoch
             && next.is_none_or(|next| next > epoch)
             && self
@@ -229,10 +233,10 @@ impl Held {
         }
         if named < end {
             cx.facts.push(Fact::Habit("fuzzy_snap"));
-            if let Some(learner) = learner {
-                let end = zxid_at(end);
-                cx.facts.push(Fact::FuzzySnap { learner, base: zxid, end });
-            }
+        }
+        if let Some(learner) = learner {
+            let end = zxid_at(end);
+            cx.facts.push(Fact::Snap { learner, base: zxid, end });
         }
         Packet::new(SNAP, zxid.to_wire(), None).put(out);
         out.extend_from_slice(&body::fuzzy(&states[named..], cx.rng));

@@ -133,7 +133,7 @@ impl<C: Check> Run<C> {
             now: SimTime::ZERO,
         };
         let servers = configs();
-        run.feed(NodeId::World, &SimEvent::Cluster { servers })
+        run.feed(NodeId::World, &SimEvent::Cluster { servers, apache: Vec::new() })
             .expect("no statement is about this");
         run
     }
