@@ -7,7 +7,7 @@ VENV := .venv/installed
 SIM := $(TARGET)/release/vivarium-sim
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run test verify fix build sim replay quorum bench mutants determinism
+.PHONY: help run test verify fix build sim replay quorum clients failover interop bench mutants determinism
 
 help:
 	@echo 'make run             from a fresh machine to a seeded sweep and a quorum that survives kills'
@@ -19,6 +19,9 @@ help:
 	@echo 'make mutants         plants known bugs and counts the seeds to the catch of each [DIR=.. SEEDS=..]'
 	@echo 'make determinism     one seed, one trace: across processes and build profiles'
 	@echo 'make quorum          three real servers, a kazoo client, and leaders that are killed'
+	@echo 'make interop         beside Apache ZooKeeper 3.9.5: mixed ensembles, a rolling replacement and back'
+	@echo 'make clients         kazoo with its recipes and zkCli against three real servers (needs Java)'
+	@echo 'make failover        how long writes wait for a leader that is killed, or stopped'
 	@echo 'make bench           throughput, CPU per operation, memory, time to serve'
 
 run: build $(VENV)
@@ -32,6 +35,7 @@ build:
 test: verify $(VENV)
 	cargo build --locked -p vivarium
 	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/debug/vivarium --kills 2
+	.venv/bin/python scripts/clients.py --binary $(TARGET)/debug/vivarium --no-zkcli
 	cargo test --workspace --locked --doc --quiet
 ifneq ($(NEXTEST),)
 	cargo nextest run --workspace --locked --no-fail-fast
@@ -68,6 +72,17 @@ determinism: build
 
 quorum: build $(VENV)
 	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/release/vivarium
+
+# Fetches Apache ZooKeeper once (VIVARIUM_PEERS names another folder than target/peers); needs Java 17.
+interop: build $(VENV)
+	.venv/bin/python -m unittest discover --quiet --start-directory scripts/interop --pattern '*_test.py'
+	.venv/bin/python scripts/interop/run.py --binary $(TARGET)/release/vivarium
+
+clients: build $(VENV)
+	.venv/bin/python scripts/clients.py --binary $(TARGET)/release/vivarium
+
+failover: build $(VENV)
+	.venv/bin/python scripts/failover.py --binary $(TARGET)/release/vivarium
 
 bench: build
 	python3 scripts/bench.py --binary $(TARGET)/release/vivarium

@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
+use vivarium_core::config::Config;
+use vivarium_core::ids::ServerId;
 use vivarium_core::request::change::{Change, WriteRequest};
 use vivarium_core::request::prepare::Preparer;
 use vivarium_core::tree::Database;
@@ -94,7 +96,7 @@ fn change(txn: &Txn) -> Option<Change> {
 /// Prepares with up to `lag` proposals in flight; returns how many transactions were compared.
 fn replay(log: &'static [u8], lag: usize) -> usize {
     let mut db = Database::new(true);
-    let mut preparer = Preparer::default();
+    let mut preparer = Preparer::new(&Config::with_defaults(ServerId(1), None, [0; 32]));
     let mut in_flight = VecDeque::new();
     let mut compared = 0;
     for (payload, logged) in records(log) {
@@ -102,7 +104,8 @@ fn replay(log: &'static [u8], lag: usize) -> usize {
         let change = change(&logged.txn);
         let mut allowed = 0;
         if let Some(change) = change {
-            let request = WriteRequest { session: header.session, cxid: header.cxid, change };
+            let (session, cxid, ids) = (header.session, header.cxid, [].into());
+            let request = WriteRequest { session, cxid, ids, change };
             let prepared = preparer.prepare(&db, &request, header.zxid, header.time);
             assert_eq!(prepared, logged);
             let mut bytes = BytesMut::new();

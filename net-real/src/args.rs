@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::dev::DevArgs;
 
 /// A ZooKeeper-compatible coordination service.
 #[derive(Debug, Parser)]
@@ -21,5 +23,46 @@ pub enum Command {
         /// ZooKeeper's configuration file.
         #[arg(value_name = "ZOO_CFG")]
         config: PathBuf,
+        /// Ends with this process, which started it; for `vivarium dev`.
+        #[arg(long, value_name = "PID", hide = true)]
+        exit_with_parent: Option<u32>,
     },
+    Dev(DevArgs),
+    /// Say whether Apache ZooKeeper would start on a data folder, and what is in it.
+    #[command(
+        long_about = "Says in one line whether Apache ZooKeeper 3.9.5 would start on a data \
+            folder, and why not, then what is in it. Of a single transaction log or snapshot it \
+            prints the content, entry by entry. Never writes, and works beside a running server.",
+        after_help = "Exit codes: 0 Apache would start, or the file is whole; 1 it would not, or \
+            the file is damaged; 2 wrong usage."
+    )]
+    Data(DataArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct DataArgs {
+    /// A dataDir, its version-2, or one file: log.*, snapshot.*
+    #[arg(value_name = "FOLDER|FILE")]
+    pub path: PathBuf,
+    /// Where the transaction logs are, if dataLogDir differs from dataDir.
+    #[arg(long, value_name = "FOLDER")]
+    pub log_dir: Option<PathBuf>,
+    /// Judge it as the folder of this kind of server; told by epoch files and myid otherwise.
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub standing: Option<StandingArg>,
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StandingArg {
+    Standalone,
+    Member,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    Text,
+    /// One document; of a file, one for each entry.
+    Json,
 }

@@ -11,7 +11,7 @@ use crate::files::Places;
 
 /// Lies beside `version-2`, where ZooKeeper does not look.
 const LOCK: &str = ".vivarium.lock";
-const VERSION: &str = "version-2";
+pub(crate) const VERSION: &str = "version-2";
 
 /// Locked while it lives.
 #[derive(Debug)]
@@ -30,6 +30,16 @@ impl Folders {
         }
         let places = Places { data: data.join(VERSION), log: log_root.join(VERSION), log_root };
         Ok(Self { places, _locks: locks })
+    }
+}
+
+/// The process that runs on a folder, if one of ours does: its number, as far as it can be told.
+/// Looks without writing; nobody who starts at the same moment waits longer than this look.
+pub fn running_on(folder: &Path) -> Option<String> {
+    let file = folder.join(LOCK);
+    match File::open(&file).ok()?.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Some(holder(&file)),
+        Ok(()) | Err(TryLockError::Error(_)) => None,
     }
 }
 

@@ -9,6 +9,8 @@
 
 pub mod args;
 pub mod clock;
+pub mod data;
+pub mod dev;
 pub mod dial;
 pub mod disk;
 pub mod failure;
@@ -20,3 +22,4 @@ pub mod logs;
 pub mod operator;
 pub mod ready;
 pub mod serve;
+pub mod surroundings;

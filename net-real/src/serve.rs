@@ -21,6 +21,7 @@ use crate::host::Host;
 use crate::links::{BindError, Sockets};
 use crate::logs::{self, LogNotes};
 use crate::operator::Operator;
+use crate::surroundings;
 
 /// How long a stopping server waits for far sides to take the last bytes.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -29,7 +30,8 @@ const PROGRESS: Duration = Duration::from_secs(5);
 pub fn serve(zoo_cfg: &Path) -> Result<(), Failure> {
     let started = now();
     logs::init();
-    let parsed = read_config(zoo_cfg)?;
+    let mut parsed = read_config(zoo_cfg)?;
+    parsed.config.surroundings = surroundings::look(&parsed.host);
     for warning in &parsed.warnings {
         tracing::warn!("{}", locate(zoo_cfg, warning));
     }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -13,7 +14,8 @@ fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-const WITH_COMMANDS: [&str; 3] = ["README.md", "CONTRIBUTING.md", "docs/debugging.md"];
+const WITH_COMMANDS: [&str; 4] =
+    ["README.md", "CONTRIBUTING.md", "docs/debugging.md", "docs/dev.md"];
 
 /// Command lines of the fenced `sh` and `console` blocks, comments and prompts cut off.
 fn commands(text: &str) -> Vec<String> {
@@ -85,13 +87,49 @@ fn every_option_of_vivarium_exists() {
         shown().into_iter().filter(|(_, command)| program(command) == "vivarium").collect();
     assert!(!found.is_empty(), "the documents show how a server is started");
     for (document, command) in found {
-        let words: Vec<&str> = command.split_whitespace().skip(1).collect();
-        let (known, text) = help(&words[..1]);
+        let words = command.split_whitespace().skip(1).take_while(|word| *word != "--");
+        let words: Vec<&str> = words.collect();
+        // `dev` has subcommands of its own.
+        let nested = words[0] == "dev" && words.get(1).is_some_and(|word| !word.starts_with('-'));
+        let (known, text) = help(&words[..if nested { 2 } else { 1 }]);
         assert!(known, "{document}: `{command}`: no such subcommand");
         for option in words.iter().filter(|word| word.starts_with('-')) {
             assert!(text.contains(option), "{document}: `{command}`: no option {option}");
         }
     }
+}
+
+/// The commands of docs/dev.md that steer an ensemble work, one after the other.
+#[test]
+fn every_command_of_the_chapters_on_dev_is_run() {
+    let place = tempfile::tempdir().expect("a folder");
+    let vivarium = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vivarium"));
+        command.args(words).env("XDG_RUNTIME_DIR", place.path()).env("TMPDIR", place.path());
+        command.env_remove("VIVARIUM_DEV").stdin(Stdio::null());
+        command
+    };
+    let mut dev = vivarium(&["dev"]);
+    let mut dev = dev.stdout(Stdio::piped()).spawn().expect("the binary runs");
+    let mut first = String::new();
+    let out = dev.stdout.take().expect("it is piped");
+    BufReader::new(out).read_line(&mut first).expect("the connect string");
+    let mut run = 0;
+    let mut failed = None;
+    for command in commands(&read("docs/dev.md")) {
+        let words: Vec<&str> = command.split_whitespace().skip(1).collect();
+        let steers = program(&command) == "vivarium"
+            && words.get(1).is_some_and(|word| !word.starts_with('-'));
+        if steers && failed.is_none() {
+            let output = vivarium(&words).output().expect("the binary runs");
+            failed = (!output.status.success()).then_some((command, output));
+            run += 1;
+        }
+    }
+    // Its servers end with it.
+    dev.kill().and_then(|()| dev.wait()).expect("it ran");
+    assert!(failed.is_none(), "{failed:?}");
+    assert!(run >= 12, "only {run} commands were found");
 }
 
 /// Its binary belongs to another package, which this one may not depend on: the options stand in the
@@ -162,7 +200,8 @@ fn every_checker_is_described() {
 #[test]
 fn links_lead_somewhere() {
     let mut documents = vec!["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
-    documents.extend(["docs/debugging.md", "docs/glossary.md", "docs/decisions/README.md"]);
+    documents.extend(["docs/debugging.md", "docs/dev.md", "docs/glossary.md"]);
+    documents.push("docs/decisions/README.md");
     for name in documents {
         let text = read(name);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -58,7 +58,8 @@ fn pinned_seeds_pass() {
         .map(|(path, pinned)| {
             thread::spawn(move || {
                 let Pinned { seed, checker, why, options } = pinned;
-                let PinnedOptions { servers, clients, sim_seconds, white_box, apache_peers } = options;
+                let PinnedOptions { servers, clients, sim_seconds, white_box, apache_peers } =
+                    options;
                 let apache_peers = Some(apache_peers);
                 let options = Options { servers, clients, sim_seconds, white_box, apache_peers };
                 let outcome = run_seed(seed, &options, None).expect("the harness works");

@@ -8,7 +8,7 @@ use crate::rng::SimRng;
 
 /// When simulated time is 0, in milliseconds since 1970.
 const ORIGIN_MS: i64 = 1_700_000_000_000;
-const MILLION: i128 = 1_000_000;
+const MILLION: u64 = 1_000_000;
 
 #[derive(Clone, Debug)]
 pub struct ClockSim {
@@ -53,9 +53,8 @@ impl ClockSim {
     /// The earliest moment at which this machine's clock shows `mono`.
     pub fn when(&self, mono: Mono) -> SimTime {
         let Some(wanted) = mono.0.checked_sub(self.mono_at_boot) else { return self.booted };
-        let speed = MILLION + i128::from(self.drift_ppm);
-        let real = (i128::from(wanted) * MILLION).div_euclid(speed);
-        let mut at = self.booted.plus(u64::try_from(real).unwrap_or(u64::MAX));
+        let real = wanted.checked_mul(MILLION).map(|wanted| wanted / self.speed());
+        let mut at = self.booted.plus(real.unwrap_or(u64::MAX));
         while at != SimTime::NEVER && self.stretch(at.since(self.booted)) < wanted {
             at = at.plus(1);
         }
@@ -68,8 +67,12 @@ impl ClockSim {
     }
 
     fn stretch(&self, real: u64) -> u64 {
-        let speed = MILLION + i128::from(self.drift_ppm);
-        u64::try_from(i128::from(real) * speed / MILLION).unwrap_or(u64::MAX)
+        real.checked_mul(self.speed()).map_or(u64::MAX, |stretched| stretched / MILLION)
+    }
+
+    /// Microseconds that the clock counts in a second.
+    fn speed(&self) -> u64 {
+        MILLION.saturating_add_signed(self.drift_ppm)
     }
 }
 

@@ -8,9 +8,6 @@ pub trait DiskView {
     /// or above `zxid`.
     fn durable_has_txn(&self, server: ServerId, zxid: Zxid, hash: u64) -> bool;
 
-    /// Whether a durable log record (not a snapshot) of `zxid` exists, and its payload hash.
-    fn durable_log_hash(&self, server: ServerId, zxid: Zxid) -> Option<u64>;
-
     /// The newest durable log record of the newest log file that has any.
     fn durable_last_log(&self, server: ServerId) -> Option<Zxid>;
 
@@ -20,12 +17,6 @@ pub trait DiskView {
     /// `None`: no such durable file, or it does not parse.
     fn durable_accepted_epoch(&self, server: ServerId) -> Option<Epoch>;
     fn durable_current_epoch(&self, server: ServerId) -> Option<Epoch>;
-
-    /// All durable log records in zxid order (expensive: for checks at recovery).
-    fn durable_txns(&self, server: ServerId) -> Vec<(Zxid, u64)>;
-
-    /// Bumped whenever a wipe or bit rot destroyed durable history of this server.
-    fn losses(&self, server: ServerId) -> u32;
 }
 
 /// Disks of nobody: for observers that are tested alone.
@@ -35,9 +26,6 @@ pub struct NoDisks;
 impl DiskView for NoDisks {
     fn durable_has_txn(&self, _: ServerId, _: Zxid, _: u64) -> bool {
         false
-    }
-    fn durable_log_hash(&self, _: ServerId, _: Zxid) -> Option<u64> {
-        None
     }
     fn durable_last_log(&self, _: ServerId) -> Option<Zxid> {
         None
@@ -50,11 +38,5 @@ impl DiskView for NoDisks {
     }
     fn durable_current_epoch(&self, _: ServerId) -> Option<Epoch> {
         None
-    }
-    fn durable_txns(&self, _: ServerId) -> Vec<(Zxid, u64)> {
-        Vec::new()
-    }
-    fn losses(&self, _: ServerId) -> u32 {
-        0
     }
 }

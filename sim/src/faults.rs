@@ -10,7 +10,7 @@ use crate::disk::FailOp;
 use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
 use crate::net::{Host, Presence};
-use crate::observe::{CrashKind, LossKind, SimEvent};
+use crate::observe::{CrashKind, LossKind, SimEvent, Violation};
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 use crate::trace::{Mark, hash_value};
 use crate::world::{RunPhase, World};
@@ -74,6 +74,13 @@ impl Atlas {
 }
 
 impl World {
+    /// Tells the observers once the last black hole is gone.
+    pub(crate) fn watch_black_holes(&mut self) {
+        if self.net.black_holes_ended() {
+            self.observe(NodeId::World, &SimEvent::HalfOpen { on: false });
+        }
+    }
+
     /// Returns when the control of the run has to run again.
     pub(crate) fn poll_control(&mut self) -> Option<SimTime> {
         let control = self.control();
@@ -180,7 +187,7 @@ impl World {
                 let cut = |&(a, b): &(Host, Host)| self.net.half_open_between(a, b);
                 let struck = paths.iter().map(cut).sum::<usize>() > 0;
                 if struck {
-                    self.observe(NodeId::World, &SimEvent::HalfOpened);
+                    self.observe(NodeId::World, &SimEvent::HalfOpen { on: true });
                 }
                 struck.then_some(Undo::Nothing)
             }
@@ -367,13 +374,14 @@ impl World {
         dead
     }
 
-    /// The calm phase is over once all servers have been in step for a while, or at its bound:
-    /// a longer one shows nothing new, and costs what ten other seeds would.
+    /// The calm phase is over once the observer has seen all that it is there to show and no server
+    /// changed its part for a while: a longer one shows nothing new, and costs what ten other seeds
+    /// would. At its bound the observer judges what it still misses.
     fn end(&mut self) {
         let RunPhase::Calm { since } = self.phase else { return };
-        let settled = self.servers.iter().all(|slot| slot.is_settled())
-            && self.now.since(self.quiet_since.max(since)) >= self.calm_min;
-        if !settled && self.now.since(since) < self.calm_max {
+        let content = self.observer.is_content(self.now, &self.disks);
+        let quiet = self.now.since(self.quiet_since.max(since)) >= self.calm_min;
+        if !(content && quiet) && self.now.since(since) < self.calm_max {
             let control = self.control();
             self.post(self.now.plus(500_000), control, What::End);
             return;
@@ -382,6 +390,10 @@ impl World {
             self.collect_counters(index);
         }
         match self.observer.finish(self.now, &self.disks) {
+            Ok(()) if !quiet => {
+                let what = format!("a server last changed its part at {}", self.quiet_since);
+                self.violated(NodeId::World, Violation::new("L1", what));
+            }
             Ok(()) => self.verdict = Some(Ok(())),
             Err(violation) => self.violated(NodeId::World, violation),
         }

@@ -57,7 +57,13 @@ pub trait Observer {
         Ok(())
     }
 
-    /// The run is over; checks that need the whole history.
+    /// Whether everything that the calm phase is there to show has been seen, as of now.
+    fn is_content(&mut self, now: SimTime, disks: &dyn DiskView) -> bool {
+        let _ = (now, disks);
+        true
+    }
+
+    /// The run is over: content, or at the end of its patience.
     fn finish(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
         let _ = (now, disks);
         Ok(())
@@ -92,9 +98,6 @@ pub enum SimEvent {
     /// A fault destroyed durable state: what this server had promised is charged to the atlas.
     HistoryLost(LossKind),
     Client(ClientFact),
-    /// A connection lost one of its directions without a word. Unlike other faults this one lasts as
-    /// long as the connection does.
-    HalfOpened,
     /// A peer of Apache's kind sends a SNAP that names `base`, which need not be committed yet, and holds
     /// parts of transactions up to `end`: before those are applied once more, the learner's state is
     /// nobody's.
@@ -107,6 +110,11 @@ pub enum SimEvent {
     FuzzyFile {
         base: Zxid,
         end: Zxid,
+    },
+    /// There are connections that carry nothing any more, without a word to either side; or the last of
+    /// them is gone. Unlike other faults this one lasts as long as the connection does.
+    HalfOpen {
+        on: bool,
     },
     /// How many units of the fault schedule, of any class, are in force from now on.
     Faults {

@@ -1,6 +1,7 @@
 //! One server process: recovery, then the loop of inputs, `step` and actions, as the real host
 //! runs it.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vivarium_core::config::Config;
@@ -11,6 +12,7 @@ use vivarium_core::server::action::{
 use vivarium_core::server::input::{DialError, DiskInput, Input, LinkInput};
 use vivarium_core::server::note::{Note, Phase};
 use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
+use vivarium_core::time::Mono;
 use vivarium_core::timers::Timer;
 
 use crate::apache::Guise;
@@ -24,7 +26,7 @@ use crate::net::{Delivery, EndId, Host, Presence};
 use crate::observe::{CrashKind, SimEvent, Violation};
 use crate::panics;
 use crate::rng::SimRng;
-use crate::trace::{Mark, hash_bytes, hash_value};
+use crate::trace::{Brief, Mark, describe, hash_action, hash_bytes, hash_value, mix};
 use crate::world::World;
 
 /// Inputs that one turn of the loop gathers at most.
@@ -57,6 +59,8 @@ pub(crate) struct ServerSlot {
     busy_until: SimTime,
     /// Wakes in a row that left the deadline in the past.
     spins: u32,
+    /// The server's deadline since its last step; `None`: not asked for yet.
+    deadline: Cell<Option<Option<(Mono, Timer)>>>,
 }
 
 /// A server that asks to be woken at once so many times in a row will do so for ever.
@@ -78,7 +82,16 @@ impl ServerSlot {
             cpu: rng.log_range(2, 60),
             busy_until: SimTime::ZERO,
             spins: 0,
+            deadline: Cell::new(None),
         }
+    }
+
+    /// A deadline is a pure function of the server, so that it is reckoned once after each step.
+    fn deadline(&self) -> Option<(Mono, Timer)> {
+        let Process::Running(server) = &self.process else { return None };
+        let known = self.deadline.get().unwrap_or_else(|| server.deadline());
+        self.deadline.set(Some(known));
+        known
     }
 
     pub(crate) fn id(&self) -> ServerId {
@@ -94,15 +107,6 @@ impl ServerSlot {
             && matches!(
                 self.phase,
                 Phase::LeadingDiscovery | Phase::LeadingSynchronization | Phase::LeadingBroadcast
-            )
-    }
-
-    /// In step with a leader, or leading.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.dead
-            || matches!(
-                self.phase,
-                Phase::LeadingBroadcast | Phase::FollowingBroadcast | Phase::ObservingBroadcast
             )
     }
 
@@ -158,10 +162,7 @@ impl World {
 
     fn next_turn(&self, index: usize) -> Option<SimTime> {
         let slot = &self.servers[index];
-        let deadline = match &slot.process {
-            Process::Running(server) => server.deadline().map(|(at, _)| slot.clock.when(at)),
-            Process::Down | Process::Recovering(_) => None,
-        };
+        let deadline = slot.deadline().map(|(at, _)| slot.clock.when(at));
         let next = deadline.into_iter().chain(self.inboxes[index].next()).min()?;
         // Even a server whose deadline stays in the past lets time go on.
         Some(next.max(slot.busy_until).max(self.now.plus(1)))
@@ -237,8 +238,9 @@ impl World {
                 Ok(RecoveryStep::Progress(_)) => got = RecoveryInput::Done,
                 Ok(RecoveryStep::Disk(action)) => {
                     let id = self.servers[index].id();
-                    self.trace
-                        .event(self.now, NodeId::Server(id), Mark::Disk, 2, || describe(&action));
+                    let content = hash_action(&action);
+                    let line = || describe(&action);
+                    self.trace.event(self.now, NodeId::Server(id), Mark::Disk, content, line);
                     let (at, event) = self.disks.of(id).submit_single(self.now, action);
                     self.post(at, Host(index), What::Disk(event));
                     return;
@@ -258,6 +260,7 @@ impl World {
     pub(crate) fn up(&mut self, index: usize, server: Box<Server>, outbox: Outbox) {
         let slot = &mut self.servers[index];
         slot.process = Process::Running(server);
+        slot.deadline.set(None);
         slot.outbox = outbox;
         slot.phase = Phase::Looking;
         let (id, incarnation) = (slot.id(), slot.incarnation);
@@ -272,9 +275,8 @@ impl World {
 
     fn due_timer(&self, index: usize) -> Option<Timer> {
         let slot = &self.servers[index];
-        let Process::Running(server) = &slot.process else { return None };
-        let now = slot.clock.stamp(self.now).mono;
-        server.deadline().filter(|(at, _)| *at <= now).map(|(_, timer)| timer)
+        let (at, timer) = slot.deadline()?;
+        (at <= slot.clock.stamp(self.now).mono).then_some(timer)
     }
 
     fn wake(&mut self, index: usize) -> bool {
@@ -391,6 +393,7 @@ impl World {
         let node = NodeId::Server(slot.config.me);
         self.trace.event(self.now, node, mark, content, || format!("<- {}", Brief(&input)));
         let outbox = &mut slot.outbox;
+        slot.deadline.set(None);
         let step = catch_unwind(AssertUnwindSafe(|| server.step(stamp, input, outbox)));
         if step.is_err() {
             self.panicked(index);
@@ -450,7 +453,8 @@ impl World {
             LinkAction::Hold { link } => self.net.hold(EndId(link.0)),
             LinkAction::Resume { link } => self.net.resume(self.now, EndId(link.0)),
             LinkAction::Close { link, how, why } => {
-                self.trace.event(self.now, node, Mark::Closed, link.0, || {
+                let content = mix(link.0, hash_value(&format!("{how:?} {why:?}")));
+                self.trace.event(self.now, node, Mark::Closed, content, || {
                     format!("-> close {link} {how:?}: {why:?}")
                 });
                 if !self.disguise_close(index, link) {
@@ -466,7 +470,8 @@ impl World {
 
     fn disk_action(&mut self, index: usize, action: DiskAction) {
         let id = self.servers[index].id();
-        self.trace.event(self.now, NodeId::Server(id), Mark::Disk, 1, || describe(&action));
+        let content = hash_action(&action);
+        self.trace.event(self.now, NodeId::Server(id), Mark::Disk, content, || describe(&action));
         let (at, event) = self.disks.of(id).submit(self.now, action);
         self.post(at, Host(index), What::Disk(event));
     }
@@ -490,7 +495,8 @@ impl World {
     pub(crate) fn exit(&mut self, index: usize, halt: Halt) {
         let id = self.servers[index].id();
         let node = NodeId::Server(id);
-        self.trace.event(self.now, node, Mark::Exit, 0, || format!("exit: {halt:?}"));
+        let content = hash_value(&format!("{halt:?}"));
+        self.trace.event(self.now, node, Mark::Exit, content, || format!("exit: {halt:?}"));
         if self.rebuild_in_place(index, &halt) {
             return;
         }
@@ -525,43 +531,5 @@ impl World {
             let view = catch_unwind(AssertUnwindSafe(|| server.view()));
             self.stats.messages += view.map_or(0, |view| view.counters.packets_in);
         }
-    }
-}
-
-/// An input in one short line: bytes by their number.
-struct Brief<'a>(&'a Input);
-
-impl std::fmt::Display for Brief<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            Input::Link(LinkInput::Bytes { link, bytes }) => {
-                write!(f, "{} bytes on {link}", bytes.len())
-            }
-            Input::Disk(DiskInput::ReadDone { read, result }) => {
-                write!(f, "read {read} done, {}", if result.is_ok() { "ok" } else { "failed" })
-            }
-            Input::Wake
-            | Input::Link(_)
-            | Input::Disk(_)
-            | Input::Admin { .. }
-            | Input::Stop
-            | Input::ReloadConfig(_) => write!(f, "{:?}", self.0),
-        }
-    }
-}
-
-/// One disk operation as a line of the trace.
-fn describe(action: &DiskAction) -> String {
-    match action {
-        DiskAction::Write { file, offset, bytes, .. } => {
-            format!("-> write {file} at {offset}, {} bytes", bytes.len())
-        }
-        DiskAction::SetLen { file, len, .. } => format!("-> set length of {file} to {len}"),
-        DiskAction::SyncFile { file, .. } => format!("-> sync {file}"),
-        DiskAction::Rename { from, to, .. } => format!("-> rename {from} to {to}"),
-        DiskAction::SyncDir { dir, .. } => format!("-> sync folder {dir:?}"),
-        DiskAction::Remove { file, .. } => format!("-> remove {file}"),
-        DiskAction::Read { file, offset, len, .. } => format!("-> read {file} at {offset}, {len}"),
-        DiskAction::List { dir, .. } => format!("-> list {dir:?}"),
     }
 }

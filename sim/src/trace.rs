@@ -4,6 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use bytes::Bytes;
+use vivarium_core::server::action::DiskAction;
+use vivarium_core::server::input::{DiskInput, Input, LinkInput};
 
 use crate::ids::{NodeId, SimTime};
 
@@ -129,5 +131,90 @@ impl Hasher for Folding {
 
     fn finish(&self) -> u64 {
         self.0
+    }
+}
+
+/// An input in one short line: bytes by their number.
+pub(crate) struct Brief<'a>(pub(crate) &'a Input);
+
+impl fmt::Display for Brief<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Input::Link(LinkInput::Bytes { link, bytes }) => {
+                write!(f, "{} bytes on {link}", bytes.len())
+            }
+            Input::Disk(DiskInput::ReadDone { read, result }) => {
+                write!(f, "read {read} done, {}", if result.is_ok() { "ok" } else { "failed" })
+            }
+            Input::Wake
+            | Input::Link(_)
+            | Input::Disk(_)
+            | Input::Admin { .. }
+            | Input::Stop
+            | Input::ReloadConfig(_) => write!(f, "{:?}", self.0),
+        }
+    }
+}
+
+/// One disk operation as a line of the trace.
+pub(crate) fn describe(action: &DiskAction) -> String {
+    match action {
+        DiskAction::Write { file, offset, bytes, .. } => {
+            format!("-> write {file} at {offset}, {} bytes", bytes.len())
+        }
+        DiskAction::SetLen { file, len, .. } => format!("-> set length of {file} to {len}"),
+        DiskAction::SyncFile { file, .. } => format!("-> sync {file}"),
+        DiskAction::Rename { from, to, .. } => format!("-> rename {from} to {to}"),
+        DiskAction::SyncDir { dir, .. } => format!("-> sync folder {dir:?}"),
+        DiskAction::Remove { file, .. } => format!("-> remove {file}"),
+        DiskAction::Read { file, offset, len, .. } => format!("-> read {file} at {offset}, {len}"),
+        DiskAction::List { dir, .. } => format!("-> list {dir:?}"),
+    }
+}
+
+/// What a disk operation does, for the hash of the run.
+pub(crate) fn hash_action(action: &DiskAction) -> u64 {
+    match action {
+        DiskAction::Write { file, offset, bytes, .. } => {
+            mix(hash_value(&(1, file, offset)), hash_bytes(bytes))
+        }
+        DiskAction::SetLen { file, len, .. } => hash_value(&(2, file, len)),
+        DiskAction::SyncFile { file, .. } => hash_value(&(3, file)),
+        DiskAction::Rename { from, to, .. } => hash_value(&(4, from, to)),
+        DiskAction::SyncDir { dir, .. } => hash_value(&(5, dir)),
+        DiskAction::Remove { file, .. } => hash_value(&(6, file)),
+        DiskAction::Read { file, offset, len, .. } => hash_value(&(7, file, offset, len)),
+        DiskAction::List { dir, .. } => hash_value(&(8, dir)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vivarium_core::ids::OpId;
+    use vivarium_core::server::input::Queue;
+    use vivarium_core::storage::files::{Dir, FileName};
+
+    use super::*;
+
+    /// A server that writes something else, or elsewhere, gives its run another hash.
+    #[test]
+    fn the_hash_covers_what_goes_to_disk() {
+        let write = |name: &str, offset, bytes: &'static [u8]| {
+            let (queue, op, bytes) = (Queue::Log, OpId(1), bytes.into());
+            hash_action(&DiskAction::Write {
+                queue,
+                op,
+                file: FileName::new(Dir::Log, name),
+                offset,
+                bytes,
+            })
+        };
+        let first = write("log.1", 16, b"abc");
+        assert_eq!(first, write("log.1", 16, b"abc"));
+        for other in
+            [write("log.2", 16, b"abc"), write("log.1", 17, b"abc"), write("log.1", 16, b"abd")]
+        {
+            assert_ne!(first, other);
+        }
     }
 }

@@ -92,9 +92,13 @@ impl Workload {
                 vec![Call::SetData { version, path, data: self.data(rng, memory) }]
             }
             Kind::Multi => vec![self.multi(rng, memory)],
-            Kind::Exists | Kind::GetData | Kind::GetChildren => vec![self.read(rng, memory)],
+            kind @ (Kind::Exists | Kind::GetData | Kind::GetChildren) => {
+                vec![self.read(kind, rng, memory)]
+            }
             Kind::SyncThenRead => {
-                vec![Call::Sync { path: self.target(rng, memory) }, self.read(rng, memory)]
+                let sync = Call::Sync { path: self.target(rng, memory) };
+                let kind = self.draw_read(rng);
+                vec![sync, self.read(kind, rng, memory)]
             }
             Kind::UnknownOp => vec![Call::UnknownOp { code: *rng.pick(&[13, 77, 999]) }],
             Kind::Malformed => vec![Call::Malformed { code: *rng.pick(&[1, 2, 5, 14, 15]) }],
@@ -113,12 +117,30 @@ impl Workload {
         Kind::Create
     }
 
-    fn read(&self, rng: &mut SimRng, memory: &mut Memory) -> Call {
+    /// A kind of read that this mix has; any, where it has none.
+    fn draw_read(&self, rng: &mut SimRng) -> Kind {
+        const READS: [Kind; 3] = [Kind::Exists, Kind::GetData, Kind::GetChildren];
+        let kept = |kind: &Kind| self.weights.iter().any(|(known, _)| known == kind);
+        let kept: Vec<Kind> = READS.into_iter().filter(kept).collect();
+        *rng.pick(if kept.is_empty() { &READS } else { &kept })
+    }
+
+    fn read(&self, kind: Kind, rng: &mut SimRng, memory: &mut Memory) -> Call {
         let watch = rng.chance(self.watching);
-        match rng.below(3) {
-            0 => Call::Exists { path: self.target(rng, memory), watch },
-            1 => Call::GetData { path: self.target(rng, memory), watch },
-            _ => Call::GetChildren {
+        match kind {
+            Kind::Exists => Call::Exists { path: self.target(rng, memory), watch },
+            Kind::GetData => Call::GetData { path: self.target(rng, memory), watch },
+            Kind::GetChildren
+            | Kind::Create
+            | Kind::CreateSequential
+            | Kind::CreateEphemeral
+            | Kind::CreateEphemeralSequential
+            | Kind::Delete
+            | Kind::SetData
+            | Kind::Multi
+            | Kind::SyncThenRead
+            | Kind::UnknownOp
+            | Kind::Malformed => Call::GetChildren {
                 path: match rng.chance(800) {
                     true => self.root(rng),
                     false => "/".into(),
@@ -310,5 +332,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// A mix without a kind of read asks for none of it, behind a sync neither.
+    #[test]
+    fn an_omitted_read_is_never_asked_for() {
+        let mut omitted = 0;
+        for seed in 0..60 {
+            let workload = Workload::draw(seed);
+            let has = |kind| workload.weights.iter().any(|(known, _)| *known == kind);
+            if has(Kind::GetData) || !(has(Kind::Exists) || has(Kind::GetChildren)) {
+                continue;
+            }
+            omitted += 1;
+            let mut rng = SimRng::new(seed, Stream::Workload, 0);
+            let mut memory = Memory::of(1);
+            for _ in 0..300 {
+                for call in workload.draw_calls(&mut rng, &mut memory) {
+                    assert!(!matches!(call, Call::GetData { .. }), "seed {seed}: {call:?}");
+                }
+            }
+        }
+        assert!(omitted > 5, "only {omitted} mixes leave it out");
     }
 }

@@ -235,6 +235,7 @@ impl World {
             Role::Control => self.poll_control(),
         };
         self.forward_posts();
+        self.watch_black_holes();
         if let Some(at) = next {
             self.inboxes[host.0].arm(self.now, at);
         }

@@ -4,12 +4,15 @@ pub mod findings;
 pub mod member;
 pub mod parse;
 pub mod properties;
+mod surroundings;
 pub mod text;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
+
+pub use surroundings::Surroundings;
 
 use crate::ids::ServerId;
 use crate::time::Span;
@@ -92,6 +95,8 @@ pub struct Config {
     pub four_letter_words: Words,
     /// Put the full state digest into notes (the simulator's T1); costs time per transaction.
     pub full_digest: bool,
+    /// For words only: nothing depends on it.
+    pub surroundings: Surroundings,
     pub seed: [u8; 32],
 }
 
@@ -127,8 +132,15 @@ impl Config {
             finalize_wait: Span::from_ms(200),
             four_letter_words: Words::Some(vec![String::from("srvr")]),
             full_digest: false,
+            surroundings: Surroundings::default(),
             seed,
         }
+    }
+
+    /// The longest transaction that is proposed: what peers with the same `jute.maxbuffer` take,
+    /// Apache's included. However low that is, errors and sessions fit.
+    pub fn transaction_limit(&self) -> usize {
+        self.jute_max_buffer.saturating_mul(2).clamp(4096, i32::MAX as usize / 2)
     }
 }
 

@@ -77,6 +77,7 @@ struct Talk {
     unsent: u64,
     /// A message waits until the far side takes what was sent before.
     behind: bool,
+    since: Mono,
     heard: Mono,
 }
 
@@ -299,7 +300,13 @@ impl Links {
         }
         peer.link = None;
         peer.gone = end == LinkEnd::Finished;
-        self.retry(id, cx);
+        // A refusal would tell at once that nobody is there any more. A connection that stood only
+        // briefly waits for its turn, so that two servers never call each other in a tight circle.
+        if self.eager_for(id) && cx.at.mono.since(talk.since) >= self.first_backoff {
+            self.connect(id, cx);
+        } else {
+            self.retry(id, cx);
+        }
     }
 
     pub(super) fn on_dial_failed(&mut self, dial: DialId, why: DialError, cx: &mut Cx<'_>) {
@@ -426,8 +433,8 @@ impl Links {
             self.open.remove(&old);
             cx.out.close(old, Close::Abort, CloseReason::Superseded);
         }
-        let heard = cx.at.mono;
-        let talk = Talk { peer: id, buffer, unsent: 0, behind: false, heard };
+        let now = cx.at.mono;
+        let talk = Talk { peer: id, buffer, unsent: 0, behind: false, since: now, heard: now };
         self.open.insert(link, Open::Peer(talk));
     }
 

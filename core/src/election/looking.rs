@@ -259,6 +259,11 @@ impl Looking {
         has_quorum(&self.round_votes, &Ballot::of(vote, round), ensemble).then_some(vote)
     }
 
+    /// Whether that server's vote of this round is known.
+    pub(super) fn has_voted(&self, id: ServerId) -> bool {
+        self.round_votes.contains_key(&id)
+    }
+
     fn votes_for(&self, id: ServerId, vote: Vote, round: i64) -> bool {
         self.round_votes.get(&id).is_some_and(|said| said.agrees(&Ballot::of(vote, round)))
     }

@@ -271,8 +271,11 @@ impl Election {
             return None;
         };
         let behind = peer_looks && said.round < self.round;
+        let had_voted = looking.has_voted(from);
         let heard = looking.hear(from, said, &mut self.round, &self.ensemble);
-        if behind && heard != Heard::Changed {
+        let new = peer_looks && !had_voted && looking.has_voted(from);
+        // What this server said before that one began to look was lost on it.
+        if (behind || new) && heard != Heard::Changed {
             self.tell(from, cx);
         }
         match heard {

@@ -1,9 +1,10 @@
 //! A request that changes the replicated state, as the leader prepares it.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::acl::Acl;
+use crate::acl::{Acl, Id};
 use crate::ids::SessionId;
 use crate::wire::client::{Op, WriteOp};
 
@@ -22,6 +23,8 @@ pub enum Change {
 pub struct WriteRequest {
     pub session: SessionId,
     pub cxid: i32,
+    /// Who asks: for access lists, and for the scheme `auth` in new ones.
+    pub ids: Arc<[Id]>,
     pub change: Change,
 }
 
@@ -35,7 +38,7 @@ impl TryFrom<Op> for Change {
             Op::SetAcl { path, acl, version } => Ok(Self::SetAcl { path, acl, version }),
             Op::Multi(ops) => Ok(Self::Multi(ops)),
             Op::CloseSession => Ok(Self::CloseSession),
-            Op::Read(_) | Op::Sync { .. } | Op::Ping => Err(op),
+            Op::Read(_) | Op::Sync { .. } | Op::Auth { .. } | Op::Sasl { .. } | Op::Ping => Err(op),
         }
     }
 }

@@ -1,17 +1,29 @@
-//! Which ACLs may be stored. Facts: PROTOCOL 2.2. Apache: `PrepRequestProcessor.fixupACL`.
+//! Which ACLs may be stored, and as what. Facts: PROTOCOL 2.2. Apache: `PrepRequestProcessor.fixupACL`.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
 use crate::acl::{Acl, Id};
+use crate::request::identity::is_authenticated;
 use crate::wire::code::Code;
 
-/// The list as it is logged: duplicates dropped, first occurrence kept.
-pub(super) fn fix_acl(wanted: Option<&[Acl]>) -> Result<Vec<Acl>, Code> {
+/// The list as it is logged: duplicates dropped, first occurrence kept. In the place of the scheme
+/// `auth` stand those of the client's `ids` that it has authenticated; without one it is refused.
+pub(super) fn fix_acl(wanted: Option<&[Acl]>, ids: &[Id]) -> Result<Vec<Acl>, Code> {
     let mut fixed = Vec::new();
     let mut seen = BTreeSet::new();
     for entry in wanted.unwrap_or_default() {
+        if entry.id.scheme == "auth" {
+            let before = fixed.len();
+            let own = ids.iter().filter(|id| is_authenticated(id)).cloned();
+            let new = seen.insert(entry);
+            fixed.extend(own.filter(|_| new).map(|id| Acl { perms: entry.perms, id }));
+            if new && fixed.len() == before {
+                return Err(Code::InvalidAcl);
+            }
+            continue;
+        }
         if !is_storable(&entry.id) {
             return Err(Code::InvalidAcl);
         }
@@ -22,8 +34,7 @@ pub(super) fn fix_acl(wanted: Option<&[Acl]>) -> Result<Vec<Acl>, Code> {
     if fixed.is_empty() { Err(Code::InvalidAcl) } else { Ok(fixed) }
 }
 
-/// Scheme `auth` stands for the caller's authenticated ids and is refused while nobody can have
-/// one. A scheme without a provider here is refused like an unknown one.
+/// A scheme without a provider here is refused like an unknown one.
 fn is_storable(id: &Id) -> bool {
     match id.scheme.as_str() {
         "world" => id.id == "anyone",
@@ -74,24 +85,24 @@ mod tests {
 
     #[test]
     fn null_and_empty_lists_are_refused() {
-        assert_eq!(fix_acl(None), Err(Code::InvalidAcl));
-        assert_eq!(fix_acl(Some(&[])), Err(Code::InvalidAcl));
+        assert_eq!(fix_acl(None, &[]), Err(Code::InvalidAcl));
+        assert_eq!(fix_acl(Some(&[]), &[]), Err(Code::InvalidAcl));
     }
 
     #[test]
     fn duplicates_go_and_order_stays() {
         let (a, b) = (entry("digest", "u:x"), entry("world", "anyone"));
         let list = [a.clone(), b.clone(), a.clone()];
-        assert_eq!(fix_acl(Some(&list)), Ok(vec![a, b]));
+        assert_eq!(fix_acl(Some(&list), &[]), Ok(vec![a, b]));
         let other_perms = Acl { perms: 1, ..entry("world", "anyone") };
         let list = [entry("world", "anyone"), other_perms];
-        assert_eq!(fix_acl(Some(&list)), Ok(list.to_vec()));
+        assert_eq!(fix_acl(Some(&list), &[]), Ok(list.to_vec()));
     }
 
     #[test]
     fn one_bad_entry_refuses_the_list() {
         let list = [entry("world", "anyone"), entry("nosuch", "x")];
-        assert_eq!(fix_acl(Some(&list)), Err(Code::InvalidAcl));
+        assert_eq!(fix_acl(Some(&list), &[]), Err(Code::InvalidAcl));
     }
 
     #[test]
@@ -128,8 +139,19 @@ mod tests {
             ("ip", "", false),
         ];
         for (scheme, id, good) in table {
-            let got = fix_acl(Some(&[entry(scheme, id)]));
+            let got = fix_acl(Some(&[entry(scheme, id)]), &[]);
             assert_eq!(got.is_ok(), good, "{scheme}:{id}");
         }
+    }
+
+    #[test]
+    fn auth_stands_for_what_the_client_authenticated() {
+        let id = |scheme: &str, id: &str| entry(scheme, id).id;
+        let ids = [id("ip", "10.0.0.1"), id("digest", "a:x"), id("digest", "b:y")];
+        let list = [entry("auth", "whatever"), entry("world", "anyone"), entry("auth", "whatever")];
+        let expected =
+            vec![entry("digest", "a:x"), entry("digest", "b:y"), entry("world", "anyone")];
+        assert_eq!(fix_acl(Some(&list), &ids), Ok(expected));
+        assert_eq!(fix_acl(Some(&list), &ids[..1]), Err(Code::InvalidAcl), "an address is none");
     }
 }

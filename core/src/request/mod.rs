@@ -3,6 +3,7 @@
 pub mod access;
 pub mod change;
 mod fix_acl;
+pub mod identity;
 mod multi;
 pub mod order;
 mod pending;

@@ -19,6 +19,12 @@ pub enum Local {
     Malformed,
     /// Answered UNIMPLEMENTED, then the connection ends.
     Unknown,
+    /// The identity is taken; without one it is answered AUTHFAILED, and the connection ends.
+    Auth {
+        accepted: bool,
+    },
+    /// Nothing is set up for SASL: answered without a token, and without an identity.
+    Sasl,
 }
 
 /// What a request waits for.
@@ -50,6 +56,34 @@ pub enum Answer {
     Local(Local),
     Written { kind: WriteKind, outcome: Outcome },
     Synced { path: String },
+}
+
+impl Answer {
+    /// Four letters that tell people what was asked. Apache: `lastOp` of `FinalRequestProcessor`.
+    pub fn operation(&self) -> &'static str {
+        match self {
+            Self::Local(Local::Read(op)) => match op {
+                ReadOp::Exists { .. } => "EXIS",
+                ReadOp::GetData { .. } => "GETD",
+                ReadOp::GetAcl { .. } => "GETA",
+                ReadOp::GetChildren { .. } => "GETC",
+                ReadOp::SetWatches(_) => "SETW",
+            },
+            Self::Local(Local::Ping) => "PING",
+            Self::Local(Local::Malformed | Local::Unknown | Local::Auth { .. } | Local::Sasl) => {
+                "NA"
+            }
+            Self::Written { kind, .. } => match kind {
+                WriteKind::Create | WriteKind::CreateStat => "CREA",
+                WriteKind::Delete => "DELE",
+                WriteKind::SetData => "SETD",
+                WriteKind::SetAcl => "SETA",
+                WriteKind::Multi => "MULT",
+                WriteKind::CloseSession => "CLOS",
+            },
+            Self::Synced { .. } => "SYNC",
+        }
+    }
 }
 
 /// A write whose client is gone; its transaction may still come.
@@ -86,30 +120,23 @@ impl Order {
         self.in_flight += 1;
     }
 
-    /// Gives a transaction's outcome to the write that waits for it; false where none does.
-    ///
-    /// Only the oldest waiting write can be meant: a session's writes are proposed in order.
-    /// Syncs before it are answered by it: it was proposed after they reached the leader, and a
-    /// quorum of this epoch has acknowledged it.
-    pub fn written(
+    /// The transaction of a write that waits here is about to be applied. Syncs before it are
+    /// answered by it: it was proposed after they reached the leader, and a quorum of this epoch
+    /// has acknowledged it. It has to be now, so that reads between such a sync and the write do
+    /// not see the write. True where one was answered.
+    pub fn approaches(
         &mut self,
         xid: Xid,
         zxid: Zxid,
-        meant: impl FnOnce(WriteKind) -> Option<Outcome>,
+        fits: impl FnOnce(WriteKind) -> bool,
     ) -> bool {
-        let waiting = self.entries.iter().position(|entry| match &entry.item {
-            Item::Write { outcome, .. } => outcome.is_none(),
-            Item::Local(_) | Item::Sync { .. } => false,
-        });
-        let Some(index) = waiting else { return false };
-        let entry = &mut self.entries[index];
-        let Item::Write { kind, after, outcome } = &mut entry.item else { return false };
-        if entry.xid != xid || zxid <= *after {
+        let Some(index) = self.oldest_write() else { return false };
+        let entry = &self.entries[index];
+        let Item::Write { kind, after, .. } = &entry.item else { return false };
+        if entry.xid != xid || zxid <= *after || !fits(*kind) {
             return false;
         }
-        let Some(known) = meant(*kind) else { return false };
-        *outcome = Some(known);
-        self.in_flight -= 1;
+        let before = self.in_flight;
         for earlier in self.entries.range_mut(..index) {
             if let Item::Sync { answered, .. } = &mut earlier.item
                 && !*answered
@@ -118,6 +145,27 @@ impl Order {
                 self.in_flight -= 1;
             }
         }
+        self.in_flight < before
+    }
+
+    /// Gives a transaction's outcome to the write that waits for it; false where none does.
+    ///
+    /// Only the oldest waiting write can be meant: a session's writes are proposed in order.
+    pub fn written(
+        &mut self,
+        xid: Xid,
+        zxid: Zxid,
+        meant: impl FnOnce(WriteKind) -> Option<Outcome>,
+    ) -> bool {
+        let Some(index) = self.oldest_write() else { return false };
+        let entry = &mut self.entries[index];
+        let Item::Write { kind, after, outcome } = &mut entry.item else { return false };
+        if entry.xid != xid || zxid <= *after {
+            return false;
+        }
+        let Some(known) = meant(*kind) else { return false };
+        *outcome = Some(known);
+        self.in_flight -= 1;
         true
     }
 
@@ -136,6 +184,14 @@ impl Order {
             }
         }
         false
+    }
+
+    /// The place of the oldest write that waits.
+    fn oldest_write(&self) -> Option<usize> {
+        self.entries.iter().position(|entry| match &entry.item {
+            Item::Write { outcome, .. } => outcome.is_none(),
+            Item::Local(_) | Item::Sync { .. } => false,
+        })
     }
 
     /// Whether a request with this number still waits for the replicated side.
@@ -233,8 +289,13 @@ mod tests {
         assert_eq!(ready(&mut order), [], "answered, but not yet its turn");
         assert!(order.written(Xid(1), Zxid(6), |_| Some(outcome(6))));
         assert_eq!(ready(&mut order), [1, 2]);
+        assert!(!order.approaches(Xid(4), Zxid(5), |_| true), "older than the request");
+        assert!(!order.approaches(Xid(4), Zxid(7), |_| false), "of another kind");
+        assert!(order.approaches(Xid(4), Zxid(7), |_| true));
+        assert_eq!(ready(&mut order), [3], "the write answers the sync before it");
+        assert!(!order.approaches(Xid(4), Zxid(7), |_| true), "once");
         assert!(order.written(Xid(4), Zxid(7), |_| Some(outcome(7))));
-        assert_eq!(ready(&mut order), [3, 4, 5], "the write answers the sync before it");
+        assert_eq!(ready(&mut order), [4, 5]);
         assert!(order.is_empty() && order.in_flight() == 0);
     }
 

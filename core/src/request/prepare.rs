@@ -13,7 +13,8 @@ use bytes::Bytes;
 use super::change::{Change, WriteRequest};
 use super::fix_acl::fix_acl;
 use super::pending::{Pending, PendingNode, SessionChange};
-use crate::acl::Acl;
+use crate::acl::{Acl, Id};
+use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
 use crate::time::Wall;
 use crate::tree::{CONFIG_PATH, Database, Lifetime, ROOT_PATH, StoredStat, is_special};
@@ -25,16 +26,23 @@ use crate::wire::code::Code;
 const DIGEST_VERSION: i32 = 2;
 
 /// Prepares requests in zxid order and remembers what is not yet applied.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Preparer {
     pending: Pending,
+    /// Bytes of paths that a closeSession may name.
+    close_paths_max: usize,
 }
 
 impl Preparer {
+    pub fn new(config: &Config) -> Self {
+        Self { pending: Pending::default(), close_paths_max: config.jute_max_buffer }
+    }
+
     /// The transaction of `zxid`. A refused request becomes `Txn::Error`, which costs its zxid all
     /// the same (T1); a failed multi becomes a `Txn::Multi` with `Error` parts (T3).
     ///
-    /// Zxids come in rising order. Everything but a single error carries the digest that the tree will have behind it.
+    /// Zxids come in rising order. Everything but a single error and a closeSession without paths
+    /// carries the digest that the tree will have behind it.
     pub fn prepare(
         &mut self,
         db: &Database,
@@ -45,14 +53,24 @@ impl Preparer {
         crate::invariant!(zxid > db.applied(), "{zxid:?} is prepared behind {:?}", db.applied());
         self.pending.begin(zxid);
         let session = request.session;
-        let mut preparation = Preparation { pending: &mut self.pending, db, session, zxid, now };
+        let ids = &request.ids;
+        let close_paths_max = self.close_paths_max;
+        let pending = &mut self.pending;
+        let mut preparation = Preparation { pending, db, session, ids, zxid, now, close_paths_max };
         let txn = preparation
             .change(&request.change)
             .unwrap_or_else(|code| Txn::Error { code: code.to_wire() });
-        let digest = (!matches!(txn, Txn::Error { .. }))
+        // Apache takes a digest right behind the header for the list of paths.
+        let bare = matches!(txn, Txn::Error { .. } | Txn::CloseSession { paths: None });
+        let digest = (!bare)
             .then(|| TxnDigest { version: DIGEST_VERSION, tree: self.pending.tree_digest(db) });
         let header = TxnHeader { session, cxid: request.cxid, zxid, time: now };
         LoggedTxn { header, txn, digest }
+    }
+
+    /// Takes back what the newest preparation does to nodes: an error is logged in its place.
+    pub fn withdraw(&mut self) {
+        self.pending.roll_back();
     }
 
     /// The tree now shows everything up to `zxid`.
@@ -93,8 +111,10 @@ pub(super) struct Preparation<'a> {
     pub(super) pending: &'a mut Pending,
     db: &'a Database,
     session: SessionId,
+    ids: &'a [Id],
     zxid: Zxid,
     now: Wall,
+    close_paths_max: usize,
 }
 
 impl Preparation<'_> {
@@ -136,7 +156,10 @@ impl Preparation<'_> {
             self.remove(path);
         }
         self.pending.put_session(self.zxid, self.session, SessionChange::Closing);
-        Ok(Txn::CloseSession { paths: Some(paths) })
+        let len = 4 + paths.iter().map(|path| 4 + path.len()).sum::<usize>();
+        // The list only helps replay over a fuzzy snapshot; without it the tree's own is used. A
+        // record that no peer and no recovery takes would end the ensemble.
+        Ok(Txn::CloseSession { paths: (len <= self.close_paths_max).then_some(paths) })
     }
 
     /// As owners, 0 means "nobody" and the lowest value "container".
@@ -153,7 +176,7 @@ impl Preparation<'_> {
         let owner = lifetime.owner().ok_or(Code::BadArguments)?;
         self.check_session()?;
         let parent_path = parent_of_unchecked(&create.path)?;
-        let acl = fix_acl(create.acl.as_deref())?;
+        let acl = fix_acl(create.acl.as_deref(), self.ids)?;
         let parent = self.existing(parent_path)?;
         self.permit(parent_path, Permission::Create)?;
         let path = if mode.is_sequential() {
@@ -212,7 +235,7 @@ impl Preparation<'_> {
     fn set_acl(&mut self, path: &str, acl: Option<&[Acl]>, version: i32) -> Result<Txn, Code> {
         self.check_session()?;
         validate(path)?;
-        let acl = fix_acl(acl)?;
+        let acl = fix_acl(acl, self.ids)?;
         let mut node = self.existing(path)?;
         self.permit(path, Permission::Admin)?;
         let version = next_version(node.stat.aversion, version)?;

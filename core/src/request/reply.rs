@@ -3,6 +3,7 @@
 
 use crate::ids::Zxid;
 use crate::tree::TxnResult;
+use crate::txn::Txn;
 use crate::wire::client::{Op, ReplyBody, WriteOp};
 use crate::wire::code::Code;
 
@@ -30,7 +31,35 @@ impl WriteKind {
             Op::SetAcl { .. } => Some(Self::SetAcl),
             Op::Multi(_) => Some(Self::Multi),
             Op::CloseSession => Some(Self::CloseSession),
-            Op::Write(WriteOp::Check { .. }) | Op::Read(_) | Op::Sync { .. } | Op::Ping => None,
+            Op::Write(WriteOp::Check { .. })
+            | Op::Read(_)
+            | Op::Sync { .. }
+            | Op::Auth { .. }
+            | Op::Sasl { .. }
+            | Op::Ping => None,
+        }
+    }
+}
+
+impl WriteKind {
+    /// Whether such a request can have become this transaction.
+    pub fn fits(self, txn: &Txn) -> bool {
+        match txn {
+            Txn::Error { .. } => true,
+            Txn::Create(_) => self == Self::Create,
+            Txn::Create2(_) => self == Self::CreateStat,
+            Txn::CreateTtl { .. } | Txn::CreateContainer { .. } => {
+                matches!(self, Self::Create | Self::CreateStat)
+            }
+            Txn::Delete { .. } => self == Self::Delete,
+            Txn::SetData { .. } => self == Self::SetData,
+            Txn::SetAcl { .. } => self == Self::SetAcl,
+            Txn::Multi(_) => self == Self::Multi,
+            Txn::CloseSession { .. } => self == Self::CloseSession,
+            Txn::CreateSession { .. }
+            | Txn::DeleteContainer { .. }
+            | Txn::Reconfig { .. }
+            | Txn::Check { .. } => false,
         }
     }
 }

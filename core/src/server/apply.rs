@@ -38,6 +38,7 @@ impl Server {
     }
 
     fn apply(&mut self, txn: &LoggedTxn, out: &mut Outbox) {
+        self.clients.approaching(txn, &mut client_cx!(self, out));
         let mut events = Vec::new();
         let result = self.db.apply(txn, &mut events);
         self.follow_session(txn, &result, out);
@@ -118,7 +119,7 @@ impl Server {
             sessions: self.db.sessions().len(),
             clients: self.clients.links(),
             nodes: self.db.node_count(),
-            watches: self.clients.watches(),
+            watches: self.clients.watches().len(),
             outstanding: self.clients.outstanding(),
             awaited: self.election.as_ref().map_or_else(Vec::new, Election::waiting_for),
             synced,

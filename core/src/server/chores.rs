@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use crate::election::Start;
 use crate::ids::{OpId, ReadId, Zxid};
 use crate::invariant;
@@ -38,6 +40,8 @@ pub(super) struct Chores {
     count: u64,
     due_at_count: u64,
     not_before: Mono,
+    /// The log was rolled for a snapshot that is not sealed yet: trying again rolls no more.
+    rolled: bool,
     truncation: Option<Truncation>,
     first_start: bool,
     /// A stop was asked for; how long it may take to settle.
@@ -65,7 +69,13 @@ enum Work {
         grade: Grade,
         writer: SnapshotWriter,
     },
-    /// It is sealed; everything older goes.
+    /// It is sealed; what the log still writes comes to its end before its files go.
+    Sealed {
+        database: Box<Database>,
+        grade: Grade,
+        zxid: Zxid,
+    },
+    /// Everything older goes.
     Superseding {
         database: Box<Database>,
         grade: Grade,
@@ -89,6 +99,7 @@ impl Chores {
             count: replayed,
             due_at_count,
             not_before: Mono::default(),
+            rolled: false,
             truncation: None,
             first_start,
             stopping: None,
@@ -97,6 +108,11 @@ impl Chores {
 
     pub(super) fn snapshots(&self) -> &[KnownSnapshot] {
         &self.snapshots
+    }
+
+    /// It cannot be read: no SNAP is served from it, and the next snapshot is due.
+    pub(super) fn distrust_snapshot(&mut self, zxid: Zxid) {
+        self.snapshots.retain(|known| known.zxid != zxid);
     }
 
     pub(super) fn is_first_start(&self) -> bool {
@@ -126,8 +142,10 @@ impl Chores {
         self.count += 1;
     }
 
-    fn wants_snapshot(&self, now: Mono) -> bool {
-        matches!(self.work, Work::Idle) && self.count >= self.due_at_count && now >= self.not_before
+    /// Whether a snapshot may begin, and is due: by count, or because a learner waits for one.
+    fn wants_snapshot(&self, missing: bool, now: Mono) -> bool {
+        let due = missing || self.count >= self.due_at_count;
+        matches!(self.work, Work::Idle) && due && now >= self.not_before
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
@@ -148,10 +166,9 @@ impl Server {
     /// Starts what is due.
     pub(super) fn run_chores(&mut self, out: &mut Outbox) {
         self.start_truncation(out);
+        self.start_supersede(out);
         let missing = match &self.role {
-            Role::Leading(leading) => {
-                leading.wants_snapshot() && matches!(self.chores.work, Work::Idle)
-            }
+            Role::Leading(leading) => leading.wants_snapshot(),
             Role::Starting
             | Role::Looking
             | Role::Following(_)
@@ -160,7 +177,7 @@ impl Server {
             | Role::Stopping { .. }
             | Role::Halted => false,
         };
-        if missing || self.chores.wants_snapshot(self.at.mono) {
+        if self.chores.wants_snapshot(missing, self.at.mono) {
             self.save_snapshot(out);
         }
     }
@@ -185,7 +202,9 @@ impl Server {
         self.chores.work = Work::Saving(writer);
         self.chores.count = 0;
         self.chores.due_at_count = draw_due(self.config.snap_count, &mut self.prng);
-        self.history.log.roll();
+        if !core::mem::replace(&mut self.chores.rolled, true) {
+            self.history.log.roll();
+        }
         self.advance_snapshot(out);
     }
 
@@ -194,7 +213,7 @@ impl Server {
         let advanced = match &mut self.chores.work {
             Work::Saving(writer) | Work::Founding(writer) => writer.advance(&mut self.db, ids, out),
             Work::Installing { database, writer, .. } => writer.advance(database, ids, out),
-            Work::Idle | Work::Superseding { .. } => return,
+            Work::Idle | Work::Sealed { .. } | Work::Superseding { .. } => return,
         };
         if advanced == Advanced::Dropped {
             invariant!(
@@ -216,7 +235,7 @@ impl Server {
             Work::Saving(writer) | Work::Founding(writer) | Work::Installing { writer, .. } => {
                 writer.on_done(upto, &mut self.history.ids, out)
             }
-            Work::Idle | Work::Superseding { .. } => None,
+            Work::Idle | Work::Sealed { .. } | Work::Superseding { .. } => None,
         };
         match sealed {
             Some(sealed) => self.on_sealed(sealed.zxid, out),
@@ -228,6 +247,7 @@ impl Server {
     fn on_sealed(&mut self, zxid: Zxid, out: &mut Outbox) {
         match core::mem::replace(&mut self.chores.work, Work::Idle) {
             Work::Saving(_) => {
+                self.chores.rolled = false;
                 out.note(Note::SnapshotSealed { zxid });
                 self.counters.snapshots += 1;
                 self.remember_snapshot(zxid);
@@ -242,17 +262,30 @@ impl Server {
                 self.chores.first_start = false;
                 // Meanwhile a leader may have been found: then its history counts, not this one.
                 if matches!(self.role, Role::Looking) {
-                    self.history.found();
+                    self.history.found(out);
                     self.look(Start::Own, out);
                 }
             }
             Work::Installing { database, grade, .. } => {
                 out.note(Note::SnapshotSealed { zxid });
-                let logs = self.history.log.files();
-                let supersede = Supersede::start(zxid, logs, &mut self.history.ids, out);
-                self.chores.work = Work::Superseding { database, grade, zxid, supersede };
+                self.chores.work = Work::Sealed { database, grade, zxid };
+                self.start_supersede(out);
             }
-            Work::Idle | Work::Superseding { .. } => {}
+            Work::Idle | Work::Sealed { .. } | Work::Superseding { .. } => {}
+        }
+    }
+
+    /// Not while an append is under way: it would write to a file that is gone, or bring it back.
+    fn start_supersede(&mut self, out: &mut Outbox) {
+        if !matches!(self.chores.work, Work::Sealed { .. }) || !self.history.log.is_idle() {
+            return;
+        }
+        if let Work::Sealed { database, grade, zxid } =
+            core::mem::replace(&mut self.chores.work, Work::Idle)
+        {
+            let logs = self.history.log.files();
+            let supersede = Supersede::start(zxid, logs, &mut self.history.ids, out);
+            self.chores.work = Work::Superseding { database, grade, zxid, supersede };
         }
     }
 
@@ -300,7 +333,7 @@ impl Server {
         match core::mem::replace(&mut self.chores.work, Work::Idle) {
             Work::Saving(writer) | Work::Founding(writer) => writer.cancel(&mut self.db, ids, out),
             Work::Idle => {}
-            Work::Installing { .. } | Work::Superseding { .. } => {
+            Work::Installing { .. } | Work::Sealed { .. } | Work::Superseding { .. } => {
                 unreachable!("a learner that broke off a SNAP restarts")
             }
         }
@@ -366,14 +399,25 @@ impl Server {
         let work = core::mem::replace(&mut self.chores.work, Work::Idle);
         let Work::Superseding { database, grade, zxid, .. } = work else { return };
         self.db = *database;
+        self.publish_config();
         self.history.log.restart_behind(zxid);
         self.chores.snapshots = alloc::vec![KnownSnapshot { zxid, grade }];
         self.chores.present = alloc::vec![zxid];
         self.chores.count = 0;
-        self.counters.snaps += 1;
+        self.counters.snaps_installed += 1;
         out.note(Note::SnapInstalled { zxid, digest: self.db.digest() });
         if let Role::Following(following) = &mut self.role {
             following.on_snapshot_installed(&mut zab_cx!(self, out));
+        }
+    }
+
+    /// `/zookeeper/config` tells the configuration of this server, whatever a snapshot said: clients
+    /// learn their servers from it. Nobody is served yet, so nobody watches it.
+    pub(super) fn publish_config(&mut self) {
+        if self.config.ensemble.is_some() {
+            let version = Zxid(self.ensemble.version());
+            let text = Bytes::from(self.ensemble.text());
+            self.db.set_config(text, version, self.at.wall, &mut Vec::new());
         }
     }
 
@@ -385,7 +429,10 @@ impl Server {
         let ids = &mut self.history.ids;
         match core::mem::replace(&mut self.chores.work, Work::Idle) {
             Work::Saving(writer) | Work::Founding(writer) => writer.cancel(&mut self.db, ids, out),
-            Work::Idle | Work::Installing { .. } | Work::Superseding { .. } => {}
+            Work::Idle
+            | Work::Installing { .. }
+            | Work::Sealed { .. }
+            | Work::Superseding { .. } => {}
         }
         let logs = self.history.log.files();
         self.chores.truncation = Some(Truncation::start(&self.config, upto, logs, ids, out));
@@ -419,7 +466,10 @@ impl Server {
                 writer.on_failed(&mut self.db, ids, out);
                 self.retry_later();
             }
-            Work::Founding(_) | Work::Installing { .. } | Work::Superseding { .. } => {
+            Work::Founding(_)
+            | Work::Installing { .. }
+            | Work::Sealed { .. }
+            | Work::Superseding { .. } => {
                 let zxid = self.db.applied();
                 let file = alloc::string::ToString::to_string(&FileName::snapshot(zxid));
                 self.disk_is_broken(fault, &file, out);

@@ -12,6 +12,7 @@ pub mod input;
 pub mod note;
 pub mod outbox;
 mod recovery;
+mod report;
 mod role;
 mod standalone;
 mod step;
@@ -25,6 +26,7 @@ pub use recovery::{Recovery, RecoveryInput, RecoveryProgress, RecoveryStep};
 
 use alloc::collections::{BTreeMap, VecDeque};
 
+use crate::admin::summary::Sizes;
 use crate::config::Config;
 use crate::election::Election;
 use crate::ensemble::Ensemble;
@@ -38,7 +40,7 @@ use crate::server::note::Phase;
 use crate::server::role::{Role, WaitingLearner};
 use crate::server::view::Counters;
 use crate::session::{SessionIds, SessionTracker, TouchTable};
-use crate::time::Stamp;
+use crate::time::{Mono, Stamp};
 use crate::tree::Database;
 use crate::zab::history::History;
 
@@ -64,6 +66,10 @@ pub struct Server {
     waiting: BTreeMap<LinkId, WaitingLearner>,
     clients: Clients,
     serving: bool,
+    /// Since when; `None` while it does not.
+    serving_since: Option<Mono>,
+    /// Of the transactions that this server proposed since it leads.
+    proposal_sizes: Sizes,
     preparer: Preparer,
     session_ids: SessionIds,
     /// Expiry of all sessions: exists while this server leads or stands alone.
@@ -100,6 +106,7 @@ macro_rules! client_cx {
             at: $server.at,
             db: &$server.db,
             logged: $server.history.head(),
+            epoch: $server.history.current(),
             out: $out,
             counters: &mut $server.counters,
         }

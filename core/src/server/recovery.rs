@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 
+use crate::admin::summary::Sizes;
 use crate::config::{Config, EnsembleConfig};
 use crate::election::Election;
 use crate::ensemble::Ensemble;
@@ -109,7 +110,7 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
     let chores = Chores::new(snapshot, recovered.snapshots, replayed, recovered.first_start, due);
     let known = recovered.database.newest_sessions();
     let session_ids = SessionIds::new(config.me, at.wall, known, prng.next_u64());
-    Server {
+    let mut server = Server {
         session_ids,
         ensemble,
         at,
@@ -125,13 +126,17 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         waiting: BTreeMap::new(),
         clients: Clients::new(),
         serving: false,
-        preparer: crate::request::Preparer::default(),
+        serving_since: None,
+        proposal_sizes: Sizes::default(),
+        preparer: crate::request::Preparer::new(&config),
         tracker: None,
         touched: TouchTable::default(),
         syncs: VecDeque::new(),
         chores,
         config,
-    }
+    };
+    server.publish_config();
+    server
 }
 
 /// The newest part of the replayed log. `whole`: it reaches back to the snapshot.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::admin::summary::Sizes;
 use crate::config::{FirstStart, MemberRole};
 use crate::election::{Candidate, Election, Event, Start};
 use crate::ids::{Epoch, ServerId, Zxid};
@@ -92,7 +93,7 @@ impl Server {
     pub(super) fn look(&mut self, start: Start, out: &mut Outbox) {
         self.role = Role::Looking;
         self.counters.elections += 1;
-        let candidate = Candidate { zxid: self.history.last(), epoch: self.history.current() };
+        let candidate = Candidate { zxid: self.history.last(), epoch: self.shown_epoch() };
         let untouched = self.history.accepted() == Epoch::ZERO;
         let asks_all = self.config.first_start == FirstStart::AskAll;
         let start = match start {
@@ -104,6 +105,16 @@ impl Server {
         let event = election.look(candidate, start, &mut election_cx!(self, out));
         self.note_phase(out);
         self.on_election(event, out);
+    }
+
+    /// The epoch in the own notifications: currentEpoch. A blank server has none, yet one that held
+    /// state before must not be taken for an empty one, with which others may begin anew.
+    fn shown_epoch(&self) -> Epoch {
+        match self.history.blank {
+            false => self.history.current(),
+            true if self.chores.is_first_start() => self.history.accepted(),
+            true => self.history.accepted().max(Epoch(1)),
+        }
     }
 
     pub(super) fn on_election(&mut self, event: Option<Event>, out: &mut Outbox) {
@@ -143,6 +154,7 @@ impl Server {
         invariant!(!self.history.blank, "a blank server is nobody's candidate");
         let waiting = core::mem::take(&mut self.waiting);
         let waiting = waiting.into_iter().map(|(link, learner)| (link, learner.chunks)).collect();
+        self.proposal_sizes = Sizes::default();
         self.role = Role::Leading(Leading::start(waiting, &mut zab_cx!(self, out)));
         self.note_phase(out);
     }
@@ -210,6 +222,7 @@ impl Server {
             LeadingEvent::Synced { session, cxid } => {
                 self.clients.synced(session, cxid, &mut client_cx!(self, out));
             }
+            LeadingEvent::SnapshotDamaged { zxid } => self.chores.distrust_snapshot(zxid),
             LeadingEvent::Damaged => {
                 self.leave_links(out);
                 self.halt(Halt::Restart(RestartReason::LogUnreadable), out);
@@ -299,6 +312,7 @@ impl Server {
             return;
         }
         self.serving = on;
+        self.serving_since = on.then_some(self.at.mono);
         if on {
             self.clients.start_serving(&mut client_cx!(self, out));
         } else {

@@ -4,7 +4,6 @@ use alloc::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::admin::four_letter::{self, Version};
 use crate::ids::{AskId, LinkId, OpId, ReadId};
 use crate::server::action::{Action, Close, CloseReason, FatalReason, Halt};
 use crate::server::input::{
@@ -15,10 +14,6 @@ use crate::server::role::{Role, WaitingLearner};
 use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
 use crate::time::{Mono, Stamp};
 use crate::timers::Timer;
-
-/// Clients compare the number: this is the release whose behaviour we keep.
-const VERSION: Version =
-    Version { number: "3.9.5", revision: "vivarium", built: env!("CARGO_PKG_VERSION") };
 
 impl Server {
     /// Feeds one input and appends everything that follows from it to `out`.
@@ -318,8 +313,7 @@ impl Server {
             return;
         }
         if let Role::Leading(leading) = &mut self.role {
-            let data = result.unwrap_or(ReadData::Missing);
-            leading.on_read(read, data, &mut zab_cx!(self, out));
+            leading.on_read(read, &result, &mut zab_cx!(self, out));
         }
     }
 
@@ -328,11 +322,6 @@ impl Server {
             Question::Word(word) => self.answer_word(&word),
         };
         out.push(Action::Admin { ask, answer });
-    }
-
-    pub(super) fn answer_word(&self, word: &str) -> alloc::string::String {
-        let allowed = &self.config.four_letter_words;
-        four_letter::answer(word, allowed, VERSION, &self.view(), self.clients.latency())
     }
 
     /// The last action of this incarnation.

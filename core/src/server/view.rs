@@ -39,16 +39,21 @@ pub struct Counters {
     pub steps: u64,
     pub packets_in: u64,
     pub packets_out: u64,
-    pub client_received: u64,
-    pub client_sent: u64,
+    /// As a leader, or standalone.
     pub proposals: u64,
     pub commits: u64,
+    /// As a learner, since it serves.
+    pub proposals_received: u64,
+    pub commits_received: u64,
     pub log_batches: u64,
     pub log_records: u64,
     pub elections: u64,
     pub snapshots: u64,
+    /// Learners that a leader brought up to date, and how.
     pub diffs: u64,
     pub truncs: u64,
     pub snaps: u64,
+    /// Snapshots of a leader that replaced the own tree.
+    pub snaps_installed: u64,
     pub expired: u64,
 }

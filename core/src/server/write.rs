@@ -1,8 +1,12 @@
 //! From a request to a proposal: the leader prepares, a learner forwards.
 
+use alloc::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::acl::Id;
 use crate::ids::{LinkId, SessionId, Xid, Zxid};
+use crate::invariant;
 use crate::request::change::{Change, WriteRequest};
 use crate::server::clients::{Refusal, Submission};
 use crate::server::note::Note;
@@ -28,11 +32,12 @@ impl Server {
             Submission::Revalidate { session, timeout_ms } => {
                 self.revalidate(session, timeout_ms, out);
             }
-            Submission::Write { session, cxid, op, body, parsed } => {
-                self.write(session, cxid, op, body, parsed, out);
+            Submission::Write { session, cxid, ids, op, body, parsed } => {
+                self.write(forwarded(session, cxid, op, body), ids, parsed, out);
             }
             Submission::CloseSession { session, cxid } => {
-                self.write(session, cxid, OP_CLOSE_SESSION, Bytes::new(), Op::CloseSession, out);
+                let request = forwarded(session, cxid, OP_CLOSE_SESSION, Bytes::new());
+                self.write(request, [].into(), Op::CloseSession, out);
             }
             Submission::Sync { session, cxid, body } => self.sync(session, cxid, body, out),
             Submission::Touch { session, timeout_ms } => {
@@ -62,7 +67,8 @@ impl Server {
             return;
         }
         let change = Change::CreateSession { timeout_ms };
-        self.propose(WriteRequest { session, cxid: 0, change }, Owner::Local, out);
+        let request = WriteRequest { session, cxid: 0, ids: [].into(), change };
+        self.propose(request, Owner::Local, out);
     }
 
     fn revalidate(&mut self, session: SessionId, timeout_ms: i32, out: &mut Outbox) {
@@ -112,24 +118,18 @@ impl Server {
         }
     }
 
-    fn write(
-        &mut self,
-        session: SessionId,
-        cxid: Xid,
-        op: i32,
-        body: Bytes,
-        parsed: Op,
-        out: &mut Outbox,
-    ) {
+    fn write(&mut self, request: ForwardedRequest, ids: Arc<[Id]>, parsed: Op, out: &mut Outbox) {
+        let ForwardedRequest { session, cxid, .. } = request;
         if let Role::Following(following) = &mut self.role {
-            following.forward(forwarded(session, cxid, op, body), &mut zab_cx!(self, out));
+            let request = ForwardedRequest { authinfo: ids.to_vec(), ..request };
+            following.forward(request, &mut zab_cx!(self, out));
             return;
         }
         let Ok(change) = Change::try_from(parsed) else { return };
-        let request = WriteRequest { session, cxid: cxid.0, change };
+        let request = WriteRequest { session, cxid, ids, change };
         if !self.propose(request, Owner::Local, out) {
             let why = Refusal::Stopping;
-            self.clients.refused(session, cxid, why, &mut client_cx!(self, out));
+            self.clients.refused(session, Xid(cxid), why, &mut client_cx!(self, out));
         }
     }
 
@@ -159,7 +159,7 @@ impl Server {
         request: ForwardedRequest,
         out: &mut Outbox,
     ) {
-        let ForwardedRequest { session, cxid, op, payload, authinfo: _ } = request;
+        let ForwardedRequest { session, cxid, op, payload, authinfo } = request;
         let owner = Owner::Learner(link);
         if op == OP_SYNC {
             if let Role::Leading(leading) = &mut self.role {
@@ -180,7 +180,8 @@ impl Server {
         };
         match change {
             Some(change) => {
-                self.propose(WriteRequest { session, cxid, change }, owner, out);
+                let ids = authinfo.into();
+                self.propose(WriteRequest { session, cxid, ids, change }, owner, out);
             }
             // A Java learner forwards what it cannot read; its client waits for an answer.
             None => self.propose_error(session, cxid, Code::MarshallingError, out),
@@ -205,7 +206,8 @@ impl Server {
             let timeout_ms = tracker.timeout_ms(session).unwrap_or(0);
             out.note(Note::SessionExpired { session, idle_ms, timeout_ms });
             self.counters.expired += 1;
-            let request = WriteRequest { session, cxid: 0, change: Change::CloseSession };
+            let change = Change::CloseSession;
+            let request = WriteRequest { session, cxid: 0, ids: [].into(), change };
             self.replicate(&request, out);
         }
     }
@@ -250,7 +252,14 @@ impl Server {
     fn replicate(&mut self, request: &WriteRequest, out: &mut Outbox) -> bool {
         let Some(zxid) = self.next_zxid() else { return false };
         let txn = self.preparer.prepare(&self.db, request, zxid, self.at.wall);
-        self.submit(zxid, &txn, out);
+        let payload = encoded(&txn);
+        if payload.len() > self.config.transaction_limit() {
+            // Requests are bounded by `jute.maxbuffer`, yet a learner may have another one.
+            self.preparer.withdraw();
+            self.propose_error(request.session, request.cxid, Code::MarshallingError, out);
+            return true;
+        }
+        self.submit(zxid, payload, out);
         true
     }
 
@@ -259,13 +268,13 @@ impl Server {
         let Some(zxid) = self.next_zxid() else { return };
         let header = TxnHeader { session, cxid, zxid, time: self.at.wall };
         let txn = Txn::Error { code: code.to_wire() };
-        self.submit(zxid, &LoggedTxn { header, txn, digest: None }, out);
+        self.submit(zxid, encoded(&LoggedTxn { header, txn, digest: None }), out);
     }
 
-    fn submit(&mut self, zxid: Zxid, txn: &LoggedTxn, out: &mut Outbox) {
-        let mut payload = BytesMut::with_capacity(160);
-        txn.encode(&mut payload);
-        let payload = payload.freeze();
+    fn submit(&mut self, zxid: Zxid, payload: Bytes, out: &mut Outbox) {
+        let limit = self.config.transaction_limit();
+        invariant!(payload.len() <= limit, "no peer would take {} bytes", payload.len());
+        self.proposal_sizes.add(payload.len());
         match &mut self.role {
             Role::Leading(leading) => leading.propose(zxid, payload, &mut zab_cx!(self, out)),
             Role::Standalone(alone) => {
@@ -282,6 +291,15 @@ impl Server {
     }
 }
 
+fn encoded(txn: &LoggedTxn) -> Bytes {
+    let mut payload = BytesMut::with_capacity(160);
+    txn.encode(&mut payload);
+    payload.freeze()
+}
+
 fn forwarded(session: SessionId, cxid: Xid, op: i32, payload: Bytes) -> ForwardedRequest {
     ForwardedRequest { session, cxid: cxid.0, op, payload, authinfo: alloc::vec::Vec::new() }
 }
+
+#[cfg(test)]
+mod tests;

@@ -213,6 +213,12 @@ impl SessionTracker {
         self.sessions.get(&session).is_some_and(|tracked| tracked.state == State::Closing)
     }
 
+    /// Open sessions that expire together, soonest first, each with the session time that is left.
+    pub fn expiry_sets(&self) -> impl ExactSizeIterator<Item = (Span, &BTreeSet<SessionId>)> {
+        let left = |deadline: &Span| Span(deadline.0.saturating_sub(self.clock.0));
+        self.buckets.iter().map(move |(deadline, sessions)| (left(deadline), sessions))
+    }
+
     /// Tracked sessions, closing ones included.
     pub fn len(&self) -> usize {
         self.sessions.len()

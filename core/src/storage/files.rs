@@ -119,12 +119,14 @@ pub enum Known {
     Other,
 }
 
-/// Suffix of files that recovery moved aside; no listing takes them for state.
-pub const CORRUPT_SUFFIX: &str = ".corrupt";
+/// In front of the name of a file that recovery moved aside. A suffix would not do: Apache takes
+/// `log.1.corrupt` for a log, and `snapshot.1.corrupt` for a snapshot, whatever stands behind the
+/// number (`Util.getZxidFromName`).
+pub const CORRUPT_PREFIX: &str = "corrupt.";
 
 impl Known {
     pub fn parse(name: &str) -> Self {
-        if name.ends_with(CORRUPT_SUFFIX) {
+        if name.starts_with(CORRUPT_PREFIX) {
             return Self::Corrupt;
         }
         for file in [EpochFile::Accepted, EpochFile::Current] {
@@ -206,7 +208,8 @@ mod tests {
             ("snapshot.", Known::Other),
             ("snapshot.ffffffffffffffff", Known::Other),
             ("log.1", Known::Log(Zxid(1))),
-            ("log.1.corrupt", Known::Corrupt),
+            ("corrupt.log.1", Known::Corrupt),
+            ("log.1.corrupt", Known::Other),
             ("log.-1", Known::Other),
             ("log.10000000000000000", Known::Other),
             ("acceptedEpoch", Known::Epoch(EpochFile::Accepted)),

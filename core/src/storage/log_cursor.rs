@@ -70,11 +70,7 @@ impl LogCursor {
     fn new(config: &Config, files: &[LogFile], after: Zxid, upto: Zxid, anchored: bool) -> Self {
         let payload_limit = txnlog::payload_limit(config);
         Self {
-            files: files
-                .iter()
-                .filter(|file| file.first <= upto)
-                .map(|file| file.name.clone())
-                .collect(),
+            files: names(files, upto),
             scanner: RecordScanner::new(payload_limit),
             payload_limit,
             after,
@@ -86,6 +82,18 @@ impl LogCursor {
             anchored,
             ended: after >= upto,
         }
+    }
+
+    /// Goes on where it ended, up to `upto`, so that a reader that falls behind again and again
+    /// reads nothing twice. `files` are those of now. `None` where its place is purged.
+    pub fn extended(mut self, files: &[LogFile], upto: Zxid) -> Option<Self> {
+        let place = self.files.front()?;
+        let at = files.iter().position(|file| file.name == *place)?;
+        self.files = names(&files[at..], upto);
+        self.scanner.rewind();
+        self.upto = upto;
+        self.ended = self.found.unwrap_or(self.after) >= upto;
+        Some(self)
     }
 
     /// Every transaction up to the wanted one was handed out.
@@ -141,7 +149,8 @@ impl LogCursor {
                     self.next_file(file)?;
                     return Ok(records);
                 }
-                Scanned::Bad { offset, what } => {
+                Scanned::Bad { offset, flaw } => {
+                    let what = flaw.what();
                     return Err(CursorFault::Damaged { file, offset, what });
                 }
             }
@@ -187,4 +196,10 @@ impl LogCursor {
         }
         Ok(())
     }
+}
+
+/// The files that may hold transactions up to `upto`.
+fn names(files: &[LogFile], upto: Zxid) -> VecDeque<FileName> {
+    let reached = files.iter().filter(|file| file.first <= upto);
+    reached.map(|file| file.name.clone()).collect()
 }

@@ -3,8 +3,10 @@
 //! `files` names; `txnlog` and `snapshot` turn bytes into records and back; `log_writer`,
 //! `snapshot_writer` and `epochs` say which operations in which order make them durable;
 //! `log_cursor` reads a range of transactions back; `truncate`, `supersede` and `purge` take files
-//! away; `recovery` rebuilds all of it after a start.
+//! away; `recovery` rebuilds all of it after a start; `apache` says what Apache's servers would make
+//! of the same files.
 
+pub mod apache;
 pub mod epochs;
 pub mod files;
 pub mod log_cursor;

@@ -107,8 +107,21 @@ pub struct Decoded {
     /// before it, since nobody knew the state.
     pub finished_at: Option<Zxid>,
     pub grade: Grade,
+    /// What follows the first seal of a file.
+    pub trailer: Trailer,
     /// Bytes behind the end of a stream.
     pub leftover: Bytes,
+}
+
+/// The optional parts behind the first seal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trailer {
+    /// Left out with `digest.enabled=false`.
+    pub digest: bool,
+    /// What the digest is of; 0 where nobody knew one.
+    digest_at: i64,
+    /// Written since 3.9.
+    pub last_zxid: Option<Zxid>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,11 +197,14 @@ impl SnapshotDecoder {
     /// `zxid`: that of the file's name, or of the SNAP packet.
     pub fn finish(mut self, zxid: Zxid) -> Result<Decoded, Damage> {
         let whole_end = self.buffer.len() == TRAILER_MAX;
-        let finished_at = match (self.source, self.part) {
+        let trailer = match (self.source, self.part) {
             (Source::File, Part::Trailer) => self.trailer().map_err(|what| self.damage(what))?,
-            (Source::Stream, Part::Complete) => None,
+            (Source::Stream, Part::Complete) => Trailer::default(),
             (Source::File | Source::Stream, _) => return Err(self.damage("snapshot is cut off")),
         };
+        // At zxid 0 nothing has been processed that a digest could be of.
+        let known = |last: &Zxid| trailer.digest && (trailer.digest_at > 0 || *last == Zxid::ZERO);
+        let finished_at = trailer.last_zxid.filter(known);
         Ok(Decoded {
             database: self.builder.finish(zxid),
             finished_at,
@@ -197,6 +213,7 @@ impl SnapshotDecoder {
                 Some(_) | None if whole_end => Grade::Fuzzy,
                 Some(_) | None => Grade::Foreign,
             },
+            trailer,
             leftover: self.buffer.freeze(),
         })
     }
@@ -339,7 +356,7 @@ impl SnapshotDecoder {
         Ok(())
     }
 
-    fn trailer(&mut self) -> Result<Option<Zxid>, &'static str> {
+    fn trailer(&mut self) -> Result<Trailer, &'static str> {
         let (digest, zxid) = match self.buffer.len() {
             0 => (false, false),
             len if len == DIGEST_LEN + SEAL_LEN => (true, false),
@@ -353,13 +370,12 @@ impl SnapshotDecoder {
             self.seal()?;
         }
         if !zxid {
-            return Ok(None);
+            return Ok(Trailer { digest, digest_at, last_zxid: None });
         }
         let raw = self.take(LAST_ZXID_LEN)?.ok_or("last zxid is cut off")?.get_i64();
         self.seal()?;
-        let zxid = Zxid::from_wire(raw).ok_or("last zxid is negative")?;
-        // At zxid 0 nothing has been processed that a digest could be of.
-        Ok((digest_at > 0 || (digest && zxid == Zxid::ZERO)).then_some(zxid))
+        let last_zxid = Some(Zxid::from_wire(raw).ok_or("last zxid is negative")?);
+        Ok(Trailer { digest, digest_at, last_zxid })
     }
 
     fn signature(&mut self) -> Parsed<()> {

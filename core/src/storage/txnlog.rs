@@ -22,7 +22,7 @@ const END_OF_RECORD: u8 = 0x42;
 /// `jute.maxbuffer`, and never less than with the default one, so that a lowered limit does not
 /// make old records illegal.
 pub fn payload_limit(config: &Config) -> usize {
-    config.jute_max_buffer.max(0xf_ffff).saturating_mul(2).min(i32::MAX as usize / 2)
+    config.transaction_limit().max(2 * 0xf_ffff)
 }
 
 /// Appends one record: Adler32 of the payload, its length, the payload, the end mark.
@@ -83,10 +83,37 @@ pub enum Scanned {
     },
     Bad {
         offset: u64,
-        what: &'static str,
+        flaw: Flaw,
     },
     /// At least this many bytes more are needed.
     NeedMore(usize),
+}
+
+/// Why the bytes at some place are no record. Closed: Apache takes some of these for the end of the
+/// log and refuses others (`storage::apache`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    NotALog,
+    NegativeLength,
+    LongLength,
+    CutOff,
+    NoEndMark,
+    Checksum,
+    Header,
+}
+
+impl Flaw {
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::NotALog => "file header is not that of a transaction log",
+            Self::NegativeLength => "record length is negative",
+            Self::LongLength => "record length is beyond every limit",
+            Self::CutOff => "record is cut off",
+            Self::NoEndMark => "end mark of the record is missing",
+            Self::Checksum => "checksum does not match",
+            Self::Header => "transaction header is cut off or negative",
+        }
+    }
 }
 
 /// Finds the records of one file in chunks that are pushed in order from its start.
@@ -103,6 +130,11 @@ impl RecordScanner {
         Self { buffer: BytesMut::new(), offset: 0, payload_limit }
     }
 
+    /// For a file whose header was looked at before: the first chunk starts behind it.
+    pub fn behind_header(payload_limit: usize) -> Self {
+        Self { offset: FILE_HEADER_LEN, ..Self::new(payload_limit) }
+    }
+
     /// Where the next chunk belongs.
     pub fn wants(&self) -> u64 {
         self.offset + self.buffer.len() as u64
@@ -113,8 +145,18 @@ impl RecordScanner {
         self.offset
     }
 
+    /// What was pushed and is no record is zero.
+    pub fn is_blank(&self) -> bool {
+        self.buffer.iter().all(|byte| *byte == 0)
+    }
+
     pub fn push(&mut self, chunk: &[u8]) {
         self.buffer.extend_from_slice(chunk);
+    }
+
+    /// Forgets what was pushed behind the last record: the file may have grown since.
+    pub fn rewind(&mut self) {
+        self.buffer.clear();
     }
 
     /// `last`: the file ends with what was pushed.
@@ -135,9 +177,9 @@ impl RecordScanner {
         if len == 0 {
             return Scanned::End { offset: self.offset };
         }
-        let Ok(len) = usize::try_from(len) else { return self.bad("record length is negative") };
+        let Ok(len) = usize::try_from(len) else { return self.bad(Flaw::NegativeLength) };
         if len > self.payload_limit {
-            return self.bad("record length is beyond every limit");
+            return self.bad(Flaw::LongLength);
         }
         let whole = FRAME_LEN + len;
         if have < whole {
@@ -154,7 +196,7 @@ impl RecordScanner {
         if self.buffer[..FILE_HEADER.len()] != FILE_HEADER {
             return Err(match self.buffer[..FILE_HEADER.len()].iter().all(|b| *b == 0) {
                 true => Scanned::End { offset: 0 },
-                false => self.bad("file header is not that of a transaction log"),
+                false => self.bad(Flaw::NotALog),
             });
         }
         self.buffer.advance(FILE_HEADER.len());
@@ -165,13 +207,13 @@ impl RecordScanner {
     fn record(&mut self, sum: u64, whole: usize) -> Scanned {
         let payload = &self.buffer[PREFIX_LEN..whole - 1];
         if self.buffer[whole - 1] != END_OF_RECORD {
-            return self.bad("end mark of the record is missing");
+            return self.bad(Flaw::NoEndMark);
         }
         if adler32(payload) != sum {
-            return self.bad("checksum does not match");
+            return self.bad(Flaw::Checksum);
         }
         let Some(header) = TxnHeader::peek(payload) else {
-            return self.bad("transaction header is cut off or negative");
+            return self.bad(Flaw::Header);
         };
         let zxid = header.zxid;
         let frame = self.buffer.split_to(whole).freeze();
@@ -189,12 +231,12 @@ impl RecordScanner {
         match last {
             false => Scanned::NeedMore(need),
             true if self.buffer.iter().all(|b| *b == 0) => Scanned::End { offset: self.offset },
-            true => self.bad("record is cut off"),
+            true => self.bad(Flaw::CutOff),
         }
     }
 
-    fn bad(&self, what: &'static str) -> Scanned {
-        Scanned::Bad { offset: self.offset, what }
+    fn bad(&self, flaw: Flaw) -> Scanned {
+        Scanned::Bad { offset: self.offset, flaw }
     }
 }
 

@@ -37,13 +37,17 @@ impl DatabaseBuilder {
     #[must_use]
     pub fn node(&mut self, path: &str, data: Option<Bytes>, acl: i64, stat: StoredStat) -> bool {
         let path = if path.is_empty() { "/" } else { path };
-        if self.database.nodes.contains_key(path) {
-            return false;
-        }
-        if path != "/" {
+        if path == "/" {
+            if self.database.nodes.contains_key(path) {
+                return false;
+            }
+        } else {
             let Ok((parent, name)) = split(path) else { return false };
             let Some(parent) = self.database.nodes.get_mut(parent) else { return false };
-            parent.children.insert(name.into());
+            // A node that came before is listed by its parent.
+            if !parent.children.insert(name.into()) {
+                return false;
+            }
         }
         self.database.acls.acquire_id(acl);
         self.database.put_node(path, Node::new(data, acl, stat));

@@ -25,6 +25,9 @@ pub enum Walk {
 /// Charged per pre-image beside its path and data: map entry, Stat, allocations.
 const IMAGE_OVERHEAD: usize = 160;
 
+/// Room that is made at once for a portion, whatever its budget.
+const PORTION_BYTES: usize = 64 * 1024;
+
 #[derive(Debug, Default)]
 pub(super) enum Walker {
     #[default]
@@ -104,6 +107,7 @@ impl Walking {
     /// Writes one portion; false where all is written.
     fn step(&mut self, nodes: &BTreeMap<String, Node>, budget: usize, out: &mut BytesMut) -> bool {
         let goal = out.len().saturating_add(budget);
+        out.reserve(budget.min(PORTION_BYTES));
         out.put(self.head.split_to(self.head.len().min(budget)));
         let from = self.cursor.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut live = nodes.range::<str, _>((from, Bound::Unbounded)).peekable();

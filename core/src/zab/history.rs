@@ -34,6 +34,8 @@ pub struct History {
     accepted: Epoch,
     accepted_durable: Epoch,
     current: Epoch,
+    /// The newest epoch that anybody showed: a new one has to be greater, or it costs an election.
+    heard: Epoch,
     /// Epoch files on their way to the disk, oldest first.
     writes: VecDeque<EpochWrite>,
 }
@@ -73,6 +75,7 @@ impl History {
             accepted,
             accepted_durable,
             current,
+            heard: accepted,
             writes,
         }
     }
@@ -111,6 +114,15 @@ impl History {
         self.accepted
     }
 
+    /// Somebody has accepted this epoch.
+    pub fn hear(&mut self, epoch: Epoch) {
+        self.heard = self.heard.max(epoch);
+    }
+
+    pub fn heard(&self) -> Epoch {
+        self.heard.max(self.accepted)
+    }
+
     pub fn accepted_durable(&self) -> Epoch {
         self.accepted_durable
     }
@@ -143,9 +155,11 @@ impl History {
         self.committed = self.committed.max(upto);
     }
 
-    /// A first start is complete: an empty history, which counts.
-    pub fn found(&mut self) {
+    /// A first start is complete: an empty history, which counts. currentEpoch says so, in front of
+    /// any promise: acceptedEpoch alone is the mark of a server that has not synced.
+    pub fn found(&mut self, out: &mut Outbox) {
         self.blank = false;
+        epochs::write(EpochFile::Current, Epoch::ZERO, &mut self.ids, out);
         self.log.restart_behind(Zxid::ZERO);
         self.window = Window::new(Zxid::ZERO);
     }

@@ -15,12 +15,12 @@ use vivarium_core::storage::ops::{DiskIds, op_of};
 use vivarium_core::time::{Mono, Stamp, Wall};
 use vivarium_core::tree::{Database, Walk};
 use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
-use vivarium_core::wire::client::{OP_CREATE_SESSION, Op};
+use vivarium_core::wire::client::{OP_CREATE_SESSION, Op, ReplyBody};
 use vivarium_core::wire::frame::{PacketBuffer, VoteBuffer};
 use vivarium_core::wire::quorum::{LeaderPacket, LearnerInfo, LearnerPacket, VivariumInfo};
 use vivarium_core::wire::vote::{InitialMessage, Notification, PeerState};
 
-use crate::client::{self, Client};
+use crate::client::{self, Client, Outcome};
 use crate::disk::Disk;
 use crate::setup;
 
@@ -43,6 +43,8 @@ pub(crate) struct Rig {
     server: Option<Box<Server>>,
     disk: Disk,
     queues: [VecDeque<DiskAction>; 2],
+    /// Reads that wait for `reads go`; `None`: each is answered at once.
+    slow_reads: Option<Vec<DiskAction>>,
     now: u64,
     far: BTreeMap<u64, FarSide>,
     last_dial: Option<DialId>,
@@ -87,6 +89,7 @@ impl Rig {
             server: None,
             disk: Disk::default(),
             queues: Default::default(),
+            slow_reads: None,
             now: 1_000_000,
             far: BTreeMap::new(),
             last_dial: None,
@@ -120,6 +123,7 @@ impl Rig {
             }
             "disk" => self.complete(&words),
             "fail" => self.fail(words.plain[1]),
+            "reads" => self.reads(words.plain[1]),
             "wait" => self.wait(words.number(1)),
             "files" => self.files(),
             "stop" => self.step(Input::Stop),
@@ -131,6 +135,7 @@ impl Rig {
 
     fn boot(&mut self, words: &Words<'_>) {
         self.queues = Default::default();
+        self.slow_reads = None;
         self.far.clear();
         let servers = words.named("servers", 0);
         let ensemble = (servers > 0).then(|| setup::ensemble(servers, 0));
@@ -229,13 +234,18 @@ impl Rig {
         let epoch = || Epoch(arg.parse().expect("an epoch"));
         match words[0] {
             "LEADERINFO" => {
-                let vivarium = words.get(2) != Some(&"java");
+                let vivarium = words.get(2) != Some(&"apache");
                 LeaderPacket::LeaderInfo { epoch: epoch(), vivarium }
             }
             "NEWLEADER" => LeaderPacket::NewLeader { epoch: epoch(), config: None },
             "DIFF" => LeaderPacket::Diff { upto: zxid(arg) },
             "TRUNC" => LeaderPacket::Trunc { upto: zxid(arg) },
             "PROPOSAL" => LeaderPacket::Proposal { zxid: zxid(arg), payload: payload(zxid(arg)) },
+            // It names another zxid than its transaction.
+            "FORGED" => {
+                let other = zxid(arg).next().expect("a small counter");
+                LeaderPacket::Proposal { zxid: zxid(arg), payload: payload(other) }
+            }
             "SESSION" => {
                 let session = self.asked_session.expect("the server asked for a session");
                 let payload = new_session(zxid(arg), session);
@@ -344,6 +354,18 @@ impl Rig {
         self.step(Input::Disk(DiskInput::Failed { queue, op, fault: DiskFault::Io }));
     }
 
+    /// `reads wait`: the disk is slow to read; `reads go`: it answers what was asked meanwhile.
+    fn reads(&mut self, how: &str) {
+        match how {
+            "wait" => self.slow_reads = Some(Vec::new()),
+            "go" => {
+                let asked = self.slow_reads.take().unwrap_or_default();
+                asked.into_iter().for_each(|action| self.answer_read(action));
+            }
+            other => panic!("reads cannot {other}"),
+        }
+    }
+
     /// Time passes, one deadline at a time.
     fn wait(&mut self, ms: u64) {
         let end = self.now + ms * 1000;
@@ -420,13 +442,20 @@ impl Rig {
             }
             None => {
                 self.said.push(text);
-                let data = self.disk.run(&action).expect("reads answer");
-                let (DiskAction::Read { read, .. } | DiskAction::List { read, .. }) = action else {
-                    unreachable!("only reads have no queue")
-                };
-                self.step(Input::Disk(DiskInput::ReadDone { read, result: Ok(data) }));
+                match &mut self.slow_reads {
+                    Some(asked) => asked.push(action),
+                    None => self.answer_read(action),
+                }
             }
         }
+    }
+
+    fn answer_read(&mut self, action: DiskAction) {
+        let data = self.disk.run(&action).expect("reads answer");
+        let (DiskAction::Read { read, .. } | DiskAction::List { read, .. }) = action else {
+            unreachable!("only reads have no queue")
+        };
+        self.step(Input::Disk(DiskInput::ReadDone { read, result: Ok(data) }));
     }
 
     /// Only what shows in no other action.
@@ -502,10 +531,19 @@ impl Rig {
                     lines.push("a session id that was given before".into());
                 }
                 lines.append(&mut client.heard);
+                lines.extend(client.finished.drain(..).filter_map(|done| text_of(&done.outcome)));
             }
         }
         self.said.extend(lines.into_iter().map(|line| format!("{link} <- {line}")));
     }
+}
+
+/// The data of a node in a reply, where it is more than the letter that `ask` writes.
+fn text_of(outcome: &Outcome) -> Option<String> {
+    let Outcome::Reply { body: ReplyBody::Data { data: Some(data), .. }, .. } = outcome else {
+        return None;
+    };
+    (data.len() > 1).then(|| format!("data {:?}", String::from_utf8_lossy(data)))
 }
 
 /// What ends a leader's snapshot stream.

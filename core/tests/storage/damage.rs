@@ -5,7 +5,7 @@ use vivarium_core::ids::{Epoch, Zxid};
 use vivarium_core::server::action::FatalReason;
 use vivarium_core::storage::recovery::History;
 use vivarium_core::storage::snapshot::Grade;
-use vivarium_core::storage::txnlog::{RecordScanner, Scanned};
+use vivarium_core::storage::txnlog::{RecordScanner, Scanned, encode_record};
 
 use crate::disk::Disk;
 use crate::golden::{LAST, LOG, ensemble, standalone};
@@ -86,11 +86,32 @@ fn damage_in_the_middle_is_never_taken_for_the_end() {
         let healed = recover(&strict(of_three()), &mut disk).unwrap();
         assert_eq!(healed.history, History::Blank, "{what}");
         assert!(healed.moved_aside && !healed.first_start, "{what}");
-        assert_eq!(disk.names(), ["log.1.corrupt", "snapshot.0.corrupt"], "{what}");
+        assert_eq!(disk.names(), ["corrupt.log.1", "corrupt.snapshot.0"], "{what}");
         assert_eq!(disk.unsynced(), 0, "{what}");
         let again = recover(&strict(of_three()), &mut disk).unwrap();
         assert_eq!(again.history, History::Blank);
         assert!(!again.first_start, "a server that lost its history is not new");
+    }
+}
+
+/// The same bytes were no reason to stop when they were applied first.
+#[test]
+fn a_whole_record_that_nobody_can_read_changes_nothing() {
+    let mut disk = standalone();
+    let before = recover(&alone(), &mut disk.clone()).unwrap();
+    let mut payload = crate::setup::payload(Zxid(0x76)).to_vec();
+    payload[28..32].copy_from_slice(&9999_i32.to_be_bytes());
+    let mut unknown = bytes::BytesMut::new();
+    encode_record(&payload, &mut unknown);
+    disk.edit(&log(), |log| {
+        log.truncate(record(-1).1);
+        log.extend_from_slice(&unknown);
+    });
+    for config in [alone(), of_three()] {
+        let recovered = recover(&strict(config), &mut disk).unwrap();
+        assert_eq!(recovered.history, History::From { last: Zxid(0x76) });
+        assert_eq!(recovered.database.applied(), Zxid(0x76));
+        assert_eq!(recovered.database.digest().tree, before.database.digest().tree);
     }
 }
 
@@ -204,7 +225,8 @@ fn epochs_follow_the_table() {
     assert_eq!(epochs("2", "1", "2"), Ok((2, 1)));
     assert_eq!(epochs("1", "0", ""), Ok((1, 0)));
     assert_eq!(epochs("1", "0", "2"), Ok((1, 0)));
-    assert_eq!(epochs("2", "-", "-"), Ok((2, 1)));
+    assert_eq!(epochs("-", "1", "-"), Ok((1, 1)));
+    assert_eq!(epochs("-", "-", "-"), Ok((1, 1)));
     for (accepted, current) in [("1", "2"), ("0", "0"), ("x", "1"), ("1", ""), ("-", "2")] {
         let refused = epochs(accepted, current, "-");
         assert!(matches!(refused, Err(FatalReason::Corrupt { .. })), "{accepted} {current}");
@@ -224,7 +246,7 @@ fn an_empty_folder_begins_only_where_it_may() {
         (auto(of_three()), false, &[], true, false),
         (of_three(), false, &[("acceptedEpoch", "1")], false, false),
         (auto(of_three()), false, &[("acceptedEpoch", "1")], false, false),
-        (auto(of_three()), false, &[("log.1.corrupt", "x")], false, false),
+        (auto(of_three()), false, &[("corrupt.log.1", "x")], false, false),
         (of_three(), false, &[("snapshot.0", "cut off")], false, true),
         (alone(), false, &[("snapshot.0", "cut off"), ("snapshot.0.tmp", "x")], true, false),
     ];

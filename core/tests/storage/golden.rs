@@ -55,7 +55,7 @@ fn scan(file: &[u8], chunk: usize) -> (Vec<Bytes>, u64) {
         match scanner.next(at == file.len()) {
             Scanned::Record(record) => payloads.push(record.payload),
             Scanned::End { offset } => return (payloads, offset),
-            Scanned::Bad { offset, what } => panic!("{what} at {offset}"),
+            Scanned::Bad { offset, flaw } => panic!("{} at {offset}", flaw.what()),
             Scanned::NeedMore(_) => {
                 let end = (at + chunk).min(file.len());
                 scanner.push(&file[at..end]);

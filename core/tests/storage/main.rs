@@ -14,4 +14,5 @@ mod golden;
 mod power;
 mod removal;
 mod setup;
+mod unsynced;
 mod writing;

@@ -248,6 +248,7 @@ fn moving_aside_may_be_cut_off_anywhere() {
         assert_eq!(recovered.history, History::Blank, "a damaged history never comes back");
         assert!(!recovered.first_start);
         assert_eq!(recovered.accepted, Epoch(9), "promises are kept");
+        assert!(!image.has("currentEpoch"), "until it has synced it counts for nothing");
     }
 }
 

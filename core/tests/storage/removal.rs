@@ -175,7 +175,8 @@ fn a_truncation_below_every_snapshot_empties_the_history() {
         let recovered = recover(&folder.config, &mut folder.disk).unwrap();
         assert_eq!(recovered.history, History::Blank);
         assert!(!recovered.first_start && !recovered.moved_aside);
-        assert_eq!((recovered.accepted.0, recovered.current.0), (3, 2));
+        assert_eq!((recovered.accepted.0, recovered.current.0), (3, 0), "a promise is kept");
+        assert!(!folder.disk.has("currentEpoch"), "until it has synced it counts for nothing");
     }
 }
 
@@ -237,6 +238,25 @@ fn a_sealed_snap_replaces_everything() {
         drained(out).iter().for_each(|op| assert!(disk.run(op).is_none()));
         let recovered = recover(config, disk).unwrap();
         assert_eq!(last(&recovered), Some(next));
+    }
+}
+
+/// The newest log begins right behind the newest snapshot, as after a roll: everything older is
+/// history still.
+#[test]
+fn a_roll_makes_no_older_file_dead() {
+    for newest_goes in [false, true] {
+        let mut folder = folder();
+        if newest_goes {
+            folder.disk.remove(&folder.logs.pop().unwrap().name);
+            folder.disk.remove(&data("snapshot.0"));
+        }
+        let before = folder.disk.names();
+        let recovered = recover(&folder.config, &mut folder.disk).unwrap();
+        assert_eq!(folder.disk.names(), before);
+        let firsts = |logs: &[LogFile]| logs.iter().map(|log| log.first).collect::<Vec<_>>();
+        assert_eq!(firsts(&recovered.logs), firsts(&folder.logs));
+        assert_eq!(recovered.snapshots.len(), if newest_goes { 2 } else { 3 });
     }
 }
 

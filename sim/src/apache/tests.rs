@@ -237,7 +237,7 @@ fn a_snap_holds_later_transactions_and_repeats_earlier_ones() {
             repeats += 1;
         }
     }
-    assert!(fuzzy > 5 && repeats > 5, "{fuzzy} fuzzy, {repeats} repeats");
+    assert!(fuzzy > 2 && repeats > 5, "{fuzzy} fuzzy, {repeats} repeats");
 }
 
 fn all() -> [(Zxid, Bytes); 3] {

@@ -23,6 +23,7 @@ pub(crate) struct Cluster {
     pub standalone: bool,
     pub tick_us: u64,
     pub init_limit_ticks: u64,
+    pub sync_limit_ticks: u64,
     pub zxid_counter_limit: u32,
     pub max_session_timeout_ms: u64,
     /// Servers that answer a sync without asking a quorum, when they lead.
@@ -39,6 +40,7 @@ impl Cluster {
             standalone: first.ensemble.is_none(),
             tick_us: first.tick.0,
             init_limit_ticks: first.init_limit_ticks,
+            sync_limit_ticks: first.sync_limit_ticks,
             zxid_counter_limit: first.zxid_counter_limit,
             max_session_timeout_ms: u64::try_from(first.max_session_timeout_ms).unwrap_or(0),
             weak_sync: configs
@@ -225,7 +227,7 @@ pub(crate) struct Canon {
     /// Last transaction of the leader's log when it began to synchronize, by epoch.
     pub initial: BTreeMap<Epoch, Option<Entry>>,
     pub oracle: Oracle,
-    /// The oracle missed a payload: nothing that it says counts any more.
+    /// The oracle missed a payload: nothing that it says counts any more, and O1 objects.
     pub oracle_blind: bool,
     /// Committed by the event that is judged now.
     pub fresh: Vec<Fresh>,
@@ -358,7 +360,7 @@ impl Canon {
             | SimEvent::Durable(_)
             | SimEvent::Client(_)
             | SimEvent::Faults { .. }
-            | SimEvent::HalfOpened
+            | SimEvent::HalfOpen { .. }
             | SimEvent::Healed { .. } => {}
         }
     }

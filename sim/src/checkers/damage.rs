@@ -8,7 +8,7 @@ use vivarium_core::server::note::Note;
 
 use crate::disk_view::DiskView;
 use crate::ids::NodeId;
-use crate::observe::SimEvent;
+use crate::observe::{LossKind, SimEvent};
 
 /// Servers whose history a fault has hit, until they have recovered from it and synced again.
 #[derive(Debug, Default)]
@@ -18,6 +18,7 @@ pub(crate) struct Damage {
     recovering: BTreeSet<ServerId>,
     /// Newest durable zxid of each server, as last seen.
     durable: BTreeMap<ServerId, Option<Zxid>>,
+    fall: Option<Fall>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -26,37 +27,78 @@ struct Charge {
     boot: u32,
     /// Everything up to here was durable before the fault showed.
     upto: Option<Zxid>,
+    /// Rot is still in what the disk holds. A wipe leaves nothing: what is written after it must be as
+    /// whole as on any new disk.
+    rotten: bool,
+}
+
+/// The newest durable zxid of a server went back by the event that is judged now.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fall {
+    pub from: Option<Zxid>,
+    pub to: Option<Zxid>,
 }
 
 impl Damage {
     pub(crate) fn learn(&mut self, node: NodeId, event: &SimEvent, disks: &dyn DiskView) {
+        self.fall = None;
         let NodeId::Server(server) = node else { return };
-        let before = self.durable.get(&server).copied().flatten();
         let boot = self.boots.get(&server).copied().unwrap_or(0);
-        if let SimEvent::Boot { incarnation } = event {
-            self.boots.insert(server, *incarnation);
-            self.recovering.insert(server);
-        } else if matches!(event, SimEvent::HistoryLost(_)) {
-            let charge = self.charges.entry(server).or_insert(Charge { boot, upto: before });
-            charge.boot = boot;
-            charge.upto = charge.upto.max(before);
-        } else if matches!(event, SimEvent::Note(Note::AckedNewLeader { .. }))
-            && self.charges.get(&server).is_some_and(|charge| boot > charge.boot)
-        {
-            self.charges.remove(&server);
+        match event {
+            SimEvent::Boot { incarnation } => {
+                self.boots.insert(server, *incarnation);
+                self.recovering.insert(server);
+            }
+            SimEvent::HistoryLost(kind) => self.charge(server, boot, *kind),
+            SimEvent::Note(Note::AckedNewLeader { .. }) => {
+                if self.charges.get(&server).is_some_and(|charge| boot > charge.boot) {
+                    self.charges.remove(&server);
+                }
+                return;
+            }
+            SimEvent::Durable(_)
+            | SimEvent::Crash(_)
+            | SimEvent::Exit(_)
+            | SimEvent::Note(Note::Recovered { .. }) => {}
+            // Nothing else changes what is durable.
+            _ => return,
         }
+        self.look(server, disks);
+        if matches!(event, SimEvent::Note(Note::Recovered { .. })) {
+            self.recovering.remove(&server);
+        }
+    }
+
+    fn charge(&mut self, server: ServerId, boot: u32, kind: LossKind) {
+        let before = self.durable.get(&server).copied().flatten();
+        let new = Charge { boot, upto: before, rotten: false };
+        let charge = self.charges.entry(server).or_insert(new);
+        charge.boot = boot;
+        charge.upto = charge.upto.max(before);
+        charge.rotten = match kind {
+            LossKind::BitRot => true,
+            LossKind::Wiped => false,
+        };
+    }
+
+    fn look(&mut self, server: ServerId, disks: &dyn DiskView) {
         let last = disks.durable_last_log(server).max(disks.durable_snapshot(server));
+        let before = self.durable.insert(server, last).flatten();
+        if last >= before {
+            return;
+        }
+        self.fall = Some(Fall { from: before, to: last });
         // What was logged behind the rot goes with it, cut off or moved aside by the recovery.
-        if last < before
-            && self.recovering.contains(&server)
+        if self.recovering.contains(&server)
             && let Some(charge) = self.charges.get_mut(&server)
         {
             charge.upto = charge.upto.max(before);
         }
-        if matches!(event, SimEvent::Note(Note::Recovered { .. })) {
-            self.recovering.remove(&server);
-        }
-        self.durable.insert(server, last);
+    }
+
+    /// What this event took off the disk of its server.
+    pub(crate) fn fall(&self) -> Option<Fall> {
+        self.fall
     }
 
     /// Whether a fault has hit this server and it has not synced since it recovered from it.
@@ -64,8 +106,18 @@ impl Damage {
         self.charges.contains_key(&server)
     }
 
+    /// Whether rot may be found on the disk of this server.
+    pub(crate) fn is_rotten(&self, server: ServerId) -> bool {
+        self.charges.get(&server).is_some_and(|charge| charge.rotten)
+    }
+
     /// Whether the server's copy of this transaction, if it is gone, went with a fault.
     pub(crate) fn took(&self, server: ServerId, zxid: Zxid) -> bool {
         self.charges.get(&server).is_some_and(|charge| charge.upto >= Some(zxid))
+    }
+
+    /// Whether it went with rot. The server may not know yet.
+    pub(crate) fn rotted(&self, server: ServerId, zxid: Zxid) -> bool {
+        self.is_rotten(server) && self.took(server, zxid)
     }
 }

@@ -2,8 +2,8 @@
 //! use; only the established leader of the newest epoch it knows does so. Seen from outside, while
 //! nothing is faulty: not before timeout * (1 - drift) - tick after the last answered send.
 //!
-//! The outside view holds only while no fault is in force, and for clients of a server that began to
-//! serve after the last one: a follower whose leader has dropped it, or lost it on the way, goes on
+//! The outside view holds only while no fault is in force, and for what was sent a syncLimit after the
+//! last one: until then a follower whose leader has dropped it, or lost it on the way, goes on
 //! answering pings which the leader never hears of.
 
 use crate::checkers::{Check, Cx, note_of};
@@ -12,16 +12,13 @@ use crate::ids::SimTime;
 use crate::observe::SimEvent;
 use crate::oracle::txn::Txn;
 use std::collections::{BTreeMap, VecDeque};
-use vivarium_core::ids::{ServerId, SessionId};
+use vivarium_core::ids::SessionId;
 use vivarium_core::server::note::{Note, Phase};
 
 #[derive(Debug, Default)]
 pub(crate) struct E03 {
     quiet_since: SimTime,
     timeouts: BTreeMap<SessionId, i32>,
-    /// Which server each session was granted by last, and since when servers serve.
-    attached: BTreeMap<SessionId, ServerId>,
-    serving: BTreeMap<ServerId, SimTime>,
     sent: BTreeMap<(SessionId, Option<i32>), VecDeque<SimTime>>,
     /// When the last request left that was answered.
     used: BTreeMap<SessionId, SimTime>,
@@ -33,10 +30,13 @@ pub(crate) struct E03 {
 
 impl Check for E03 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-        self.half_open |= matches!(event, SimEvent::HalfOpened);
+        if let SimEvent::HalfOpen { on } = event {
+            self.half_open = *on;
+        }
         if matches!(
             event,
             SimEvent::Faults { .. }
+                | SimEvent::HalfOpen { .. }
                 | SimEvent::Crash(_)
                 | SimEvent::Paused
                 | SimEvent::Resumed
@@ -45,9 +45,6 @@ impl Check for E03 {
                 | SimEvent::Note(Note::Established { .. })
         ) {
             self.quiet_since = cx.now;
-        }
-        if let Some((server, Note::Serving { on: true })) = note_of(cx, event) {
-            self.serving.insert(server, cx.now);
         }
         if let Some((server, Note::SessionExpired { session, idle_ms, timeout_ms })) =
             note_of(cx, event)
@@ -100,8 +97,7 @@ impl E03 {
                 return Ok(());
             }
             ClientFact::Pong { session, .. } => (*session, None),
-            ClientFact::Session(SessionFact::Granted { got, timeout_ms, server, .. }) => {
-                self.attached.insert(*got, *server);
+            ClientFact::Session(SessionFact::Granted { got, timeout_ms, .. }) => {
                 self.timeouts.insert(*got, *timeout_ms);
                 return Ok(());
             }
@@ -131,12 +127,10 @@ impl E03 {
         else {
             return Ok(());
         };
-        let through = self.attached.get(&session).copied();
-        let since = through.and_then(|server| self.serving.get(&server));
-        if since.is_none_or(|since| *since < self.quiet_since) {
-            return Ok(());
-        }
-        if self.half_open || cx.canon.faults_active > 0 || *used < self.quiet_since {
+        // One tick more for the report of who was there, which rides on the leader's ping.
+        let cluster = &cx.canon.cluster;
+        let noticed = self.quiet_since.plus((cluster.sync_limit_ticks + 1) * cluster.tick_us);
+        if self.half_open || cx.canon.faults_active > 0 || *used < noticed {
             return Ok(());
         }
         let timeout_us = u64::try_from(*timeout_ms).unwrap_or(0) * 1000;
@@ -155,6 +149,7 @@ impl E03 {
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
+    use crate::ids::NodeId;
 
     fn note(idle_ms: u64) -> Note {
         Note::SessionExpired { session: SessionId(5), idle_ms, timeout_ms: 20_000 }
@@ -177,12 +172,17 @@ mod tests {
         assert!(run.note(2, note(20_000)).is_err());
     }
 
-    fn used_then_expired(after_ms: u64) -> Result<(), String> {
+    /// A session is used while a fault is long over, or just over, and expired then.
+    fn used_then_expired(calm_ms: u64, after_ms: u64, half_open: &[bool]) -> Result<(), String> {
         let mut run = Run::new(E03::default());
         run.boot_all();
         run.establish(1, 1).unwrap();
         run.open(z(1, 1), 5);
         run.grant(5, 20_000, 1).unwrap();
+        for &on in half_open {
+            run.feed(NodeId::World, &SimEvent::HalfOpen { on }).unwrap();
+        }
+        run.wait_ms(calm_ms).unwrap();
         let (session, connection) = (SessionId(5), 1);
         run.client(ClientFact::Ping { session, connection }).unwrap();
         run.client(ClientFact::Pong { session, connection, zxid: 1 }).unwrap();
@@ -190,9 +190,17 @@ mod tests {
         run.close(z(1, 2), 5)
     }
 
+    /// Also of a server that served all the time.
     #[test]
     fn an_expiry_in_spite_of_use_is_found_from_outside() {
-        assert!(used_then_expired(5_000).is_err());
-        used_then_expired(20_000).unwrap();
+        assert!(used_then_expired(60_000, 5_000, &[]).is_err());
+        used_then_expired(60_000, 20_000, &[]).unwrap();
+        used_then_expired(1_000, 5_000, &[]).unwrap();
+    }
+
+    #[test]
+    fn a_half_open_connection_excuses_only_while_it_lasts() {
+        used_then_expired(60_000, 5_000, &[true]).unwrap();
+        assert!(used_then_expired(60_000, 5_000, &[true, false]).is_err());
     }
 }

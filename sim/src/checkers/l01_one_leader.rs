@@ -63,15 +63,23 @@ impl Check for L01 {
 
     fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
         self.next = None;
-        let leads = |member: &Member| member.up && member.phase == Phase::LeadingBroadcast;
-        let members = cx.canon.members.iter();
-        let leaders: Vec<ServerId> =
-            members.filter(|(_, member)| leads(member)).map(|(server, _)| *server).collect();
-        match leaders[..] {
-            [leader] => self.leader = Some(leader),
-            _ => return Err(format!("in the calm phase the leaders are {leaders:?}")),
-        }
+        self.leader = Some(only_leader(cx)?);
         Ok(())
+    }
+
+    fn wants(&mut self, cx: &Cx<'_>) -> Option<String> {
+        if cx.canon.cluster.standalone { None } else { only_leader(cx).err() }
+    }
+}
+
+fn only_leader(cx: &Cx<'_>) -> Result<ServerId, String> {
+    let leads = |member: &Member| member.up && member.phase == Phase::LeadingBroadcast;
+    let members = cx.canon.members.iter();
+    let leaders: Vec<ServerId> =
+        members.filter(|(_, member)| leads(member)).map(|(server, _)| *server).collect();
+    match leaders[..] {
+        [leader] => Ok(leader),
+        _ => Err(format!("in the calm phase the leaders are {leaders:?}")),
     }
 }
 
@@ -121,5 +129,15 @@ mod tests {
         run.establish(2, 2).unwrap();
         run.wait_ms(61_000).unwrap();
         assert!(run.note(2, phase(Phase::Looking, 2)).is_err());
+    }
+
+    #[test]
+    fn a_run_goes_on_until_there_is_one_leader() {
+        let mut run = calm();
+        assert!(run.wants().is_some());
+        run.establish(1, 1).unwrap();
+        assert_eq!(run.wants(), None);
+        run.note(2, phase(Phase::LeadingBroadcast, 2)).unwrap();
+        assert!(run.wants().is_some());
     }
 }

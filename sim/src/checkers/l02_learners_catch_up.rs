@@ -14,6 +14,8 @@ pub(crate) struct L02 {
     /// Transactions that were committed when the present period began.
     target: Option<usize>,
     synced: BTreeMap<ServerId, u32>,
+    /// Transactions that were committed when the end of the run was asked for last.
+    known: Option<usize>,
 }
 
 impl Check for L02 {
@@ -58,6 +60,19 @@ impl Check for L02 {
         self.next = Some(cx.now.plus(T_SYNC_US));
         Ok(())
     }
+
+    /// Everybody in step, with all that was committed: now, or a little earlier where clients go on.
+    fn wants(&mut self, cx: &Cx<'_>) -> Option<String> {
+        let committed = cx.canon.committed.len();
+        let goal = self.known.replace(committed).unwrap_or(committed);
+        let alive = cx.canon.members.iter().filter(|(server, _)| !cx.canon.dead.contains(server));
+        let mut late =
+            alive.filter(|(_, member)| !member.in_broadcast() || member.applied.common() < goal);
+        late.next().map(|(server, member)| {
+            let applied = member.applied.common();
+            format!("{server} is {:?} and has applied {applied} of {goal}", member.phase)
+        })
+    }
 }
 
 const T_SYNC_US: u64 = 30_000_000;
@@ -69,6 +84,7 @@ const MOST_SYNCS: u32 = 4;
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
+    use crate::ids::NodeId;
     use vivarium_core::server::note::SyncKind;
 
     #[test]
@@ -91,5 +107,27 @@ mod tests {
         run.wait_ms(61_000).unwrap();
         let again = Note::SyncChosen { learner: ServerId(2), how: SyncKind::Snap };
         assert!((0..5).any(|_| run.note(1, again.clone()).is_err()));
+    }
+
+    #[test]
+    fn a_run_goes_on_until_all_are_in_step() {
+        let mut run = Run::new(L02::default());
+        run.boot_all();
+        assert!(run.wants().is_some());
+        run.establish(1, 1).unwrap();
+        assert_eq!(run.wants(), None);
+        run.propose(1, z(1, 1), 5).unwrap();
+        for server in 1..=3 {
+            run.log(server, z(1, 1), 5).unwrap();
+        }
+        run.note(1, Note::Committed { zxid: z(1, 1) }).unwrap();
+        assert_eq!(run.wants(), None, "nothing was committed when it was asked last");
+        for server in 1..=2 {
+            run.note(server, applied(z(1, 1), 5)).unwrap();
+        }
+        assert!(run.wants().unwrap().contains("applied 0 of 1"));
+        run.crash(3);
+        run.feed(NodeId::World, &SimEvent::Healed { dead: vec![ServerId(3)] }).unwrap();
+        assert_eq!(run.wants(), None, "who stays dead is not waited for");
     }
 }

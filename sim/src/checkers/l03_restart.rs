@@ -37,7 +37,7 @@ impl Check for L03 {
                     FatalReason::Disk { .. } => {
                         cx.canon.faults_active > 0 || cx.now.since(self.calm_since) < GRACE_US
                     }
-                    FatalReason::Corrupt { .. } => cx.damage.is_damaged(server),
+                    FatalReason::Corrupt { .. } => cx.damage.is_rotten(server),
                     FatalReason::Config(_) => false,
                 };
                 if !excused {

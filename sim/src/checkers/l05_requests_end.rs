@@ -5,13 +5,16 @@ use crate::checkers::{Check, Cx};
 use crate::history::{ClientFact, RequestId};
 use crate::ids::SimTime;
 use crate::observe::SimEvent;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Default)]
 pub(crate) struct L05 {
     next: Option<SimTime>,
     healed: bool,
     open: BTreeMap<RequestId, SimTime>,
+    /// Writes that were sent since, and whether one of them was answered.
+    writes: BTreeSet<RequestId>,
+    wrote: bool,
     /// When the last request was sent, and when the last one was answered.
     asked: SimTime,
     answered: SimTime,
@@ -26,13 +29,17 @@ impl Check for L05 {
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
-            ClientFact::Invoke { op, .. } => {
+            ClientFact::Invoke { op, call } => {
+                if self.healed && !self.wrote && call.is_write() {
+                    self.writes.insert(*op);
+                }
                 self.open.insert(*op, cx.now);
                 self.asked = cx.now;
             }
             ClientFact::Ok { op, .. } | ClientFact::Err { op, .. } => {
                 self.open.remove(op);
                 self.answered = cx.now;
+                self.wrote |= self.writes.remove(op);
             }
             ClientFact::Unknown { op } => {
                 self.open.remove(op);
@@ -63,8 +70,20 @@ impl Check for L05 {
         }
         Ok(())
     }
+
+    /// A write of the calm phase was answered, and nothing waits longer than it should where nothing
+    /// is faulty.
+    fn wants(&mut self, cx: &Cx<'_>) -> Option<String> {
+        if !self.wrote {
+            return Some("no write was answered in the calm phase".into());
+        }
+        let slow = self.open.iter().find(|(_, since)| cx.now.since(**since) >= PROMPT_US);
+        slow.map(|(op, since)| format!("{op:?} was sent at {since} and has not ended"))
+    }
 }
 
+/// Far longer than an answer takes where nothing is faulty, in microseconds.
+const PROMPT_US: u64 = 3_000_000;
 const T_OP_US: u64 = 30_000_000;
 const PERIOD_US: u64 = 1_000_000;
 
@@ -101,5 +120,23 @@ mod tests {
             }
         }
         panic!("it was not found");
+    }
+
+    #[test]
+    fn a_run_goes_on_until_a_write_of_the_calm_phase_is_answered_and_nothing_waits() {
+        let mut run = Run::new(L05::default());
+        let write = || Call::Delete { path: "/a".into(), version: -1 };
+        run.invoke(5, 1, write()).unwrap();
+        run.heal().unwrap();
+        run.ok(5, 1, z(1, 1), Reply::Empty).unwrap();
+        run.invoke(5, 2, Call::Sync { path: "/".into() }).unwrap();
+        assert!(run.wants().unwrap().contains("no write"), "that one was sent before");
+        run.invoke(5, 3, write()).unwrap();
+        run.err(5, 3, z(1, 2), -101).unwrap();
+        assert_eq!(run.wants(), None);
+        run.wait_ms(3_000).unwrap();
+        assert!(run.wants().unwrap().contains("has not ended"));
+        run.client(ClientFact::Unknown { op: request(5, 2) }).unwrap();
+        assert_eq!(run.wants(), None);
     }
 }

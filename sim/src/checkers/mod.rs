@@ -24,6 +24,7 @@ mod l02_learners_catch_up;
 mod l03_restart;
 mod l05_requests_end;
 mod line;
+mod o01_oracle_sees;
 mod p01_leadership;
 mod p02_integrity;
 mod p03_quorum_evidence;
@@ -39,6 +40,7 @@ mod p13_electability;
 mod p15_zombie_fence;
 mod s01_replay;
 mod s06_ack_implies_durable;
+mod s08_purge_safety;
 mod s09_epoch_implies_history;
 mod t01_digest_equality;
 #[cfg(test)]
@@ -62,7 +64,7 @@ use crate::observe::{Observer, SimEvent, Violation};
 /// What the events themselves do not tell about a run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunSpec {
-    /// The disks can be looked into: P3, P9, S6 and S9 are judged.
+    /// The disks can be looked into: P3, P9, S6, S8 and S9 are judged.
     pub white_box: bool,
     /// Highest drift of a node's clock, in parts per million.
     pub drift_ppm: u64,
@@ -100,6 +102,13 @@ pub(crate) trait Check: fmt::Debug {
         let _ = cx;
         Ok(())
     }
+
+    /// In the calm phase: what it still wants to see, in words. A run that ends before would not have
+    /// judged it.
+    fn wants(&mut self, cx: &Cx<'_>) -> Option<String> {
+        let _ = cx;
+        None
+    }
 }
 
 pub(crate) fn note_of<'e>(cx: &Cx<'_>, event: &'e SimEvent) -> Option<(ServerId, &'e Note)> {
@@ -119,13 +128,14 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("P6", Box::new(p06_local_order::P06::default())),
         ("P7", Box::new(p07_global_order::P07::default())),
         ("P8", Box::new(p08_leader_completeness::P08)),
-        ("P9", Box::new(p09_durability::P09::default())),
+        ("P9", Box::new(p09_durability::P09)),
         ("P10", Box::new(p10_history_consistency::P10::default())),
         ("P12", Box::new(p12_epoch_monotonicity::P12::default())),
         ("P13", Box::new(p13_electability::P13::default())),
         ("P15", Box::new(p15_zombie_fence::P15)),
         ("S1", Box::new(s01_replay::S01)),
         ("S6", Box::new(s06_ack_implies_durable::S06)),
+        ("S8", Box::new(s08_purge_safety::S08)),
         ("S9", Box::new(s09_epoch_implies_history::S09)),
         ("T1", Box::new(t01_digest_equality::T01::default())),
         ("D1", Box::new(d01_versions::D01)),
@@ -149,6 +159,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("L2", Box::new(l02_learners_catch_up::L02::default())),
         ("L3", Box::new(l03_restart::L03::default())),
         ("L5", Box::new(l05_requests_end::L05::default())),
+        ("O1", Box::new(o01_oracle_sees::O01)),
     ]
 }
 
@@ -159,16 +170,14 @@ pub struct Checkers {
     canon: Canon,
     damage: Damage,
     checks: Vec<(&'static str, Box<dyn Check + Send>)>,
+    /// What was still wanted when `is_content` was asked last.
+    wanted: Option<Violation>,
 }
 
 impl Checkers {
     pub fn new(spec: RunSpec) -> Self {
-        Self { spec, canon: Canon::default(), damage: Damage::default(), checks: all() }
-    }
-
-    /// Committed transactions so far.
-    pub fn committed(&self) -> usize {
-        self.canon.committed.len()
+        let (canon, damage) = (Canon::default(), Damage::default());
+        Self { spec, canon, damage, checks: all(), wanted: None }
     }
 }
 
@@ -212,8 +221,29 @@ impl Observer for Checkers {
         Ok(())
     }
 
+    fn is_content(&mut self, now: SimTime, disks: &dyn DiskView) -> bool {
+        self.canon.fresh.clear();
+        let cx = Cx {
+            now,
+            node: NodeId::World,
+            canon: &self.canon,
+            damage: &self.damage,
+            disks,
+            spec: self.spec,
+        };
+        self.wanted = None;
+        // All are asked: some compare with the time before.
+        for (name, check) in &mut self.checks {
+            if let Some(what) = check.wants(&cx) {
+                self.wanted.get_or_insert_with(|| Violation::new(*name, what));
+            }
+        }
+        self.wanted.is_none()
+    }
+
     fn finish(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
-        self.due(now, disks)
+        self.due(now, disks)?;
+        self.wanted.take().map_or(Ok(()), Err)
     }
 }
 
@@ -247,5 +277,16 @@ mod tests {
         run.wait_ms(200_000).unwrap();
         assert_eq!(run.canon.committed.len(), 4);
         assert!(!run.canon.oracle_blind);
+    }
+
+    /// What is wanted stops the run from ending well, and is told where it ends all the same.
+    #[test]
+    fn a_calm_phase_that_shows_nothing_is_no_success() {
+        let mut checkers = Checkers::new(RunSpec { white_box: true, drift_ppm: 0 });
+        let (now, disks) = (SimTime(1), testing::Disks::default());
+        let servers = testing::configs();
+        checkers.event(now, NodeId::World, &SimEvent::Cluster { servers }, &disks).unwrap();
+        assert!(!checkers.is_content(now, &disks));
+        assert_eq!(checkers.finish(now, &disks).unwrap_err().check, "L1");
     }
 }

@@ -1,6 +1,6 @@
 //! P3: a leader commits only what a quorum of voters holds durably, under this epoch.
-//! Judged by the disks, whatever anybody acknowledged. A copy that a fault destroyed between its
-//! acknowledgement and the commit counts: the leader cannot know.
+//! Judged by the disks. A copy that a fault destroyed counts only where that voter has acknowledged it
+//! in this epoch: the leader cannot know.
 
 use crate::checkers::line::Entry;
 use crate::checkers::{Check, Cx, note_of};
@@ -13,6 +13,8 @@ use vivarium_core::server::note::Note;
 pub(crate) struct P03 {
     /// Epoch of the leader that each server got an uncommitted transaction from.
     sources: BTreeMap<(Zxid, ServerId), Epoch>,
+    /// Newest epoch in which each server acknowledged something, and up to where.
+    acked: BTreeMap<ServerId, (Epoch, Zxid)>,
 }
 
 impl Check for P03 {
@@ -25,42 +27,71 @@ impl Check for P03 {
             Note::Logged { zxid, source, .. } => {
                 self.sources.insert((*zxid, server), *source);
             }
+            Note::AckedTxn { zxid, epoch } => self.acks(server, *epoch, *zxid),
+            Note::AckedNewLeader { epoch, history } => {
+                self.acks(server, *epoch, history.unwrap_or_default());
+            }
             Note::Committed { zxid } => {
-                let Some((_, entry)) = cx.canon.find(*zxid) else { return Ok(()) };
-                let epoch = cx.canon.member(server).map(|member| member.epoch);
-                let counts = |voter: &ServerId| {
-                    let source = self.sources.get(&(*zxid, *voter)).copied();
-                    (cx.disks.durable_has_txn(*voter, *zxid, entry.hash)
-                        || cx.damage.took(*voter, *zxid))
-                        && (cx.canon.cluster.standalone || source.is_none() || source <= epoch)
-                };
-                let held = cx.canon.cluster.voters.iter().filter(|voter| counts(voter)).count();
-                if !cx.canon.cluster.is_quorum(held) {
-                    return Err(format!("{server} commits {zxid}, durable on {held} voters only"));
-                }
+                self.judge_commit(cx, server, *zxid)?;
                 self.sources = self.sources.split_off(&(*zxid, ServerId(0)));
             }
-            Note::Established { epoch, .. } => {
-                let last = cx.canon.initial.get(epoch).copied().flatten();
-                let counts = |voter: &ServerId| {
-                    let held = |last: Entry| {
-                        cx.disks.durable_has_txn(*voter, last.zxid, last.hash)
-                            || cx.damage.took(*voter, last.zxid)
-                    };
-                    last.is_none_or(held)
-                        && (cx.disks.durable_current_epoch(*voter) >= Some(*epoch)
-                            || cx.damage.is_damaged(*voter))
-                };
-                let held = cx.canon.cluster.voters.iter().filter(|voter| counts(voter)).count();
-                if !cx.canon.cluster.is_quorum(held) {
-                    return Err(format!(
-                        "{server} is established for epoch {epoch} with its history durable on {held} voters"
-                    ));
-                }
-            }
+            Note::Established { epoch, .. } => self.judge_epoch(cx, server, *epoch)?,
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl P03 {
+    fn acks(&mut self, server: ServerId, epoch: Epoch, zxid: Zxid) {
+        let known = self.acked.entry(server).or_default();
+        *known = (*known).max((epoch, zxid));
+    }
+
+    /// Whether a fault took a copy that this voter had acknowledged in this epoch.
+    fn is_excused(&self, cx: &Cx<'_>, voter: ServerId, epoch: Epoch, zxid: Zxid) -> bool {
+        let acked = self.acked.get(&voter);
+        cx.damage.took(voter, zxid)
+            && acked.is_some_and(|(known, upto)| *known == epoch && *upto >= zxid)
+    }
+
+    fn judge_commit(&self, cx: &Cx<'_>, server: ServerId, zxid: Zxid) -> Result<(), String> {
+        let Some((_, entry)) = cx.canon.find(zxid) else { return Ok(()) };
+        let Some(epoch) = cx.canon.member(server).map(|member| member.epoch) else {
+            return Ok(());
+        };
+        let counts = |voter: &ServerId| {
+            let source = self.sources.get(&(zxid, *voter));
+            (cx.disks.durable_has_txn(*voter, zxid, entry.hash)
+                || self.is_excused(cx, *voter, epoch, zxid))
+                && (cx.canon.cluster.standalone || source.is_none_or(|source| *source <= epoch))
+        };
+        let held = cx.canon.cluster.voters.iter().filter(|voter| counts(voter)).count();
+        if cx.canon.cluster.is_quorum(held) {
+            return Ok(());
+        }
+        Err(format!("{server} commits {zxid}, durable on {held} voters only"))
+    }
+
+    fn judge_epoch(&self, cx: &Cx<'_>, server: ServerId, epoch: Epoch) -> Result<(), String> {
+        let last = cx.canon.initial.get(&epoch).copied().flatten();
+        let counts = |voter: &ServerId| {
+            let held = |last: Entry| {
+                cx.disks.durable_has_txn(*voter, last.zxid, last.hash)
+                    || self.is_excused(cx, *voter, epoch, last.zxid)
+            };
+            let acked = self.acked.get(voter).is_some_and(|(known, _)| *known == epoch);
+            last.is_none_or(held)
+                && (cx.disks.durable_current_epoch(*voter) >= Some(epoch)
+                    || (cx.damage.is_damaged(*voter) && acked))
+        };
+        let held = cx.canon.cluster.voters.iter().filter(|voter| counts(voter)).count();
+        if cx.canon.cluster.is_quorum(held) {
+            return Ok(());
+        }
+        Err(format!(
+            "{server} is established for epoch {epoch} with its history durable on {held} voters"
+        ))
     }
 }
 
@@ -68,6 +99,7 @@ impl Check for P03 {
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
+    use crate::observe::{Durable, LossKind};
 
     #[test]
     fn a_commit_on_one_disk_is_found() {
@@ -89,5 +121,37 @@ mod tests {
         run.note(1, phase(vivarium_core::server::note::Phase::LeadingSynchronization, 1)).unwrap();
         run.disks.epoch(1, 1);
         assert!(run.note(1, established(1)).is_err());
+    }
+
+    /// A wiped voter counts for what it acknowledged in this epoch, and for nothing else.
+    #[test]
+    fn a_copy_that_was_lost_counts_only_where_it_was_acknowledged() {
+        let mut run = Run::new(P03::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.propose(1, z(1, 1), 5).unwrap();
+        for server in 1..=2 {
+            run.log(server, z(1, 1), 5).unwrap();
+            run.disks.put(server, z(1, 1), 5);
+            let last = Some(z(1, 1));
+            run.server(server, SimEvent::Durable(Durable::Log { last })).unwrap();
+        }
+        run.disks.clear(2);
+        run.server(2, SimEvent::HistoryLost(LossKind::Wiped)).unwrap();
+        assert!(run.note(1, Note::Committed { zxid: z(1, 1) }).is_err(), "it acknowledged nothing");
+        run.note(2, Note::AckedTxn { zxid: z(1, 1), epoch: Epoch(1) }).unwrap();
+        run.note(1, Note::Committed { zxid: z(1, 1) }).unwrap();
+    }
+
+    #[test]
+    fn a_lost_epoch_counts_only_where_it_was_acknowledged() {
+        let mut run = Run::new(P03::default());
+        run.boot_all();
+        run.note(1, phase(vivarium_core::server::note::Phase::LeadingSynchronization, 1)).unwrap();
+        run.disks.epoch(1, 1);
+        run.server(2, SimEvent::HistoryLost(LossKind::Wiped)).unwrap();
+        assert!(run.note(1, established(1)).is_err());
+        run.note(2, Note::AckedNewLeader { epoch: Epoch(1), history: None }).unwrap();
+        run.note(1, established(1)).unwrap();
     }
 }

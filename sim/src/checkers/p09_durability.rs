@@ -2,74 +2,39 @@
 //! fewer than a quorum of voters hold it. Judged by the disks; copies that a wipe or bit rot took are
 //! charged to the fault, so they count as held.
 
+use crate::checkers::damage::Fall;
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
-use std::collections::BTreeMap;
 use vivarium_core::ids::{ServerId, Zxid};
-use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
-pub(crate) struct P09 {
-    /// Newest durable zxid of each server, as last seen.
-    durable: BTreeMap<ServerId, Option<Zxid>>,
-}
+pub(crate) struct P09;
 
 impl Check for P09 {
-    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-        let Some(server) = cx.server() else { return Ok(()) };
-        if !cx.spec.white_box {
-            return Ok(());
+    fn event(&mut self, cx: &Cx<'_>, _: &SimEvent) -> Result<(), String> {
+        match (cx.server(), cx.damage.fall()) {
+            (Some(server), Some(fall)) if cx.spec.white_box => judge_removal(cx, server, fall),
+            _ => Ok(()),
         }
-        let changes = match event {
-            SimEvent::Durable(_)
-            | SimEvent::HistoryLost(_)
-            | SimEvent::Crash(_)
-            | SimEvent::Boot { .. } => true,
-            SimEvent::Note(note) => matches!(
-                note,
-                Note::Truncated { .. }
-                    | Note::SnapInstalled { .. }
-                    | Note::Recovered { .. }
-                    | Note::MovedAside
-            ),
-            _ => false,
-        };
-        if !changes {
-            return Ok(());
-        }
-        let last = cx.disks.durable_last_log(server).max(cx.disks.durable_snapshot(server));
-        let before = std::mem::replace(self.durable.entry(server).or_default(), last);
-        if before > last {
-            self.judge_removal(cx, server, last, before)?;
-        }
-        Ok(())
     }
 }
 
-impl P09 {
-    fn judge_removal(
-        &self,
-        cx: &Cx<'_>,
-        server: ServerId,
-        last: Option<Zxid>,
-        before: Option<Zxid>,
-    ) -> Result<(), String> {
-        let upto = |zxid: Option<Zxid>| zxid.map_or(0, |zxid| cx.canon.count_upto(zxid));
-        for entry in &cx.canon.committed[upto(last)..upto(before)] {
-            let holds = |voter: &ServerId| {
-                cx.damage.took(*voter, entry.zxid)
-                    || cx.disks.durable_has_txn(*voter, entry.zxid, entry.hash)
-            };
-            let held = cx.canon.cluster.voters.iter().filter(|voter| holds(voter)).count();
-            if !cx.canon.cluster.is_quorum(held) {
-                return Err(format!(
-                    "{server} lost {}, which is committed; {held} voters still hold it",
-                    entry.zxid
-                ));
-            }
+fn judge_removal(cx: &Cx<'_>, server: ServerId, fall: Fall) -> Result<(), String> {
+    let upto = |zxid: Option<Zxid>| zxid.map_or(0, |zxid| cx.canon.count_upto(zxid));
+    for entry in &cx.canon.committed[upto(fall.to)..upto(fall.from)] {
+        let holds = |voter: &ServerId| {
+            cx.damage.took(*voter, entry.zxid)
+                || cx.disks.durable_has_txn(*voter, entry.zxid, entry.hash)
+        };
+        let held = cx.canon.cluster.voters.iter().filter(|voter| holds(voter)).count();
+        if !cx.canon.cluster.is_quorum(held) {
+            return Err(format!(
+                "{server} lost {}, which is committed; {held} voters still hold it",
+                entry.zxid
+            ));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -79,7 +44,7 @@ mod tests {
     use crate::observe::{Durable, LossKind};
 
     fn run() -> Run<P09> {
-        let mut run = Run::new(P09::default());
+        let mut run = Run::new(P09);
         run.boot_all();
         run.establish(1, 1).unwrap();
         run.write(1, 1, 1).unwrap();
@@ -94,9 +59,9 @@ mod tests {
     fn two_truncations_of_a_commit_are_found() {
         let mut run = run();
         run.disks.clear(1);
-        run.note(1, Note::Truncated { upto: Zxid::ZERO }).unwrap();
+        run.server(1, SimEvent::Durable(Durable::Log { last: None })).unwrap();
         run.disks.clear(2);
-        assert!(run.note(2, Note::Truncated { upto: Zxid::ZERO }).is_err());
+        assert!(run.server(2, SimEvent::Durable(Durable::Log { last: None })).is_err());
     }
 
     #[test]
@@ -110,11 +75,11 @@ mod tests {
         }
         run.server(1, SimEvent::Boot { incarnation: 2 }).unwrap();
         run.disks.clear(1);
-        run.note(1, Note::MovedAside).unwrap();
+        run.server(1, SimEvent::Durable(Durable::Removed)).unwrap();
         run.disks.clear(2);
-        run.note(2, Note::Truncated { upto: Zxid::ZERO }).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Log { last: None })).unwrap();
         run.disks.clear(3);
-        assert!(run.note(3, Note::Truncated { upto: Zxid::ZERO }).is_err());
+        assert!(run.server(3, SimEvent::Durable(Durable::Log { last: None })).is_err());
     }
 
     #[test]
@@ -123,8 +88,8 @@ mod tests {
         run.disks.clear(1);
         run.server(1, SimEvent::HistoryLost(LossKind::Wiped)).unwrap();
         run.disks.clear(2);
-        run.note(2, Note::Truncated { upto: Zxid::ZERO }).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Log { last: None })).unwrap();
         run.disks.clear(3);
-        assert!(run.note(3, Note::Truncated { upto: Zxid::ZERO }).is_err());
+        assert!(run.server(3, SimEvent::Durable(Durable::Log { last: None })).is_err());
     }
 }

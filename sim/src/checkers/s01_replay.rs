@@ -1,11 +1,12 @@
 //! S1: what a server recovers is the committed prefix up to some k, and then proposals in order; k covers
 //! every committed transaction that it acknowledged. An intact history is never moved aside.
-//! A wiped or damaged disk starts a new history. A TRUNC of a Java leader, or to a Java learner, takes
-//! back what was acknowledged and not committed.
+//! A wiped disk starts a new history, and nothing is owed of what rotted. A TRUNC of a Java leader, or to
+//! a Java learner, takes back what was acknowledged and not committed.
 
 use crate::checkers::canon::Member;
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
+use std::cmp::Ordering;
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::Note;
 
@@ -18,13 +19,10 @@ impl Check for S01 {
         let Some((_, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };
         match note {
-            Note::MovedAside if !cx.damage.is_damaged(server) => {
+            Note::MovedAside if !cx.damage.is_rotten(server) => {
                 return Err(format!("{server} moves an undamaged history aside"));
             }
             Note::Recovered { last, from, blank, .. } => {
-                if cx.damage.is_damaged(server) {
-                    return Ok(());
-                }
                 Self::judge(cx, server, *last, *from, *blank, member)?;
             }
             _ => {}
@@ -46,12 +44,14 @@ impl S01 {
         let owed = member.acked.map_or(0, |acked| cx.canon.count_upto(acked));
         if line.common() < owed {
             let lost = cx.canon.committed[line.common()].zxid;
-            return Err(format!(
-                "{server} recovers without {lost}, which it acknowledged and is committed"
-            ));
+            if !cx.damage.rotted(server, lost) {
+                return Err(format!(
+                    "{server} recovers without {lost}, which it acknowledged and is committed"
+                ));
+            }
         }
         if let (Some(first), Some(from)) = (member.replay.first(), from)
-            && first.0 <= from
+            && !follows(cx, from, first.0)
         {
             return Err(format!("{server} replays {} onto its snapshot of {from}", first.0));
         }
@@ -79,10 +79,23 @@ impl S01 {
     }
 }
 
+/// Whether the history may go on with `next` behind `last`: with the next number of the epoch, or the
+/// first of a later one, and nothing committed between them.
+fn follows(cx: &Cx<'_>, last: Zxid, next: Zxid) -> bool {
+    let counted = match next.epoch().cmp(&last.epoch()) {
+        Ordering::Less => false,
+        Ordering::Equal => next.counter() == last.counter() + 1,
+        Ordering::Greater => next.counter() == 1,
+    };
+    let skipped = cx.canon.find(next).is_some_and(|(index, _)| index != cx.canon.count_upto(last));
+    counted && !skipped
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
+    use crate::observe::{Durable, LossKind};
     use vivarium_core::ids::Epoch;
     use vivarium_core::server::note::{StateDigest, SyncKind};
 
@@ -153,5 +166,53 @@ mod tests {
     #[test]
     fn moving_an_intact_history_aside_is_found() {
         assert!(run().note(2, Note::MovedAside).is_err());
+    }
+
+    /// What rotted is not owed; all else is judged.
+    #[test]
+    fn rot_excuses_a_loss_and_nothing_else() {
+        let lost = |kind| {
+            let mut run = Run::new(S01);
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            for counter in 1..=2 {
+                run.write(1, 1, counter).unwrap();
+            }
+            let last = Some(z(1, 2));
+            run.server(2, SimEvent::Durable(Durable::Log { last })).unwrap();
+            run.server(2, SimEvent::HistoryLost(kind)).unwrap();
+            run.note(2, Note::AckedTxn { zxid: z(1, 2), epoch: Epoch(1) }).unwrap();
+            run.crash(2);
+            run.server(2, SimEvent::Boot { incarnation: 2 }).unwrap();
+            run
+        };
+        lost(LossKind::BitRot).note(2, recovered(None)).unwrap();
+        lost(LossKind::BitRot).note(2, Note::MovedAside).unwrap();
+        assert!(lost(LossKind::Wiped).note(2, recovered(None)).is_err());
+        assert!(lost(LossKind::Wiped).note(2, Note::MovedAside).is_err());
+        let mut run = lost(LossKind::BitRot);
+        run.note(2, replay(z(1, 1), 9)).unwrap();
+        assert!(run.note(2, recovered(Some(z(1, 1)))).unwrap_err().contains("nobody proposed"));
+    }
+
+    #[test]
+    fn a_hole_between_snapshot_and_log_is_found() {
+        let from_snapshot = |last: Zxid, from| Note::Recovered {
+            last: Some(last),
+            from: Some(from),
+            blank: false,
+            digest: StateDigest::default(),
+        };
+        let hash = |zxid: Zxid| zxid.0 ^ 0x5555;
+        let mut run = run();
+        for counter in 2..=3 {
+            run.propose(1, z(1, counter), hash(z(1, counter))).unwrap();
+        }
+        run.note(2, replay(z(1, 3), hash(z(1, 3)))).unwrap();
+        let hole = run.note(2, from_snapshot(z(1, 3), z(1, 1)));
+        assert!(hole.unwrap_err().contains("onto its snapshot"));
+        run.server(2, SimEvent::Boot { incarnation: 3 }).unwrap();
+        run.note(2, replay(z(1, 2), hash(z(1, 2)))).unwrap();
+        run.note(2, from_snapshot(z(1, 2), z(1, 1))).unwrap();
     }
 }

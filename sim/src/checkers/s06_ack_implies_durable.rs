@@ -38,7 +38,7 @@ impl Check for S06 {
                 let last =
                     count.checked_sub(1).and_then(|index| member.log.entry(index, committed));
                 if let Some(last) = last
-                    && !cx.damage.is_damaged(server)
+                    && !cx.damage.rotted(server, last.zxid)
                     && !cx.disks.durable_has_txn(server, last.zxid, last.hash)
                 {
                     return Err(format!(

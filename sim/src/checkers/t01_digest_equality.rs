@@ -147,6 +147,7 @@ mod tests {
             (1..=3).for_each(|counter| run.write(1, 1, counter).unwrap());
             let (learner, base, end) = (ServerId(learner), z(1, 2), z(1, 3));
             run.server(1, SimEvent::ApacheSnap { learner, base, end }).unwrap();
+            run.note(2, Note::SnapshotSealed { zxid }).unwrap();
             run.note(2, Note::SnapInstalled { zxid, digest: StateDigest::default() })
         };
         assert_eq!(install(2, z(1, 2)), Ok(()));

@@ -78,6 +78,10 @@ impl Disks {
         self.txns.entry(ServerId(server)).or_default().insert(zxid, hash);
     }
 
+    pub(crate) fn take(&mut self, server: u64, zxid: Zxid) {
+        self.txns.entry(ServerId(server)).or_default().remove(&zxid);
+    }
+
     pub(crate) fn clear(&mut self, server: u64) {
         self.txns.remove(&ServerId(server));
     }
@@ -89,10 +93,7 @@ impl Disks {
 
 impl DiskView for Disks {
     fn durable_has_txn(&self, server: ServerId, zxid: Zxid, hash: u64) -> bool {
-        self.durable_log_hash(server, zxid) == Some(hash)
-    }
-    fn durable_log_hash(&self, server: ServerId, zxid: Zxid) -> Option<u64> {
-        self.txns.get(&server)?.get(&zxid).copied()
+        self.txns.get(&server).is_some_and(|txns| txns.get(&zxid) == Some(&hash))
     }
     fn durable_last_log(&self, server: ServerId) -> Option<Zxid> {
         self.txns.get(&server)?.keys().last().copied()
@@ -106,12 +107,6 @@ impl DiskView for Disks {
     fn durable_current_epoch(&self, server: ServerId) -> Option<Epoch> {
         self.current.get(&server).copied()
     }
-    fn durable_txns(&self, _: ServerId) -> Vec<(Zxid, u64)> {
-        Vec::new()
-    }
-    fn losses(&self, _: ServerId) -> u32 {
-        0
-    }
 }
 
 /// One check, fed by hand.
@@ -121,6 +116,7 @@ pub(crate) struct Run<C> {
     pub damage: Damage,
     pub disks: Disks,
     pub now: SimTime,
+    pub spec: RunSpec,
 }
 
 impl<C: Check> Run<C> {
@@ -131,6 +127,7 @@ impl<C: Check> Run<C> {
             damage: Damage::default(),
             disks: Disks::default(),
             now: SimTime::ZERO,
+            spec: RunSpec { white_box: true, drift_ppm: 0 },
         };
         let servers = configs();
         run.feed(NodeId::World, &SimEvent::Cluster { servers, apache: Vec::new() })
@@ -143,14 +140,13 @@ impl<C: Check> Run<C> {
         self.due()?;
         self.canon.learn(self.now, node, event);
         self.damage.learn(node, event, &self.disks);
-        let spec = RunSpec { white_box: true, drift_ppm: 0 };
         let cx = Cx {
             now: self.now,
             node,
             canon: &self.canon,
             damage: &self.damage,
             disks: &self.disks,
-            spec,
+            spec: self.spec,
         };
         self.check.event(&cx, event)?;
         self.canon.forget(event);
@@ -163,17 +159,29 @@ impl<C: Check> Run<C> {
         self.due()
     }
 
+    /// What the check misses where the run would end now.
+    pub(crate) fn wants(&mut self) -> Option<String> {
+        let cx = Cx {
+            now: self.now,
+            node: NodeId::World,
+            canon: &self.canon,
+            damage: &self.damage,
+            disks: &self.disks,
+            spec: self.spec,
+        };
+        self.check.wants(&cx)
+    }
+
     fn due(&mut self) -> Result<(), String> {
         self.canon.fresh.clear();
         while let Some(at) = self.check.deadline().filter(|at| *at <= self.now) {
-            let spec = RunSpec { white_box: true, drift_ppm: 0 };
             let cx = Cx {
                 now: at,
                 node: NodeId::World,
                 canon: &self.canon,
                 damage: &self.damage,
                 disks: &self.disks,
-                spec,
+                spec: self.spec,
             };
             self.check.due(&cx)?;
         }
@@ -365,7 +373,7 @@ impl<C: Check> Run<C> {
     }
 }
 
-fn configs() -> Vec<Config> {
+pub(crate) fn configs() -> Vec<Config> {
     let address = || Address { host: "h".into(), port: 1 };
     let member = Member {
         quorum: address(),

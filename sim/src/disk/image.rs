@@ -336,7 +336,8 @@ impl Image {
         std::str::from_utf8(&self.inodes[id].durable).ok()?.trim().parse().ok().map(Epoch)
     }
 
-    pub fn txns(&self) -> Vec<(Zxid, u64)> {
+    #[cfg(test)]
+    fn txns(&self) -> Vec<(Zxid, u64)> {
         let files = self.logs.iter().flat_map(|(_, id)| self.inodes[id].records());
         files.map(|record| (record.zxid, record.hash)).collect()
     }

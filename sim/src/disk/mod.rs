@@ -101,7 +101,6 @@ pub struct DiskSim {
     slow_until: SimTime,
     full: bool,
     fail_next: Option<FailOp>,
-    losses: u32,
 }
 
 impl DiskSim {
@@ -118,7 +117,6 @@ impl DiskSim {
             slow_until: SimTime::ZERO,
             full: false,
             fail_next: None,
-            losses: 0,
         }
     }
 
@@ -244,15 +242,12 @@ impl DiskSim {
     }
 
     pub fn wipe(&mut self) {
-        self.losses += 1;
         self.image.wipe();
     }
 
     /// See [`Image::rot`].
     pub fn rot(&mut self, spare: u64) -> bool {
-        let done = self.image.rot(spare, &mut self.rng);
-        self.losses += u32::from(done);
-        done
+        self.image.rot(spare, &mut self.rng)
     }
 
     pub fn set_full(&mut self, full: bool) {
@@ -400,10 +395,6 @@ impl DiskView for Disks {
         self.image(server).is_some_and(|image| image.has_txn(zxid, hash))
     }
 
-    fn durable_log_hash(&self, server: ServerId, zxid: Zxid) -> Option<u64> {
-        self.image(server)?.log_hash(zxid)
-    }
-
     fn durable_last_log(&self, server: ServerId) -> Option<Zxid> {
         self.image(server)?.last_log()
     }
@@ -418,13 +409,5 @@ impl DiskView for Disks {
 
     fn durable_current_epoch(&self, server: ServerId) -> Option<Epoch> {
         self.image(server)?.epoch("currentEpoch")
-    }
-
-    fn durable_txns(&self, server: ServerId) -> Vec<(Zxid, u64)> {
-        self.image(server).map(Image::txns).unwrap_or_default()
-    }
-
-    fn losses(&self, server: ServerId) -> u32 {
-        self.0.get(&server).map_or(0, |disk| disk.losses)
     }
 }

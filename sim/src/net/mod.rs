@@ -103,6 +103,8 @@ pub struct NetSim {
     attempts: BTreeMap<u64, Attempt>,
     next_attempt: u64,
     posts: Vec<(SimTime, Host, NetEvent)>,
+    /// Connections that are black holes and not given up by both sides.
+    black_holes: Vec<EndId>,
 }
 
 impl NetSim {
@@ -117,6 +119,7 @@ impl NetSim {
             attempts: BTreeMap::new(),
             next_attempt: 0,
             posts: Vec::new(),
+            black_holes: Vec::new(),
         }
     }
 
@@ -285,7 +288,21 @@ impl NetSim {
         for &id in &ids {
             self.end_mut(id).expect("listed just now").black_hole = true;
         }
+        self.black_holes.extend(&ids);
         ids.len() / 2
+    }
+
+    /// Whether the last connection that was a black hole has gone since this was asked before.
+    pub fn black_holes_ended(&mut self) -> bool {
+        if self.black_holes.is_empty() {
+            return false;
+        }
+        let ends = &self.ends;
+        let lives = |id: EndId| {
+            ends.get(id.0 as usize).and_then(Option::as_deref).is_some_and(End::can_send)
+        };
+        self.black_holes.retain(|&id| lives(id));
+        self.black_holes.is_empty()
     }
 
     /// An event whose moment has come, at a host that is awake.

@@ -315,12 +315,16 @@ fn a_kill_behind_a_partition_is_not_felt_until_it_heals() {
 #[test]
 fn a_black_hole_takes_everything_and_a_reset_ends_both_sides() {
     let mut bench = Bench::new(11);
-    let (near, _) = bench.connect();
+    let (near, far) = bench.connect();
     assert_eq!(bench.net.half_open_between(B, A), 1);
     bench.net.send(bench.now, near, text(10));
     bench.net.abort(bench.now, near);
     bench.run_ms(20_000);
     assert!(bench.take(B).is_empty());
+    assert!(!bench.net.black_holes_ended(), "one side still believes in it");
+    bench.net.abort(bench.now, far);
+    assert!(bench.net.black_holes_ended());
+    assert!(!bench.net.black_holes_ended(), "told once");
 
     let mut bench = Bench::new(12);
     bench.connect();

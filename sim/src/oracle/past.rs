@@ -59,12 +59,12 @@ impl Past {
     }
 
     /// In byte order.
-    pub fn children(&self, position: usize, path: &str) -> Vec<String> {
-        let there = |spans: &[Span]| {
+    pub fn children(&self, position: usize, path: &str) -> impl Iterator<Item = &str> {
+        let there = move |spans: &[Span]| {
             let after = spans.partition_point(|(born, _)| *born <= position);
             after > 0 && spans[after - 1].1.is_none_or(|gone| gone > position)
         };
-        let Some(children) = self.children.get(path) else { return Vec::new() };
-        children.iter().filter(|(_, spans)| there(spans)).map(|(name, _)| name.clone()).collect()
+        let children = self.children.get(path).into_iter().flatten();
+        children.filter(move |(_, spans)| there(spans)).map(|(name, _)| name.as_str())
     }
 }

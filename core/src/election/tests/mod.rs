@@ -262,6 +262,29 @@ fn a_named_successor_takes_over() {
 }
 
 #[test]
+fn a_leader_that_ends_costs_no_waiting() {
+    for seed in 0..300 {
+        let mut net = Net::new(seed, &[(1, Some(5)); 3], 0);
+        net.boot_all();
+        let end = net.now + seconds(5);
+        assert!(net.run_until(end, |net| net.agreed(1..=3) == Some(3)), "seed {seed}");
+        net.run_for(seconds(1));
+        if seed % 2 == 0 {
+            net.kill(3);
+        } else {
+            // It names its successor while the others still follow it, and do not listen.
+            net.nodes.get_mut(&3).unwrap().start = Start::HandOver { to: ServerId(2) };
+            net.look(3);
+            net.lose_messages();
+        }
+        net.look(1);
+        net.look(2);
+        let end = net.now + Span::from_ms(190);
+        assert!(net.run_until(end, |net| net.agreed(1..=2) == Some(2)), "seed {seed}");
+    }
+}
+
+#[test]
 fn one_seed_is_one_run() {
     let run = || {
         let mut net = Net::new(9, &[(1, Some(5)), (2, Some(1)), (0, Some(0))], 2);

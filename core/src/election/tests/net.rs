@@ -157,6 +157,11 @@ impl Net {
         }
     }
 
+    /// Whatever is under way was heard by servers that had no use for it.
+    pub(super) fn lose_messages(&mut self) {
+        self.events.retain(|_, event| !matches!(event, Event::Bytes { .. }));
+    }
+
     pub(super) fn run_for(&mut self, span: Span) {
         self.run_until(self.now + span, |_| false);
     }

@@ -286,6 +286,34 @@ fn timers_resend_redial_and_give_up() {
 }
 
 #[test]
+fn a_voter_that_begins_later_is_told_what_it_missed() {
+    let mut three = Bench::new(3);
+    three.look_with(Zxid(9));
+    three.opened(7, Some(1));
+    // It had a leader when this server told its vote, and dropped it.
+    let did = three.bytes(7, &said(0, 1, 4, 1, 0));
+    let vote = |bytes: &[u8]| (bytes[15], bytes[23], bytes[31]);
+    assert!(matches!(&did[..], [Did::Send(7, bytes)] if vote(bytes) == (3, 9, 1)), "{did:?}");
+    assert_eq!(three.bytes(7, &said(0, 3, 9, 1, 0)), [], "once");
+}
+
+#[test]
+fn a_lost_connection_that_stood_for_a_while_is_dialled_again_at_once() {
+    for (stood, end, expected) in [
+        (199, LinkEnd::Reset, &[][..]),
+        (200, LinkEnd::Reset, &[Did::Dial(3, 31831)]),
+        (200, LinkEnd::Finished, &[Did::Dial(3, 31831)]),
+    ] {
+        let mut three = Bench::new(3);
+        three.look();
+        three.opened(7, Some(1));
+        three.now = three.now + Span::from_ms(stood);
+        let did = three.call(|e, cx| e.on_closed(LinkId(7), end, cx));
+        assert_eq!(did, expected, "after {stood} ms by {end:?}");
+    }
+}
+
+#[test]
 fn a_server_with_a_leader_tells_who_looks() {
     let mut low = Bench::new(1);
     low.look();
@@ -345,7 +373,8 @@ fn a_higher_round_starts_from_the_own_history_again() {
     two.opened(7, Some(1));
     two.greet(8, 3);
     assert_eq!(proposed(&two.bytes(8, &said(0, 3, 9, 1, 0))), (3, 1), "better: adopted");
-    assert_eq!(two.bytes(7, &said(0, 1, 4, 1, 0)), [], "worse: counted only");
+    assert!(matches!(two.bytes(7, &said(0, 1, 4, 1, 0))[..], [Did::Send(7, _)]), "worse: counted");
+    assert_eq!(two.bytes(7, &said(0, 1, 4, 1, 0)), [], "and told once");
     assert_eq!(proposed(&two.bytes(7, &said(0, 1, 4, 6, 0))), (2, 6), "own history is better");
     assert_eq!(proposed(&two.bytes(8, &said(0, 3, 9, 7, 0))), (3, 7));
     let did = two.bytes(7, &said(0, 1, 99, 6, 0));

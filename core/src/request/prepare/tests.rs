@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::acl::Id;
+use crate::ids::ServerId;
 use crate::tree::TxnResult;
 use crate::wire::client::MultiResult;
 
@@ -29,7 +30,7 @@ impl Bench {
     fn new() -> Self {
         let mut bench = Self {
             db: Database::new(true),
-            preparer: Preparer::default(),
+            preparer: Preparer::new(&Config::with_defaults(ServerId(1), None, [0; 32])),
             in_flight: VecDeque::new(),
             zxid: Zxid(0x1_0000_0000),
         };
@@ -43,11 +44,12 @@ impl Bench {
     fn prepare(&mut self, session: SessionId, change: Change) -> LoggedTxn {
         self.zxid = self.zxid.next().unwrap();
         let now = Wall(1_700_000_000_000 + self.zxid.0 as i64);
-        let request = WriteRequest { session, cxid: 9, change };
+        let request = WriteRequest { session, cxid: 9, ids: [].into(), change };
         let txn = self.preparer.prepare(&self.db, &request, self.zxid, now);
         let header = TxnHeader { session, cxid: 9, zxid: self.zxid, time: now };
         assert_eq!(txn.header, header);
-        assert_eq!(txn.digest.is_none(), matches!(txn.txn, Txn::Error { .. }));
+        let bare = matches!(txn.txn, Txn::Error { .. } | Txn::CloseSession { paths: None });
+        assert_eq!(txn.digest.is_none(), bare);
         self.in_flight.push_back(txn.clone());
         txn
     }
@@ -112,6 +114,31 @@ fn set_acl(path: &str, acl: Option<Vec<Acl>>, version: i32) -> Change {
 
 fn nosuch_scheme() -> Option<Vec<Acl>> {
     Some(vec![Acl { perms: 31, id: Id { scheme: "nosuch".into(), id: "x".into() } }])
+}
+
+/// As a list they would make a record that peers and recovery refuse: the ensemble could not go on.
+#[test]
+fn a_session_with_too_many_ephemerals_is_closed_without_their_names() {
+    let mut bench = Bench::new();
+    let long = |n: usize| format!("/{n:04}-{}", "x".repeat(10_000));
+    let most = 0xf_ffff / (long(0).len() + 4);
+    for n in 0..=most {
+        assert_eq!(bench.code(ME, create(&long(n), 1)), 0);
+    }
+    let mut fits = Bench::new();
+    for n in 0..most {
+        assert_eq!(fits.code(ME, create(&long(n), 1)), 0);
+    }
+    let Txn::CloseSession { paths } = fits.prepare(ME, Change::CloseSession).txn else { panic!() };
+    assert_eq!(paths.unwrap().len(), most, "a list that fits is logged, as Apache does");
+
+    let closed = bench.prepare(ME, Change::CloseSession);
+    assert_eq!((&closed.txn, &closed.digest), (&Txn::CloseSession { paths: None }, &None));
+    let behind = bench.prepare(OTHER, set("/zookeeper", -1));
+    bench.apply_all();
+    assert!(bench.db.ephemerals(ME).is_empty());
+    let tree = bench.db.digest().tree;
+    assert_eq!(behind.digest, Some(TxnDigest { version: 2, tree }), "prepared behind the removal");
 }
 
 #[test]

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::ids::{LinkId, SessionId};
+use crate::admin::traffic::LastAnswer;
+use crate::ids::{LinkId, SessionId, Xid, Zxid};
 use crate::request::order::Order;
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Handshake, Live, Phase};
@@ -10,6 +11,7 @@ use crate::server::clients::{ClientCx, Clients, Submission};
 use crate::server::note::Note;
 use crate::session::password::{password, verify};
 use crate::session::tracker::negotiate;
+use crate::time::Mono;
 use crate::tree::TxnResult;
 use crate::wire::client::{ConnectRequest, ConnectResponse};
 
@@ -22,9 +24,10 @@ impl Clients {
         if !self.serving {
             return self.end(link, Close::Flush, CloseReason::NotServing, cx);
         }
-        if request.last_zxid_seen > cx.db.applied().to_wire() {
+        if is_ahead(request.last_zxid_seen, cx) {
             return self.end(link, Close::Flush, CloseReason::ClientAhead, cx);
         }
+        self.traffic.connection_requests += 1;
         let timeout_ms = negotiate(request.timeout_ms, cx.config);
         let handshake =
             Handshake { timeout_ms, read_only: request.read_only, session: request.session };
@@ -37,6 +40,7 @@ impl Clients {
         if !verify(session, &request.password) {
             return self.reject(link, handshake.read_only, cx);
         }
+        self.traffic.revalidations += 1;
         known.phase = Phase::Revalidating { session, handshake };
         if let Some(older) = self.sessions.insert(session, link) {
             self.end(older, Close::Abort, CloseReason::Superseded, cx);
@@ -63,8 +67,20 @@ impl Clients {
         let Some(&link) = self.sessions.get(&session) else { return };
         let Some(known) = self.links.get(&link) else { return };
         let Phase::Creating(handshake) = known.phase else { return };
+        let asked = known.heard;
         let TxnResult::SessionCreated { timeout_ms } = *result else { return };
         self.attach(link, session, Handshake { timeout_ms, ..handshake }, cx);
+        self.count_created(link, asked, cx);
+    }
+
+    /// In its statistics, a new session is the first request of its connection.
+    fn count_created(&mut self, link: LinkId, asked: Mono, cx: &ClientCx<'_>) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let (at, zxid) = (cx.at.mono, cx.db.applied());
+        let took = at.since(asked);
+        known.traffic.answered(Xid(0), LastAnswer { operation: "SESS", zxid, at, took });
+        self.traffic.latency.add_span(took);
+        self.traffic.updates.add_span(took);
     }
 
     /// The leader's word on a session that a client wants to go on with.
@@ -134,4 +150,12 @@ impl Clients {
             known.armed = silent_at;
         }
     }
+}
+
+/// Whether a client has seen more than this server. Java's leaders show the start of their epoch
+/// before its first transaction: whoever serves in that epoch or a later one has all before it.
+fn is_ahead(last_zxid_seen: i64, cx: &ClientCx<'_>) -> bool {
+    let begun = Zxid::from_wire(last_zxid_seen)
+        .is_some_and(|z| z.is_epoch_start() && z.epoch() <= cx.epoch);
+    !begun && last_zxid_seen > cx.db.applied().to_wire()
 }

@@ -16,6 +16,19 @@ use crate::txn::{LoggedTxn, Txn};
 use crate::wire::client::encode_event;
 
 impl Clients {
+    /// Call before each `Database::apply`: what a client asked for in front of this write is
+    /// answered from the tree without it.
+    pub fn approaching(&mut self, txn: &LoggedTxn, cx: &mut ClientCx<'_>) {
+        let Some(&link) = self.sessions.get(&txn.header.session) else { return };
+        let Some(live) = self.links.get_mut(&link).and_then(|known| known.live_mut()) else {
+            return;
+        };
+        let (cxid, zxid) = (Xid(txn.header.cxid), txn.header.zxid);
+        if live.order.approaches(cxid, zxid, |kind| kind.fits(&txn.txn)) {
+            self.flush(link, cx);
+        }
+    }
+
     /// Call after each `Database::apply`. Watch events leave first, then the reply of the request
     /// that waited for this transaction, then what waited behind it (trap T9).
     pub fn applied(
@@ -145,6 +158,9 @@ impl Clients {
     fn tell(&mut self, event: &TreeEvent, cx: &mut ClientCx<'_>) {
         let mut told = Vec::new();
         self.watches.fire(event, &mut told);
+        if !told.is_empty() {
+            self.traffic.told.of(event.kind).add(told.len() as u64);
+        }
         for link in told {
             let Some(known) = self.links.get(&link) else { continue };
             let Some(session) = known.session() else { continue };
@@ -153,7 +169,7 @@ impl Clients {
             }
             let TreeEvent { kind, zxid, .. } = *event;
             cx.out.note(Note::WatchFired { session, kind, zxid });
-            self.send(link, cx, |out| encode_event(out, zxid.to_wire(), kind, &event.path));
+            self.send_event(link, cx, |out| encode_event(out, zxid.to_wire(), kind, &event.path));
             self.set_reading(link, cx);
         }
     }

@@ -1,11 +1,12 @@
 //! One client connection: its bytes, its phase, its credit.
 
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::sync::Arc;
 
 use crate::acl::Id;
+use crate::admin::traffic::LinkTraffic;
 use crate::config::Config;
 use crate::ids::{SessionId, Xid};
+use crate::request::identity::authenticate;
 use crate::request::order::Order;
 use crate::server::input::Far;
 use crate::time::{Mono, Span};
@@ -13,6 +14,11 @@ use crate::wire::frame::FrameBuffer;
 
 /// Apache: `zookeeper.nio.sessionlessCnxnTimeout`.
 pub(super) const GREETING_LIMIT: Span = Span::from_ms(10_000);
+
+/// What a connection is known by before it presents anything.
+fn address(far: &Far) -> Id {
+    Id { scheme: "ip".into(), id: far.ip.clone() }
+}
 
 /// What the connection is for.
 #[derive(Debug)]
@@ -59,13 +65,16 @@ pub(super) struct Live {
 pub(super) enum Last {
     CloseSession(Xid),
     Unknown,
+    AuthFailed,
 }
 
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) far: Far,
+    pub(super) since: Mono,
+    pub(super) traffic: LinkTraffic,
     /// Identities for ACL checks.
-    pub(super) ids: Vec<Id>,
+    pub(super) ids: Arc<[Id]>,
     pub(super) phase: Phase,
     pub(super) frames: FrameBuffer,
     /// Sent by us, not yet taken by the kernel.
@@ -82,9 +91,11 @@ pub(super) struct Link {
 
 impl Link {
     pub(super) fn new(far: Far, now: Mono) -> Self {
-        let ids = vec![Id { scheme: "ip".into(), id: far.ip.clone() }];
+        let ids = Arc::new([address(&far)]);
         Self {
             far,
+            since: now,
+            traffic: LinkTraffic::default(),
             ids,
             phase: Phase::Greeting { word_possible: true },
             frames: FrameBuffer::new(),
@@ -94,6 +105,15 @@ impl Link {
             heard: now,
             armed: now + GREETING_LIMIT,
         }
+    }
+
+    /// Takes what the client presents. False where that proves nothing.
+    pub(super) fn authenticate(&mut self, scheme: &str, proof: &[u8]) -> bool {
+        let Some(id) = authenticate(scheme, proof, &address(&self.far)) else { return false };
+        if !self.ids.contains(&id) {
+            self.ids = self.ids.iter().cloned().chain([id]).collect();
+        }
+        true
     }
 
     pub(super) fn live(&self) -> Option<&Live> {

@@ -12,14 +12,18 @@ mod words;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::admin::four_letter::Latency;
+use crate::acl::Id;
+use crate::admin::report::{AttachedSession, Connection};
+use crate::admin::traffic::{LinkTraffic, Traffic};
 use crate::config::{Config, MemberRole};
-use crate::ids::{LinkId, SessionId, Xid, Zxid};
+use crate::ids::{Epoch, LinkId, SessionId, Xid, Zxid};
 use crate::invariant;
 use crate::request::order::Abandoned;
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
@@ -42,6 +46,8 @@ pub struct ClientCx<'a> {
     /// The newest zxid that this server has proposed or logged. A transaction up to here cannot
     /// belong to a request that is submitted now.
     pub logged: Zxid,
+    /// The epoch that this server is in: while it serves, everything before it is applied.
+    pub epoch: Epoch,
     pub out: &'a mut Outbox,
     pub counters: &'a mut Counters,
 }
@@ -54,7 +60,7 @@ pub enum Submission {
     /// Answered by `revalidated`.
     Revalidate { session: SessionId, timeout_ms: i32 },
     /// A write, setACL or multi. FIFO per session, pipelined.
-    Write { session: SessionId, cxid: Xid, op: i32, body: Bytes, parsed: Op },
+    Write { session: SessionId, cxid: Xid, ids: Arc<[Id]>, op: i32, body: Bytes, parsed: Op },
     /// The last request of its connection.
     CloseSession { session: SessionId, cxid: Xid },
     /// Answered by `synced`, in order per session and before any write that was submitted after it.
@@ -93,7 +99,7 @@ pub struct Clients {
     /// Links that are not read because the server has too many requests outstanding.
     over_limit: BTreeSet<LinkId>,
     outstanding: usize,
-    latency: Latency,
+    traffic: Traffic,
 }
 
 impl Clients {
@@ -105,6 +111,7 @@ impl Clients {
         let limit = cx.config.max_client_connections;
         let known = self.per_ip.entry(far.ip.clone()).or_insert(0);
         if limit != 0 && *known >= limit {
+            self.traffic.rejected += 1;
             cx.out.close(link, Close::Abort, CloseReason::TooManyConnections);
             return;
         }
@@ -116,6 +123,7 @@ impl Clients {
 
     pub fn on_bytes(&mut self, link: LinkId, bytes: Bytes, cx: &mut ClientCx<'_>) {
         let Some(known) = self.links.get_mut(&link) else { return };
+        self.traffic.bytes_received += bytes.len() as u64;
         known.frames.push(bytes);
         self.pump(link, cx);
     }
@@ -156,8 +164,8 @@ impl Clients {
         for &(_, link) in &self.silence {
             cx.out.close(link, Close::Flush, CloseReason::RoleEnded);
         }
-        let latency = self.latency;
-        *self = Self { latency, ..Self::default() };
+        let traffic = self.traffic;
+        *self = Self { traffic, ..Self::default() };
     }
 
     /// When silence may next end a connection. May be early; never late.
@@ -180,6 +188,7 @@ impl Clients {
                 known.armed = silent_at;
                 self.silence.insert((silent_at, link));
             } else {
+                self.traffic.sessionless_expired += u64::from(known.session().is_none());
                 self.end(link, Close::Abort, CloseReason::Silent, cx);
             }
         }
@@ -200,12 +209,32 @@ impl Clients {
         self.links.len()
     }
 
-    pub fn watches(&self) -> usize {
-        self.watches.len()
+    pub fn watches(&self) -> &Watches {
+        &self.watches
     }
 
-    pub fn latency(&self) -> Latency {
-        self.latency
+    pub fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Every connection, oldest first.
+    pub fn connections(&self) -> Vec<Connection> {
+        let mut connections: Vec<_> =
+            self.links.iter().map(|(&link, known)| describe(link, known)).collect();
+        connections.sort_unstable_by_key(|connection| connection.link);
+        connections
+    }
+
+    /// Counts anew.
+    pub fn reset_traffic(&mut self) {
+        self.traffic = Traffic::default();
+    }
+
+    /// Counts each connection anew.
+    pub fn reset_links(&mut self) {
+        for known in self.links.values_mut() {
+            known.traffic = LinkTraffic::default();
+        }
     }
 
     /// Closes a connection from our side.
@@ -268,6 +297,23 @@ impl Clients {
             let Some(link) = self.over_limit.pop_first() else { return };
             self.pump(link, cx);
         }
+    }
+}
+
+/// A connection as words show it.
+fn describe(link: LinkId, known: &Link) -> Connection {
+    let session =
+        known.live().map(|live| AttachedSession { id: live.session, timeout_ms: live.timeout_ms });
+    Connection {
+        link,
+        far: known.far.clone(),
+        since: known.since,
+        reading: !known.held && !matches!(known.phase, Phase::Asked),
+        writing: known.unsent > 0,
+        queued: known.outstanding(),
+        traffic: known.traffic,
+        session,
+        silent_at: known.silent_at(),
     }
 }
 

@@ -1,7 +1,10 @@
 //! Requests of attached clients: taken from the stream in order, answered in order.
 
+use alloc::sync::Arc;
+
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::admin::traffic::LastAnswer;
 use crate::ids::{LinkId, Xid};
 use crate::request::order::{Answer, Local, Ready};
 use crate::request::read::read;
@@ -9,6 +12,7 @@ use crate::request::reply::{Outcome, WriteKind};
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Last, Phase};
 use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
+use crate::time::Mono;
 use crate::wire::client::{
     Op, Parsed, ReadOp, ReplyBody, XID_PING, encode_event, encode_reply, parse_body,
 };
@@ -51,7 +55,8 @@ impl Clients {
         match known.frames.next_frame(cx.config.jute_max_buffer) {
             Ok(Some(frame)) => {
                 known.heard = cx.at.mono;
-                cx.counters.client_received += 1;
+                known.traffic.received += 1;
+                self.traffic.received += 1;
                 if matches!(known.phase, Phase::Live(_)) {
                     self.request(link, frame, cx);
                 } else {
@@ -72,9 +77,9 @@ impl Clients {
 
     /// One frame of an attached client: header, body, and its place in the order.
     fn request(&mut self, link: LinkId, mut frame: Bytes, cx: &mut ClientCx<'_>) {
-        let Some(live) = self.links.get_mut(&link).and_then(|known| known.live_mut()) else {
-            return;
-        };
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let ids = Arc::clone(&known.ids);
+        let Some(live) = known.live_mut() else { return };
         if live.last.is_some() {
             return;
         }
@@ -98,6 +103,10 @@ impl Clients {
             Parsed::Malformed => live.order.local(xid, now, Local::Malformed),
             Parsed::Op(Op::Read(read)) => live.order.local(xid, now, Local::Read(read)),
             Parsed::Op(Op::Ping) => live.order.local(XID_PING, now, Local::Ping),
+            Parsed::Op(Op::Sasl { .. }) => live.order.local(xid, now, Local::Sasl),
+            Parsed::Op(Op::Auth { scheme, proof }) => {
+                self.authenticate(link, xid, &scheme, proof.as_deref(), now);
+            }
             Parsed::Op(Op::Sync { path }) => {
                 live.order.sync(xid, now, path);
                 self.submissions.push_back(Submission::Sync { session, cxid: xid, body: frame });
@@ -110,7 +119,8 @@ impl Clients {
             Parsed::Op(parsed @ (Op::Write(_) | Op::SetAcl { .. } | Op::Multi(_))) => {
                 if let Some(kind) = WriteKind::of(&parsed) {
                     live.order.write(xid, now, kind, cx.logged);
-                    let write = Submission::Write { session, cxid: xid, op, body: frame, parsed };
+                    let (cxid, body) = (xid, frame);
+                    let write = Submission::Write { session, cxid, ids, op, body, parsed };
                     self.submissions.push_back(write);
                 } else {
                     // A check that stands alone.
@@ -121,6 +131,24 @@ impl Clients {
         }
         self.outstanding += 1;
         self.flush(link, cx);
+    }
+
+    /// The requests behind an `auth` packet have its identity, also while its answer waits in turn.
+    fn authenticate(
+        &mut self,
+        link: LinkId,
+        xid: Xid,
+        scheme: &str,
+        proof: Option<&[u8]>,
+        now: Mono,
+    ) {
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let accepted = known.authenticate(scheme, proof.unwrap_or_default());
+        let Some(live) = known.live_mut() else { return };
+        live.order.local(xid, now, Local::Auth { accepted });
+        if !accepted {
+            live.last = Some(Last::AuthFailed);
+        }
     }
 
     /// Answers the oldest requests of a link, as far as their answers are known.
@@ -137,9 +165,22 @@ impl Clients {
             }
             let Some(ready) = live.order.take_ready() else { return };
             self.outstanding -= 1;
-            self.latency.count(cx.at.mono.since(ready.since));
+            self.count_answer(link, &ready, cx);
             self.answer(link, ready, cx);
         }
+    }
+
+    fn count_answer(&mut self, link: LinkId, ready: &Ready, cx: &ClientCx<'_>) {
+        let took = cx.at.mono.since(ready.since);
+        self.traffic.latency.add_span(took);
+        let of_kind = match &ready.answer {
+            Answer::Written { .. } => &mut self.traffic.updates,
+            Answer::Local(_) | Answer::Synced { .. } => &mut self.traffic.reads,
+        };
+        of_kind.add_span(took);
+        let Some(known) = self.links.get_mut(&link) else { return };
+        let (operation, zxid, at) = (ready.answer.operation(), cx.db.applied(), cx.at.mono);
+        known.traffic.answered(ready.xid, LastAnswer { operation, zxid, at, took });
     }
 
     fn answer(&mut self, link: LinkId, ready: Ready, cx: &mut ClientCx<'_>) {
@@ -155,6 +196,16 @@ impl Clients {
             Answer::Local(Local::Unknown) => {
                 self.reply(link, xid, NO_ZXID, Err(Code::Unimplemented), cx);
                 self.end(link, Close::Flush, CloseReason::Protocol("unknown opcode"), cx);
+            }
+            Answer::Local(Local::Auth { accepted: true }) => {
+                self.reply(link, xid, 0, Ok(ReplyBody::Empty), cx);
+            }
+            Answer::Local(Local::Auth { accepted: false }) => {
+                self.reply(link, xid, 0, Err(Code::AuthFailed), cx);
+                self.end(link, Close::Flush, CloseReason::Protocol("failed authentication"), cx);
+            }
+            Answer::Local(Local::Sasl) => {
+                self.reply(link, xid, 0, Ok(ReplyBody::Token(None)), cx);
             }
             Answer::Local(Local::Read(op)) => self.answer_read(link, xid, &op, cx),
             Answer::Synced { path } => {
@@ -176,7 +227,7 @@ impl Clients {
             self.watches.add(*table, path, link);
         }
         for (kind, path) in &answer.missed {
-            self.send(link, cx, |out| encode_event(out, NO_ZXID, *kind, path));
+            self.send_event(link, cx, |out| encode_event(out, NO_ZXID, *kind, path));
         }
         self.reply(link, xid, cx.db.applied().to_wire(), answer.reply, cx);
     }
@@ -211,24 +262,46 @@ impl Clients {
             Ok(body) => (Code::Ok, body),
             Err(code) => (code, ReplyBody::Empty),
         };
-        self.send(link, cx, |out| encode_reply(out, xid, zxid, code, &body));
+        let bytes = self.send(link, cx, |out| encode_reply(out, xid, zxid, code, &body));
+        self.traffic.response_bytes += self.count_response(bytes);
     }
 
-    /// Sends one frame or text. A link that is behind already and now exceeds its cap is closed.
-    pub(super) fn send(
+    pub(super) fn send_event(
         &mut self,
         link: LinkId,
         cx: &mut ClientCx<'_>,
         write: impl FnOnce(&mut BytesMut),
     ) {
-        let Some(known) = self.links.get_mut(&link) else { return };
+        let bytes = self.send(link, cx, write);
+        self.traffic.watch_bytes += self.count_response(bytes);
+    }
+
+    /// Notes the size of a frame of `bytes`; answers it without the frame's length, as it counts.
+    fn count_response(&mut self, bytes: u64) -> u64 {
+        let size = bytes.saturating_sub(4);
+        if size > 0 {
+            self.traffic.response_sizes.add(size as usize);
+        }
+        size
+    }
+
+    /// Sends one frame or text, and answers its length. A link that is behind already and now exceeds its cap is closed.
+    pub(super) fn send(
+        &mut self,
+        link: LinkId,
+        cx: &mut ClientCx<'_>,
+        write: impl FnOnce(&mut BytesMut),
+    ) -> u64 {
+        let Some(known) = self.links.get_mut(&link) else { return 0 };
         let behind = known.choked;
         let bytes = cx.out.send(link, write);
-        cx.counters.client_sent += 1;
+        known.traffic.sent += 1;
+        self.traffic.sent += 1;
         known.add_unsent(bytes, cx.config);
         if behind && known.unsent > cx.config.link_limit_bytes {
             self.end(link, Close::Abort, CloseReason::TooSlow, cx);
         }
+        bytes
     }
 }
 

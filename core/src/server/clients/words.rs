@@ -19,7 +19,8 @@ impl Clients {
         let Some(word) = four_letter::known(&first) else { return false };
         let Some(known) = self.links.get_mut(&link) else { return false };
         known.phase = Phase::Asked;
-        cx.counters.client_received += 1;
+        known.traffic.received += 1;
+        self.traffic.received += 1;
         self.submissions.push_back(Submission::Word { link, word });
         true
     }

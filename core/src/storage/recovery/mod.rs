@@ -20,14 +20,14 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::config::{Config, MemberRole};
+use crate::config::Config;
 use crate::ids::{Epoch, Zxid};
 use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::{DiskFault, Queue};
 use crate::server::note::Note;
 use crate::server::{RecoveryInput, RecoveryProgress};
 use crate::storage::files::{
-    CORRUPT_SUFFIX, Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot,
+    CORRUPT_PREFIX, Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot,
 };
 use crate::storage::ops::{DiskIds, target_of};
 use crate::storage::snapshot::{Grade, SnapshotEncoder};
@@ -288,12 +288,7 @@ impl Recovering {
         if let Some(file) = found.compressed.first() {
             return Err(unreadable(file));
         }
-        let me = self.config.me;
-        let heals = self.config.ensemble.as_ref().is_some_and(|ensemble| {
-            let mut members = ensemble.members.iter();
-            members.any(|(id, member)| *id != me && member.role == MemberRole::Participant)
-        });
-        if !heals {
+        if !settle::has_other_voters(&self.config) {
             return Err(corruption.refused());
         }
         // Snapshots first, durably: logs alone are never taken for a history, while a snapshot
@@ -309,7 +304,7 @@ impl Recovering {
 
     fn move_aside(&mut self, files: Vec<FileName>, dir: Dir, plan: &mut VecDeque<DiskAction>) {
         for from in files {
-            let to = FileName::new(from.dir, format!("{}{CORRUPT_SUFFIX}", from.name));
+            let to = FileName::new(from.dir, format!("{CORRUPT_PREFIX}{}", from.name));
             plan.push_back(self.ids.rename(Queue::Log, from, to));
         }
         plan.push_back(self.ids.sync_dir(Queue::Log, dir));
@@ -324,7 +319,7 @@ impl Recovering {
         plan.push_back(self.ids.write(Queue::Log, unsealed_snapshot(zxid), 0, bytes));
         plan.extend(seal_ops(zxid, len, Queue::Log, &mut self.ids));
         let (accepted, current) =
-            settle::epochs(&self.config, &found, Some(zxid), &mut self.ids, &mut plan)?;
+            settle::epochs(&self.config, &found, zxid, &mut self.ids, &mut plan)?;
         let recovered = Recovered {
             database,
             history: History::From { last: zxid },
@@ -344,7 +339,7 @@ impl Recovering {
     fn blank(&mut self, found: Found, moved_aside: bool) -> Result<State, FatalReason> {
         let mut plan = VecDeque::new();
         let (accepted, current) =
-            settle::epochs(&self.config, &found, None, &mut self.ids, &mut plan)?;
+            settle::epochs_of_blank(&self.config, &found, &mut self.ids, &mut plan)?;
         let untouched = found.epochs.is_empty() && !found.aside;
         let recovered = Recovered {
             database: Database::new(self.config.full_digest),
@@ -362,7 +357,32 @@ impl Recovering {
         Ok(self.done(found, recovered, plan))
     }
 
+    /// A sync that was cut short: blank still. What it left stays until a leader's snapshot
+    /// replaces it, for an operator who knows better.
+    fn unsynced(&mut self, found: Found, replayed: Replayed) -> Result<State, FatalReason> {
+        let mut plan = VecDeque::new();
+        let (accepted, current) =
+            settle::epochs_of_blank(&self.config, &found, &mut self.ids, &mut plan)?;
+        let recovered = Recovered {
+            database: Database::new(self.config.full_digest),
+            history: History::Blank,
+            first_start: false,
+            accepted,
+            current,
+            snapshot: None,
+            tail: Vec::new(),
+            logs: replayed.dead.into_iter().chain(replayed.logs).collect(),
+            snapshots: Vec::new(),
+            moved_aside: false,
+            notes: Vec::new(),
+        };
+        Ok(self.done(found, recovered, plan))
+    }
+
     fn settle(&mut self, found: Box<Found>, replayed: Replayed) -> Result<State, FatalReason> {
+        if settle::is_unsynced(&self.config, &found, replayed.last) {
+            return self.unsynced(*found, replayed);
+        }
         let mut plan = VecDeque::new();
         // What was read may still be in the memory of the machine alone: a process that was killed
         // leaves writes behind that no sync has covered.
@@ -381,7 +401,7 @@ impl Recovering {
         }
         let last = replayed.last;
         let (accepted, current) =
-            settle::epochs(&self.config, &found, Some(last), &mut self.ids, &mut plan)?;
+            settle::epochs(&self.config, &found, last, &mut self.ids, &mut plan)?;
         let mut database = replayed.database;
         // As Apache does after a load: ephemerals whose session the log does not know.
         database.remove_orphan_ephemerals();

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::config::{Config, FirstStart};
+use crate::config::{Config, FirstStart, MemberRole};
 use crate::ids::{Epoch, Zxid};
 use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::Queue;
@@ -24,7 +24,7 @@ pub(super) fn may_start_empty(config: &Config, found: &Found) -> Result<bool, Fa
             false => Ok(true),
             true => Err(FatalReason::Config(
                 "the history was moved aside as damaged and no peer can bring it back: restore the \
-                 *.corrupt files from a backup, or remove them to start empty"
+                 corrupt.* files from a backup, or remove them to start empty"
                     .to_string(),
             )),
         };
@@ -47,16 +47,32 @@ pub(super) fn finish_superseding(
     cuts.map(|cut| cut.into_action(Queue::Log, ids)).collect()
 }
 
-/// The two promises, and the operations that make them what they should be. `last`: `None` for a
-/// blank server, which keeps the files that it has and writes none.
+/// Whether what was found is part of a leader's history that this server never acknowledged. A server
+/// whose history was lost has no currentEpoch until it has synced (docs/decisions/0017). Before that
+/// it may lack what it acknowledged once, so that it counts for nothing yet.
+pub(super) fn is_unsynced(config: &Config, found: &Found, last: Zxid) -> bool {
+    let promised = found.epochs.accepted.is_some_and(|accepted| accepted > Epoch::ZERO);
+    let begun_anew = found.marker && last == Zxid::ZERO;
+    promised && found.epochs.current.is_none() && !begun_anew && has_other_voters(config)
+}
+
+/// Whether anybody else may hold what this server lost.
+pub(super) fn has_other_voters(config: &Config) -> bool {
+    config.ensemble.as_ref().is_some_and(|ensemble| {
+        let mut members = ensemble.members.iter();
+        members.any(|(id, member)| *id != config.me && member.role == MemberRole::Participant)
+    })
+}
+
+/// The two promises, and the operations that make them what they should be.
 pub(super) fn epochs(
     config: &Config,
     found: &Found,
-    last: Option<Zxid>,
+    last: Zxid,
     ids: &mut DiskIds,
     plan: &mut VecDeque<DiskAction>,
 ) -> Result<(Epoch, Epoch), FatalReason> {
-    let of_last = last.map_or(Epoch::ZERO, Zxid::epoch);
+    let of_last = last.epoch();
     if config.ensemble.is_none() {
         return Ok((of_last, of_last));
     }
@@ -67,30 +83,52 @@ pub(super) fn epochs(
     // when the history stands, and no start leaves it behind, so that its word still holds.
     let finished = |tmp: &Epoch| of_last <= *tmp && *tmp <= accepted;
     if let Some(tmp) = found.epochs.current_tmp.filter(finished)
-        && last.is_some()
         && of_last > current
     {
         current = tmp;
         write_current = true;
     }
-    let refused = |what| {
-        let file = EpochFile::Accepted.name().to_string();
-        Err(FatalReason::Corrupt { file, offset: 0, what })
-    };
-    if accepted < current {
-        return refused("acceptedEpoch is below currentEpoch");
-    }
+    in_order(accepted, current)?;
     // An epoch ahead of currentEpoch is legal: a crash in the synchronisation phase leaves it.
     if accepted < of_last {
-        return refused("acceptedEpoch is below the epoch of the last transaction");
+        return Err(refused("acceptedEpoch is below the epoch of the last transaction"));
     }
-    if last.is_some() {
-        if found.epochs.accepted.is_none() {
-            plan.extend(write_ops(EpochFile::Accepted, accepted, ids));
-        }
-        if write_current {
-            plan.extend(write_ops(EpochFile::Current, current, ids));
-        }
+    // acceptedEpoch alone would be the mark of a server that has not synced.
+    if write_current {
+        plan.extend(write_ops(EpochFile::Current, current, ids));
+    }
+    if found.epochs.accepted.is_none() {
+        plan.extend(write_ops(EpochFile::Accepted, accepted, ids));
     }
     Ok((accepted, current))
+}
+
+/// A blank server keeps what it promised and takes back what it said about its history.
+pub(super) fn epochs_of_blank(
+    config: &Config,
+    found: &Found,
+    ids: &mut DiskIds,
+    plan: &mut VecDeque<DiskAction>,
+) -> Result<(Epoch, Epoch), FatalReason> {
+    if config.ensemble.is_none() {
+        return Ok((Epoch::ZERO, Epoch::ZERO));
+    }
+    let accepted = found.epochs.accepted.unwrap_or(Epoch::ZERO);
+    if let Some(current) = found.epochs.current {
+        in_order(accepted, current)?;
+        plan.push_back(ids.remove(Queue::Log, EpochFile::Current.name()));
+        plan.push_back(ids.sync_dir(Queue::Log, Dir::Data));
+    }
+    Ok((accepted, Epoch::ZERO))
+}
+
+fn in_order(accepted: Epoch, current: Epoch) -> Result<(), FatalReason> {
+    match accepted < current {
+        true => Err(refused("acceptedEpoch is below currentEpoch")),
+        false => Ok(()),
+    }
+}
+
+fn refused(what: &'static str) -> FatalReason {
+    FatalReason::Corrupt { file: EpochFile::Accepted.name().to_string(), offset: 0, what }
 }

@@ -35,7 +35,9 @@ pub const OP_RECONFIG: i32 = 16;
 pub const OP_CREATE_CONTAINER: i32 = 19;
 pub const OP_DELETE_CONTAINER: i32 = 20;
 pub const OP_CREATE_TTL: i32 = 21;
+pub const OP_AUTH: i32 = 100;
 pub const OP_SET_WATCHES: i32 = 101;
+pub const OP_SASL: i32 = 102;
 pub const OP_ERROR: i32 = -1;
 pub const OP_CREATE_SESSION: i32 = -10;
 pub const OP_CLOSE_SESSION: i32 = -11;
@@ -191,6 +193,14 @@ pub enum Op {
     Sync {
         path: String,
     },
+    /// Presents an identity. Apache: `AuthPacket`, whose type means nothing.
+    Auth {
+        scheme: String,
+        proof: Option<Bytes>,
+    },
+    Sasl {
+        token: Option<Bytes>,
+    },
     Ping,
     CloseSession,
 }
@@ -245,6 +255,7 @@ pub enum ReplyBody {
     Children(Vec<String>),
     ChildrenStat { children: Vec<String>, stat: Stat },
     Multi(Vec<MultiResult>),
+    Token(Option<Bytes>),
 }
 
 /// What a watch tells: wire values 1 to 4.

@@ -8,9 +8,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::request::put_multi_header;
 use super::{
-    EventKind, MultiResult, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE, OP_ERROR,
-    OP_EXISTS, OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI, OP_PING,
-    OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, ReplyBody, ReplyHeader, Stat, XID_EVENT,
+    EventKind, MultiResult, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE,
+    OP_ERROR, OP_EXISTS, OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI,
+    OP_PING, OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, ReplyBody, ReplyHeader,
+    Stat, XID_EVENT,
 };
 use crate::ids::Xid;
 use crate::wire::code::Code;
@@ -75,6 +76,7 @@ impl ReplyBody {
                 }
                 put_multi_header(-1, true, -1, out);
             }
+            Self::Token(token) => out.put_buffer(token.as_deref()),
         }
     }
 }
@@ -174,7 +176,8 @@ pub fn decode_reply_body(op: i32, body: Bytes) -> Result<ReplyBody, JuteError> {
     let mut reader = Reader::new(body);
     let reader = &mut reader;
     let decoded = match op {
-        OP_DELETE | OP_PING | OP_SET_WATCHES | OP_CLOSE_SESSION => ReplyBody::Empty,
+        OP_DELETE | OP_PING | OP_AUTH | OP_SET_WATCHES | OP_CLOSE_SESSION => ReplyBody::Empty,
+        OP_SASL => ReplyBody::Token(reader.buffer()?),
         OP_CREATE | OP_SYNC => ReplyBody::Path(reader.string()?),
         OP_CREATE2 => ReplyBody::PathStat { path: reader.string()?, stat: Stat::decode(reader)? },
         OP_EXISTS | OP_SET_DATA | OP_SET_ACL => ReplyBody::Stat(Stat::decode(reader)?),

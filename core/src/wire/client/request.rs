@@ -3,14 +3,16 @@
 //!
 //! Bytes behind a complete body are ignored, as they are by ZooKeeper.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
-    Create, CreateMode, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE, OP_EXISTS,
-    OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI, OP_PING, OP_SET_ACL,
-    OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, Op, Parsed, ReadOp, RequestHeader, SetWatches, WriteOp,
+    Create, CreateMode, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE,
+    OP_EXISTS, OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI, OP_PING,
+    OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, Op, Parsed, ReadOp, RequestHeader,
+    SetWatches, WriteOp,
 };
 use crate::ids::Xid;
 use crate::wire::frame::put_frame;
@@ -37,6 +39,8 @@ pub fn parse_body(op: i32, body: Bytes) -> Parsed {
         OP_SET_ACL => set_acl(&mut reader),
         OP_MULTI => multi(&mut reader).map(Op::Multi),
         OP_SYNC => reader.string().map(|path| Op::Sync { path }),
+        OP_AUTH => auth(&mut reader),
+        OP_SASL => reader.buffer().map(|token| Op::Sasl { token }),
         OP_PING => Ok(Op::Ping),
         OP_CLOSE_SESSION => Ok(Op::CloseSession),
         _ => return Parsed::Unknown,
@@ -47,33 +51,36 @@ pub fn parse_body(op: i32, body: Bytes) -> Parsed {
     }
 }
 
+/// A null path names nothing: Apache's code runs into it and answers that the body is malformed.
+fn path(reader: &mut Reader) -> Result<String, JuteError> {
+    reader.ustring()?.ok_or(JuteError::BadLength(-1))
+}
+
 fn write_op(op: i32, reader: &mut Reader) -> Result<WriteOp, JuteError> {
     Ok(match op {
         OP_CREATE | OP_CREATE2 => WriteOp::Create(Create {
-            path: reader.string()?,
+            path: path(reader)?,
             data: reader.buffer()?,
             acl: reader.acl_vector()?,
             flags: reader.i32()?,
             with_stat: op == OP_CREATE2,
         }),
-        OP_DELETE => WriteOp::Delete { path: reader.string()?, version: reader.i32()? },
-        OP_SET_DATA => WriteOp::SetData {
-            path: reader.string()?,
-            data: reader.buffer()?,
-            version: reader.i32()?,
-        },
-        OP_CHECK => WriteOp::Check { path: reader.string()?, version: reader.i32()? },
+        OP_DELETE => WriteOp::Delete { path: path(reader)?, version: reader.i32()? },
+        OP_SET_DATA => {
+            WriteOp::SetData { path: path(reader)?, data: reader.buffer()?, version: reader.i32()? }
+        }
+        OP_CHECK => WriteOp::Check { path: path(reader)?, version: reader.i32()? },
         _ => return Err(JuteError::BadValue(op)),
     })
 }
 
 fn read_op(op: i32, reader: &mut Reader) -> Result<ReadOp, JuteError> {
     Ok(match op {
-        OP_EXISTS => ReadOp::Exists { path: reader.string()?, watch: reader.bool()? },
-        OP_GET_DATA => ReadOp::GetData { path: reader.string()?, watch: reader.bool()? },
-        OP_GET_ACL => ReadOp::GetAcl { path: reader.string()? },
+        OP_EXISTS => ReadOp::Exists { path: path(reader)?, watch: reader.bool()? },
+        OP_GET_DATA => ReadOp::GetData { path: path(reader)?, watch: reader.bool()? },
+        OP_GET_ACL => ReadOp::GetAcl { path: path(reader)? },
         OP_GET_CHILDREN | OP_GET_CHILDREN2 => ReadOp::GetChildren {
-            path: reader.string()?,
+            path: path(reader)?,
             watch: reader.bool()?,
             with_stat: op == OP_GET_CHILDREN2,
         },
@@ -88,7 +95,12 @@ fn read_op(op: i32, reader: &mut Reader) -> Result<ReadOp, JuteError> {
 }
 
 fn set_acl(reader: &mut Reader) -> Result<Op, JuteError> {
-    Ok(Op::SetAcl { path: reader.string()?, acl: reader.acl_vector()?, version: reader.i32()? })
+    Ok(Op::SetAcl { path: path(reader)?, acl: reader.acl_vector()?, version: reader.i32()? })
+}
+
+fn auth(reader: &mut Reader) -> Result<Op, JuteError> {
+    let _type = reader.i32()?;
+    Ok(Op::Auth { scheme: reader.string()?, proof: reader.buffer()? })
 }
 
 /// Each op lies behind a header {int type, bool done, int err}; the last header says done.
@@ -102,10 +114,14 @@ fn multi(reader: &mut Reader) -> Result<Vec<WriteOp>, JuteError> {
             return Ok(ops);
         }
         let write = write_op(op, reader)?;
-        if let WriteOp::Create(create) = &write
-            && CreateMode::from_flags(create.flags).is_none()
-        {
-            return Err(JuteError::BadValue(create.flags));
+        if let WriteOp::Create(create) = &write {
+            if CreateMode::from_flags(create.flags).is_none() {
+                return Err(JuteError::BadValue(create.flags));
+            }
+            // Alone it would be INVALIDACL; here Apache cannot read the whole multi.
+            if create.acl.is_none() {
+                return Err(JuteError::BadLength(-1));
+            }
         }
         ops.push(write);
     }
@@ -194,6 +210,8 @@ impl Op {
             Self::SetAcl { .. } => OP_SET_ACL,
             Self::Multi(_) => OP_MULTI,
             Self::Sync { .. } => OP_SYNC,
+            Self::Auth { .. } => OP_AUTH,
+            Self::Sasl { .. } => OP_SASL,
             Self::Ping => OP_PING,
             Self::CloseSession => OP_CLOSE_SESSION,
         }
@@ -217,6 +235,12 @@ impl Op {
                 put_multi_header(-1, true, -1, out);
             }
             Self::Sync { path } => out.put_ustring(path),
+            Self::Auth { scheme, proof } => {
+                out.put_i32(0);
+                out.put_ustring(scheme);
+                out.put_buffer(proof.as_deref());
+            }
+            Self::Sasl { token } => out.put_buffer(token.as_deref()),
             Self::Ping | Self::CloseSession => {}
         }
     }

@@ -55,8 +55,6 @@ fn opcodes_that_are_not_served_are_unknown_whatever_their_body() {
         22,
         23,
         99,
-        100,
-        102,
         103,
         104,
         105,
@@ -161,6 +159,36 @@ fn a_multi_with_what_it_may_not_hold_is_malformed() {
         let multi = Op::Multi(vec![create(flags)]);
         assert_eq!(parsed(&multi), Parsed::Op(multi));
     }
+    let WriteOp::Create(mut open) = create(0) else { unreachable!() };
+    open.acl = None;
+    let create = WriteOp::Create(open);
+    assert_eq!(parsed(&Op::Multi(vec![create.clone()])), Parsed::Malformed);
+    let alone = Op::Write(create);
+    assert_eq!(parsed(&alone), Parsed::Op(alone), "alone it is INVALIDACL");
+}
+
+/// As Apache 3.9.5 answers; only sync sends a null path back.
+#[test]
+fn a_null_path_is_malformed() {
+    let mut body = [0; 40];
+    body[..4].fill(0xff);
+    for op in [
+        OP_CREATE,
+        OP_CREATE2,
+        OP_DELETE,
+        OP_EXISTS,
+        OP_GET_DATA,
+        OP_SET_DATA,
+        OP_GET_ACL,
+        OP_SET_ACL,
+        OP_GET_CHILDREN,
+        OP_GET_CHILDREN2,
+    ] {
+        let bytes = Bytes::copy_from_slice(&body);
+        assert_eq!(parse_body(op, bytes), Parsed::Malformed, "{op}");
+        let empty = Bytes::from_static(&[0; 40]);
+        assert!(matches!(parse_body(op, empty), Parsed::Op(_)), "{op}: an empty one is a path");
+    }
 }
 
 #[test]
@@ -258,6 +286,8 @@ fn op() -> impl Strategy<Value = Op> {
             version
         }),
         path().prop_map(|path| Op::Sync { path }),
+        (path(), data()).prop_map(|(scheme, proof)| Op::Auth { scheme, proof }),
+        data().prop_map(|token| Op::Sasl { token }),
         Just(Op::Ping),
         Just(Op::CloseSession),
     ]
@@ -308,6 +338,7 @@ fn reply() -> impl Strategy<Value = (i32, ReplyBody)> {
             (OP_GET_CHILDREN2, ReplyBody::ChildrenStat { children, stat })
         }),
         list(result(), 0..5).prop_map(|results| (OP_MULTI, ReplyBody::Multi(results))),
+        data().prop_map(|token| (OP_SASL, ReplyBody::Token(token))),
     ]
 }
 

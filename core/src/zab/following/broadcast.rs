@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::ids::{Epoch, Zxid};
 use crate::server::note::Note;
+use crate::txn::TxnHeader;
 use crate::wire::quorum::{LeaderPacket, LearnerPacket};
 use crate::zab::ZabCx;
 use crate::zab::following::{Following, FollowingEvent, Phase};
@@ -70,8 +71,9 @@ impl Following {
         cx: &mut ZabCx<'_>,
     ) -> Result<(), &'static str> {
         let Phase::Broadcast(broadcast) = &self.phase else { return Ok(()) };
-        check_next(zxid, broadcast.epoch, cx)?;
+        check_next(zxid, &payload, broadcast.epoch, cx)?;
         cx.history.append(zxid, payload, broadcast.epoch, cx.out);
+        cx.counters.proposals_received += 1;
         Ok(())
     }
 
@@ -125,20 +127,29 @@ fn on_commit(zxid: Zxid, cx: &mut ZabCx<'_>) -> Result<(), &'static str> {
         return Err("COMMIT out of order");
     }
     cx.history.commit(zxid);
-    cx.counters.commits += 1;
+    cx.counters.commits_received += 1;
     Ok(())
 }
 
-/// A proposal follows the newest one without a gap, or begins an epoch (PROTOCOL 3.5).
-pub(super) fn check_next(zxid: Zxid, epoch: Epoch, cx: &ZabCx<'_>) -> Result<(), &'static str> {
+/// A proposal follows the newest one without a gap, or is the first of an epoch (PROTOCOL 3.5), and
+/// its transaction says so too: recovery takes nothing else for a log.
+pub(super) fn check_next(
+    zxid: Zxid,
+    payload: &[u8],
+    epoch: Epoch,
+    cx: &ZabCx<'_>,
+) -> Result<(), &'static str> {
     let head = cx.history.head();
     let follows = if zxid.epoch() == head.epoch() {
         head.next() == Some(zxid)
     } else {
-        zxid.epoch() > head.epoch()
+        zxid.epoch() > head.epoch() && zxid.counter() == 1
     };
     if !follows || zxid.epoch() > epoch {
         return Err("a gap in the proposals");
+    }
+    if TxnHeader::peek(payload).is_none_or(|header| header.zxid != zxid) {
+        return Err("a proposal and its transaction differ in their zxid");
     }
     Ok(())
 }

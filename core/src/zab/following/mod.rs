@@ -151,11 +151,11 @@ impl Following {
             if self.takes_raw_snapshot() {
                 self.read_snapshot(cx);
             }
-            if matches!(self.phase, Phase::Over) || self.is_paused() {
+            if matches!(self.phase, Phase::Over) || self.is_paused() || self.is_outrun(cx) {
                 break;
             }
             let Some(link) = &mut self.link else { break };
-            match link.buffer.next_leader_packet(cx.config.jute_max_buffer * 2) {
+            match link.buffer.next_leader_packet(cx.config.transaction_limit()) {
                 Ok(Some(packet)) => {
                     cx.counters.packets_in += 1;
                     if let Err(why) = self.on_packet(packet, cx) {
@@ -168,6 +168,12 @@ impl Following {
         }
         self.regulate(cx);
         self.advance(cx);
+    }
+
+    /// The own disk has more before it than memory should hold: the leader waits, or goes on
+    /// without this learner.
+    fn is_outrun(&self, cx: &ZabCx<'_>) -> bool {
+        cx.history.log.backlog_bytes() as u64 > cx.config.link_limit_bytes
     }
 
     fn regulate(&mut self, cx: &mut ZabCx<'_>) {
@@ -207,7 +213,7 @@ impl Following {
 
     /// The log or an epoch file reached the disk.
     pub fn on_durable(&mut self, cx: &mut ZabCx<'_>) {
-        self.advance(cx);
+        self.read_packets(cx);
     }
 
     pub fn deadline(&self, init_limit: Span, sync_limit: Span) -> Option<Mono> {

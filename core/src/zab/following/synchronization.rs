@@ -23,7 +23,7 @@ pub struct Synchronization {
     step: Step,
     /// A SNAP of this zxid began: until the end of this phase, memory is not what the disk would
     /// recover.
-    snapshot: Option<Zxid>,
+    foreign: Option<Zxid>,
     /// That snapshot may hold parts of later transactions: a Java leader goes on while it walks its
     /// tree.
     fuzzy: bool,
@@ -50,12 +50,12 @@ enum Step {
 
 impl Synchronization {
     pub(super) fn new(epoch: Epoch, vivarium: bool) -> Self {
-        let (step, snapshot) = (Step::AwaitingMode, None);
-        Self { epoch, vivarium, step, snapshot, fuzzy: !vivarium, claimed: Zxid::ZERO }
+        let (step, foreign) = (Step::AwaitingMode, None);
+        Self { epoch, vivarium, step, foreign, fuzzy: !vivarium, claimed: Zxid::ZERO }
     }
 
     pub(super) fn holds_foreign_state(&self) -> bool {
-        self.snapshot.is_some()
+        self.foreign.is_some()
     }
 }
 
@@ -196,7 +196,12 @@ impl Following {
         let Phase::Synchronization(sync) = &self.phase else { return Ok(()) };
         let Step::Acked { acked } = sync.step else { return Err("UPTODATE out of turn") };
         let (epoch, vivarium, claimed) = (sync.epoch, sync.vivarium, sync.claimed);
-        if claimed > cx.history.head() {
+        let head = cx.history.head();
+        // An Apache leader that has nothing in memory names the start of an epoch in DIFF: that is no
+        // transaction, but all that came before it.
+        let names_epoch = claimed.is_epoch_start() && claimed.epoch() <= epoch;
+        let claimed = if names_epoch { claimed.min(head) } else { claimed };
+        if claimed > head {
             return Err("the leader calls committed what it did not send");
         }
         self.send(&LearnerPacket::Ack { zxid: Zxid::new(epoch, 0) }, cx);
@@ -227,7 +232,7 @@ impl Synchronization {
             // other word for a learner that logged what never was committed.
             return Err("SNAP behind the own history");
         }
-        (self.snapshot, self.fuzzy) = (Some(zxid), self.fuzzy || fuzzy);
+        (self.foreign, self.fuzzy) = (Some(zxid), self.fuzzy || fuzzy);
         let decoder = Box::new(SnapshotDecoder::new(Source::Stream, cx.config));
         self.step = Step::Snapshot { zxid, decoder };
         Ok(())
@@ -245,13 +250,12 @@ impl Synchronization {
                 return Err("PROPOSAL out of turn");
             }
         }
-        // A Java leader begins to forward before it reads the zxid that its SNAP names: what was
-        // committed in between comes twice (PROTOCOL 3.6, row 6).
-        let repeated = !self.vivarium && self.snapshot.is_some_and(|snapshot| zxid <= snapshot);
-        if repeated && matches!(self.step, Step::Receiving) {
+        // An Apache leader notes what to send behind its snapshot, and goes on committing before it
+        // looks which zxid the snapshot has: what it sends first may be in the snapshot.
+        if self.foreign.is_some_and(|snap| zxid <= snap) {
             return Ok(());
         }
-        super::broadcast::check_next(zxid, self.epoch, cx)?;
+        super::broadcast::check_next(zxid, &payload, self.epoch, cx)?;
         cx.history.append(zxid, payload, self.epoch, cx.out);
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! In 3.9.5 a deposed leader can answer (ZOOKEEPER-1675).
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use crate::ids::{LinkId, SessionId, Xid, Zxid};
 
@@ -51,17 +52,27 @@ impl Barrier {
         confirmed >= self.round && self.waiting.iter().any(|waiting| waiting.round > self.round)
     }
 
-    /// The oldest question, if a quorum confirmed its round and its bound is committed.
-    pub(super) fn pop_ready(&mut self, confirmed: u64, committed: Zxid) -> Option<(Asker, Zxid)> {
-        let first = self.waiting.front()?;
-        if first.round > confirmed || first.bound > committed {
-            return None;
-        }
-        self.waiting.pop_front().map(|waiting| (waiting.asker, waiting.bound))
-    }
-
-    pub(super) fn put_back(&mut self, asker: Asker, bound: Zxid) {
-        self.waiting.push_front(Waiting { asker, round: 0, bound });
+    /// Has every question answered whose round a quorum confirmed and whose bound is committed,
+    /// oldest first. `answer` says no where an asker takes nothing more for now: then its later
+    /// questions wait too, but nobody else's.
+    pub(super) fn answer_ready(
+        &mut self,
+        confirmed: u64,
+        committed: Zxid,
+        mut answer: impl FnMut(Asker, Zxid) -> bool,
+    ) {
+        let is_ready = |one: &Waiting| one.round <= confirmed && one.bound <= committed;
+        let ready = self.waiting.partition_point(is_ready);
+        let later = self.waiting.split_off(ready);
+        let mut full: Vec<Asker> = Vec::new();
+        self.waiting.retain(|one| {
+            let waits = full.contains(&one.asker) || !answer(one.asker, one.bound);
+            if waits {
+                full.push(one.asker);
+            }
+            waits
+        });
+        self.waiting.extend(later);
     }
 
     pub(super) fn forget(&mut self, link: LinkId) {
@@ -77,17 +88,43 @@ impl Barrier {
 mod tests {
     use super::*;
 
+    /// The links that are answered, in order; `full` takes nothing.
+    fn answered(barrier: &mut Barrier, confirmed: u64, committed: u64, full: u64) -> Vec<u64> {
+        let mut answered = Vec::new();
+        barrier.answer_ready(confirmed, Zxid(committed), |asker, _| {
+            let Asker::Learner(link) = asker else { unreachable!("no local asker here") };
+            if link.0 != full {
+                answered.push(link.0);
+            }
+            link.0 != full
+        });
+        answered
+    }
+
     #[test]
     fn a_question_needs_a_round_that_began_after_it() {
         let mut barrier = Barrier::default();
         barrier.begin_round();
-        let asker = Asker::Learner(LinkId(1));
-        barrier.ask(asker, Zxid(5));
-        assert_eq!(barrier.pop_ready(1, Zxid(9)), None, "round 1 began before the question");
+        barrier.ask(Asker::Learner(LinkId(1)), Zxid(5));
+        assert_eq!(answered(&mut barrier, 1, 9, 0), [], "round 1 began before the question");
         assert!(!barrier.wants_round(0), "round 1 is still under way");
         assert!(barrier.wants_round(1));
         assert_eq!(barrier.begin_round(), 2);
-        assert_eq!(barrier.pop_ready(2, Zxid(4)), None, "not everything before it is committed");
-        assert_eq!(barrier.pop_ready(2, Zxid(5)), Some((asker, Zxid(5))));
+        assert_eq!(answered(&mut barrier, 2, 4, 0), [], "not everything before it is committed");
+        assert_eq!(answered(&mut barrier, 2, 5, 0), [1]);
+        assert_eq!(barrier.len(), 0);
+    }
+
+    #[test]
+    fn a_learner_that_takes_nothing_holds_up_only_its_own_questions() {
+        let mut barrier = Barrier::default();
+        for link in [1, 2, 1, 3] {
+            barrier.ask(Asker::Learner(LinkId(link)), Zxid(5));
+        }
+        barrier.begin_round();
+        barrier.ask(Asker::Learner(LinkId(2)), Zxid(5));
+        assert_eq!(answered(&mut barrier, 1, 5, 1), [2, 3]);
+        assert_eq!(answered(&mut barrier, 1, 5, 0), [1, 1], "in the order of its questions");
+        assert_eq!(answered(&mut barrier, 2, 5, 0), [2]);
     }
 }

@@ -11,7 +11,7 @@ use crate::server::note::Note;
 use crate::txn::payload_hash;
 use crate::wire::quorum::LeaderPacket;
 use crate::zab::ZabCx;
-use crate::zab::leading::learner::Stage;
+use crate::zab::leading::learner::{Learner, Stage};
 use crate::zab::leading::{Asker, Leading, LeadingEvent, Phase};
 
 #[derive(Debug)]
@@ -103,6 +103,9 @@ impl Leading {
     /// all before it became committed when the epoch was established.
     fn commit(&mut self, cx: &mut ZabCx<'_>) -> bool {
         let Phase::Broadcast(broadcast) = &self.phase else { return false };
+        if cx.history.head() <= cx.history.committed() {
+            return false;
+        }
         let mut marks: Vec<(Zxid, ServerId)> = Vec::with_capacity(self.learners.len() + 1);
         marks.push((broadcast.self_acked, cx.config.me));
         for learner in self.learners.values().filter(|learner| learner.stage.is_synced()) {
@@ -151,35 +154,17 @@ impl Leading {
         }
         let confirmed =
             if cx.config.linearizable_sync { self.confirmed_round(cx) } else { u64::MAX };
-        while let Some((asker, bound)) = self.barrier.pop_ready(confirmed, cx.history.committed()) {
-            match asker {
-                Asker::Local { session, cxid } => {
-                    self.events.push_back(LeadingEvent::Synced { session, cxid });
-                }
-                Asker::Learner(link) => {
-                    if !self.answer_sync(link, bound, cx) {
-                        self.barrier.put_back(asker, bound);
-                        return;
-                    }
-                }
+        let (learners, events) = (&mut self.learners, &mut self.events);
+        self.barrier.answer_ready(confirmed, cx.history.committed(), |asker, bound| match asker {
+            Asker::Local { session, cxid } => {
+                events.push_back(LeadingEvent::Synced { session, cxid });
+                true
             }
-        }
+            Asker::Learner(link) => {
+                learners.get_mut(&link).is_none_or(|learner| learner.answer_sync(bound, cx))
+            }
+        });
     }
-
-    /// SYNC goes behind the commits that its answer promises; false while they wait for room.
-    fn answer_sync(&mut self, link: LinkId, bound: Zxid, cx: &mut ZabCx<'_>) -> bool {
-        let Some(learner) = self.learners.get_mut(&link) else { return true };
-        let observer = learner.stage.who().is_some_and(|who| who.observer);
-        let told = learner
-            .stage
-            .feed()
-            .is_some_and(|feed| feed.committed_sent >= bound || (observer && feed.sent >= bound));
-        if told {
-            learner.send(&LeaderPacket::Sync, cx);
-        }
-        told
-    }
-
     /// PING to every learner that was sent NEWLEADER. Echoes count from UPTODATE on only: before
     /// it a learner does not answer.
     pub(super) fn send_pings(&mut self, cx: &mut ZabCx<'_>) {
@@ -218,8 +203,7 @@ impl Leading {
             return;
         }
         let synced = self.learners.values().filter(|learner| learner.stage.is_synced());
-        let mut supporters: BTreeSet<ServerId> =
-            synced.filter_map(super::learner::Learner::voter).collect();
+        let mut supporters: BTreeSet<ServerId> = synced.filter_map(Learner::voter).collect();
         supporters.insert(cx.config.me);
         if !cx.ensemble.has_quorum(supporters.iter().copied()) {
             self.events.push_back(LeadingEvent::Abdicate("a quorum stopped answering"));
@@ -237,5 +221,20 @@ impl Leading {
         if let Some(learner) = self.learners.get_mut(&link) {
             learner.send(&LeaderPacket::Revalidate { session, valid }, cx);
         }
+    }
+}
+
+impl Learner {
+    /// SYNC goes behind the commits that its answer promises; false while they wait for room.
+    fn answer_sync(&mut self, bound: Zxid, cx: &mut ZabCx<'_>) -> bool {
+        let observer = self.stage.who().is_some_and(|who| who.observer);
+        let told = self
+            .stage
+            .feed()
+            .is_some_and(|feed| feed.committed_sent >= bound || (observer && feed.sent >= bound));
+        if told {
+            self.send(&LeaderPacket::Sync, cx);
+        }
+        told
     }
 }

@@ -1,6 +1,6 @@
 //! Phase 1, leader's side: a new epoch, greater than every one that a quorum has accepted.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::ids::{Epoch, LinkId, ServerId, Zxid};
@@ -20,8 +20,8 @@ pub struct Discovery {
 
 #[derive(Debug)]
 enum Step {
-    /// CEPOCH of the paper: accepted epochs of voters, the own one included.
-    Collecting { greeted: BTreeMap<ServerId, Epoch>, highest: Epoch },
+    /// CEPOCH of the paper: the voters whose accepted epochs are known, this one included.
+    Collecting { greeted: BTreeSet<ServerId> },
     /// The new epoch is on its way to the own acceptedEpoch file: LEADERINFO waits for it.
     Accepting { epoch: Epoch },
     /// ACK-E of the paper: who promised to follow nobody older.
@@ -31,9 +31,8 @@ enum Step {
 
 impl Discovery {
     pub(super) fn new(deadline: Mono, cx: &ZabCx<'_>) -> Self {
-        let accepted = cx.history.accepted();
-        let greeted = BTreeMap::from([(cx.config.me, accepted)]);
-        Self { step: Step::Collecting { greeted, highest: accepted }, deadline }
+        let greeted = BTreeSet::from([cx.config.me]);
+        Self { step: Step::Collecting { greeted }, deadline }
     }
 
     pub(super) fn epoch(&self) -> Option<Epoch> {
@@ -44,13 +43,12 @@ impl Discovery {
     }
 
     fn greet(&mut self, who: Who, cx: &ZabCx<'_>) {
-        let Step::Collecting { greeted, highest } = &mut self.step else { return };
-        *highest = (*highest).max(who.accepted);
+        let Step::Collecting { greeted } = &mut self.step else { return };
         if let Some(id) = who.id
             && !who.observer
             && cx.ensemble.is_voter(id)
         {
-            greeted.insert(id, who.accepted);
+            greeted.insert(id);
         }
     }
 
@@ -93,6 +91,7 @@ impl Leading {
             return Err("a second introduction");
         }
         learner.stage = Stage::Greeted(who);
+        cx.history.hear(accepted);
         if self.epoch().is_some_and(|epoch| accepted > epoch) {
             self.outbid = true;
         }
@@ -138,11 +137,11 @@ impl Leading {
 
     fn choose_epoch(&mut self, cx: &mut ZabCx<'_>) {
         let Phase::Discovery(discovery) = &mut self.phase else { return };
-        let Step::Collecting { greeted, highest } = &discovery.step else { return };
-        if !cx.ensemble.has_quorum(greeted.keys().copied()) {
+        let Step::Collecting { greeted } = &discovery.step else { return };
+        if !cx.ensemble.has_quorum(greeted.iter().copied()) {
             return;
         }
-        let Some(epoch) = highest.next() else {
+        let Some(epoch) = cx.history.heard().next() else {
             self.events.push_back(LeadingEvent::Abdicate("the last epoch is used up"));
             return;
         };

@@ -7,9 +7,9 @@ use alloc::vec::Vec;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::ids::{LinkId, ReadId, Zxid};
-use crate::server::input::ReadData;
+use crate::server::input::{DiskFault, ReadData};
 use crate::storage::files::FileName;
-use crate::storage::log_cursor::LogCursor;
+use crate::storage::log_cursor::{CursorFault, LogCursor};
 use crate::storage::snapshot::{BodySeal, OWN_BODY_START, OWN_TAIL_LEN};
 use crate::storage::txnlog::Record;
 use crate::wire::jute::JuteWrite;
@@ -40,13 +40,16 @@ pub(super) struct Feed {
 enum Source {
     Snapshot(SnapFeed),
     Disk(DiskFeed),
-    Window,
+    Window {
+        /// Where the log was read up to, in case the learner falls behind the window.
+        place: Option<LogCursor>,
+    },
 }
 
 /// A snapshot file on its way, body only.
 #[derive(Debug)]
 struct SnapFeed {
-    file: FileName,
+    zxid: Zxid,
     offset: u64,
     /// The newest bytes read, as many as header-less readers must not see: the file's tail.
     held: BytesMut,
@@ -64,19 +67,23 @@ struct DiskFeed {
 
 /// Why a feed cannot go on; the learner's link is closed and it starts over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FeedBroken {
-    pub why: &'static str,
+pub(super) enum FeedBroken {
+    /// A file was purged meanwhile: the next choice knows.
+    Purged,
     /// The own log cannot be read: what lies in it is served from a new snapshot from now on.
-    pub damaged: bool,
+    LogDamaged,
+    /// This snapshot file cannot be read: no SNAP is served from it any more.
+    SnapshotDamaged(Zxid),
 }
 
 impl FeedBroken {
-    const fn behind(why: &'static str) -> Self {
-        Self { why, damaged: false }
-    }
-
-    const fn damaged(why: &'static str) -> Self {
-        Self { why, damaged: true }
+    /// For the log.
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Purged => "a file that the learner needs was purged",
+            Self::LogDamaged => "the own log cannot be read",
+            Self::SnapshotDamaged(_) => "the own snapshot cannot be read",
+        }
     }
 }
 
@@ -84,7 +91,8 @@ impl Feed {
     /// Starts behind `from`, which the learner has, inside the window.
     pub(super) fn from_window(link: LinkId, observer: bool, from: Zxid, upto: Zxid) -> Self {
         let committed_sent = from.min(upto);
-        Self { link, observer, source: Source::Window, sent: from, committed_sent, sync_upto: upto }
+        let source = Source::Window { place: None };
+        Self { link, observer, source, sent: from, committed_sent, sync_upto: upto }
     }
 
     /// Starts behind `from`, out of the log on disk, with a cursor that has read that far.
@@ -103,7 +111,7 @@ impl Feed {
     /// Starts with the snapshot file of `zxid`; the log behind it follows.
     pub(super) fn from_snapshot(link: LinkId, observer: bool, zxid: Zxid, upto: Zxid) -> Self {
         let source = Source::Snapshot(SnapFeed {
-            file: FileName::snapshot(zxid),
+            zxid,
             offset: OWN_BODY_START,
             held: BytesMut::new(),
             seal: BodySeal::new(),
@@ -115,7 +123,7 @@ impl Feed {
 
     /// Whether everything up to the head of the window was sent.
     pub(super) fn is_live(&self, head: Zxid) -> bool {
-        matches!(self.source, Source::Window) && (self.observer || self.sent == head)
+        matches!(self.source, Source::Window { .. }) && (self.observer || self.sent == head)
     }
 
     /// Sends as much as fits below the link's high-water mark. `known` is what may be announced as
@@ -131,7 +139,7 @@ impl Feed {
             let more = match &mut self.source {
                 Source::Snapshot(_) => self.pump_snapshot(cx),
                 Source::Disk(_) => self.pump_disk(known, cx),
-                Source::Window => self.pump_window(known, cx)?,
+                Source::Window { .. } => self.pump_window(known, cx)?,
             };
             match more {
                 Some(bytes) => sent += bytes,
@@ -148,30 +156,49 @@ impl Feed {
             return None;
         }
         if !feed.ended {
-            let (read, action) = cx.history.ids.read(feed.file.clone(), feed.offset, CHUNK_BYTES);
+            let file = FileName::snapshot(feed.zxid);
+            let (read, action) = cx.history.ids.read(file, feed.offset, CHUNK_BYTES);
             feed.reading = Some((read, CHUNK_BYTES));
             cx.out.disk(action);
             return None;
         }
         let bytes = cx.out.send(self.link, |out: &mut BytesMut| out.put_ustring(SNAP_SIGNATURE));
-        let base = cx.history.window.base();
-        self.source = if self.sent >= base {
-            Source::Window
-        } else {
-            let files = cx.history.log.files();
-            let cursor = LogCursor::behind_snapshot(cx.config, files, self.sent, base);
-            Source::Disk(DiskFeed { cursor, records: VecDeque::new() })
-        };
+        self.source = Source::Window { place: None };
         Some(bytes)
+    }
+
+    /// Where the window does not reach back to what the learner was sent, the log does.
+    fn fall_back_to_disk(&mut self, cx: &ZabCx<'_>) -> Result<(), FeedBroken> {
+        let Source::Window { place } = &mut self.source else { return Ok(()) };
+        let (from, base) = (self.committed_sent.min(self.sent), cx.history.window.base());
+        if cx.history.damaged_to() > Some(from) {
+            return Err(FeedBroken::LogDamaged);
+        }
+        let files = cx.history.log.files();
+        let known = place.take().and_then(|cursor| cursor.extended(files, base));
+        let cursor =
+            known.unwrap_or_else(|| LogCursor::behind_snapshot(cx.config, files, from, base));
+        self.source = Source::Disk(DiskFeed { cursor, records: VecDeque::new() });
+        Ok(())
     }
 
     fn pump_disk(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Option<u64> {
         let Source::Disk(feed) = &mut self.source else { return None };
         if let Some(record) = feed.records.pop_front() {
-            return Some(self.send_pair(record.zxid, record.payload, known, cx));
+            let zxid = record.zxid;
+            return Some(if zxid > self.sent {
+                self.send_pair(zxid, record.payload, known, cx)
+            } else if zxid > self.committed_sent {
+                self.send_commit(zxid, cx)
+            } else {
+                0
+            });
         }
         if feed.cursor.is_ended() {
-            self.source = Source::Window;
+            let done = core::mem::replace(&mut self.source, Source::Window { place: None });
+            if let Source::Disk(DiskFeed { cursor, .. }) = done {
+                self.source = Source::Window { place: Some(cursor) };
+            }
             return Some(0);
         }
         if let Some((_, action)) = feed.cursor.next_read(&mut cx.history.ids) {
@@ -181,11 +208,12 @@ impl Feed {
     }
 
     fn pump_window(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Result<Option<u64>, FeedBroken> {
-        if self.sent < cx.history.window.base() {
-            return Err(FeedBroken::behind("the learner fell behind the window"));
+        if self.sent.min(self.committed_sent) < cx.history.window.base() {
+            self.fall_back_to_disk(cx)?;
+            return Ok(Some(0));
         }
-        if let Some(bytes) = self.send_commit(known, cx)? {
-            return Ok(Some(bytes));
+        if let Some(zxid) = self.next_commit(known, cx) {
+            return Ok(Some(self.send_commit(zxid, cx)));
         }
         let Some(entry) = cx.history.window.next_after(self.sent) else { return Ok(None) };
         let (zxid, payload) = (entry.zxid, entry.payload.clone());
@@ -203,21 +231,19 @@ impl Feed {
 
     /// One COMMIT per zxid, in order, for what was proposed on this link or lay in the learner's
     /// log when it came (B49: the newest commit, not the one that the learner asked about).
-    fn send_commit(&mut self, known: Zxid, cx: &mut ZabCx<'_>) -> Result<Option<u64>, FeedBroken> {
-        if self.committed_sent >= self.sent || self.committed_sent >= known {
-            return Ok(None);
+    fn next_commit(&self, known: Zxid, cx: &ZabCx<'_>) -> Option<Zxid> {
+        let upto = self.sent.min(known);
+        if self.committed_sent >= upto {
+            return None;
         }
-        let next = cx.history.window.next_after(self.committed_sent);
-        let Some(zxid) = next.map(|entry| entry.zxid) else { return Ok(None) };
-        if self.committed_sent < cx.history.window.base() {
-            return Err(FeedBroken::behind("commits fell behind the window"));
-        }
-        if zxid > known || zxid > self.sent {
-            return Ok(None);
-        }
+        let next = cx.history.window.next_after(self.committed_sent)?;
+        (next.zxid <= upto).then_some(next.zxid)
+    }
+
+    fn send_commit(&mut self, zxid: Zxid, cx: &mut ZabCx<'_>) -> u64 {
         self.committed_sent = zxid;
         cx.counters.packets_out += 1;
-        Ok(Some(cx.out.send(self.link, |out| LeaderPacket::Commit { zxid }.encode(out))))
+        cx.out.send(self.link, |out| LeaderPacket::Commit { zxid }.encode(out))
     }
 
     /// A transaction that is known to be committed: PROPOSAL and COMMIT, or INFORM.
@@ -246,7 +272,7 @@ impl Feed {
     pub(super) fn on_read(
         &mut self,
         read: ReadId,
-        data: ReadData,
+        data: Result<ReadData, DiskFault>,
         cx: &mut ZabCx<'_>,
     ) -> Result<u64, FeedBroken> {
         match &mut self.source {
@@ -254,24 +280,31 @@ impl Feed {
                 let Some((_, asked)) = feed.reading.take_if(|(known, _)| *known == read) else {
                     return Ok(0);
                 };
-                let ReadData::Bytes(chunk) = data else {
-                    return Err(FeedBroken::behind("the snapshot file is gone"));
+                let zxid = feed.zxid;
+                let chunk = match data {
+                    Ok(ReadData::Bytes(chunk)) => chunk,
+                    Ok(ReadData::Missing | ReadData::Listing(_)) | Err(_) => {
+                        return Err(FeedBroken::SnapshotDamaged(zxid));
+                    }
                 };
                 feed.offset += chunk.len() as u64;
                 feed.ended = chunk.len() < asked as usize;
                 let body = feed.take_body(&chunk);
                 if feed.ended && !feed.seal.is_on(&feed.held) {
-                    return Err(FeedBroken::damaged("the snapshot file is damaged"));
+                    return Err(FeedBroken::SnapshotDamaged(zxid));
                 }
                 Ok(cx.out.send(self.link, |out| out.put_slice(&body)))
             }
             Source::Disk(feed) if feed.cursor.awaits(read) => {
-                let records = feed.cursor.on_read(data);
-                feed.records
-                    .extend(records.map_err(|_| FeedBroken::damaged("the log has a hole"))?);
+                let data = data.map_err(|_| FeedBroken::LogDamaged)?;
+                let records = feed.cursor.on_read(data).map_err(|fault| match fault {
+                    CursorFault::Missing(_) => FeedBroken::Purged,
+                    CursorFault::Gap | CursorFault::Damaged { .. } => FeedBroken::LogDamaged,
+                })?;
+                feed.records.extend(records);
                 Ok(0)
             }
-            Source::Disk(_) | Source::Window => Ok(0),
+            Source::Disk(_) | Source::Window { .. } => Ok(0),
         }
     }
 }
@@ -288,42 +321,4 @@ impl SnapFeed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::storage::snapshot::SnapshotEncoder;
-    use crate::tree::{Database, Walk};
-
-    /// The whole file of an empty tree.
-    fn file() -> BytesMut {
-        let mut database = Database::new(false);
-        let mut out = BytesMut::new();
-        let mut encoder = SnapshotEncoder::new(Zxid(7), database.digest().tree);
-        encoder.head(&mut out);
-        let start = out.len();
-        database.begin_walk(usize::MAX);
-        while database.walk(usize::MAX, &mut out) == Walk::More {}
-        encoder.body(&out[start..]);
-        encoder.tail(&mut out);
-        out
-    }
-
-    fn is_whole(file: &[u8]) -> bool {
-        let feed = Feed::from_snapshot(LinkId(1), false, Zxid(7), Zxid(7));
-        let Source::Snapshot(mut feed) = feed.source else { unreachable!("it was made so") };
-        file[OWN_BODY_START as usize..].chunks(10).for_each(|chunk| drop(feed.take_body(chunk)));
-        feed.seal.is_on(&feed.held)
-    }
-
-    #[test]
-    fn rot_in_a_snapshot_file_shows_before_its_stream_ends() {
-        let file = file();
-        assert!(is_whole(&file));
-        let body = OWN_BODY_START as usize..file.len() - OWN_TAIL_LEN;
-        for at in body {
-            let mut rotten = file.clone();
-            rotten[at] ^= 4;
-            assert!(!is_whole(&rotten), "byte {at}");
-        }
-        assert!(!is_whole(&file[..file.len() - 1]), "cut off");
-    }
-}
+mod tests;

@@ -105,7 +105,7 @@ pub(super) struct Learner {
     pub last_heard: Mono,
     /// Newest transaction that this learner acknowledged as durable, on this link.
     pub acked: Option<Zxid>,
-    /// Oldest unacknowledged transaction and when it was noticed. Apache: `SyncLimitCheck`.
+    /// A transaction that it owes an ACK for, and since when. Apache: `SyncLimitCheck`.
     pub lagging: Option<(Zxid, Mono)>,
     /// Rounds of PING that were sent after UPTODATE and not echoed yet.
     pub pings: VecDeque<u64>,

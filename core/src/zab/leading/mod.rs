@@ -23,11 +23,11 @@ pub use discovery::Discovery;
 use learner::{Learner, Stage};
 pub use synchronization::Synchronization;
 
-use crate::ids::{Epoch, LinkId, ReadId, ServerId, SessionId, Xid};
+use crate::ids::{Epoch, LinkId, ReadId, ServerId, SessionId, Xid, Zxid};
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
-use crate::server::input::ReadData;
+use crate::server::input::{DiskFault, ReadData};
 use crate::server::note::Phase as NotedPhase;
-use crate::time::Mono;
+use crate::time::{Mono, Span};
 use crate::wire::quorum::{ForwardedRequest, LearnerPacket, Touch};
 use crate::zab::ZabCx;
 
@@ -58,6 +58,10 @@ pub enum LeadingEvent {
     },
     /// The own log is damaged before anything could be committed: recover from disk.
     Damaged,
+    /// This own snapshot cannot be read: nothing may rest on it any more.
+    SnapshotDamaged {
+        zxid: Zxid,
+    },
     /// Nobody may be led any more; the text is for people.
     Abdicate(&'static str),
 }
@@ -81,6 +85,8 @@ pub struct Leading {
     next_ping: Mono,
     /// The next moment at which a quorum must be heard from.
     next_check: Mono,
+    /// A committed transaction that the own disk does not hold yet, and since when.
+    outrun: Option<(Zxid, Mono)>,
 }
 
 impl Leading {
@@ -93,8 +99,9 @@ impl Leading {
             barrier: Barrier::default(),
             outbid: false,
             events: VecDeque::new(),
-            next_ping: now + crate::time::Span(cx.config.tick.0 / 2),
+            next_ping: now + Span(cx.config.tick.0 / 2),
             next_check: now + cx.config.tick,
+            outrun: None,
         };
         leading.advance(cx);
         for (link, chunks) in waiting {
@@ -129,6 +136,22 @@ impl Leading {
 
     pub fn synced_learners(&self) -> usize {
         self.learners.values().filter(|learner| learner.stage.is_synced()).count()
+    }
+
+    /// Learners on a link, whatever their stage.
+    pub fn learners(&self) -> usize {
+        self.learners.len()
+    }
+
+    /// Who acknowledged this leader's history, and whether it observes.
+    pub fn synced(&self) -> impl Iterator<Item = (Option<ServerId>, bool)> + '_ {
+        let synced = self.learners.values().filter(|learner| learner.stage.is_synced());
+        synced.filter_map(|learner| learner.stage.who().map(|who| (who.id, who.observer)))
+    }
+
+    /// `sync`s that are not answered yet.
+    pub fn pending_syncs(&self) -> usize {
+        self.barrier.len()
     }
 
     /// The synced voter that the election order ranks first: it holds the most, then the highest
@@ -211,6 +234,10 @@ impl Leading {
     pub fn on_sent(&mut self, link: LinkId, bytes: u64, cx: &mut ZabCx<'_>) {
         if let Some(learner) = self.learners.get_mut(&link) {
             learner.unsent = learner.unsent.saturating_sub(bytes);
+            // Until it has everything it has nothing to say: that it takes bytes is its sign of life.
+            if matches!(learner.stage, Stage::Syncing { .. }) {
+                learner.last_heard = cx.at.mono;
+            }
             self.advance(cx);
         }
     }
@@ -235,7 +262,12 @@ impl Leading {
     }
 
     /// Something was read: for a feed or a search.
-    pub fn on_read(&mut self, read: ReadId, data: ReadData, cx: &mut ZabCx<'_>) {
+    pub fn on_read(
+        &mut self,
+        read: ReadId,
+        data: &Result<ReadData, DiskFault>,
+        cx: &mut ZabCx<'_>,
+    ) {
         let links: Vec<LinkId> = self.learners.keys().copied().collect();
         for link in links {
             self.read_for(link, read, data.clone(), cx);
@@ -257,7 +289,7 @@ impl Leading {
     pub fn deadline(&self) -> Mono {
         let phase = match &self.phase {
             Phase::Discovery(discovery) => discovery.deadline,
-            Phase::Synchronization(synchronization) => synchronization.deadline,
+            Phase::Synchronization(synchronization) => synchronization.next_deadline(),
             Phase::Broadcast(_) => self.next_check,
         };
         phase.min(self.next_ping).min(self.next_check)
@@ -275,13 +307,14 @@ impl Leading {
             return;
         }
         if now >= self.next_ping {
-            self.next_ping = now + crate::time::Span(cx.config.tick.0 / 2);
+            self.next_ping = now + Span(cx.config.tick.0 / 2);
             self.send_pings(cx);
         }
         if now >= self.next_check {
             self.next_check = now + cx.config.tick;
             self.drop_silent(cx);
             self.check_supporters(cx);
+            self.check_own_disk(cx);
         }
         self.advance(cx);
     }
@@ -313,6 +346,23 @@ impl Leading {
         }
     }
 
+    /// A leader whose quorum is faster than its own disk would collect what it has not written yet
+    /// without bound; as a follower it is held back.
+    fn check_own_disk(&mut self, cx: &ZabCx<'_>) {
+        let (durable, committed) = (cx.history.durable(), cx.history.committed());
+        match self.outrun {
+            Some((asked, since)) if durable < asked => {
+                if cx.at.mono.since(since) > cx.sync_limit() {
+                    let why = "the own disk is slower than those of a quorum";
+                    self.events.push_back(LeadingEvent::Abdicate(why));
+                }
+            }
+            Some(_) | None => {
+                self.outrun = (durable < committed).then_some((committed, cx.at.mono));
+            }
+        }
+    }
+
     fn drop_learner(&mut self, link: LinkId, why: CloseReason, cx: &mut ZabCx<'_>) {
         if self.learners.remove(&link).is_some() {
             self.barrier.forget(link);
@@ -337,20 +387,60 @@ impl Leading {
 }
 
 impl Learner {
-    /// Whether a Serving voter left a transaction unacknowledged for longer than `limit`.
-    fn lags(&mut self, head: crate::ids::Zxid, now: Mono, limit: crate::time::Span) -> bool {
+    /// Whether a Serving voter left a transaction unacknowledged for longer than `limit`. Crawling
+    /// is no excuse: what a learner is behind by takes memory here and there.
+    fn lags(&mut self, head: Zxid, now: Mono, limit: Span) -> bool {
         let serving = matches!(self.stage, Stage::Serving { .. });
-        if !serving || self.voter().is_none() || self.acked.is_none_or(|acked| acked >= head) {
+        let Some(acked) = self.acked.filter(|_| serving && self.voter().is_some()) else {
             self.lagging = None;
             return false;
-        }
-        match (self.lagging, self.acked) {
-            (Some((at, since)), Some(acked)) if at == acked => now.since(since) > limit,
-            (_, Some(acked)) => {
-                self.lagging = Some((acked, now));
+        };
+        match self.lagging {
+            Some((asked, since)) if acked < asked => now.since(since) > limit,
+            Some(_) | None => {
+                self.lagging = (acked < head).then_some((head, now));
                 false
             }
-            (_, None) => false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::feed::Feed;
+    use super::learner::Who;
+    use super::*;
+
+    #[test]
+    fn a_follower_that_crawls_is_as_late_as_one_that_stands_still() {
+        let who = Who {
+            id: Some(ServerId(2)),
+            observer: false,
+            vivarium: true,
+            blank: false,
+            accepted: Epoch(1),
+        };
+        let z = |counter| Zxid::new(Epoch(1), counter);
+        let (second, limit) = (|n: u64| Mono(n * 1_000_000), Span::from_ms(3000));
+        let follower = || {
+            let mut learner = Learner::new(LinkId(1), Mono(0));
+            let feed = Feed::from_window(LinkId(1), false, z(1), z(1));
+            learner.stage = Stage::Serving { who, feed };
+            learner.acked = Some(z(1));
+            learner
+        };
+        // Each second it acknowledges one transaction more, of a hundred more that are proposed.
+        let mut crawling = follower();
+        let late = (1..10).find(|&n| {
+            crawling.acked = Some(z(n as u32));
+            crawling.lags(z(n as u32 * 100), second(n), limit)
+        });
+        assert_eq!(late, Some(5), "more than three seconds after the first second");
+        let mut keeping_up = follower();
+        let late = (2..100).find(|&n| {
+            keeping_up.acked = Some(z(n as u32 * 100 - 150));
+            keeping_up.lags(z(n as u32 * 100), second(n), limit)
+        });
+        assert_eq!(late, None, "always behind, but never by more than two seconds");
     }
 }

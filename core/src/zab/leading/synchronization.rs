@@ -7,9 +7,9 @@ use bytes::Bytes;
 
 use crate::ids::{Epoch, LinkId, ReadId, ServerId, Zxid};
 use crate::server::action::CloseReason;
-use crate::server::input::ReadData;
+use crate::server::input::{DiskFault, ReadData};
 use crate::server::note::{Note, SyncKind};
-use crate::storage::log_cursor::LogCursor;
+use crate::storage::log_cursor::{CursorFault, LogCursor};
 use crate::storage::txnlog::Record;
 use crate::time::Mono;
 use crate::wire::quorum::LeaderPacket;
@@ -28,6 +28,8 @@ pub struct Synchronization {
     /// Learners that acknowledged NEWLEADER.
     acked: BTreeSet<ServerId>,
     pub(super) deadline: Mono,
+    /// When the leader has waited long enough for a quorum of voters to be connected again.
+    deserted_until: Option<Mono>,
 }
 
 /// The leader's own acknowledgement: history durable first, then currentEpoch (S9, B04).
@@ -42,7 +44,11 @@ impl Synchronization {
     pub(super) fn new(epoch: Epoch, deadline: Mono, cx: &ZabCx<'_>) -> Self {
         let history_end = cx.history.head();
         let (own, acked) = (OwnSeat::AwaitingHistory, BTreeSet::new());
-        Self { epoch, history_end, own, acked, deadline }
+        Self { epoch, history_end, own, acked, deadline, deserted_until: None }
+    }
+
+    pub(super) fn next_deadline(&self) -> Mono {
+        self.deserted_until.map_or(self.deadline, |until| until.min(self.deadline))
     }
 
     fn enter(&mut self, cx: &mut ZabCx<'_>) {
@@ -133,13 +139,19 @@ impl Leading {
         }
     }
 
-    /// Learners that a TRUNC restarts look for a leader again, and cannot find this one while no quorum
-    /// of servers says that it leads. Waiting out initLimit would not bring them back: a new election does.
+    /// Learners that a TRUNC restarts look for a leader again, and some of them cannot find this one
+    /// while no quorum of servers says that it leads. A lost connection is made again within a tick;
+    /// after that, waiting out initLimit would bring nobody back, and a new election does.
     fn give_up_deserted(&mut self, cx: &ZabCx<'_>) {
-        let Phase::Synchronization(synchronization) = &self.phase else { return };
+        let Phase::Synchronization(synchronization) = &mut self.phase else { return };
         let connected = self.learners.values().filter_map(Learner::voter);
         let acked = synchronization.acked.iter().copied();
-        if !cx.ensemble.has_quorum(connected.chain(acked).chain([cx.config.me])) {
+        if cx.ensemble.has_quorum(connected.chain(acked).chain([cx.config.me])) {
+            synchronization.deserted_until = None;
+            return;
+        }
+        let until = synchronization.deserted_until.get_or_insert(cx.at.mono + cx.config.tick);
+        if *until <= cx.at.mono {
             self.events.push_back(LeadingEvent::Abdicate("too few voters are connected"));
         }
     }
@@ -156,6 +168,8 @@ impl Leading {
             }
             let config = Some(Bytes::from(cx.ensemble.text()));
             learner.send(&LeaderPacket::NewLeader { epoch, config }, cx);
+            // It had nothing to say while it was sent its history.
+            learner.last_heard = cx.at.mono;
             let stage = core::mem::replace(&mut learner.stage, Stage::Arrived);
             if let Stage::Syncing { who, feed } = stage {
                 // A Java learner holds back what is not committed until UPTODATE, then acks it.
@@ -251,7 +265,7 @@ impl Leading {
         &mut self,
         link: LinkId,
         read: ReadId,
-        data: ReadData,
+        data: Result<ReadData, DiskFault>,
         cx: &mut ZabCx<'_>,
     ) {
         let known = self.known(cx);
@@ -281,15 +295,23 @@ impl Leading {
     /// The learner starts over. Where the own log is damaged, it will get a snapshot that needs
     /// none of what is committed by now.
     fn on_broken_feed(&mut self, link: LinkId, broken: FeedBroken, cx: &mut ZabCx<'_>) {
-        if broken.damaged {
-            cx.history.distrust_log();
-            // A leader in office can write a new snapshot instead; one that is not yet cannot, and
-            // would fail the same learners for ever.
-            if matches!(self.phase, Phase::Synchronization(_)) {
-                self.events.push_back(LeadingEvent::Damaged);
+        let damaged = match broken {
+            FeedBroken::Purged => false,
+            FeedBroken::LogDamaged => {
+                cx.history.distrust_log();
+                true
             }
+            FeedBroken::SnapshotDamaged(zxid) => {
+                self.events.push_back(LeadingEvent::SnapshotDamaged { zxid });
+                true
+            }
+        };
+        // A leader in office can write a new snapshot instead; one that is not yet cannot, and would
+        // fail the same learners for ever.
+        if damaged && matches!(self.phase, Phase::Synchronization(_)) {
+            self.events.push_back(LeadingEvent::Damaged);
         }
-        self.drop_learner(link, CloseReason::Protocol(broken.why), cx);
+        self.drop_learner(link, CloseReason::Protocol(broken.why()), cx);
     }
 }
 
@@ -349,16 +371,28 @@ impl Learner {
         }
     }
 
-    fn on_search_read(&mut self, read: ReadId, data: ReadData, known: Zxid, cx: &mut ZabCx<'_>) {
+    fn on_search_read(
+        &mut self,
+        read: ReadId,
+        data: Result<ReadData, DiskFault>,
+        known: Zxid,
+        cx: &mut ZabCx<'_>,
+    ) {
         let Stage::Searching { who, last, cursor } = &mut self.stage else { return };
         if !cursor.awaits(read) {
             return;
         }
         let (who, last) = (*who, *last);
-        let Ok(records) = cursor.on_read(data) else {
-            cx.history.distrust_log();
-            self.start_sync(who, CatchUp::Snap, None, known, cx);
-            return;
+        let records = match data.map(|data| cursor.on_read(data)) {
+            Ok(Ok(records)) => records,
+            // A purge while the learner was away: what it lacks is in the snapshots.
+            Ok(Err(CursorFault::Missing(_))) => {
+                return self.start_sync(who, CatchUp::Snap, None, known, cx);
+            }
+            Ok(Err(CursorFault::Gap | CursorFault::Damaged { .. })) | Err(_) => {
+                cx.history.distrust_log();
+                return self.start_sync(who, CatchUp::Snap, None, known, cx);
+            }
         };
         if records.is_empty() && !cursor.is_ended() {
             self.read_on(known, cx);

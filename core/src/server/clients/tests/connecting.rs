@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::rig::{FIRST_SESSION, Rig, config, connect, frame, int};
 use super::{create, get};
-use crate::ids::{LinkId, SessionId};
+use crate::ids::{Epoch, LinkId, SessionId};
 use crate::server::input::Far;
 use crate::session::password::password;
 use crate::time::{Mono, Span};
@@ -41,6 +41,20 @@ fn frames_behind_the_connect_request_wait() {
     rig.work();
     assert_eq!(rig.seen(), ["attached 1", "resume 1"]);
     assert!(rig.db.node("/a").is_some());
+}
+
+/// A Java leader of epoch 3 showed 3:0 to its clients before it wrote anything.
+#[test]
+fn a_client_that_saw_an_epoch_begin_is_not_ahead_of_that_epoch() {
+    for (epoch, seen, admitted) in [(3, 3, true), (4, 3, true), (2, 3, false)] {
+        let mut rig = Rig::new();
+        rig.epoch = Epoch(epoch);
+        rig.open(1);
+        rig.bytes(1, &connect(None, &[], seen << 32));
+        rig.work();
+        let expected = if admitted { "attached 1" } else { "close 1 ahead" };
+        assert_eq!(rig.seen(), [expected], "epoch {epoch}, seen {seen}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod connecting;
 mod golden;
+mod identity;
 mod ordering;
 mod pressure;
 mod random;

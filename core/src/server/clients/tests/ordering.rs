@@ -49,6 +49,26 @@ fn a_read_does_not_see_a_write_behind_it() {
     assert_eq!(replies[2].1, 3);
 }
 
+/// Found by comparing with Apache: the write answered the sync only when it was applied already.
+#[test]
+fn a_read_behind_a_sync_does_not_see_the_write_that_answers_the_sync() {
+    let mut rig = Rig::new();
+    let session = rig.session(1);
+    rig.request(1, 1, &create("/a"));
+    rig.work();
+    rig.replies(1);
+    rig.request(1, 2, &sync());
+    rig.request(1, 3, &get("/a", false));
+    rig.request(1, 4, &set("/a", b"later".to_vec()));
+    rig.asked.clear();
+    let Op::Write(write) = set("/a", b"later".to_vec()) else { unreachable!() };
+    rig.change(session, 4, Change::Write(write));
+    let replies = rig.replies(1);
+    let heads: Vec<_> = replies.iter().map(|reply| (reply.0, reply.1)).collect();
+    assert_eq!(heads, [(2, 2), (3, 2), (4, 3)], "each at the state of its turn");
+    assert_eq!(&replies[1].3[..5], [0, 0, 0, 1, b'x']);
+}
+
 #[test]
 fn a_write_that_commits_answers_the_syncs_before_it() {
     let mut rig = Rig::new();

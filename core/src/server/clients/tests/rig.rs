@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::config::{Config, FirstStart, Words};
-use crate::ids::{LinkId, ServerId, SessionId, Xid, Zxid};
+use crate::config::{Config, FirstStart, Surroundings, Words};
+use crate::ids::{Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
 use crate::request::change::{Change, WriteRequest};
 use crate::request::prepare::Preparer;
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
@@ -54,11 +54,13 @@ pub(super) fn config() -> Config {
         finalize_wait: Span::from_ms(200),
         four_letter_words: Words::All,
         full_digest: false,
+        surroundings: Surroundings::default(),
         seed: [0; 32],
     }
 }
 
 pub(super) struct Rig {
+    pub(super) epoch: Epoch,
     pub(super) config: Config,
     pub(super) clients: Clients,
     pub(super) db: Database,
@@ -84,10 +86,11 @@ impl Rig {
 
     pub(super) fn with(config: Config) -> Self {
         let mut rig = Self {
+            epoch: Epoch(0),
+            preparer: Preparer::new(&config),
             config,
             clients: Clients::new(),
             db: Database::new(false),
-            preparer: Preparer::default(),
             counters: Counters::default(),
             out: Outbox::new(),
             now: Mono(1_000_000),
@@ -109,6 +112,7 @@ impl Rig {
             at: Stamp { mono: self.now, wall: self.wall },
             db: &self.db,
             logged: self.db.applied(),
+            epoch: self.epoch,
             out: &mut self.out,
             counters: &mut self.counters,
         };
@@ -167,9 +171,9 @@ impl Rig {
                 let valid = self.db.sessions().contains_key(&session);
                 self.call(|clients, cx| clients.revalidated(session, valid, cx));
             }
-            Submission::Write { session, cxid, parsed, .. } => {
+            Submission::Write { session, cxid, ids, parsed, .. } => {
                 let change = Change::try_from(parsed).expect("the client plane sends changes only");
-                self.change(session, cxid.0, change);
+                self.prepare(WriteRequest { session, cxid: cxid.0, ids, change });
             }
             Submission::CloseSession { session, cxid } => {
                 self.change(session, cxid.0, Change::CloseSession);
@@ -186,7 +190,10 @@ impl Rig {
     }
 
     pub(super) fn change(&mut self, session: SessionId, cxid: i32, change: Change) {
-        let request = WriteRequest { session, cxid, change };
+        self.prepare(WriteRequest { session, cxid, ids: [].into(), change });
+    }
+
+    fn prepare(&mut self, request: WriteRequest) {
         let txn = self.preparer.prepare(&self.db, &request, self.zxid, self.wall);
         self.apply(&txn);
     }
@@ -199,6 +206,7 @@ impl Rig {
     }
 
     pub(super) fn apply(&mut self, txn: &LoggedTxn) {
+        self.call(|clients, cx| clients.approaching(txn, cx));
         let mut events = Vec::new();
         let result = self.db.apply(txn, &mut events);
         self.preparer.applied(txn.header.zxid);
