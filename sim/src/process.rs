@@ -61,6 +61,9 @@ pub(crate) struct ServerSlot {
     spins: u32,
     /// The server's deadline since its last step; `None`: not asked for yet.
     deadline: Cell<Option<Option<(Mono, Timer)>>>,
+    /// The process lives on over its restart, its ports open all the while.
+    restarts: bool,
+    boot_rng: SimRng,
 }
 
 /// A server that asks to be woken at once so many times in a row will do so for ever.
@@ -83,6 +86,8 @@ impl ServerSlot {
             busy_until: SimTime::ZERO,
             spins: 0,
             deadline: Cell::new(None),
+            restarts: false,
+            boot_rng: rng,
         }
     }
 
@@ -127,6 +132,13 @@ impl ServerSlot {
         self.paused_by = None;
         self.crash_armed = None;
         self.busy_until = SimTime::ZERO;
+        self.restarts = false;
+    }
+
+    /// A server opens its ports before it recovers, but there is a moment before.
+    fn presence_at_boot(&mut self) -> Presence {
+        let early = self.boot_rng.chance(500);
+        if early || self.restarts { Presence::Backlog } else { Presence::NoProcess }
     }
 }
 
@@ -194,7 +206,8 @@ impl World {
         self.age_folder(index);
         if let Some(recovery) = self.begin_boot(index) {
             self.servers[index].process = Process::Recovering(Box::new(recovery));
-            self.net.set_presence(self.now, Host(index), Presence::NoProcess);
+            let presence = self.servers[index].presence_at_boot();
+            self.net.set_presence(self.now, Host(index), presence);
             self.recover(index, RecoveryInput::Begin);
         }
     }
@@ -507,9 +520,13 @@ impl World {
                 | RestartReason::LogUnreadable,
             ) => (1_000, 50_000, CrashKind::Process),
             Halt::Stop => (20_000, 2_000_000, CrashKind::Process),
-            // The operator boots the machine before the next start: a page cache that disagrees
-            // with a disk that failed is gone.
-            Halt::Fatal(FatalReason::Disk { .. }) => (200_000, 2_000_000, CrashKind::PowerLoss),
+            // A supervisor starts the next process at once, on a page cache that may disagree with
+            // the disk; or an operator boots the machine first.
+            Halt::Fatal(FatalReason::Disk { .. }) => {
+                let reboots = self.fault_rng.chance(500);
+                let kind = if reboots { CrashKind::PowerLoss } else { CrashKind::Process };
+                (200_000, 2_000_000, kind)
+            }
             Halt::Fatal(FatalReason::Corrupt { .. } | FatalReason::Config(_)) => {
                 (200_000, 2_000_000, CrashKind::Process)
             }
@@ -518,6 +535,10 @@ impl World {
         self.servers[index].died();
         self.inboxes[index].clear();
         self.net.host_died(self.now, Host(index), CrashKind::Process);
+        if matches!(halt, Halt::Restart(_)) {
+            self.servers[index].restarts = true;
+            self.net.set_presence(self.now, Host(index), Presence::Backlog);
+        }
         for change in self.disks.of(id).crash(kind) {
             self.observe(node, &SimEvent::Durable(change));
         }

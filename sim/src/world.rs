@@ -160,7 +160,8 @@ impl World {
         let hosts = cluster.configs.len() + clients.len();
         let stream = |stream, index| SimRng::new(seed, stream, index);
         let disks = cluster.configs.iter().map(|config| {
-            let disk = DiskSim::new(stream(Stream::Disk, config.me.0), crate::payload_hash);
+            let torn = stream(Stream::Disk, config.me.0 + 1000);
+            let disk = DiskSim::new(stream(Stream::Disk, config.me.0), torn, crate::payload_hash);
             (config.me, disk)
         });
         let servers = cluster.configs.iter().map(|config| {

@@ -142,10 +142,17 @@ impl Chores {
         self.count += 1;
     }
 
-    /// Whether a snapshot may begin, and is due: by count, or because a learner waits for one.
+    /// Whether a snapshot may begin, and is due: by count, because a learner waits for one, or
+    /// because no learner could be filled from those that there are.
     fn wants_snapshot(&self, missing: bool, now: Mono) -> bool {
-        let due = missing || self.count >= self.due_at_count;
+        let due = missing || self.count >= self.due_at_count || self.holds_only_fuzzy_ones();
         matches!(self.work, Work::Idle) && due && now >= self.not_before
+    }
+
+    /// On a folder of Apache's: no learner can be filled from such a snapshot. An own one is written
+    /// while there is time, since a leader that is not in office yet cannot write it.
+    fn holds_only_fuzzy_ones(&self) -> bool {
+        !self.snapshots.is_empty() && !self.snapshots.iter().any(|snapshot| snapshot.exact)
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
@@ -446,8 +453,8 @@ impl Server {
                 out.note(Note::Truncated { upto });
                 self.halt(Halt::Restart(RestartReason::Truncated), out);
             }
-            // Recovery judges the damage.
-            Truncated::Unreadable { .. } => {
+            Truncated::MovedAside => {
+                out.note(Note::MovedAside);
                 self.halt(Halt::Restart(RestartReason::Truncated), out);
             }
         }

@@ -121,6 +121,7 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         db: recovered.database,
         role: Role::Starting,
         noted: None,
+        awaited: alloc::vec::Vec::new(),
         election,
         planes: BTreeMap::new(),
         waiting: BTreeMap::new(),

@@ -111,6 +111,8 @@ pub struct Decoded {
     pub trailer: Trailer,
     /// Bytes behind the end of a stream.
     pub leftover: Bytes,
+    /// The longest of the lengths that `jute.maxbuffer` does not allow, in a file that is whole.
+    pub oversized: Option<usize>,
 }
 
 /// The optional parts behind the first seal.
@@ -154,6 +156,7 @@ pub struct SnapshotDecoder {
     sum: Checksum,
     builder: DatabaseBuilder,
     item_limit: usize,
+    longest: usize,
     /// The buffer length below which another try is in vain.
     need: usize,
 }
@@ -173,6 +176,7 @@ impl SnapshotDecoder {
             sum: Checksum::new(),
             builder: DatabaseBuilder::new(config.full_digest),
             item_limit: txnlog::payload_limit(config),
+            longest: 0,
             need: 0,
         }
     }
@@ -206,6 +210,7 @@ impl SnapshotDecoder {
         let known = |last: &Zxid| trailer.digest && (trailer.digest_at > 0 || *last == Zxid::ZERO);
         let finished_at = trailer.last_zxid.filter(known);
         Ok(Decoded {
+            oversized: Some(self.longest).filter(|longest| *longest > self.item_limit),
             database: self.builder.finish(zxid),
             finished_at,
             grade: match finished_at {
@@ -390,8 +395,14 @@ impl SnapshotDecoder {
         Some(self.buffer.get(at..at + 4)?.get_i32())
     }
 
-    fn bound(&self, len: usize) -> Result<(), &'static str> {
-        if len > self.item_limit { Err("length is beyond every limit") } else { Ok(()) }
+    /// A file bounds its lengths by its own: where its seals are right it is whole, whatever
+    /// `jute.maxbuffer` is, and it is for the operator to raise that.
+    fn bound(&mut self, len: usize) -> Result<(), &'static str> {
+        self.longest = self.longest.max(len);
+        match self.source {
+            Source::Stream if len > self.item_limit => Err("length is beyond every limit"),
+            Source::Stream | Source::File => Ok(()),
+        }
     }
 
     /// Consumes `len` bytes once they are there.

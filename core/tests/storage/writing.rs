@@ -7,7 +7,7 @@ use vivarium_core::server::action::DiskAction;
 use vivarium_core::server::input::Queue;
 use vivarium_core::storage::epochs;
 use vivarium_core::storage::files::{EpochFile, FileName};
-use vivarium_core::storage::log_writer::LogWriter;
+use vivarium_core::storage::log_writer::{LogCounts, LogWriter};
 use vivarium_core::storage::ops::DiskIds;
 use vivarium_core::storage::snapshot::{Grade, LAST_ZXID_TAIL, last_zxid_of};
 use vivarium_core::storage::snapshot_writer::{Advanced, SnapshotWriter};
@@ -96,6 +96,7 @@ fn appends_of_one_drain_are_one_batch_and_the_rest_waits() {
     }
     assert_eq!(rig.log.durable(), rig.log.logged());
     assert_eq!(rig.log.logged(), Some(zxid(1, 4)));
+    assert_eq!(rig.log.counts().records, 4);
 }
 
 #[test]
@@ -110,6 +111,7 @@ fn a_drained_batch_is_not_extended() {
     assert_eq!(rig.done(4), Some(zxid(1, 1)));
     assert_eq!(drained(&mut rig.out).len(), 2);
     assert_eq!(rig.done(6), Some(zxid(1, 3)));
+    assert_eq!(rig.log.counts(), LogCounts { records: 3, batches: 2 });
 }
 
 #[test]

@@ -480,7 +480,11 @@ impl Canon {
             | Note::SessionExpired { .. }
             | Note::SessionTouched { .. }
             | Note::SessionAttached { .. }
-            | Note::WatchFired { .. } => {}
+            | Note::WatchFired { .. }
+            | Note::PeerUnreachable { .. }
+            | Note::PeerReachable { .. }
+            | Note::FirstStartWaits { .. }
+            | Note::Reloaded(_) => {}
         }
         self.committed = committed;
         if let Some(upto) = commit_upto {

@@ -223,7 +223,7 @@ impl Leading {
         let (epoch, history_end) = (synchronization.epoch, synchronization.history_end);
         cx.out.note(Note::Established { epoch, history: cx.history.last() });
         cx.history.commit(history_end);
-        self.phase = Phase::Broadcast(Broadcast::new(epoch));
+        self.phase = Phase::Broadcast(Broadcast::new(epoch, history_end));
         self.events.push_back(LeadingEvent::Established { epoch });
     }
 

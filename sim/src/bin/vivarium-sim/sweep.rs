@@ -20,7 +20,7 @@ use crate::{Format, HARNESS, OK, VIOLATION, WorldArgs, replay_command};
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// How many seeds to run
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed
     #[arg(long, default_value_t = 1)]
