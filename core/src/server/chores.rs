@@ -152,7 +152,8 @@ impl Chores {
     /// On a folder of Apache's: no learner can be filled from such a snapshot. An own one is written
     /// while there is time, since a leader that is not in office yet cannot write it.
     fn holds_only_fuzzy_ones(&self) -> bool {
-        !self.snapshots.is_empty() && !self.snapshots.iter().any(|snapshot| snapshot.exact)
+        !self.snapshots.is_empty()
+            && !self.snapshots.iter().any(|snapshot| snapshot.grade == Grade::Exact)
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
