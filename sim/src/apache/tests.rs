@@ -331,7 +331,11 @@ fn a_blank_server_has_no_use_for_the_link() {
 
 /// A folder with a snapshot of zxid 0 and two logs.
 fn disk() -> DiskSim {
-    let mut disk = DiskSim::new(SimRng::new(1, Stream::Disk, 1), crate::payload_hash);
+    let mut disk = DiskSim::new(
+        SimRng::new(1, Stream::Disk, 1),
+        SimRng::new(1, Stream::Disk, 2),
+        crate::payload_hash,
+    );
     let log = |txns: &[(Zxid, Bytes)]| {
         let mut file = BytesMut::from(&b"ZKLG\0\0\0\x02\0\0\0\0\0\0\0\0"[..]);
         txns.iter().for_each(|(_, payload)| super::folder::put_record(&mut file, payload));
