@@ -10,6 +10,7 @@ use vivarium_core::ids::ServerId;
 use vivarium_core::server::input::Plane;
 use vivarium_core::time::Span;
 
+use crate::apache::Habits;
 use crate::rng::{SimRng, Stream};
 
 const QUORUM_PORT: u16 = 2888;
@@ -30,6 +31,8 @@ pub struct Cluster {
     pub skewed_clocks: bool,
     /// The operator marked the first start, so that nobody has to ask everybody.
     pub marked_first_start: bool,
+    /// Servers that behave as Apache's do.
+    pub apache: BTreeMap<ServerId, Habits>,
 }
 
 impl Cluster {
@@ -62,7 +65,17 @@ impl Cluster {
             clients: rng.range(1, 6) as usize,
             skewed_clocks: rng.chance(500),
             marked_first_start: rng.chance(300),
+            apache: BTreeMap::new(),
         }
+    }
+
+    /// Makes peers of Apache's kind of some servers.
+    pub fn disguise(&mut self, peers: BTreeMap<ServerId, Habits>) {
+        for config in &mut self.configs {
+            config.linearizable_sync &=
+                peers.get(&config.me).is_none_or(|habits| !habits.weak_sync);
+        }
+        self.apache = peers;
     }
 
     pub fn majority(&self) -> usize {

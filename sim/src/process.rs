@@ -15,6 +15,7 @@ use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Serve
 use vivarium_core::time::Mono;
 use vivarium_core::timers::Timer;
 
+use crate::apache::Guise;
 use crate::armed_crash::ArmedCrash;
 use crate::clock::ClockSim;
 use crate::cluster::resolve;
@@ -44,6 +45,8 @@ pub(crate) struct ServerSlot {
     pub(crate) clock: ClockSim,
     process: Process,
     outbox: Outbox,
+    /// What makes a peer of Apache's kind of this one.
+    pub(crate) guise: Option<Box<Guise>>,
     pub(crate) incarnation: u32,
     pub(crate) phase: Phase,
     /// Which unit of the schedule paused it.
@@ -73,6 +76,7 @@ impl ServerSlot {
             clock,
             process: Process::Down,
             outbox: Outbox::new(),
+            guise: None,
             incarnation: 0,
             phase: Phase::Halted,
             paused_by: None,
@@ -120,6 +124,9 @@ impl ServerSlot {
 
     pub(crate) fn died(&mut self) {
         self.outbox.drain().for_each(drop);
+        if let Some(guise) = &mut self.guise {
+            guise.server_ended(false);
+        }
         self.process = Process::Down;
         self.phase = Phase::Halted;
         self.paused_by = None;
@@ -193,10 +200,21 @@ impl World {
     }
 
     fn boot(&mut self, index: usize) {
-        let slot = &mut self.servers[index];
-        if slot.is_up() || slot.dead {
+        if self.servers[index].is_up() || self.servers[index].dead {
             return;
         }
+        self.age_folder(index);
+        if let Some(recovery) = self.begin_boot(index) {
+            self.servers[index].process = Process::Recovering(Box::new(recovery));
+            let presence = self.servers[index].presence_at_boot();
+            self.net.set_presence(self.now, Host(index), presence);
+            self.recover(index, RecoveryInput::Begin);
+        }
+    }
+
+    /// A new incarnation; `None` where the run is over.
+    pub(crate) fn begin_boot(&mut self, index: usize) -> Option<Recovery> {
+        let slot = &mut self.servers[index];
         slot.incarnation += 1;
         slot.clock.boot(self.now);
         slot.paused_by = None;
@@ -209,16 +227,14 @@ impl World {
             u64::from(incarnation),
         )
         .bytes32();
-        slot.process = Process::Recovering(Box::new(Recovery::start(config, stamp)));
+        let recovery = Recovery::start(config, stamp);
         self.stats.boots += 1;
         self.quiet_since = self.now;
-        let presence = self.servers[index].presence_at_boot();
-        self.net.set_presence(self.now, Host(index), presence);
         self.trace.event(self.now, NodeId::Server(id), Mark::Boot, incarnation.into(), || {
             format!("boot {incarnation}")
         });
         self.observe(NodeId::Server(id), &SimEvent::Boot { incarnation });
-        self.recover(index, RecoveryInput::Begin);
+        self.verdict.is_none().then_some(recovery)
     }
 
     /// Turns the recovery machine until it wants the disk, or is done.
@@ -254,7 +270,7 @@ impl World {
         }
     }
 
-    fn up(&mut self, index: usize, server: Box<Server>, outbox: Outbox) {
+    pub(crate) fn up(&mut self, index: usize, server: Box<Server>, outbox: Outbox) {
         let slot = &mut self.servers[index];
         slot.process = Process::Running(server);
         slot.deadline.set(None);
@@ -295,6 +311,7 @@ impl World {
         let mut deliveries = Vec::new();
         self.net.due(self.now, event, &mut deliveries);
         for delivery in deliveries {
+            let Some(delivery) = self.disguise_delivery(index, delivery) else { continue };
             let (mark, content, input) = self.link_input(delivery);
             self.step(index, mark, content, Input::Link(input));
         }
@@ -379,7 +396,7 @@ impl World {
         true
     }
 
-    fn step(&mut self, index: usize, mark: Mark, content: u64, input: Input) {
+    pub(crate) fn step(&mut self, index: usize, mark: Mark, content: u64, input: Input) {
         let slot = &mut self.servers[index];
         let Process::Running(server) = &mut slot.process else { return };
         if self.verdict.is_some() {
@@ -404,7 +421,7 @@ impl World {
 
     /// Carries out what the server asked for, in its order.
     fn drain(&mut self, index: usize) {
-        while !self.servers[index].outbox.is_empty() {
+        while !self.servers[index].outbox.is_empty() || self.tell_disguised(index) {
             let actions: Vec<_> = self.servers[index].outbox.drain().collect();
             for action in actions {
                 if self.verdict.is_some() {
@@ -430,7 +447,11 @@ impl World {
         match action {
             LinkAction::Dial { dial, plane, host, port } => {
                 let timeout = self.servers[index].config.cnx_timeout.0;
-                match resolve(&host, port).and_then(|(id, _)| self.server_host(id)) {
+                let found = resolve(&host, port).map(|(id, _)| id);
+                if found.is_some_and(|id| self.disguise_dial(index, dial, id, plane)) {
+                    return;
+                }
+                match found.and_then(|id| self.server_host(id)) {
                     Some(to) => self.net.dial(self.now, Host(index), dial.0, to, plane, timeout),
                     None => {
                         let input = LinkInput::DialFailed { dial, why: DialError::Unresolved };
@@ -438,7 +459,10 @@ impl World {
                     }
                 }
             }
-            LinkAction::Send { link, bytes } => self.net.send(self.now, EndId(link.0), bytes),
+            LinkAction::Send { link, bytes } => {
+                let bytes = self.disguise_send(index, link, bytes);
+                self.net.send(self.now, EndId(link.0), bytes);
+            }
             LinkAction::Hold { link } => self.net.hold(EndId(link.0)),
             LinkAction::Resume { link } => self.net.resume(self.now, EndId(link.0)),
             LinkAction::Close { link, how, why } => {
@@ -446,6 +470,9 @@ impl World {
                 self.trace.event(self.now, node, Mark::Closed, content, || {
                     format!("-> close {link} {how:?}: {why:?}")
                 });
+                if !self.disguise_close(index, link) {
+                    return;
+                }
                 match how {
                     Close::Flush => self.net.close(self.now, EndId(link.0)),
                     Close::Abort => self.net.abort(self.now, EndId(link.0)),
@@ -473,15 +500,19 @@ impl World {
             self.atlas.entered(id, *phase, self.servers[index].incarnation);
         }
         self.stats.commits += u64::from(matches!(note, Note::Committed { .. }));
+        self.disguise_note(index, &note);
         self.observe(NodeId::Server(id), &SimEvent::Note(note));
     }
 
     /// The process ended itself; its supervisor starts it again.
-    fn exit(&mut self, index: usize, halt: Halt) {
+    pub(crate) fn exit(&mut self, index: usize, halt: Halt) {
         let id = self.servers[index].id();
         let node = NodeId::Server(id);
         let content = hash_value(&format!("{halt:?}"));
         self.trace.event(self.now, node, Mark::Exit, content, || format!("exit: {halt:?}"));
+        if self.rebuild_in_place(index, &halt) {
+            return;
+        }
         let (low, high, kind) = match &halt {
             Halt::Restart(
                 RestartReason::Truncated

@@ -14,6 +14,7 @@ use crate::server::note::{Note, Phase};
 use crate::server::standalone::Standalone;
 use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
 use crate::session::SessionTracker;
+use crate::storage::snapshot::Grade;
 use crate::time::{Mono, Span};
 use crate::wire::frame::PacketBuffer;
 use crate::wire::quorum::LearnerPacket;
@@ -237,8 +238,9 @@ impl Server {
 
     fn on_following_event(&mut self, event: FollowingEvent, out: &mut Outbox) {
         match event {
-            FollowingEvent::SnapReceived { zxid, database } => {
-                self.install_snapshot(zxid, *database, out);
+            FollowingEvent::SnapReceived { zxid, database, fuzzy } => {
+                let grade = if fuzzy { Grade::Fuzzy } else { Grade::Exact };
+                self.install_snapshot(zxid, *database, grade, out);
             }
             FollowingEvent::Truncate { upto } => {
                 self.leave_links(out);

@@ -300,7 +300,7 @@ impl Rig {
     /// An empty tree as a leader's snapshot of `zxid`; `cut`: its end stays away.
     fn snap(&mut self, id: u64, zxid: Zxid, cut: bool) {
         let mut out = BytesMut::new();
-        LeaderPacket::Snap { zxid }.encode(&mut out);
+        LeaderPacket::Snap { zxid, fuzzy: false }.encode(&mut out);
         let mut database = Database::new(false);
         database.begin_walk(usize::MAX);
         while database.walk(usize::MAX, &mut out) == Walk::More {}

@@ -4,6 +4,7 @@ use vivarium_core::config::{Config, FirstStart};
 use vivarium_core::ids::{Epoch, Zxid};
 use vivarium_core::server::action::FatalReason;
 use vivarium_core::storage::recovery::History;
+use vivarium_core::storage::snapshot::Grade;
 use vivarium_core::storage::txnlog::{RecordScanner, Scanned, encode_record};
 
 use vivarium_core::txn::Txn;
@@ -343,7 +344,7 @@ fn an_empty_folder_begins_only_where_it_may() {
             assert_eq!(disk.get(&data("currentEpoch")), wrote.then_some(&b"0"[..]));
             let again = recover(&config, &mut disk).unwrap();
             assert_eq!(again.history, recovered.history);
-            assert_eq!(again.snapshot, Some((Zxid(0), true)));
+            assert_eq!(again.snapshot, Some((Zxid(0), Grade::Exact)));
             assert_eq!(again.current, Epoch(0));
         }
     }

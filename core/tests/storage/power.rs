@@ -10,6 +10,7 @@ use vivarium_core::storage::files::EpochFile;
 use vivarium_core::storage::log_writer::LogWriter;
 use vivarium_core::storage::ops::DiskIds;
 use vivarium_core::storage::recovery::{History, Recovered};
+use vivarium_core::storage::snapshot::Grade;
 use vivarium_core::storage::snapshot_writer::{Advanced, SnapshotWriter};
 
 use crate::disk::{Cut, Disk};
@@ -298,7 +299,9 @@ fn an_own_snapshot_is_there_wholly_or_not_at_all() {
                 let recovered = recover(&config, &mut image).unwrap();
                 check(&recovered, &all, last, last);
                 let from = recovered.snapshot.unwrap();
-                assert!(from == (last, true) || (!sealed && from == (Zxid::ZERO, true)));
+                assert!(
+                    from == (last, Grade::Exact) || (!sealed && from == (Zxid::ZERO, Grade::Exact))
+                );
                 assert!(!image.names().iter().any(|name| name.ends_with(".tmp")));
             }
         }

@@ -70,8 +70,9 @@ impl LogIndex {
     }
 
     pub(super) fn hash_of(&self, zxid: Zxid) -> Option<u64> {
-        let at = self.records.binary_search_by_key(&zxid, |record| record.zxid).ok()?;
-        Some(self.records[at].hash)
+        // Apache's logs may hold one zxid twice: the first record is the transaction (T2).
+        let at = self.records.partition_point(|record| record.zxid < zxid);
+        self.records.get(at).filter(|record| record.zxid == zxid).map(|record| record.hash)
     }
 }
 
@@ -101,7 +102,7 @@ pub(super) fn is_complete_snapshot(content: &[u8]) -> bool {
         && seal[..8] == u64::from(adler32(body)).to_be_bytes()
 }
 
-pub(super) fn adler32(bytes: &[u8]) -> u32 {
+pub(crate) fn adler32(bytes: &[u8]) -> u32 {
     simd_adler32::adler32(&bytes)
 }
 

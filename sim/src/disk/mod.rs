@@ -12,6 +12,7 @@ use vivarium_core::server::input::{DiskFault, Queue, ReadData};
 use vivarium_core::storage::files::FileName;
 
 pub use self::image::Image;
+pub(crate) use self::index::adler32;
 pub use crate::disk_view::{DiskView, NoDisks};
 use crate::ids::SimTime;
 use crate::observe::{CrashKind, Durable};
@@ -129,6 +130,13 @@ impl DiskSim {
 
     pub fn plant(&mut self, name: FileName, content: &[u8]) {
         self.image.plant(name, content);
+    }
+
+    /// Puts other content into a file, durably, while no process runs.
+    pub(crate) fn rewrite(&mut self, name: &FileName, content: &[u8]) {
+        self.image.set_len(name, 0);
+        self.image.write(name, 0, bytes::Bytes::copy_from_slice(content));
+        self.image.sync_file(name, &mut Vec::new());
     }
 
     /// Takes an operation; the result goes into the delivery heap of the server.

@@ -228,6 +228,16 @@ impl NetSim {
         );
     }
 
+    /// Another process takes the place of that of `host`; of all connections it keeps one.
+    pub fn process_replaced(&mut self, now: SimTime, host: Host, kept: EndId) {
+        self.attempts.retain(|_, attempt| attempt.from != host);
+        for id in self.ends_where(|end| end.host == host && end.can_send()) {
+            if id != kept {
+                self.reset_from(now, id);
+            }
+        }
+    }
+
     /// Who answers at `host`. A machine that comes back answers old connections with RST; a process
     /// that begins to look finds the connections that its kernel has accepted, and what they sent.
     pub fn set_presence(&mut self, now: SimTime, host: Host, presence: Presence) {

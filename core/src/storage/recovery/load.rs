@@ -9,7 +9,7 @@ use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::ReadData;
 use crate::storage::files::FileName;
 use crate::storage::ops::DiskIds;
-use crate::storage::snapshot::{SnapshotDecoder, Source};
+use crate::storage::snapshot::{Grade, SnapshotDecoder, Source};
 use crate::tree::Database;
 
 const CHUNK: u32 = 256 * 1024;
@@ -17,8 +17,7 @@ const CHUNK: u32 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct LoadedSnapshot {
     pub zxid: Zxid,
-    /// Nothing was applied while it was written.
-    pub exact: bool,
+    pub grade: Grade,
     pub database: Database,
 }
 
@@ -79,11 +78,8 @@ impl Loader {
                 if let Some(len) = decoded.oversized {
                     return Err(oversized(&FileName::snapshot(zxid), len, &self.config));
                 }
-                self.loaded.snapshot = Some(LoadedSnapshot {
-                    zxid,
-                    exact: decoded.finished_at == Some(zxid),
-                    database: decoded.database,
-                });
+                self.loaded.snapshot =
+                    Some(LoadedSnapshot { zxid, grade: decoded.grade, database: decoded.database });
             }
         }
         Ok(())

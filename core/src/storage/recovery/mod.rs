@@ -28,7 +28,7 @@ use crate::server::note::Note;
 use crate::server::{RecoveryInput, RecoveryProgress};
 use crate::storage::files::{Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot};
 use crate::storage::ops::{DiskIds, target_of};
-use crate::storage::snapshot::SnapshotEncoder;
+use crate::storage::snapshot::{Grade, SnapshotEncoder};
 use crate::storage::snapshot_writer::seal_ops;
 use crate::tree::{Database, Walk};
 
@@ -55,7 +55,7 @@ pub struct Recovered {
     pub accepted: Epoch,
     pub current: Epoch,
     /// The snapshot that was loaded, and whether it is exact to its zxid.
-    pub snapshot: Option<(Zxid, bool)>,
+    pub snapshot: Option<(Zxid, Grade)>,
     /// The last `commit_log_count` replayed payloads, oldest first.
     pub tail: Vec<(Zxid, Bytes)>,
     /// Oldest first. None of them is appended to any more.
@@ -328,7 +328,7 @@ impl Recovering {
             first_start: false,
             accepted,
             current,
-            snapshot: Some((zxid, true)),
+            snapshot: Some((zxid, Grade::Exact)),
             tail: Vec::new(),
             logs: Vec::new(),
             snapshots: Vec::from([zxid]),
@@ -392,7 +392,7 @@ impl Recovering {
             plan.extend(replayed.last_batch.rewrite(&log.name, &mut self.ids));
             plan.push_back(self.ids.sync_file(Queue::Log, log.name.clone()));
         }
-        let (zxid, exact) = replayed.snapshot;
+        let (zxid, grade) = replayed.snapshot;
         plan.push_back(self.ids.sync_file(Queue::Log, FileName::snapshot(zxid)));
         let replaced = !replayed.dead.is_empty();
         if replaced {
@@ -416,7 +416,7 @@ impl Recovering {
             first_start: false,
             accepted,
             current,
-            snapshot: Some((zxid, exact)),
+            snapshot: Some((zxid, grade)),
             tail: replayed.tail,
             logs: replayed.logs,
             snapshots,

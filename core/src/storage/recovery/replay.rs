@@ -16,6 +16,7 @@ use crate::storage::recovery::Corruption;
 use crate::storage::recovery::load::{LoadedSnapshot, oversized};
 use crate::storage::recovery::rewrite::LastBatch;
 use crate::storage::recovery::tail::{Probe, Verdict};
+use crate::storage::snapshot::Grade;
 use crate::storage::txnlog::{
     self, FILE_HEADER_LEN, LONGEST_PAYLOAD, Record, RecordScanner, Scanned,
 };
@@ -39,7 +40,7 @@ pub(super) struct TornCut {
 #[derive(Debug)]
 pub(super) struct Replayed {
     pub database: Database,
-    pub snapshot: (Zxid, bool),
+    pub snapshot: (Zxid, Grade),
     pub last: Zxid,
     pub tail: Vec<(Zxid, Bytes)>,
     pub notes: Vec<Note>,
@@ -56,7 +57,7 @@ pub(super) struct Replayed {
 #[derive(Debug)]
 pub(super) struct Replay {
     config: Config,
-    snapshot: (Zxid, bool),
+    snapshot: (Zxid, Grade),
     database: Database,
     /// The zxid that the next record has to follow.
     last: Zxid,
@@ -114,7 +115,7 @@ impl Replay {
         let reaches = |log: &LogFile| log.first <= zxid;
         Self {
             config: config.clone(),
-            snapshot: (zxid, snapshot.exact),
+            snapshot: (zxid, snapshot.grade),
             database: snapshot.database,
             last: zxid,
             meets_snapshot: false,

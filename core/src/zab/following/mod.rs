@@ -31,6 +31,8 @@ pub enum FollowingEvent {
     SnapReceived {
         zxid: Zxid,
         database: Box<Database>,
+        /// It may hold parts of later transactions, which follow.
+        fuzzy: bool,
     },
     /// The log must be cut behind `upto`, then the server restarts from disk.
     Truncate {
