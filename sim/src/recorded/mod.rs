@@ -94,6 +94,7 @@ fn check_text(
         last_line = line.number;
         story.take(line);
     })?;
+    story.is_cut = torn;
     story.finish(last_line);
     let sessions = story.moments.iter().filter(|moment| is_grant(moment)).count() as u64;
     let (judged_by, left_out) = statements(log.is_some(), weak_sync);

@@ -47,29 +47,8 @@ pub(crate) fn find(story: &mut Story, log: &[Logged]) -> Result<Origins, Violati
     }
     let mut origins = Origins::default();
     for (at, logged) in log.iter().enumerate() {
-        let key = (logged.session, logged.cxid);
         if logged.cxid != 0 && owners[at].is_none() {
-            let candidates = waiting.get_mut(&key).map(candidates_for(story, &logged.txn));
-            owners[at] = match candidates.as_deref() {
-                Some([one]) => Some(*one),
-                Some([_, ..]) => {
-                    origins.ambiguous += 1;
-                    None
-                }
-                Some([]) | None => answered.get(&key).copied(),
-            };
-            if let (Some(owner), Some(left)) = (owners[at], waiting.get_mut(&key)) {
-                left.retain(|place| *place != owner);
-            }
-            let nobody = owners[at].is_none() && candidates.is_none_or(|them| them.is_empty());
-            if nobody && story.opened.contains(&logged.session) {
-                let what = format!(
-                    "{}: request {} of session {} is committed, and no client sent it",
-                    logged.zxid, logged.cxid, logged.session
-                );
-                return Err(Violation::new("K6", what));
-            }
-            origins.foreign += u64::from(nobody);
+            owners[at] = unanswered(story, logged, &mut waiting, &answered, &mut origins)?;
         }
         origins.numbers.push(owners[at].map_or(0, |place| story.requests[place].id.xid));
     }
@@ -77,21 +56,53 @@ pub(crate) fn find(story: &mut Story, log: &[Logged]) -> Result<Origins, Violati
     Ok(origins)
 }
 
-/// Of several requests those that can have led to this transaction.
-fn candidates_for<'a>(
-    story: &'a Story,
-    txn: &'a Txn,
-) -> impl FnOnce(&mut Vec<usize>) -> Vec<usize> + 'a {
-    move |places| match places.len() {
-        0 | 1 => places.clone(),
-        _ => {
-            let fits = |place: &&usize| {
-                let call = story.call_of(&story.requests[**place]);
-                call.is_some_and(|call| can_make(call, txn))
-            };
-            places.iter().filter(fits).copied().collect()
+/// The request that made a transaction that no reply names.
+fn unanswered(
+    story: &Story,
+    logged: &Logged,
+    waiting: &mut BTreeMap<Key, Vec<usize>>,
+    answered: &BTreeMap<Key, usize>,
+    origins: &mut Origins,
+) -> Result<Option<usize>, Violation> {
+    let key = (logged.session, logged.cxid);
+    // What came after the end of the history may be of a request that came after it.
+    let is_later = story.is_cut && logged.zxid.to_wire() > story.shown;
+    if let Some(left) = waiting.get_mut(&key) {
+        let candidates = candidates(story, &logged.txn, left, is_later);
+        if let [one] = candidates[..] {
+            left.retain(|place| *place != one);
+            return Ok(Some(one));
+        }
+        if !candidates.is_empty() {
+            origins.ambiguous += 1;
+            return Ok(None);
         }
     }
+    // One that was answered elsewhere: K6 says that it took effect twice.
+    if let (Some(place), false) = (answered.get(&key), is_later) {
+        return Ok(Some(*place));
+    }
+    if story.opened.contains(&logged.session) && !is_later {
+        let what = format!(
+            "{}: request {} of session {} is committed, and no client sent it",
+            logged.zxid, logged.cxid, logged.session
+        );
+        return Err(Violation::new("K6", what));
+    }
+    origins.foreign += 1;
+    Ok(None)
+}
+
+/// Of several requests those that can have led to this transaction; `strict`: of a single one too.
+fn candidates(story: &Story, txn: &Txn, places: &[usize], strict: bool) -> Vec<usize> {
+    if places.len() < 2 && !strict {
+        return places.to_vec();
+    }
+    let fits = |place: &usize| {
+        let call = story.call_of(&story.requests[*place]);
+        call.is_some_and(|call| can_make(call, txn))
+    };
+    places.iter().copied().filter(fits).collect()
 }
 
 fn can_make(call: &Call, txn: &Txn) -> bool {

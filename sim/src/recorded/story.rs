@@ -43,6 +43,10 @@ pub(crate) struct Story {
     /// Sessions that were opened in front of the recorder.
     pub opened: BTreeSet<SessionId>,
     pub frames: u64,
+    /// The history stopped while clients went on: the log may know of more.
+    pub is_cut: bool,
+    /// Highest zxid that any client was shown.
+    pub shown: i64,
     /// Requests that are not compared with the model, by name.
     pub unjudged: BTreeMap<String, u64>,
     links: BTreeMap<u64, Link>,
@@ -122,6 +126,7 @@ impl Story {
     /// The history is over: what is still under way was never answered.
     pub(crate) fn finish(&mut self, line: u64) {
         for link in mem::take(&mut self.links).into_values() {
+            self.is_cut |= !matches!(link, Link::Ended);
             self.detach(line, link);
         }
         for moment in &mut self.moments {
@@ -299,6 +304,7 @@ impl Story {
             return Link::Attached { session, connection, outstanding };
         };
         let zxid = header.zxid;
+        self.shown = self.shown.max(zxid);
         match header.xid {
             -1 => match wire::event(reader) {
                 Some((kind, path)) if is_modelled(&path) => {

@@ -284,6 +284,8 @@ fn a_request_that_takes_effect_twice_is_found() {
     scene.set(1, A, 2, "/a", b"once");
     let again = scene.log.last().unwrap().txn.clone();
     scene.commit(A, 2, again);
+    scene.ask(2, 1, &get("/b", false));
+    scene.answer(2, 1, scene.zxid, -101, b"");
     // Both K2 and K6 say so; K2 comes first.
     scene.breaks("K2", "takes effect after");
 }
@@ -291,7 +293,12 @@ fn a_request_that_takes_effect_twice_is_found() {
 #[test]
 fn a_transaction_that_no_client_asked_for_is_found() {
     let mut scene = Scene::begin();
-    scene.commit(A, 9, Txn::Delete { path: "/a".into() });
+    scene.commit(A, 9, Txn::Error { code: -101 });
+    // The history stops before the clients do: it may have been asked for later.
+    assert_eq!(scene.is_right().foreign, 1);
+    let shown = scene.zxid;
+    scene.ask(2, 1, &get("/a", false));
+    scene.answer(2, 1, shown, -101, b"");
     scene.breaks("K6", "no client sent it");
 }
 
