@@ -11,7 +11,6 @@ import argparse
 import logging
 import pathlib
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,11 +19,10 @@ from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 
 from quorum import exercises
+from quorum.judge import judge
 from quorum.server import HOST, Trouble, ensemble, leader_of, until
 from quorum.workload import Workload, check_order, losses_on
 from record import Recorder
-
-UNUSABLE = 2
 
 
 def kill_and_restart(servers, rounds, pause):
@@ -86,7 +84,8 @@ def run(options, folder):
         with Recorder(history, places) as recorder:
             found, workload, gaps = drive(options, servers, recorder)
         found += stop_all(servers)
-        found += judged(options.sim, history, servers)
+        # The last one that was stopped knows the most.
+        found += judge(options.sim, history, [one.log_folder for one in reversed(servers)])
         summarise(workload, gaps, found)
         return 1 if found else 0
     finally:
@@ -124,20 +123,6 @@ def stop_all(servers):
         if code != 0:
             found.append(f"server {server.number} ended with code {code} after SIGTERM")
     return found
-
-
-def judged(sim, history, servers):
-    """What the checkers say about the history, with the log of a server that has all of it."""
-    last = "no server"
-    for server in reversed(servers):
-        command = [sim, "check", history, "--log", server.log_folder]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        if done.returncode != UNUSABLE:
-            for line in done.stdout.splitlines():
-                print(f"      {line}")
-            return [] if done.returncode == 0 else [f"the history is not right (code {done.returncode})"]
-        last = done.stderr.strip()
-    return [f"the history cannot be judged: {last}"]
 
 
 def summarise(workload, gaps, found):

@@ -142,9 +142,8 @@ impl Story {
             }
         }
         let watchers = &self.watchers;
-        self.moments.retain(|moment| match &moment.fact {
-            ClientFact::Watch { session, .. } => !watchers.contains(session),
-            _ => true,
+        self.moments.retain(|moment| {
+            !matches!(&moment.fact, ClientFact::Watch { session, .. } if watchers.contains(session))
         });
         // The removal moved them.
         let invokes = self.moments.iter().enumerate().filter(|(_, moment)| is_invoke(moment));
@@ -165,10 +164,10 @@ impl Story {
     }
 
     pub(crate) fn call_of(&self, request: &Request) -> Option<&Call> {
-        match &self.moments[request.moment].fact {
-            ClientFact::Invoke { call, .. } => Some(call),
-            _ => None,
-        }
+        let ClientFact::Invoke { call, .. } = &self.moments[request.moment].fact else {
+            return None;
+        };
+        Some(call)
     }
 
     fn tell(&mut self, line: u64, fact: ClientFact) {
