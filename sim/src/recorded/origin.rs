@@ -10,9 +10,9 @@ use vivarium_core::ids::{SessionId, Zxid};
 
 use crate::history::{Call, SubCall};
 use crate::observe::Violation;
-use crate::oracle::txn::Txn;
+use crate::oracle::txn::{CreateTxn, Txn};
 use crate::recorded::log::Logged;
-use crate::recorded::story::{Story, is_beyond_model};
+use crate::recorded::story::{BEYOND_MODEL, Story, is_beyond_model};
 
 /// For each transaction the number of its request; 0 where none is known.
 #[derive(Debug, Default)]
@@ -131,7 +131,7 @@ fn can_make(call: &Call, txn: &Txn) -> bool {
     }
 }
 
-fn can_name(asked: &str, sequential: bool, made: &crate::oracle::txn::CreateTxn) -> bool {
+fn can_name(asked: &str, sequential: bool, made: &CreateTxn) -> bool {
     match sequential {
         true => made.path.starts_with(asked) && made.path.len() == asked.len() + 10,
         false => made.path == asked,
@@ -140,24 +140,22 @@ fn can_name(asked: &str, sequential: bool, made: &crate::oracle::txn::CreateTxn)
 
 /// Requests whose fate depends on what the model does not hold.
 fn leave_out(story: &mut Story, log: &[Logged], owners: &[Option<usize>]) {
-    let mut owns = vec![false; story.requests.len()];
     for (logged, owner) in log.iter().zip(owners) {
         let Some(owner) = *owner else { continue };
-        owns[owner] = true;
         let refused = |txn: &Txn| matches!(txn, Txn::Error { code } if is_beyond_model(*code));
         let is_beyond = match &logged.txn {
             Txn::Multi(subs) => subs.iter().any(refused),
-            txn => refused(txn),
+            txn @ (Txn::Error { .. }
+            | Txn::CreateSession { .. }
+            | Txn::CloseSession { .. }
+            | Txn::Create(_)
+            | Txn::Delete { .. }
+            | Txn::SetData { .. }
+            | Txn::Check { .. }
+            | Txn::SetAcl { .. }) => refused(txn),
         };
         if is_beyond {
-            story.leave_out(owner, "refused for identities, or for a session that moved");
-        }
-    }
-    // Refused before they took a place in the order: wrong arguments.
-    for (place, owns) in owns.into_iter().enumerate() {
-        let refused = matches!(story.requests[place].answer, Some((_, -5 | -6 | -8)));
-        if refused && !owns {
-            story.leave_out(place, "refused for wrong arguments");
+            story.leave_out(owner, BEYOND_MODEL);
         }
     }
 }

@@ -82,10 +82,14 @@ enum Link {
     Ended,
 }
 
-/// Answers that depend on what the model does not hold: identities, moved sessions.
+/// Answers that depend on what the model does not hold: how arguments are checked, identities, which
+/// connection a session moved to.
 pub(crate) fn is_beyond_model(code: i32) -> bool {
-    matches!(code, -102 | -114 | -115 | -118)
+    matches!(code, -5 | -6 | -8 | -102 | -114 | -115 | -118)
 }
+
+/// How such a request is counted.
+pub(crate) const BEYOND_MODEL: &str = "refused for its arguments, its identity or a moved session";
 
 impl Story {
     pub(crate) fn take(&mut self, line: Line) {
@@ -346,7 +350,7 @@ impl Story {
         let ClientFact::Invoke { call, .. } = self.moments[moment].fact.clone() else { return };
         if header.err != 0 {
             if is_beyond_model(header.err) {
-                self.leave_out(place, "refused for identities, or for a session that moved");
+                self.leave_out(place, BEYOND_MODEL);
             }
             self.tell(line.number, ClientFact::Err { op, zxid, code: header.err });
         } else if matches!(call, Call::UnknownOp { .. }) {
@@ -358,7 +362,7 @@ impl Story {
             let refused =
                 |sub: &SubReply| matches!(sub, SubReply::Error(code) if is_beyond_model(*code));
             if matches!(&result, Reply::Multi(subs) if subs.iter().any(refused)) {
-                self.leave_out(place, "refused for identities, or for a session that moved");
+                self.leave_out(place, BEYOND_MODEL);
             }
             self.tell(line.number, ClientFact::Ok { op, zxid, result });
         }

@@ -368,9 +368,15 @@ fn what_the_model_does_not_know_is_counted() {
     scene.answer(1, 2, zxid, 0, &stat);
     scene.ask(2, 1, &get("/a", false));
     scene.answer(2, 1, zxid, -102, b"");
+    // Wrong arguments: refused with a place in the order, or without.
+    scene.ask(1, 3, &create("/bad\u{1}", false));
+    let zxid = scene.commit(A, 3, Txn::Error { code: -8 });
+    scene.answer(1, 3, zxid, -8, b"");
+    scene.ask(1, 4, &create("/bad\u{1}", false));
+    scene.answer(1, 4, zxid, -8, b"");
     let report = scene.is_right();
     assert_eq!(report.unjudged.get("setACL"), Some(&1));
-    assert_eq!(report.unjudged.values().sum::<u64>(), 2);
+    assert_eq!(report.unjudged.values().sum::<u64>(), 4);
 }
 
 /// A session that sets its watches again after a reconnect is told more than its reads explain.
