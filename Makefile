@@ -18,7 +18,7 @@ help:
 	@echo 'make replay SEED=..  one seed again, with its trace hash and verdict'
 	@echo 'make mutants         plants known bugs and counts the seeds to the catch of each [DIR=.. SEEDS=..]'
 	@echo 'make determinism     one seed, one trace: across processes and build profiles'
-	@echo 'make quorum          three real servers, a kazoo client, and leaders that are killed'
+	@echo 'make quorum          three real servers, kazoo sessions, leaders killed and paused; the history is judged'
 	@echo 'make interop         beside Apache ZooKeeper 3.9.5: data folders both ways, mixed ensembles,'
 	@echo '                     a rolling replacement and back, the same requests to both'
 	@echo 'make clients         kazoo with its recipes and zkCli against three real servers (needs Java)'
@@ -27,15 +27,16 @@ help:
 
 run: build $(VENV)
 	$(SIM) run --seeds 5000
-	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/release/vivarium
+	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/release/vivarium --sim $(SIM)
 
 build:
 	cargo build --release --locked --bins
 
 # The runner of the tests comes last, so that its verdict is what the eye meets.
 test: verify $(VENV)
-	cargo build --locked -p vivarium
-	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/debug/vivarium --kills 2
+	cargo build --locked -p vivarium -p vivarium-sim
+	.venv/bin/python -m unittest discover --quiet --start-directory scripts --pattern 'record_test.py'
+	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/debug/vivarium --sim $(TARGET)/debug/vivarium-sim --rounds 1 --kills 1
 	.venv/bin/python scripts/clients.py --binary $(TARGET)/debug/vivarium --no-zkcli
 	cargo test --workspace --locked --doc --quiet
 ifneq ($(NEXTEST),)
@@ -72,7 +73,7 @@ determinism: build
 	python3 scripts/determinism.py $(SIM) $(TARGET)/debug/vivarium-sim
 
 quorum: build $(VENV)
-	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/release/vivarium
+	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/release/vivarium --sim $(SIM)
 
 # Fetches Apache ZooKeeper once (VIVARIUM_PEERS names another folder than target/peers); needs Java 17.
 interop: build $(VENV)

@@ -171,6 +171,7 @@ fn every_option_of_vivarium_sim_exists() {
     let file_of = |subcommand: &str| match subcommand {
         "run" => Some("sweep.rs"),
         "replay" => Some("replay.rs"),
+        "check" => Some("check.rs"),
         _ => None,
     };
     let mut seen = 0;

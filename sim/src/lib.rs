@@ -26,6 +26,7 @@ pub mod observe;
 pub mod oracle;
 mod panics;
 mod process;
+pub mod recorded;
 pub mod rng;
 pub mod run;
 pub mod schedule;

@@ -25,9 +25,11 @@ impl Check for E04 {
                 Txn::Multi(subs) => !subs.iter().any(|sub| matches!(sub, Txn::Error { .. })),
                 // As in Apache, a close that meets a closed session is logged and does nothing.
                 Txn::CloseSession { paths } => paths.as_ref().is_none_or(|paths| !paths.is_empty()),
-                Txn::Create(_) | Txn::Delete { .. } | Txn::SetData { .. } | Txn::Check { .. } => {
-                    true
-                }
+                Txn::Create(_)
+                | Txn::Delete { .. }
+                | Txn::SetData { .. }
+                | Txn::Check { .. }
+                | Txn::SetAcl { .. } => true,
             };
             if works && !judged.was_open {
                 return Err(format!(

@@ -179,6 +179,13 @@ impl Checkers {
         let (canon, damage) = (Canon::default(), Damage::default());
         Self { spec, canon, damage, checks: all(), wanted: None }
     }
+
+    /// Only the statements of these names.
+    pub(crate) fn only(spec: RunSpec, names: &[&str]) -> Self {
+        let mut checkers = Self::new(spec);
+        checkers.checks.retain(|(name, _)| names.contains(name));
+        checkers
+    }
 }
 
 impl Observer for Checkers {

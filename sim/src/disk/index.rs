@@ -13,16 +13,16 @@ const SEAL_END: [u8; 5] = [0, 0, 0, 1, b'/'];
 
 /// One valid record of a log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) zxid: Zxid,
-    pub(super) hash: u64,
-    pub(super) start: u64,
-    pub(super) end: u64,
+pub(crate) struct Record {
+    pub(crate) zxid: Zxid,
+    pub(crate) hash: u64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
 }
 
 /// The valid records of one log file, kept up to date from what each sync touched.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LogIndex {
+pub(crate) struct LogIndex {
     records: Vec<Record>,
     /// Where a fault flipped a bit: start and end of that record. What follows it was written
     /// and synced all the same, so that reading goes on behind it.
@@ -31,7 +31,7 @@ pub(super) struct LogIndex {
 
 impl LogIndex {
     /// `content` is durable now, and differs from before at `from` at the earliest.
-    pub(super) fn update(&mut self, content: &[u8], from: u64, hash: fn(&[u8]) -> u64) {
+    pub(crate) fn update(&mut self, content: &[u8], from: u64, hash: fn(&[u8]) -> u64) {
         while self.records.last().is_some_and(|last| last.end > from) {
             self.records.pop();
         }
@@ -55,7 +55,7 @@ impl LogIndex {
     }
 
     /// The record at `start` is damaged from now on.
-    pub(super) fn rot(&mut self, start: u64) {
+    pub(crate) fn rot(&mut self, start: u64) {
         self.records.retain(|record| {
             let hit = record.start == start;
             if hit {
@@ -65,11 +65,11 @@ impl LogIndex {
         });
     }
 
-    pub(super) fn records(&self) -> &[Record] {
+    pub(crate) fn records(&self) -> &[Record] {
         &self.records
     }
 
-    pub(super) fn hash_of(&self, zxid: Zxid) -> Option<u64> {
+    pub(crate) fn hash_of(&self, zxid: Zxid) -> Option<u64> {
         // Apache's logs may hold one zxid twice: the first record is the transaction (T2).
         let at = self.records.partition_point(|record| record.zxid < zxid);
         self.records.get(at).filter(|record| record.zxid == zxid).map(|record| record.hash)
@@ -94,7 +94,7 @@ fn parse(content: &[u8], at: u64, hash: fn(&[u8]) -> u64) -> Option<Record> {
 }
 
 /// Whether a snapshot file is complete: its last seal covers everything before it.
-pub(super) fn is_complete_snapshot(content: &[u8]) -> bool {
+pub(crate) fn is_complete_snapshot(content: &[u8]) -> bool {
     let Some(sealed) = content.len().checked_sub(13) else { return false };
     let (body, seal) = content.split_at(sealed);
     content.starts_with(&SNAP_MAGIC)
@@ -107,7 +107,7 @@ pub(crate) fn adler32(bytes: &[u8]) -> u32 {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::{LogIndex, adler32, is_complete_snapshot};
 
     /// A log record as core writes it, around a header and filler.

@@ -2,7 +2,7 @@
 //! faults. What the operations do to files is in `image`.
 
 mod image;
-mod index;
+pub(crate) mod index;
 
 use std::collections::{BTreeMap, VecDeque};
 

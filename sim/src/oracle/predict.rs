@@ -158,6 +158,7 @@ fn step(tree: &mut Tree, header: Header, call: &SubCall) -> Result<(Txn, SubRepl
         Txn::SetData { path, .. } => SubReply::Stat(stat(path)),
         Txn::Delete { .. }
         | Txn::Check { .. }
+        | Txn::SetAcl { .. }
         | Txn::CreateSession { .. }
         | Txn::CloseSession { .. }
         | Txn::Multi(_)

@@ -224,6 +224,13 @@ impl Tree {
                     events.push((EventKind::NodeDataChanged, path.clone()));
                 }
             }
+            Txn::SetAcl { path, acl, version } => {
+                if self.nodes.contains_key(path) {
+                    let node = self.edit(path);
+                    node.acl.clone_from(acl);
+                    node.aversion = *version;
+                }
+            }
             Txn::Multi(subs) => {
                 if !subs.iter().any(|sub| matches!(sub, Txn::Error { .. })) {
                     for sub in subs {

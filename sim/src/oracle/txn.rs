@@ -31,14 +31,35 @@ pub struct CreateTxn {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Txn {
-    CreateSession { timeout_ms: i32 },
-    CloseSession { paths: Option<Vec<String>> },
+    CreateSession {
+        timeout_ms: i32,
+    },
+    CloseSession {
+        paths: Option<Vec<String>>,
+    },
     Create(CreateTxn),
-    Delete { path: String },
-    SetData { path: String, data: Option<Bytes>, version: i32 },
-    Check { path: String, version: i32 },
+    Delete {
+        path: String,
+    },
+    SetData {
+        path: String,
+        data: Option<Bytes>,
+        version: i32,
+    },
+    Check {
+        path: String,
+        version: i32,
+    },
+    /// Only in recorded histories: the simulated workload sets no ACL.
+    SetAcl {
+        path: String,
+        acl: Option<Arc<[AclEntry]>>,
+        version: i32,
+    },
     Multi(Vec<Self>),
-    Error { code: i32 },
+    Error {
+        code: i32,
+    },
 }
 
 /// `None`: not a record that the simulated workload can lead to.
@@ -70,6 +91,11 @@ fn record(kind: i32, reader: &mut Reader) -> Option<Txn> {
         5 => {
             Txn::SetData { path: reader.string()?, data: reader.buffer()?, version: reader.i32()? }
         }
+        7 => Txn::SetAcl {
+            path: reader.string()?,
+            acl: reader.vector(acl_entry)?.map(Arc::from),
+            version: reader.i32()?,
+        },
         13 => Txn::Check { path: reader.string()?, version: reader.i32()? },
         14 => Txn::Multi(reader.vector(sub_record)??),
         -1 => Txn::Error { code: reader.i32()? },
@@ -110,6 +136,7 @@ pub(crate) mod build {
             Txn::Delete { .. } => 2,
             Txn::SetData { .. } => 5,
             Txn::Check { .. } => 13,
+            Txn::SetAcl { .. } => 7,
             Txn::Multi(_) => 14,
             Txn::Error { .. } => -1,
         }
@@ -129,12 +156,13 @@ pub(crate) mod build {
             }
             Txn::Create(create) => {
                 out.string(&create.path).buffer(create.data.as_deref());
-                let acl = create.acl.as_ref().expect("tests give one");
-                out.i32(acl.len() as i32);
-                for (perms, scheme, id) in acl.iter() {
-                    out.i32(*perms).string(scheme).string(id);
-                }
+                acl_list(create.acl.as_ref().expect("tests give one"), out);
                 out.bool(create.ephemeral).i32(create.parent_cversion);
+            }
+            Txn::SetAcl { path, acl, version } => {
+                out.string(path);
+                acl_list(acl.as_ref().expect("tests give one"), out);
+                out.i32(*version);
             }
             Txn::Delete { path } => {
                 out.string(path);
@@ -156,6 +184,13 @@ pub(crate) mod build {
             Txn::Error { code } => {
                 out.i32(*code);
             }
+        }
+    }
+
+    fn acl_list(acl: &[super::AclEntry], out: &mut Writer) {
+        out.i32(acl.len() as i32);
+        for (perms, scheme, id) in acl {
+            out.i32(*perms).string(scheme).string(id);
         }
     }
 

@@ -4,7 +4,7 @@
 //! It keeps its session over reconnects, pings at a third of the timeout, sometimes drops its
 //! connection, falls silent until it is expired, or closes its session, and then starts anew.
 
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::VecDeque;
 

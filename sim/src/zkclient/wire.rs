@@ -7,20 +7,20 @@ use crate::codec::{Reader, Writer};
 use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Granted {
+pub(crate) struct Granted {
     pub timeout_ms: i32,
     /// 0: the session is over, or was refused.
     pub session: i64,
     pub password: Bytes,
 }
 
-pub(super) fn connect(last_zxid: i64, timeout_ms: i32, session: i64, password: &[u8]) -> Bytes {
+pub(crate) fn connect(last_zxid: i64, timeout_ms: i32, session: i64, password: &[u8]) -> Bytes {
     let mut out = Writer::new();
     out.i32(0).i64(last_zxid).i32(timeout_ms).i64(session).buffer(Some(password)).bool(false);
     out.frame()
 }
 
-pub(super) fn connected(frame: Bytes) -> Option<Granted> {
+pub(crate) fn connected(frame: Bytes) -> Option<Granted> {
     let mut reader = Reader::new(frame);
     let _version = reader.i32()?;
     let timeout_ms = reader.i32()?;
@@ -31,13 +31,13 @@ pub(super) fn connected(frame: Bytes) -> Option<Granted> {
     reader.is_empty().then_some(Granted { timeout_ms, session, password })
 }
 
-pub(super) fn ping() -> Bytes {
+pub(crate) fn ping() -> Bytes {
     let mut out = Writer::new();
     out.i32(-2).i32(11);
     out.frame()
 }
 
-pub(super) fn request(xid: i32, call: &Call) -> Bytes {
+pub(crate) fn request(xid: i32, call: &Call) -> Bytes {
     let mut out = Writer::new();
     out.i32(xid);
     match call {
@@ -116,18 +116,18 @@ fn sub_body(sub: &SubCall, out: &mut Writer) {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct ReplyHeader {
+pub(crate) struct ReplyHeader {
     pub xid: i32,
     pub zxid: i64,
     pub err: i32,
 }
 
-pub(super) fn header(reader: &mut Reader) -> Option<ReplyHeader> {
+pub(crate) fn header(reader: &mut Reader) -> Option<ReplyHeader> {
     Some(ReplyHeader { xid: reader.i32()?, zxid: reader.i64()?, err: reader.i32()? })
 }
 
 /// Body of a notification; servers send state 3 only.
-pub(super) fn event(mut reader: Reader) -> Option<(EventKind, String)> {
+pub(crate) fn event(mut reader: Reader) -> Option<(EventKind, String)> {
     let kind = match reader.i32()? {
         1 => EventKind::NodeCreated,
         2 => EventKind::NodeDeleted,
@@ -141,7 +141,7 @@ pub(super) fn event(mut reader: Reader) -> Option<(EventKind, String)> {
 }
 
 /// Body of a reply without error.
-pub(super) fn reply(call: &Call, mut reader: Reader) -> Option<Reply> {
+pub(crate) fn reply(call: &Call, mut reader: Reader) -> Option<Reply> {
     let body = match call {
         Call::Create(create) if create.with_stat => {
             Reply::PathStat(reader.string()?, stat(&mut reader)?)

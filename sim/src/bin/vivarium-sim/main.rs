@@ -1,5 +1,6 @@
-//! `vivarium-sim`: runs seeds, and replays any of them.
+//! `vivarium-sim`: runs seeds, replays any of them, and judges recorded histories.
 
+mod check;
 mod replay;
 mod sweep;
 
@@ -24,6 +25,8 @@ enum Command {
     Run(sweep::RunArgs),
     /// Run one seed again and print its trace.
     Replay(replay::ReplayArgs),
+    /// Judge a recorded history of real servers and clients.
+    Check(check::CheckArgs),
 }
 
 /// A run is thousands of short lives of small objects: a fifth of its time was the allocator's.
@@ -91,6 +94,8 @@ fn replay_command(seed: u64, options: &Options) -> String {
 
 const OK: u8 = 0;
 const VIOLATION: u8 = 1;
+/// The files that were given cannot be judged.
+const UNUSABLE: u8 = 2;
 const HARNESS: u8 = 3;
 
 fn main() -> ExitCode {
@@ -98,6 +103,7 @@ fn main() -> ExitCode {
     let code = match Cli::parse().command {
         Command::Run(args) => sweep::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Check(args) => check::run(&args),
     };
     ExitCode::from(code)
 }
