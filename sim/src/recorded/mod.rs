@@ -194,7 +194,7 @@ impl Judge {
         let (last, from, blank) = (None, None, false);
         let recovered = Note::Recovered { last, from, blank, digest: StateDigest::default() };
         let events = [
-            (NodeId::World, SimEvent::Cluster { servers: vec![config] }),
+            (NodeId::World, SimEvent::Cluster { servers: vec![config], apache: Vec::new() }),
             (SERVER, SimEvent::Boot { incarnation: 1 }),
             (SERVER, SimEvent::Note(recovered)),
             (SERVER, SimEvent::Up { incarnation: 1 }),
