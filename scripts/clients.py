@@ -88,7 +88,7 @@ def main():
     except (HarnessTrouble, OSError) as error:
         print(f"no verdict: {error}", file=sys.stderr)
     finally:
-        if code == 0 and not options.keep:
+        if not any(folder.iterdir()) or code == 0 and not options.keep:
             shutil.rmtree(folder, ignore_errors=True)
         else:
             print(f"folders and logs of the servers: {folder}", file=sys.stderr)

@@ -201,7 +201,7 @@ def main():
     except (OSError, KazooTimeoutError) as error:
         print(f"no verdict: {error}", file=sys.stderr)
     finally:
-        if code == 0:
+        if code == 0 or not any(folder.iterdir()):
             shutil.rmtree(folder, ignore_errors=True)
         else:
             print(f"folders and logs of the servers: {folder}", file=sys.stderr)

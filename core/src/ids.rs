@@ -8,10 +8,12 @@ pub struct Epoch(pub u32);
 
 impl Epoch {
     pub const ZERO: Self = Self(0);
+    /// Behind it zxids would be negative, which every format takes for none.
+    pub const MAX: Self = Self(i32::MAX as u32);
 
     /// The epoch that a new leader proposes after it has seen `self` as the highest.
     pub fn next(self) -> Option<Self> {
-        self.0.checked_add(1).map(Self)
+        (self < Self::MAX).then(|| Self(self.0 + 1))
     }
 }
 
@@ -136,3 +138,16 @@ impl DialIds {
 /// A client's request number within its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Xid(pub i32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_epoch_fits_into_a_zxid_of_the_wire() {
+        let before = Epoch(Epoch::MAX.0 - 1);
+        assert_eq!((before.next(), Epoch::MAX.next()), (Some(Epoch::MAX), None));
+        let last = Zxid::new(Epoch::MAX, u32::MAX);
+        assert_eq!(Zxid::from_wire(last.to_wire()), Some(last));
+    }
+}

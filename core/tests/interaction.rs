@@ -68,7 +68,7 @@ fn recorded_interactions() {
     let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "txt"));
     files.sort();
-    assert!(files.len() >= 29, "every behaviour has its file");
+    assert!(files.len() >= 31, "every behaviour has its file");
     for file in files {
         play(&file);
     }

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::config_command::ConfigCommand;
 use crate::dev::DevArgs;
+use crate::logs::LogFormat;
 
 /// A ZooKeeper-compatible coordination service.
 #[derive(Debug, Parser)]
@@ -17,16 +19,15 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run one server in the foreground, until SIGTERM or SIGINT.
-    #[command(after_help = "Logs go to standard error; VIVARIUM_LOG=debug shows more.\n\
-        Exit codes: 0 stopped in order, 1 a failure while running, 2 wrong usage or configuration.")]
-    Serve {
-        /// ZooKeeper's configuration file.
-        #[arg(value_name = "ZOO_CFG")]
-        config: PathBuf,
-        /// Ends with this process, which started it; for `vivarium dev`.
-        #[arg(long, value_name = "PID", hide = true)]
-        exit_with_parent: Option<u32>,
-    },
+    #[command(
+        after_help = "Logs go to standard error; VIVARIUM_LOG=debug shows more, as does RUST_LOG.\n\
+        SIGTERM and SIGINT stop in order, a second one at once; SIGHUP reads the configuration again.\n\
+        Exit codes: 0 stopped in order, 1 a failure while running, 2 wrong usage or configuration."
+    )]
+    Serve(ServeArgs),
+    /// Check a configuration, or show what is in force.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     Dev(DevArgs),
     /// Say whether Apache ZooKeeper would start on a data folder, and what is in it.
     #[command(
@@ -65,4 +66,17 @@ pub enum Output {
     Text,
     /// One document; of a file, one for each entry.
     Json,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct ServeArgs {
+    /// ZooKeeper's configuration file. Where it does not exist, ZOO_* variables stand in for it.
+    #[arg(value_name = "ZOO_CFG")]
+    pub config: PathBuf,
+    /// Form of log lines; auto is text on a terminal and JSON elsewhere.
+    #[arg(long, value_enum, env = "VIVARIUM_LOG_FORMAT", default_value_t = LogFormat::Auto)]
+    pub log_format: LogFormat,
+    /// Ends with this process, which started it; for `vivarium dev`.
+    #[arg(long, value_name = "PID", hide = true)]
+    pub exit_with_parent: Option<u32>,
 }

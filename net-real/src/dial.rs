@@ -16,22 +16,26 @@ pub struct Dialed {
 }
 
 pub async fn dial(dial: DialId, plane: Plane, host: String, port: u16, limit: Duration) -> Dialed {
-    let result = match tokio::time::timeout(limit, connect(&host, port)).await {
+    let result = match tokio::time::timeout(limit, connect(&host, port, limit)).await {
         Ok(result) => result,
         Err(_) => Err(DialError::TimedOut),
     };
     Dialed { dial, plane, result }
 }
 
-async fn connect(host: &str, port: u16) -> Result<TcpStream, DialError> {
+/// An address that answers nothing leaves the others their share of the time.
+async fn connect(host: &str, port: u16, limit: Duration) -> Result<TcpStream, DialError> {
     let Ok(addresses) = tokio::net::lookup_host((host, port)).await else {
         return Err(DialError::Unresolved);
     };
+    let addresses: Vec<_> = addresses.collect();
+    let share = limit / (addresses.len() as u32 + 1);
     let mut why = DialError::Unresolved;
     for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => why = reason(error.kind()),
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => why = reason(error.kind()),
+            Err(_) => why = DialError::TimedOut,
         }
     }
     Err(why)

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::io;
 use std::mem;
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 
@@ -15,7 +15,7 @@ use vivarium_core::server::Input;
 use vivarium_core::server::action::DiskAction;
 use vivarium_core::server::input::{DiskInput, Queue, ReadData};
 
-use crate::files::{Files, fault, subject};
+use crate::files::{Files, fault};
 use crate::host::Disk;
 
 /// The three workers of one incarnation of a server.
@@ -25,6 +25,25 @@ pub struct Disks {
     snap: Worker,
     reads: Worker,
     done: UnboundedReceiver<DiskInput>,
+    trouble: Trouble,
+}
+
+/// The file whose log operation failed, for the line that the server ends with.
+#[derive(Clone, Debug, Default)]
+struct Trouble(Arc<OnceLock<String>>);
+
+impl Trouble {
+    fn set(&self, file: String) {
+        // Nothing is tried after the first failure.
+        let _ = self.0.set(file);
+    }
+}
+
+/// Where a worker reports to.
+#[derive(Clone, Debug)]
+struct Reports {
+    done: UnboundedSender<DiskInput>,
+    trouble: Trouble,
 }
 
 #[derive(Debug)]
@@ -38,10 +57,17 @@ struct Worker {
 impl Disks {
     pub fn start(files: Arc<impl Files>) -> io::Result<Self> {
         let (tell, done) = unbounded_channel();
+        let trouble = Trouble::default();
+        let tell = Reports { done: tell, trouble: trouble.clone() };
         let log = Worker::start("disk-log", &files, &tell, work_log)?;
         let snap = Worker::start("disk-snap", &files, &tell, work_snap)?;
         let reads = Worker::start("disk-reads", &files, &tell, work_reads)?;
-        Ok(Self { log, snap, reads, done })
+        Ok(Self { log, snap, reads, done, trouble })
+    }
+
+    /// The file that a fatal failure of the log queue was about.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.0.get().cloned()
     }
 
     /// Waits until everything that was flushed is carried out. Recovery needs a quiet folder.
@@ -83,8 +109,8 @@ impl Worker {
     fn start<F: Files>(
         name: &str,
         files: &Arc<F>,
-        tell: &UnboundedSender<DiskInput>,
-        work: fn(&F, &Jobs, &UnboundedSender<DiskInput>),
+        tell: &Reports,
+        work: fn(&F, &Jobs, &Reports),
     ) -> io::Result<Self> {
         let (jobs, todo) = mpsc::channel();
         let (files, tell) = (Arc::clone(files), tell.clone());
@@ -139,7 +165,7 @@ fn work_of(action: &DiskAction) -> Work {
 }
 
 /// Log and epoch files: after a failure nothing later is tried.
-fn work_log<F: Files>(files: &F, jobs: &Jobs, tell: &UnboundedSender<DiskInput>) {
+fn work_log<F: Files>(files: &F, jobs: &Jobs, tell: &Reports) {
     while let Some(batch) = jobs.next() {
         if run_queue(files, batch, Queue::Log, tell).is_err() {
             return;
@@ -148,7 +174,7 @@ fn work_log<F: Files>(files: &F, jobs: &Jobs, tell: &UnboundedSender<DiskInput>)
 }
 
 /// Snapshots and purges: core drops a failed snapshot itself and goes on.
-fn work_snap<F: Files>(files: &F, jobs: &Jobs, tell: &UnboundedSender<DiskInput>) {
+fn work_snap<F: Files>(files: &F, jobs: &Jobs, tell: &Reports) {
     while let Some(mut batch) = jobs.next() {
         while let Err(rest) = run_queue(files, batch, Queue::Snap, tell) {
             batch = rest;
@@ -161,18 +187,22 @@ fn run_queue<F: Files>(
     files: &F,
     mut batch: VecDeque<DiskAction>,
     queue: Queue,
-    tell: &UnboundedSender<DiskInput>,
+    tell: &Reports,
 ) -> Result<(), VecDeque<DiskAction>> {
     // Nobody listens any more once the server is dropped; the work is finished all the same.
-    let tell = |input| drop(tell.send(input));
+    let Reports { done, trouble } = tell;
+    let tell = |input| drop(done.send(input));
     let mut untold = None;
     while let Some(action) = batch.pop_front() {
         let Work::Op(op, _) = work_of(&action) else {
             unreachable!("reads are routed to the thread of reads")
         };
         if let Err(error) = files.run(&action) {
-            let file = subject(&action);
+            let file = files.subject(&action);
             tracing::error!(file, ?queue, %error, "disk operation failed");
+            if queue == Queue::Log {
+                trouble.set(file);
+            }
             if let Some(upto) = untold {
                 tell(DiskInput::Done { queue, upto });
             }
@@ -194,7 +224,7 @@ fn is_sync(action: &DiskAction) -> bool {
     matches!(action, DiskAction::SyncFile { .. } | DiskAction::SyncDir { .. })
 }
 
-fn work_reads<F: Files>(files: &F, jobs: &Jobs, tell: &UnboundedSender<DiskInput>) {
+fn work_reads<F: Files>(files: &F, jobs: &Jobs, tell: &Reports) {
     while let Some(batch) = jobs.next() {
         for action in batch {
             let Work::Read(read) = work_of(&action) else {
@@ -203,12 +233,12 @@ fn work_reads<F: Files>(files: &F, jobs: &Jobs, tell: &UnboundedSender<DiskInput
             let result = match files.run(&action) {
                 Ok(data) => Ok(data.unwrap_or(ReadData::Missing)),
                 Err(error) => {
-                    let file = subject(&action);
+                    let file = files.subject(&action);
                     tracing::error!(file, %error, "reading failed");
                     Err(fault(&error))
                 }
             };
-            let _ = tell.send(DiskInput::ReadDone { read, result });
+            let _ = tell.done.send(DiskInput::ReadDone { read, result });
         }
     }
 }

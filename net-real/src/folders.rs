@@ -4,14 +4,17 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-use vivarium_core::config::parse::HostConfig;
+use vivarium_core::config::HostConfig;
+use vivarium_core::server::action::FatalReason;
+use vivarium_core::server::input::DiskFault;
 
 use crate::failure::Failure;
-use crate::files::Places;
+use crate::files::{Places, fault};
 
 /// Lies beside `version-2`, where ZooKeeper does not look.
 const LOCK: &str = ".vivarium.lock";
 pub(crate) const VERSION: &str = "version-2";
+const MYID: &str = "myid";
 
 /// Locked while it lives.
 #[derive(Debug)]
@@ -24,9 +27,14 @@ impl Folders {
     pub fn open(config: &HostConfig) -> Result<Self, Failure> {
         let data = PathBuf::from(&config.data_dir);
         let log_root = PathBuf::from(&config.data_log_dir);
-        let mut locks = vec![prepare(&data)?];
+        let mut locks = vec![prepare(&data, config)?];
         if log_root != data {
-            locks.push(prepare(&log_root)?);
+            locks.push(prepare(&log_root, config)?);
+        }
+        if let Some(id) = config.new_myid {
+            let file = data.join(MYID);
+            write_durably(&file, &format!("{id}\n")).map_err(|error| of_folder(&file, &error))?;
+            tracing::info!(file = %file.display(), %id, "myid written, as ZOO_MY_ID says");
         }
         let places = Places { data: data.join(VERSION), log: log_root.join(VERSION), log_root };
         Ok(Self { places, _locks: locks })
@@ -43,52 +51,59 @@ pub fn running_on(folder: &Path) -> Option<String> {
     }
 }
 
-/// The text of `dataDir/myid`; `None` where there is none.
-pub fn read_myid(data_dir: &Path) -> Result<Option<String>, Failure> {
-    let file = data_dir.join("myid");
-    match fs::read_to_string(&file) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::configuration(format!(
-            "{}: {error}; write the number of this server into it",
-            file.display()
-        ))),
-    }
-}
-
-fn prepare(folder: &Path) -> Result<File, Failure> {
+fn prepare(folder: &Path, config: &HostConfig) -> Result<File, Failure> {
     let inside = folder.join(VERSION);
-    make(&inside).map_err(|error| {
-        Failure::configuration(format!(
-            "{}: {error}; create it, or give this user the right to",
+    if !config.create_folders && !inside.is_dir() {
+        return Err(Failure::configuration(format!(
+            "{}: there is no such folder, and datadir.autocreate=false forbids to make it; check \
+             that the right disk is mounted, or make the folder",
             inside.display()
-        ))
-    })?;
+        )));
+    }
+    make(&inside).map_err(|error| of_folder(&inside, &error))?;
     lock(&folder.join(LOCK)).map_err(|error| match error {
         TryLockError::WouldBlock => Failure::configuration(format!(
             "{}: another vivarium{} runs on this folder; stop it, or use another dataDir",
             folder.display(),
             holder(&folder.join(LOCK))
         )),
-        TryLockError::Error(error) => Failure::configuration(format!(
-            "{}: {error}; check owner and mode of the folder",
-            folder.join(LOCK).display()
-        )),
+        TryLockError::Error(error) => of_folder(&folder.join(LOCK), &error),
     })
 }
 
-/// Creates the folder and makes each new name on the way durable.
+/// What keeps a start from its folder: the disk, or how things were set up.
+fn of_folder(path: &Path, error: &io::Error) -> Failure {
+    let file = path.display().to_string();
+    match fault(error) {
+        DiskFault::NoSpace => {
+            let why = FatalReason::Disk { file, fault: DiskFault::NoSpace };
+            Failure::running(why.to_string())
+        }
+        DiskFault::Denied | DiskFault::Io => Failure::configuration(format!(
+            "{file}: {error}; make the folder, or give this user the right to"
+        )),
+    }
+}
+
+fn write_durably(file: &Path, text: &str) -> io::Result<()> {
+    let mut handle = File::create(file)?;
+    handle.write_all(text.as_bytes())?;
+    handle.sync_all()?;
+    File::open(file.parent().unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+/// Creates the folder and makes each name on the way durable, also one that an earlier start made
+/// and did not live to sync.
 fn make(folder: &Path) -> io::Result<()> {
-    if folder.is_dir() {
-        return Ok(());
-    }
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        make(parent)?;
-    }
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Ok(()) | Err(_) => {}
+    if !folder.is_dir() {
+        if let Some(parent) = parent {
+            make(parent)?;
+        }
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
     }
     File::open(parent.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
@@ -115,11 +130,13 @@ fn holder(file: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use vivarium_core::ids::ServerId;
+
     use super::*;
 
     fn config(data: &Path, log: &Path) -> HostConfig {
         let text = |path: &Path| path.to_str().unwrap().to_string();
-        HostConfig { data_dir: text(data), data_log_dir: text(log), client: None }
+        HostConfig { data_dir: text(data), data_log_dir: text(log), ..HostConfig::with_defaults() }
     }
 
     #[test]
@@ -137,10 +154,41 @@ mod tests {
     }
 
     #[test]
-    fn myid_may_be_missing() {
+    fn myid_is_written_where_a_variable_names_it() {
         let at = tempfile::tempdir().unwrap();
-        assert_eq!(read_myid(at.path()).unwrap(), None);
-        fs::write(at.path().join("myid"), "7\n").unwrap();
-        assert_eq!(read_myid(at.path()).unwrap().as_deref(), Some("7\n"));
+        let mut config = config(at.path(), at.path());
+        config.new_myid = Some(ServerId(7));
+        let _held = Folders::open(&config).unwrap();
+        assert_eq!(fs::read_to_string(at.path().join("myid")).unwrap(), "7\n");
+    }
+
+    #[test]
+    fn a_folder_in_use_is_seen_without_a_trace() {
+        let at = tempfile::tempdir().unwrap();
+        assert_eq!(running_on(at.path()), None);
+        assert!(!at.path().join(LOCK).exists());
+        let held_here = Folders::open(&config(at.path(), at.path())).unwrap();
+        assert_eq!(running_on(at.path()), Some(format!(" (process {})", std::process::id())));
+        drop(held_here);
+        assert_eq!(running_on(at.path()), None);
+    }
+
+    #[test]
+    fn a_missing_folder_is_not_made_where_that_is_forbidden() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path().join("mounted");
+        let config = HostConfig { create_folders: false, ..config(&data, &data) };
+        let refused = Folders::open(&config).unwrap_err().to_string();
+        assert!(refused.contains("datadir.autocreate=false"), "{refused}");
+        assert!(!data.exists());
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_a_folder_is_a_wrong_configuration() {
+        let at = tempfile::tempdir().unwrap();
+        let data = at.path().join("file");
+        fs::write(&data, "").unwrap();
+        let refused = Folders::open(&config(&data, &data)).unwrap_err();
+        assert!(refused.to_string().contains("make the folder"), "{refused}");
     }
 }

@@ -9,6 +9,8 @@
 
 pub mod args;
 pub mod clock;
+pub mod config_command;
+pub mod configuration;
 pub mod data;
 pub mod dev;
 pub mod dial;

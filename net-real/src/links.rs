@@ -27,8 +27,6 @@ use crate::host::Net;
 use crate::ready::{Ready, ReadyList, Token};
 use link::{Link, Turn};
 
-/// Connections that wait for the loop to accept them.
-const BACKLOG: u32 = 1024;
 /// Connections that one look at a listener accepts.
 const ACCEPTS: usize = 64;
 /// Inputs of one batch, roughly; what is ready beyond it waits for the next one.
@@ -51,6 +49,8 @@ pub struct Sockets {
     last: LinkId,
     dials: JoinSet<Dialed>,
     dial_limit: Duration,
+    /// Connections that wait for the loop to accept them.
+    backlog: u32,
     /// Links that have closed, or took bytes, since the last gather.
     news: Vec<LinkId>,
     /// When a closing link is given up; in order, since all wait equally long.
@@ -76,7 +76,7 @@ pub struct BindError {
 }
 
 impl Sockets {
-    pub fn new(dial_limit: Duration) -> Self {
+    pub fn new(dial_limit: Duration, backlog: u32) -> Self {
         Self {
             ready: Arc::default(),
             tokens: Vec::new(),
@@ -85,6 +85,7 @@ impl Sockets {
             last: LinkId(0),
             dials: JoinSet::new(),
             dial_limit,
+            backlog,
             news: Vec::new(),
             lingering: VecDeque::new(),
             read: vec![0; READ].into_boxed_slice(),
@@ -93,7 +94,7 @@ impl Sockets {
 
     /// Opens a port. Connections are accepted once the loop runs.
     pub async fn listen(&mut self, plane: Plane, address: &Address) -> Result<(), BindError> {
-        let socket = bind(address).await.map_err(|error| BindError {
+        let socket = bind(address, self.backlog).await.map_err(|error| BindError {
             address: address.clone(),
             plane,
             error,
@@ -289,10 +290,10 @@ impl Net for Sockets {
     }
 }
 
-async fn bind(address: &Address) -> io::Result<TcpListener> {
+async fn bind(address: &Address, backlog: u32) -> io::Result<TcpListener> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for candidate in tokio::net::lookup_host((address.host.as_str(), address.port)).await? {
-        match bind_one(candidate) {
+        match bind_one(candidate, backlog) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
@@ -300,11 +301,11 @@ async fn bind(address: &Address) -> io::Result<TcpListener> {
     Err(last)
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_one(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    socket.listen(backlog)
 }
 
 /// Errors of `accept` that concern a connection which broke before it was taken.

@@ -5,14 +5,16 @@ use std::process::ExitCode;
 use clap::Parser;
 use vivarium::args::{Args, Command};
 use vivarium::dev::{self, parent};
-use vivarium::{data, serve};
+use vivarium::{config_command, data, serve};
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Command::Serve { config, exit_with_parent } => exit_with_parent
+        Command::Serve(args) => args
+            .exit_with_parent
             .map_or(Ok(()), parent::end_with)
-            .and_then(|()| serve::serve(&config))
+            .and_then(|()| serve::serve(&args))
             .map(|()| ExitCode::SUCCESS),
+        Command::Config(command) => config_command::run(&command).map(|()| ExitCode::SUCCESS),
         Command::Dev(args) => dev::run(args),
         Command::Data(asked) => data::data(&asked),
     };

@@ -1,22 +1,23 @@
 //! `vivarium serve ZOO_CFG`: one server in the foreground, from its configuration to its halt.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vivarium_core::config::Config;
-use vivarium_core::config::findings::Finding;
-use vivarium_core::config::parse::{HostConfig, Parsed, parse};
+use vivarium_core::config::parse::Parsed;
+use vivarium_core::config::{Address, Config};
 use vivarium_core::server::action::{FatalReason, Halt};
 use vivarium_core::server::input::Plane;
 use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
 
+use crate::args::ServeArgs;
 use crate::clock::{Clock, now};
+use crate::configuration;
 use crate::disk::Disks;
 use crate::failure::Failure;
-use crate::files::{Files, RealFiles, fault, subject};
-use crate::folders::{Folders, read_myid};
+use crate::files::{Files, RealFiles, SlowSyncs, fault};
+use crate::folders::Folders;
 use crate::host::Host;
 use crate::links::{BindError, Sockets};
 use crate::logs::{self, LogNotes};
@@ -27,21 +28,19 @@ use crate::surroundings;
 const FAREWELL: Duration = Duration::from_secs(2);
 const PROGRESS: Duration = Duration::from_secs(5);
 
-pub fn serve(zoo_cfg: &Path) -> Result<(), Failure> {
+pub fn serve(args: &ServeArgs) -> Result<(), Failure> {
     let started = now();
-    logs::init();
-    let mut parsed = read_config(zoo_cfg)?;
-    parsed.config.surroundings = surroundings::look(&parsed.host);
-    for warning in &parsed.warnings {
-        tracing::warn!("{}", locate(zoo_cfg, warning));
-    }
-    let folders = Folders::open(&parsed.host)?;
+    logs::init(args.log_format)?;
+    let mut parsed = configuration::load(&args.config)?;
+    parsed.config.surroundings = surroundings::look(&parsed.config.host);
+    parsed.findings.iter().for_each(logs::finding);
+    let folders = Folders::open(&parsed.config.host)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
         .map_err(|error| Failure::running(format!("starting the runtime: {error}")))?;
-    let zoo_cfg = zoo_cfg.to_path_buf();
+    let zoo_cfg = args.config.clone();
     let process =
         async move { Process::open(parsed, &folders, zoo_cfg, started).await?.run().await };
     // A task of the runtime is woken without a system call; the future of `block_on` is not.
@@ -49,41 +48,6 @@ pub fn serve(zoo_cfg: &Path) -> Result<(), Failure> {
     done.unwrap_or_else(|error| {
         Err(Failure::bug(format!("a rule of the server was broken, please report it: {error}")))
     })
-}
-
-fn read_config(zoo_cfg: &Path) -> Result<Parsed, Failure> {
-    let file = zoo_cfg.display();
-    let text = fs::read_to_string(zoo_cfg).map_err(|error| {
-        Failure::configuration(format!("{file}: {error}; name ZooKeeper's configuration file"))
-    })?;
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|error| Failure::running(format!("no randomness from the system: {error}")))?;
-    // Which folder holds `myid` is in the file itself; this look at it needs no number yet.
-    let data_dir = data_dir(&text);
-    let myid = match &data_dir {
-        Some(folder) => read_myid(folder)?,
-        None => None,
-    };
-    parse(&text, myid.as_deref(), seed).map_err(|error| {
-        let lines: Vec<_> = error.findings.iter().map(|one| locate(zoo_cfg, one)).collect();
-        Failure::configuration(lines.join("\nvivarium: "))
-    })
-}
-
-fn data_dir(text: &str) -> Option<PathBuf> {
-    let entries = vivarium_core::config::properties::entries(text);
-    let entry = entries.into_iter().rfind(|entry| entry.key == "dataDir")?;
-    (!entry.value.is_empty()).then(|| PathBuf::from(entry.value))
-}
-
-/// `zoo.cfg:3: tickTime: what is wrong; what to do`.
-fn locate(zoo_cfg: &Path, finding: &Finding) -> String {
-    let Finding { line, key, what, help } = finding;
-    match line {
-        Some(line) => format!("{}:{line}: {key} {what}; {help}", zoo_cfg.display()),
-        None => format!("{}: {key} {what}; {help}", zoo_cfg.display()),
-    }
 }
 
 /// What outlives a restart of the server inside the process.
@@ -103,14 +67,18 @@ impl Process {
         zoo_cfg: PathBuf,
         started: Instant,
     ) -> Result<Self, Failure> {
-        let operator = Operator::listen(zoo_cfg)
+        let host = &parsed.config.host;
+        let slow = Arc::new(SlowSyncs::new(host.fsync_warning));
+        let operator = Operator::listen(zoo_cfg, Arc::clone(&slow))
             .map_err(|error| Failure::running(format!("listening for signals: {error}")))?;
-        let mut sockets = Sockets::new(Duration::from_micros(parsed.config.cnx_timeout.0));
-        listen(&mut sockets, &parsed.config, &parsed.host).await.map_err(port_taken)?;
+        let dial_limit = Duration::from_micros(parsed.config.cnx_timeout.0);
+        let mut sockets = Sockets::new(dial_limit, host.listen_backlog);
+        let opened = listen(&mut sockets, &parsed.config).await;
+        opened.map_err(|failed| port_taken(&parsed, &failed))?;
         Ok(Self {
             config: parsed.config,
             clock: Clock::start(),
-            files: Arc::new(RealFiles::new(folders.places.clone())),
+            files: Arc::new(RealFiles::new(folders.places.clone()).watched_by(slow)),
             sockets,
             operator,
             notes: LogNotes::new(started),
@@ -135,18 +103,25 @@ impl Process {
             drop(host);
             disks.stop();
             match halt {
-                Halt::Stop => {
-                    self.sockets.finish(FAREWELL).await;
-                    tracing::info!("stopped");
-                    return Ok(());
-                }
+                Halt::Stop => return self.leave().await,
+                // The stop came in the batch that ended this incarnation.
+                Halt::Restart(_) if self.operator.is_stopping() => return self.leave().await,
                 Halt::Restart(why) => {
                     tracing::info!(?why, "recovering again from the disk");
                     self.sockets.reset();
+                    if let Some(new) = self.operator.reloaded() {
+                        let _ = self.config.adopt(new);
+                    }
                 }
-                Halt::Fatal(why) => return Err(refused(&why)),
+                Halt::Fatal(why) => return Err(refused(why, disks.trouble())),
             }
         }
+    }
+
+    async fn leave(&mut self) -> Result<(), Failure> {
+        self.sockets.finish(FAREWELL).await;
+        tracing::info!("stopped");
+        Ok(())
     }
 
     /// `None`: stopped by the operator meanwhile.
@@ -161,7 +136,7 @@ impl Process {
             biased;
             done = &mut work => match done {
                 Ok(Ok(recovered)) => Ok(Some(recovered)),
-                Ok(Err(why)) => Err(refused(&why)),
+                Ok(Err((why, file))) => Err(refused(why, file)),
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             },
             () = &mut stopped => {
@@ -177,8 +152,9 @@ impl Process {
 fn recover<F: Files>(
     mut recovery: Recovery,
     files: &F,
-) -> Result<(Box<Server>, Outbox), FatalReason> {
+) -> Result<(Box<Server>, Outbox), (FatalReason, Option<String>)> {
     let mut said = now();
+    let mut failed = None;
     let mut got = RecoveryInput::Begin;
     loop {
         got = match recovery.next(got) {
@@ -186,7 +162,9 @@ fn recover<F: Files>(
                 Ok(Some(data)) => RecoveryInput::Read(data),
                 Ok(None) => RecoveryInput::Done,
                 Err(error) => {
-                    tracing::error!(file = subject(&action), %error, "disk operation failed");
+                    let file = files.subject(&action);
+                    tracing::error!(file, %error, "disk operation failed");
+                    failed = Some(file);
                     RecoveryInput::Failed(fault(&error))
                 }
             },
@@ -198,46 +176,57 @@ fn recover<F: Files>(
                 RecoveryInput::Done
             }
             RecoveryStep::Done(server, first) => return Ok((server, first)),
-            RecoveryStep::Refused(why) => return Err(why),
+            RecoveryStep::Refused(why) => return Err((why, failed)),
         };
     }
 }
 
-async fn listen(
-    sockets: &mut Sockets,
-    config: &Config,
-    host: &HostConfig,
-) -> Result<(), BindError> {
+async fn listen(sockets: &mut Sockets, config: &Config) -> Result<(), BindError> {
     if let Some(ensemble) = &config.ensemble
         && let Some(member) = ensemble.members.get(&config.me)
     {
-        sockets.listen(Plane::Election, &member.election).await?;
-        sockets.listen(Plane::Quorum, &member.quorum).await?;
+        let everywhere = config.host.quorum_on_all_addresses;
+        for (plane, address) in
+            [(Plane::Election, &member.election), (Plane::Quorum, &member.quorum)]
+        {
+            let host = if everywhere { "0.0.0.0".into() } else { address.host.clone() };
+            sockets.listen(plane, &Address { host, port: address.port }).await?;
+        }
     }
-    match &host.client {
+    match &config.host.client {
         Some(address) => sockets.listen(Plane::Client, address).await,
         None => Ok(()),
     }
 }
 
-fn port_taken(failed: BindError) -> Failure {
+fn port_taken(parsed: &Parsed, failed: &BindError) -> Failure {
     let BindError { address, plane, error } = failed;
-    let key = match plane {
-        Plane::Election => "election port (server.N)",
-        Plane::Quorum => "quorum port (server.N)",
-        Plane::Client => "clientPort",
+    let own = format!("server.{}", parsed.config.me);
+    let (key, port) = match plane {
+        Plane::Election => (own.as_str(), "election port"),
+        Plane::Quorum => (own.as_str(), "quorum port"),
+        Plane::Client => ("clientPort", "port for clients"),
     };
-    let help = if error.kind() == std::io::ErrorKind::AddrInUse {
+    let help = if error.kind() == ErrorKind::AddrInUse {
         "another process uses it; stop that one, or choose another port"
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        "ports below 1024 need a right that this user lacks; choose a higher one"
     } else {
-        "check the address in the configuration"
+        "it must be an address of this machine"
     };
-    Failure::configuration(format!("{key} {}:{}: {error}; {help}", address.host, address.port))
+    let at = parsed.origin(key);
+    Failure::configuration(format!("{at}: {key}: the {port} {address}: {error}; {help}"))
 }
 
-fn refused(why: &FatalReason) -> Failure {
-    match why {
-        FatalReason::Config(_) => Failure::configuration(why.to_string()),
-        FatalReason::Disk { .. } | FatalReason::Corrupt { .. } => Failure::running(why.to_string()),
+/// `file`: the path of the operation that failed, where there was one.
+fn refused(why: FatalReason, file: Option<String>) -> Failure {
+    match (why, file) {
+        (why @ FatalReason::Config(_), _) => Failure::configuration(why.to_string()),
+        (FatalReason::Disk { fault, .. }, Some(file)) => {
+            Failure::running(FatalReason::Disk { file, fault }.to_string())
+        }
+        (why @ (FatalReason::Disk { .. } | FatalReason::Corrupt { .. }), _) => {
+            Failure::running(why.to_string())
+        }
     }
 }

@@ -4,8 +4,7 @@ use std::env;
 use std::fs;
 use std::path::Path;
 
-use vivarium_core::config::Surroundings;
-use vivarium_core::config::parse::HostConfig;
+use vivarium_core::config::{HostConfig, Surroundings};
 
 /// ZooKeeper's folder inside `dataDir` and `dataLogDir`.
 const VERSION: &str = "version-2";
@@ -58,15 +57,19 @@ fn java_arch(arch: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use vivarium_core::config::Address;
-    use vivarium_core::config::parse::HostConfig;
+    use vivarium_core::config::{Address, HostConfig};
 
     use super::{look, one_line};
 
     #[test]
     fn folders_are_named_in_full() {
         let client = Some(Address { host: "0.0.0.0".into(), port: 2181 });
-        let host = HostConfig { data_dir: "data".into(), data_log_dir: "/log".into(), client };
+        let host = HostConfig {
+            data_dir: "data".into(),
+            data_log_dir: "/log".into(),
+            client,
+            ..HostConfig::with_defaults()
+        };
         let around = look(&host);
         assert_eq!(around.client_port, Some(2181));
         assert_eq!(around.data_log_dir.as_deref(), Some("/log/version-2"));

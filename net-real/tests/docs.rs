@@ -6,6 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use vivarium_core::config::given::VARIABLES;
+use vivarium_core::config::known::{KEYS, Key, Standing};
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -14,8 +17,15 @@ fn read(name: &str) -> String {
     fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-const WITH_COMMANDS: [&str; 4] =
-    ["README.md", "CONTRIBUTING.md", "docs/debugging.md", "docs/dev.md"];
+const WITH_COMMANDS: [&str; 7] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/compatibility.md",
+    "docs/debugging.md",
+    "docs/dev.md",
+    "docs/migrating.md",
+    "docs/operating.md",
+];
 
 /// Command lines of the fenced `sh` and `console` blocks, comments and prompts cut off.
 fn commands(text: &str) -> Vec<String> {
@@ -75,6 +85,9 @@ fn every_make_target_and_variable_exists() {
     }
 }
 
+/// Subcommands of `vivarium` that have subcommands.
+const WITH_SUBCOMMANDS: [&str; 2] = ["config", "dev"];
+
 #[test]
 fn every_option_of_vivarium_exists() {
     let help = |words: &[&str]| {
@@ -89,8 +102,9 @@ fn every_option_of_vivarium_exists() {
     for (document, command) in found {
         let words = command.split_whitespace().skip(1).take_while(|word| *word != "--");
         let words: Vec<&str> = words.collect();
-        // `dev` has subcommands of its own.
-        let nested = words[0] == "dev" && words.get(1).is_some_and(|word| !word.starts_with('-'));
+        let nested = words
+            .get(1)
+            .is_some_and(|word| WITH_SUBCOMMANDS.contains(&words[0]) && !word.starts_with('-'));
         let (known, text) = help(&words[..if nested { 2 } else { 1 }]);
         assert!(known, "{document}: `{command}`: no such subcommand");
         for option in words.iter().filter(|word| word.starts_with('-')) {
@@ -203,6 +217,7 @@ fn links_lead_somewhere() {
     let mut documents = vec!["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"];
     documents.extend(["docs/debugging.md", "docs/dev.md", "docs/glossary.md"]);
     documents.push("docs/decisions/README.md");
+    documents.push("docs/operating.md");
     for name in documents {
         let text = read(name);
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
@@ -226,6 +241,7 @@ fn named_files_are_there() {
     let tops = ["core/", "sim/", "net-real/", "scenarios/", "docs/", "scripts/"];
     let mut documents = vec!["README.md".to_owned(), "ARCHITECTURE.md".into()];
     documents.extend(["CONTRIBUTING.md".into(), "docs/debugging.md".into()]);
+    documents.push("docs/operating.md".into());
     for entry in fs::read_dir(root().join("docs/decisions")).expect("the folder of decisions") {
         let name = entry.expect("an entry").file_name().into_string().expect("a plain name");
         documents.push(format!("docs/decisions/{name}"));
@@ -243,4 +259,54 @@ fn named_files_are_there() {
         }
     }
     assert!(seen >= 40, "only {seen} names were found");
+}
+
+/// `docs/operating.md` holds the tables that the parser works with; `UPDATE=1` writes them.
+#[test]
+fn the_tables_of_keys_are_the_parsers() {
+    let name = "docs/operating.md";
+    let mut text = read(name);
+    for (mark, table) in [("variables", variables()), ("keys", keys())] {
+        let (head, rest) = text.split_once(&format!("<!-- {mark}:")).expect("the mark");
+        let (note, rest) = rest.split_once("-->\n").expect("the end of the mark");
+        let (_, tail) = rest.split_once(&format!("<!-- /{mark} -->")).expect("the closing mark");
+        text = format!("{head}<!-- {mark}:{note}-->\n{table}<!-- /{mark} -->{tail}");
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(root().join(name), &text).expect("the document can be written");
+    }
+    assert_eq!(read(name), text, "run UPDATE=1 cargo test -p vivarium --test docs");
+}
+
+fn variables() -> String {
+    let row = |(name, key, default): &(&str, &str, &str)| {
+        let default = if default.is_empty() { String::new() } else { format!("`{default}` ") };
+        format!("| `{name}` | `{key}` | {default}|\n")
+    };
+    let head = String::from("| Variable | Key | Default of the image |\n|---|---|---|\n");
+    VARIABLES.iter().map(row).fold(head, |table, row| table + &row)
+}
+
+fn keys() -> String {
+    let mut works = String::from("| Key | Default | What it does |\n|---|---|---|\n");
+    let mut lacking = String::from("| Not offered | What is said |\n|---|---|\n");
+    let mut idle = String::from("| Without an effect here | Why |\n|---|---|\n");
+    for Key { name, default, standing, live } in KEYS {
+        match standing {
+            Standing::Works(does) => {
+                let default =
+                    if default.is_empty() { String::new() } else { format!("`{default}`") };
+                let live = if *live { " *live*" } else { "" };
+                works.push_str(&format!("| `{name}`{live} | {default} | {does} |\n"));
+            }
+            Standing::Lacking { why, help, .. } => {
+                lacking.push_str(&format!("| `{name}` | warning: {why}; {help} |\n"));
+            }
+            Standing::Refused { why, help, .. } => {
+                lacking.push_str(&format!("| `{name}` | **refused**: {why}; {help} |\n"));
+            }
+            Standing::Idle(why) => idle.push_str(&format!("| `{name}` | {why} |\n")),
+        }
+    }
+    format!("{works}\n{lacking}\n{idle}")
 }

@@ -84,7 +84,7 @@ fn start(react: impl FnMut(&LinkInput, &mut Outbox) + Send + 'static, first: Out
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async move {
-            let mut net = Sockets::new(PATIENCE);
+            let mut net = Sockets::new(PATIENCE, 1024);
             let port = free_port();
             let address = Address { host: "127.0.0.1".into(), port };
             net.listen(Plane::Client, &address).await.unwrap();

@@ -6,7 +6,6 @@ mod rig;
 
 use std::fs;
 use std::io::Read;
-use std::net::TcpListener;
 use std::process::{Output, Stdio};
 
 use rig::{Client, Server, create, serve, set};
@@ -91,16 +90,6 @@ fn sigterm_ends_with_code_0() {
         server.signal(signal);
         assert_eq!(server.exit().code(), Some(0), "{signal}: {}", server.log());
     }
-}
-
-#[test]
-fn a_port_in_use_is_one_clear_line() {
-    let server = Server::new(None, "");
-    let _taken = TcpListener::bind(("127.0.0.1", server.client_port)).unwrap();
-    let (code, text) = refused(&server.config());
-    assert_eq!(code, Some(2), "{text}");
-    let expected = format!("vivarium: clientPort 127.0.0.1:{}: ", server.client_port);
-    assert!(last_line(&text).starts_with(&expected), "{text}");
 }
 
 #[test]

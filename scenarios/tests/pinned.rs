@@ -27,6 +27,8 @@ struct PinnedOptions {
     clients: Option<usize>,
     sim_seconds: u64,
     white_box: bool,
+    /// Servers that behave as Apache's do: part of what the seed draws, and so of the run.
+    apache_peers: usize,
 }
 
 fn pinned() -> Vec<(PathBuf, Pinned)> {
@@ -56,8 +58,10 @@ fn pinned_seeds_pass() {
         .map(|(path, pinned)| {
             thread::spawn(move || {
                 let Pinned { seed, checker, why, options } = pinned;
-                let PinnedOptions { servers, clients, sim_seconds, white_box } = options;
-                let options = Options { servers, clients, sim_seconds, white_box };
+                let PinnedOptions { servers, clients, sim_seconds, white_box, apache_peers } =
+                    options;
+                let apache_peers = Some(apache_peers);
+                let options = Options { servers, clients, sim_seconds, white_box, apache_peers };
                 let outcome = run_seed(seed, &options, None).expect("the harness works");
                 outcome.verdict.err().map(|violation| {
                     format!("{path:?}: seed {seed}: {violation}\n  once caught by {checker}: {why}")

@@ -1,10 +1,13 @@
-//! The default mix of faults and clients finds nothing wrong in 200 seeds.
+//! The default mix of faults and clients finds nothing wrong in 200 seeds, and every kind of fault
+//! strikes in them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use vivarium_sim::run::{Options, run_seed};
+use vivarium_sim::schedule::FaultKind;
 
 const SEEDS: u64 = 200;
 
@@ -15,14 +18,15 @@ fn two_hundred_seeds_of_the_default_mix_pass() {
     let sweep = || {
         let next = Arc::clone(&next);
         thread::spawn(move || {
-            let (mut failed, mut commits) = (Vec::new(), 0);
+            let (mut failed, mut commits, mut struck) = (Vec::new(), 0, BTreeSet::new());
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
                 if seed > SEEDS {
-                    return (failed, commits);
+                    return (failed, commits, struck);
                 }
                 let outcome = run_seed(seed, &Options::default(), None).expect("the harness works");
                 commits += outcome.stats.commits;
+                struck.extend(outcome.stats.faults.into_keys());
                 if let Err(violation) = outcome.verdict {
                     failed.push(format!("vivarium-sim replay {seed}: {violation}"));
                 }
@@ -30,13 +34,16 @@ fn two_hundred_seeds_of_the_default_mix_pass() {
         })
     };
     let workers: Vec<_> = (0..workers).map(|_| sweep()).collect();
-    let (mut failed, mut commits) = (Vec::new(), 0);
+    let (mut failed, mut commits, mut struck) = (Vec::new(), 0, BTreeSet::new());
     for worker in workers {
-        let (of_worker, done) = worker.join().expect("no seed panics the sweep");
+        let (of_worker, done, kinds) = worker.join().expect("no seed panics the sweep");
         failed.extend(of_worker);
         commits += done;
+        struck.extend(kinds);
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     // A world in which nothing happens violates nothing either.
     assert!(commits > 20 * SEEDS, "only {commits} commits in {SEEDS} seeds");
+    let idle: Vec<_> = FaultKind::NAMES.iter().filter(|name| !struck.contains(*name)).collect();
+    assert!(idle.is_empty(), "these faults never struck: {idle:?}");
 }

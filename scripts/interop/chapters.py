@@ -93,13 +93,15 @@ class Story:
             # With equal histories the highest id wins.
             self.load.hold()
             time.sleep(0.3)
-            away = [one for one in self.ensemble.seats if one is leader or one.number > seat.number]
-            for one in away:
+            voters = [one for one in self.ensemble.seats if not one.observes]
+            higher = [one for one in voters if one.number > seat.number]
+            for one in {leader, *higher}:
                 self.kill(one)
             self.load.go_on()
-            if len(away) == 1:
-                self.ensemble.wait_for_leader([one for one in self.ensemble.seats if one not in away])
-            for one in away:
+            if leader not in higher:
+                self.ensemble.start(leader)
+            self.ensemble.wait_for_leader([one for one in voters if one not in higher])
+            for one in higher:
                 self.ensemble.start(one)
         raise HarnessTrouble(f"{seat.name} was not elected in {ATTEMPTS} attempts")
 

@@ -80,7 +80,7 @@ INTENDED = (
     Intended(
         "T24",
         "createSession and deleteContainer are for servers among themselves: refused from clients as unknown",
-        _is("T24", -6),
+        lambda operation, apache, ours: _is("T24", -6)(operation, apache, ours) and ours.closed,
         shift=-1,
     ),
     Intended(
@@ -91,7 +91,7 @@ INTENDED = (
     Intended(
         "T2",
         "a body that cannot be read: Apache logs an error, for a multi under a zxid of its own; ours is answered and not logged",
-        lambda operation, apache, ours: apache.code == ours.code == -5,
+        lambda operation, apache, ours: ours.code == -5 and dataclasses.replace(apache, zxid=ours.zxid) == ours,
         shift=-1,
     ),
     Intended(
@@ -107,7 +107,7 @@ INTENDED = (
 )  # fmt: skip
 # What is not asked for here yet, because ours does not serve it yet.
 NOT_YET = ("createContainer", "createTTL", "addWatch", "removeWatches", "checkWatches", "setWatches2", "multiRead", "getEphemerals",
-           "getAllChildrenNumber", "whoAmI", "reconfig", "sasl", "access that an ACL refuses")  # fmt: skip
+           "getAllChildrenNumber", "whoAmI", "reconfig", "access that an ACL refuses")  # fmt: skip
 ORDER = "T13: names of children come in the order of a hash table there, sorted here"
 CLOSE_ORDER = "T13: the ephemerals of a session go in the order of a hash set there, sorted here"
 

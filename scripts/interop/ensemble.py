@@ -52,8 +52,8 @@ def _is_free(port):
 class Seat:
     """One member of the ensemble."""
 
-    def __init__(self, number, kind, folder, ports):
-        self.number, self.kind, self.folder = number, kind, folder
+    def __init__(self, number, kind, folder, ports, observes=False):
+        self.number, self.kind, self.folder, self.observes = number, kind, folder, observes
         self.client_port, self.quorum_port, self.election_port = ports
         self.data = folder / "data"
         self.config = folder / "zoo.cfg"
@@ -68,7 +68,8 @@ class Seat:
         return f"{HOST}:{self.client_port}"
 
     def member_line(self):
-        return f"server.{self.number}={HOST}:{self.quorum_port}:{self.election_port}:participant;{self.address}\n"
+        role = "observer" if self.observes else "participant"
+        return f"server.{self.number}={HOST}:{self.quorum_port}:{self.election_port}:{role};{self.address}\n"
 
     def log_of(self, kind):
         return self.folder / f"{kind.value.lower()}.log"
@@ -77,13 +78,14 @@ class Seat:
 class Ensemble:
     """Three or more seats; knows how to bring up each kind, and who leads."""
 
-    def __init__(self, kinds, folder, ports, binary, jars, settings=None):
+    def __init__(self, kinds, folder, ports, binary, jars, settings=None, observers=()):
         self.folder, self.binary, self.jars = folder, binary, jars
         self.settings = {**default_settings(), **(settings or {})}
         self.seats = []
         for number, kind in enumerate(kinds, start=1):
             place = folder / f"server{number}"
-            self.seats.append(Seat(number, kind, place, [ports.take() for _ in range(3)]))
+            observes = number in observers
+            self.seats.append(Seat(number, kind, place, [ports.take() for _ in range(3)], observes))
         for seat in self.seats:
             self._lay_out(seat)
 
@@ -100,6 +102,8 @@ class Ensemble:
         seat.data.mkdir(parents=True, exist_ok=True)
         (seat.data / "myid").write_text(f"{seat.number}\n")
         settings = {**self.settings, "dataDir": seat.data}
+        if seat.observes:
+            settings["peerType"] = "observer"
         lines = [f"{key}={value}\n" for key, value in settings.items()]
         seat.config.write_text("".join(lines + [one.member_line() for one in self.seats]))
 

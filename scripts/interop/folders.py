@@ -6,6 +6,7 @@ the same tree and the same sessions; `vivarium data` says before each start whet
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -149,7 +150,34 @@ def fixtures(bench):
         theirs, _ = serve(part, other, apache, none)
         compare(part, name, theirs, ours)
         must_start(part, place)
+    members(part, theirs)
     return part.row()
+
+
+def members(part, alone):
+    """Two members of three whose configuration has a version above 0: opened as members, and read."""
+    none, servers, places = Sessions(), [], []
+    ports = {number: [part.bench.ports.take() for _ in range(3)] for number in (1, 2, 3)}
+    lines = "".join(f"server.{number}=127.0.0.1:{q}:{e}:participant;127.0.0.1:{c}\n" for number, (c, q, e) in ports.items())
+    for number in (1, 2):
+        place = dataclasses.replace(part.place(f"member-{number}", member=True), ports=tuple(ports[number]))
+        place.home.mkdir(parents=True)
+        shutil.copytree(FIXTURES / f"ensemble-{number}", place.data)
+        must_start(part, place)
+        server = vivarium(place, part.bench)
+        server.config.write_text(server.config.read_text().replace("standaloneEnabled=false\n", "").split("server.1=")[0] + lines)
+        (place.data / "myid").write_text(f"{number}\n")
+        server.start()
+        servers.append(server)
+        places.append(place)
+    try:
+        for place, server in zip(places, servers):
+            server.wait_serving()
+            part.count("Vivarium started as a member")
+            compare(part, server.name, alone, state(place, none))
+    finally:
+        for server in servers:
+            server.stop()
 
 
 def written_by_apache(bench):
@@ -167,7 +195,19 @@ def written_by_apache(bench):
         compare(part, f"after a {how}", theirs, ours)
         if document["tree"]["znodes"] != len(ours[0]):
             part.wrong(f"vivarium data counts {document['tree']['znodes']} nodes, there are {len(ours[0])}")
+    without_ttl(part, place, document)
     return part.row()
+
+
+def without_ttl(part, place, document):
+    """The warning about TTL nodes is so: Apache loses them where it does not know them."""
+    copy = place.copy(place.home.with_name("without-ttl"))
+    make = lambda place, bench: apache(place, bench, extendedTypesEnabled="false")  # noqa: E731
+    (tree, _), _ = serve(part, copy, make, Sessions())
+    lost = document["tree"]["znodes"] - len(tree)
+    if lost != document["tree"]["ttls"] or not any("TTL nodes" in warning for warning in document["apache"]["warnings"]):
+        part.wrong(f"of {document['tree']['ttls']} TTL nodes Apache without extendedTypesEnabled lost {lost}")
+    part.count("TTL nodes that Apache without extendedTypesEnabled deletes", lost)
 
 
 def written_by_ours(bench):

@@ -19,7 +19,10 @@ from kazoo.security import make_acl
 from trouble import Violation
 
 SESSION_SECONDS = 30
+# Shorter than a run is long, and longer than a server needs to come back on a busy machine.
+IDLE_SECONDS = 12
 EPHEMERALS_KEPT = 3
+LARGE_BYTES = 700_000
 QUEUE = "/queue"
 # Two entries, so that lists of access rights are compared too.
 READ_ONLY = make_acl("ip", "127.0.0.1", read=True)
@@ -222,12 +225,28 @@ class Writer:
         self.ledger.longest_wait = max(self.ledger.longest_wait, time.monotonic() - start)
 
 
+class Idler:
+    """A client that does nothing but be there: its pings alone keep its session, whoever forwards
+    them to whom. When its server goes it moves on to the next one."""
+
+    def __init__(self, ensemble, seat):
+        at = seat.number - 1
+        hosts = ",".join(one.address for one in [*ensemble.seats[at:], *ensemble.seats[:at]])
+        self.client = connect(hosts, timeout=IDLE_SECONDS, randomize_hosts=False)
+        self.path = f"/idle/at{seat.number}"
+        self.client.create(self.path, b"", ephemeral=True, makepath=True)
+        self.session = self.client.client_id[0]
+
+
 class Load:
-    """A writer on every server, and one that goes where it finds somebody."""
+    """A writer on every server, and one that goes where it finds somebody; an idler on each too."""
 
     def __init__(self, ensemble):
         self.writers = [Writer(f"at{seat.number}", seat.address) for seat in ensemble.seats]
         self.writers.append(Writer("roaming", ensemble.hosts()))
+        self.idlers = [Idler(ensemble, seat) for seat in ensemble.seats]
+        # More than what one read or one packet takes, in the way of every SNAP.
+        self.writers[-1].client.create("/large", bytes(LARGE_BYTES))
 
     def start(self):
         for writer in self.writers:
@@ -252,9 +271,15 @@ class Load:
     def close(self):
         for writer in self.writers:
             writer.close()
+        for idler in self.idlers:
+            disconnect(idler.client)
 
     def acknowledged(self):
         return sum(writer.ledger.acknowledged for writer in self.writers)
 
     def sessions(self):
-        return {writer.session for writer in self.writers}
+        return {writer.session for writer in self.writers} | {idler.session for idler in self.idlers}
+
+    def identities(self):
+        """(id, password) of every session that lives."""
+        return [one.client.client_id for one in [*self.writers, *self.idlers]]

@@ -88,9 +88,10 @@ class Place:
         return self.home / f"{name}.log"
 
 
-def apache(place, bench):
+def apache(place, bench, **more):
+    properties = PROPERTIES | {f"zookeeper.{key}": value for key, value in more.items()}
     config = place.configure()
-    return ApacheServer("Apache", config, place.log("apache"), place.client_port, bench.jars, properties=PROPERTIES, log_level="WARN")
+    return ApacheServer("Apache", config, place.log("apache"), place.client_port, bench.jars, properties=properties, log_level="WARN")
 
 
 def vivarium(place, bench):

@@ -10,24 +10,28 @@ from report import Row
 A, V = Kind.APACHE, Kind.VIVARIUM
 # What lies before the last 500 transactions is not taken from Apache's log: SNAP instead.
 SETTINGS = {"snapshotSizeFactor": -1}
-PAIRINGS = {
-    "2 Apache + 1 Vivarium": (A, A, V),
-    "1 Apache + 2 Vivarium": (V, V, A),
-}
 
 
 def run(bench):
-    return [tell(bench, pairing, kinds) for pairing, kinds in PAIRINGS.items()]
+    return [tell(bench, *pairing) for pairing in pairings()]
 
 
-def tell(bench, pairing, kinds):
+def pairings():
+    """What it is called, who sits where, who of them observes, and its chapters."""
+    return (
+        ("2 Apache + 1 Vivarium", (A, A, V), (), apache_majority),
+        ("1 Apache + 2 Vivarium", (V, V, A), (), vivarium_majority),
+        ("1 Apache + 2 Vivarium, 1 observer of each", (V, A, V, A, V), (4, 5), with_observers),
+    )
+
+
+def tell(bench, pairing, kinds, observers, chapters):
     started = time.monotonic()
-    folder = bench.folder / pairing.replace(" ", "-")
-    ensemble = Ensemble(kinds, folder, bench.ports, bench.binary, bench.jars, SETTINGS)
+    folder = bench.folder / pairing.replace(",", "").replace(" ", "-")
+    ensemble = Ensemble(kinds, folder, bench.ports, bench.binary, bench.jars, SETTINGS, observers)
     story = Story(ensemble)
     try:
         story.begin()
-        chapters = apache_majority if kinds.count(A) == 2 else vivarium_majority
         for chapter in chapters(story):
             bench.say(f"{pairing}: {chapter}")
         violations = story.end()
@@ -77,6 +81,17 @@ def vivarium_majority(story):
     yield "ours led, logged alone, and took a TRUNC of Apache"
 
 
+def with_observers(story):
+    """Servers 1 and 3 are ours, 2 is Apache's; 4 is an observer of Apache's, 5 one of ours."""
+    _, two, three, apache, ours = story.ensemble.seats
+    story.diff(three, apache)
+    yield "an observer of Apache took a DIFF of ours"
+    story.snap_to_wiped(two, ours)
+    yield "an observer of ours took a SNAP of Apache, its disk wiped"
+    story.diff(two, ours)
+    yield "an observer of ours took a DIFF of Apache"
+
+
 def counts(story):
     """What the logs and the clients say, as rows of the table."""
     syncs, leads = story.chronicle.syncs, story.chronicle.leads
@@ -93,5 +108,6 @@ def counts(story):
     found["changes acknowledged"] = sum(ledger.acknowledged for ledger in ledgers)
     found["sequential names"] = sum(len(ledger.sequential) for ledger in ledgers)
     found["changes repeated by clients"] = sum(ledger.repeated for ledger in ledgers)
-    found["longest wait for an answer"] = f"{max(ledger.longest_wait for ledger in ledgers):.1f} s"
+    found["idle sessions that lived through it"] = len(story.load.idlers)
+    found["longest wait of the roaming client"] = f"{ledgers[-1].longest_wait:.1f} s"
     return found

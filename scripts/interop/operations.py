@@ -26,7 +26,7 @@ INVALID_ACLS = (
     (),
     None,
     ((31, "world", "nobody"),),
-    ((31, "auth", ""),),
+    (zkwire.ANYONE, (31, "auth", "")),
     ((31, "digest", "no colon"),),
     ((31, "ip", "300.1.1.1"),),
     ((31, "ip", "10.0.0.0/33"),),
@@ -39,6 +39,8 @@ BAD_PATHS = (
     "/\ud800", "/\ue000", "/\ufff0", "/\U0001f600", b"/\xff\xfe", "/zookeeper", "/zookeeper/quota", "/zookeeper/config", "/",
     "/no/such/parent", "/a/b/c/d/e/f/g", "/" + "x" * 3000,
 )  # fmt: skip
+IDENTITIES = (("digest", b"ann:secret"), ("digest", b"bob:"), ("digest", b"no colon"), ("bogus", b"x"), ("world", b"anyone"),
+              ("ip", b"127.0.0.1"), ("auth", b""), ("", b""))  # fmt: skip
 UNKNOWN_OPERATIONS = (-12, -5, -2, 0, 10, 13, 23, 50, 99, 108, 1000, 1 << 30)
 TTL_FLAGS, CONTAINER_FLAG = (5, 6), 4
 
@@ -160,6 +162,14 @@ class Operations:
 
         return Operation(session, "setWatches", zkwire.SET_WATCHES, body, xid=zkwire.XID_SET_WATCHES)
 
+    def auth(self, session):
+        scheme, proof = self.random.choice(IDENTITIES)
+        body = integer(0) + ustring(scheme) + zkwire.buffer(proof)
+        return Operation(session, "auth", zkwire.AUTH, body, xid=zkwire.XID_AUTH)
+
+    def sasl(self, session):
+        return Operation(session, "sasl", zkwire.SASL, zkwire.buffer(self.random.choice((b"", b"token"))))
+
     def _part(self):
         kind = self.random.choice((1, 1, 15, 2, 2, 5, 5, 13, 13))
         match kind:
@@ -227,6 +237,8 @@ WEIGHTS = (
     (Operations.sync, 15),
     (Operations.ping, 10),
     (Operations.set_watches, 25),
+    (Operations.auth, 12),
+    (Operations.sasl, 3),
     (Operations.multi, 90),
     (Operations.malformed, 35),
     (Operations.unknown, 8),

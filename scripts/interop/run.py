@@ -23,14 +23,17 @@ from report import Row, show
 from trouble import BROKEN, NO_VERDICT, HarnessTrouble, Violation
 
 # Modules with `run(bench) -> [Row]`, in the order in which they run.
-PARTS = {"a": "folders", "b": "mixed", "c": "rolling", "d": "differential"}
+PARTS = {"a": "folders", "b": "mixed", "c": "rolling", "d": "differential", "r": "random_faults"}
+USUAL = "abcd"
 
 
 class Bench:
     """What every part needs."""
 
-    def __init__(self, binary, folder, ports, jars):
-        self.binary, self.folder, self.ports, self.jars = binary, folder, ports, jars
+    def __init__(self, options, folder, jars):
+        self.binary, self.folder, self.jars = options.binary.absolute(), folder, jars
+        self.ports = Ports(options.ports)
+        self.seed, self.seconds = options.seed, options.seconds
         self.started = time.monotonic()
 
     def say(self, text):
@@ -57,9 +60,11 @@ def out_of_time(_signal, _frame):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--binary", type=pathlib.Path, default="target/release/vivarium")
-    parser.add_argument("--parts", default="".join(PARTS), help=f"some of {''.join(PARTS)}")
+    parser.add_argument("--parts", default=USUAL, help=f"some of {''.join(PARTS)}; {USUAL} unless named")
     parser.add_argument("--ports", type=int, default=22100, help="take ports from here on")
-    parser.add_argument("--limit", type=int, default=900, help="seconds until the run is given up")
+    parser.add_argument("--seed", type=int, default=1, help="of the random faults of part r")
+    parser.add_argument("--seconds", type=int, default=60, help="how long part r goes on striking")
+    parser.add_argument("--limit", type=int, default=1800, help="seconds until the run is given up")
     parser.add_argument("--keep", action="store_true", help="keep the folders of the servers")
     options = parser.parse_args()
     if not set(options.parts) <= set(PARTS):
@@ -81,10 +86,9 @@ def main():
 
 
 def run(options, folder):
-    binary = options.binary.absolute()
-    if not binary.exists():
-        raise HarnessTrouble(f"{binary} does not exist: cargo build --release, or name another with --binary")
-    bench = Bench(binary, folder, Ports(options.ports), Jars().ensure())
+    if not options.binary.exists():
+        raise HarnessTrouble(f"{options.binary} does not exist: cargo build --release, or name another with --binary")
+    bench = Bench(options, folder, Jars().ensure())
     rows = []
     try:
         for part in options.parts:

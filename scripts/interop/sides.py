@@ -109,7 +109,7 @@ class Side:
         except Garbled as error:
             values = (f"garbled: {error}",)
         body = reply.body if reply.code or operation.traps else b""
-        may_end = reply.code == -6 or operation.op == zkwire.CLOSE_SESSION
+        may_end = reply.code in (-6, -115) or operation.op == zkwire.CLOSE_SESSION
         return Outcome(reply.zxid, reply.code, values, body, closed=may_end and not operation.burst and self._ended(connection))
 
     @staticmethod

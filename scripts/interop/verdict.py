@@ -23,8 +23,8 @@ def judge(ensemble, load, deserters):
         found += [f"{seat.name}: {line}" for line in _losses(tree, load)]
         found += [f"{seat.name}: {path} outlives its session" for path in deserters if path in tree]
     found += _order(load)
-    living = [writer.client.client_id for writer in load.writers]
-    return found + unknown_sessions(ensemble, living, closed=[*readers, *deserters.values()])
+    closed = [*readers, *deserters.values()]
+    return found + unknown_sessions(ensemble, load.identities(), closed)
 
 
 def _await_expiry(client, deserters):
@@ -45,6 +45,9 @@ def _losses(tree, load):
         for path, owner in writer.ledger.ephemerals.items():
             if owner == writer.session and (path not in tree or tree[path][1][OWNER] != owner):
                 found.append(f"{path} of the living session {owner:#x} is gone or has another owner")
+    for idler in load.idlers:
+        if idler.path not in tree or tree[idler.path][1][OWNER] != idler.session:
+            found.append(f"{idler.path} is gone: its idle session {idler.session:#x} was not kept")
     alive = load.sessions()
     for path, (_, stat, _, _) in tree.items():
         if stat and stat[OWNER] and stat[OWNER] not in alive:

@@ -17,12 +17,13 @@ def node(data=b"x", owner=0, children=()):
     return (data, stat, tuple(children), ACL)
 
 
-def load_of(**facts):
+def load_of(idlers=(), **facts):
     ledger = Ledger()
     for name, value in facts.items():
         setattr(ledger, name, value)
     writer = types.SimpleNamespace(short="/short/w", session=ME, ledger=ledger)
-    return types.SimpleNamespace(writers=[writer], sessions=lambda: {ME})
+    alive = {ME} | {idler.session for idler in idlers}
+    return types.SimpleNamespace(writers=[writer], idlers=idlers, sessions=lambda: alive)
 
 
 def seat(name):
@@ -59,6 +60,11 @@ class Losses(unittest.TestCase):
         self.assertEqual(self.found({"/e": node(owner=ME)}, ephemerals={"/e": ME}), [])
         self.assertEqual(len(self.found({}, ephemerals={"/e": ME})), 1)
         self.assertEqual(len(self.found({"/e": node(owner=ME + 1)})), 1)
+
+    def test_idle_sessions_are_kept(self):
+        idler = types.SimpleNamespace(path="/idle/at1", session=7)
+        self.assertEqual(self.found({"/idle/at1": node(owner=7)}, idlers=[idler]), [])
+        self.assertEqual(len(self.found({}, idlers=[idler])), 1)
 
     def test_sequential_names_are_those_that_were_given(self):
         given = [(0.0, 1.0, f"{QUEUE}/w-0000000001")]

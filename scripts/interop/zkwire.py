@@ -13,13 +13,14 @@ HOST = "127.0.0.1"
 CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, GET_ACL, SET_ACL = 1, 2, 3, 4, 5, 6, 7
 GET_CHILDREN, SYNC, PING, GET_CHILDREN2, CHECK, MULTI, CREATE2 = 8, 9, 11, 12, 13, 14, 15
 CREATE_CONTAINER, DELETE_CONTAINER, CREATE_TTL, SET_WATCHES = 19, 20, 21, 101
+AUTH, SASL = 100, 102
 CLOSE_SESSION, CREATE_SESSION, ERROR = -11, -10, -1
 NAMES = {
     1: "create", 2: "delete", 3: "exists", 4: "getData", 5: "setData", 6: "getACL", 7: "setACL", 8: "getChildren",
     9: "sync", 11: "ping", 12: "getChildren2", 13: "check", 14: "multi", 15: "create2", 19: "createContainer",
-    20: "deleteContainer", 21: "createTTL", 101: "setWatches", -11: "closeSession", -10: "createSession",
+    20: "deleteContainer", 21: "createTTL", 100: "auth", 101: "setWatches", 102: "sasl", -11: "closeSession", -10: "createSession",
 }
-XID_EVENT, XID_PING, XID_SET_WATCHES = -1, -2, -8
+XID_EVENT, XID_PING, XID_AUTH, XID_SET_WATCHES = -1, -2, -4, -8
 
 ANYONE = (31, "world", "anyone")
 OPEN = (ANYONE,)
@@ -218,6 +219,8 @@ def decode(op, body):
             values = (reader.ustring(),)
         case 14:
             values = (_decode_multi(reader),)
+        case 102:
+            values = (reader.buffer(),)
         case _:
             values = ()
     reader.end()

@@ -10,11 +10,15 @@ use vivarium_core::ids::ServerId;
 use vivarium_core::server::input::Plane;
 use vivarium_core::time::Span;
 
+use crate::apache::Habits;
 use crate::rng::{SimRng, Stream};
 
 const QUORUM_PORT: u16 = 2888;
 const ELECTION_PORT: u16 = 3888;
 const CLIENT_PORT: u16 = 2181;
+
+/// Seeds with one server that has no ensemble, in per mille.
+const STANDALONE: u64 = 50;
 
 /// A drawn cluster.
 #[derive(Clone, Debug)]
@@ -27,13 +31,20 @@ pub struct Cluster {
     pub skewed_clocks: bool,
     /// The operator marked the first start, so that nobody has to ask everybody.
     pub marked_first_start: bool,
+    /// Servers that behave as Apache's do.
+    pub apache: BTreeMap<ServerId, Habits>,
 }
 
 impl Cluster {
-    /// `servers` forces the number of voters.
+    /// `servers` forces the number of voters, which are an ensemble also where it is one.
     pub fn draw(seed: u64, servers: Option<usize>) -> Self {
         let mut rng = SimRng::new(seed, Stream::Config, 0);
-        let (voters, observers) = draw_size(servers, &mut rng);
+        let (mut voters, mut observers) = draw_size(servers, &mut rng);
+        // A stream of its own: all other seeds stay what they are.
+        let alone = servers.is_none() && SimRng::new(seed, Stream::Config, 1).chance(STANDALONE);
+        if alone {
+            (voters, observers) = (1, 0);
+        }
         let ensemble = ensemble(voters, observers);
         let shape = draw_limits(&mut rng);
         let configs = ensemble
@@ -41,7 +52,7 @@ impl Cluster {
             .keys()
             .map(|&me| Config {
                 me,
-                ensemble: Some(ensemble.clone()),
+                ensemble: (!alone).then(|| ensemble.clone()),
                 seed: SimRng::new(seed, Stream::Node, me.0).bytes32(),
                 ..shape.clone()
             })
@@ -54,7 +65,17 @@ impl Cluster {
             clients: rng.range(1, 6) as usize,
             skewed_clocks: rng.chance(500),
             marked_first_start: rng.chance(300),
+            apache: BTreeMap::new(),
         }
+    }
+
+    /// Makes peers of Apache's kind of some servers.
+    pub fn disguise(&mut self, peers: BTreeMap<ServerId, Habits>) {
+        for config in &mut self.configs {
+            config.linearizable_sync &=
+                peers.get(&config.me).is_none_or(|habits| !habits.weak_sync);
+        }
+        self.apache = peers;
     }
 
     pub fn majority(&self) -> usize {
@@ -165,10 +186,18 @@ mod tests {
                 (cluster.voters.len(), cluster.observers.len())
             })
             .collect();
-        for size in [(3, 0), (5, 0), (3, 1), (3, 2)] {
+        for size in [(1, 0), (3, 0), (5, 0), (3, 1), (3, 2)] {
             assert!(sizes.contains(&size), "{size:?} never drawn");
         }
         assert_eq!(Cluster::draw(1, Some(7)).voters.len(), 7);
+        assert!(Cluster::draw(1, Some(1)).configs[0].ensemble.is_some());
+    }
+
+    #[test]
+    fn one_seed_in_twenty_is_a_server_without_an_ensemble() {
+        let alone = |seed| Cluster::draw(seed, None).configs[0].ensemble.is_none();
+        let count = (0..1000).filter(|&seed| alone(seed)).count();
+        assert!((30..=70).contains(&count), "{count}");
     }
 
     #[test]

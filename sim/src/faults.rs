@@ -24,6 +24,7 @@ pub(crate) enum Undo {
     Unblock(Vec<(Host, Host)>),
     Unstall(Vec<(Host, Host)>),
     NotFull(usize),
+    ReadsAgain(usize),
     Disarm(usize),
 }
 
@@ -195,6 +196,7 @@ impl World {
             | FaultKind::FsyncSlow
             | FaultKind::ClockStep { .. }
             | FaultKind::DiskFail { .. }
+            | FaultKind::ReadFail
             | FaultKind::BitRot
             | FaultKind::Wipe => self.strike_machine(unit),
         }
@@ -227,6 +229,10 @@ impl World {
                 let op = if sync { FailOp::Sync } else { FailOp::Write };
                 self.disks.of(id).fail_next(Some(op));
                 Some(Undo::Nothing)
+            }
+            FaultKind::ReadFail => {
+                self.disks.of(id).fail_next(Some(FailOp::Read));
+                Some(Undo::ReadsAgain(server))
             }
             FaultKind::BitRot => {
                 let spare = self.servers[server].config.append_batch_bytes as u64;
@@ -308,6 +314,10 @@ impl World {
             Undo::NotFull(server) => {
                 let id = self.servers[server].id();
                 self.disks.of(id).set_full(false);
+            }
+            Undo::ReadsAgain(server) => {
+                let id = self.servers[server].id();
+                self.disks.of(id).fail_no_more(FailOp::Read);
             }
             Undo::Disarm(server) => self.servers[server].crash_armed = None,
         }

@@ -116,6 +116,12 @@ impl Inbox {
         self.heap.clear();
     }
 
+    /// Another process takes the place of the one that ended: what it asked of its disk is no concern
+    /// of the next.
+    pub(crate) fn forget_disk(&mut self) {
+        self.heap.retain(|Reverse(due)| !matches!(due.what, What::Disk(_)));
+    }
+
     /// The host's task is running: it is this waker that timers have to wake.
     pub(crate) fn polled(&mut self, now: SimTime, waker: &Waker) {
         while self.outstanding.peek().is_some_and(|Reverse(at)| *at <= now) {

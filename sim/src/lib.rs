@@ -7,6 +7,7 @@ compile_error!(
      RUSTFLAGS replaces: unset RUSTFLAGS, or add `--cfg madsim` to it."
 );
 
+pub mod apache;
 mod armed_crash;
 pub mod checkers;
 pub mod client;

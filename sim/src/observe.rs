@@ -76,6 +76,8 @@ pub enum SimEvent {
     /// The first event of a run: how every server is configured.
     Cluster {
         servers: Vec<Config>,
+        /// Those that behave as Apache's do.
+        apache: Vec<ServerId>,
     },
     /// A process of this server begins to recover. Counts from 1.
     Boot {
@@ -96,6 +98,19 @@ pub enum SimEvent {
     /// A fault destroyed durable state: what this server had promised is charged to the atlas.
     HistoryLost(LossKind),
     Client(ClientFact),
+    /// A peer of Apache's kind sends a SNAP that names `base`, which need not be committed yet, and holds
+    /// parts of transactions up to `end`: before those are applied once more, the learner's state is
+    /// nobody's.
+    ApacheSnap {
+        learner: ServerId,
+        base: Zxid,
+        end: Zxid,
+    },
+    /// The same of this server's newest snapshot file.
+    FuzzyFile {
+        base: Zxid,
+        end: Zxid,
+    },
     /// There are connections that carry nothing any more, without a word to either side; or the last of
     /// them is gone. Unlike other faults this one lasts as long as the connection does.
     HalfOpen {

@@ -15,6 +15,7 @@ use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Serve
 use vivarium_core::time::Mono;
 use vivarium_core::timers::Timer;
 
+use crate::apache::Guise;
 use crate::armed_crash::ArmedCrash;
 use crate::clock::ClockSim;
 use crate::cluster::resolve;
@@ -44,6 +45,8 @@ pub(crate) struct ServerSlot {
     pub(crate) clock: ClockSim,
     process: Process,
     outbox: Outbox,
+    /// What makes a peer of Apache's kind of this one.
+    pub(crate) guise: Option<Box<Guise>>,
     pub(crate) incarnation: u32,
     pub(crate) phase: Phase,
     /// Which unit of the schedule paused it.
@@ -58,6 +61,9 @@ pub(crate) struct ServerSlot {
     spins: u32,
     /// The server's deadline since its last step; `None`: not asked for yet.
     deadline: Cell<Option<Option<(Mono, Timer)>>>,
+    /// The process lives on over its restart, its ports open all the while.
+    restarts: bool,
+    boot_rng: SimRng,
 }
 
 /// A server that asks to be woken at once so many times in a row will do so for ever.
@@ -70,6 +76,7 @@ impl ServerSlot {
             clock,
             process: Process::Down,
             outbox: Outbox::new(),
+            guise: None,
             incarnation: 0,
             phase: Phase::Halted,
             paused_by: None,
@@ -79,6 +86,8 @@ impl ServerSlot {
             busy_until: SimTime::ZERO,
             spins: 0,
             deadline: Cell::new(None),
+            restarts: false,
+            boot_rng: rng,
         }
     }
 
@@ -115,11 +124,21 @@ impl ServerSlot {
 
     pub(crate) fn died(&mut self) {
         self.outbox.drain().for_each(drop);
+        if let Some(guise) = &mut self.guise {
+            guise.server_ended(false);
+        }
         self.process = Process::Down;
         self.phase = Phase::Halted;
         self.paused_by = None;
         self.crash_armed = None;
         self.busy_until = SimTime::ZERO;
+        self.restarts = false;
+    }
+
+    /// A server opens its ports before it recovers, but there is a moment before.
+    fn presence_at_boot(&mut self) -> Presence {
+        let early = self.boot_rng.chance(500);
+        if early || self.restarts { Presence::Backlog } else { Presence::NoProcess }
     }
 }
 
@@ -181,10 +200,21 @@ impl World {
     }
 
     fn boot(&mut self, index: usize) {
-        let slot = &mut self.servers[index];
-        if slot.is_up() || slot.dead {
+        if self.servers[index].is_up() || self.servers[index].dead {
             return;
         }
+        self.age_folder(index);
+        if let Some(recovery) = self.begin_boot(index) {
+            self.servers[index].process = Process::Recovering(Box::new(recovery));
+            let presence = self.servers[index].presence_at_boot();
+            self.net.set_presence(self.now, Host(index), presence);
+            self.recover(index, RecoveryInput::Begin);
+        }
+    }
+
+    /// A new incarnation; `None` where the run is over.
+    pub(crate) fn begin_boot(&mut self, index: usize) -> Option<Recovery> {
+        let slot = &mut self.servers[index];
         slot.incarnation += 1;
         slot.clock.boot(self.now);
         slot.paused_by = None;
@@ -197,15 +227,14 @@ impl World {
             u64::from(incarnation),
         )
         .bytes32();
-        slot.process = Process::Recovering(Box::new(Recovery::start(config, stamp)));
+        let recovery = Recovery::start(config, stamp);
         self.stats.boots += 1;
         self.quiet_since = self.now;
-        self.net.set_presence(self.now, Host(index), Presence::NoProcess);
         self.trace.event(self.now, NodeId::Server(id), Mark::Boot, incarnation.into(), || {
             format!("boot {incarnation}")
         });
         self.observe(NodeId::Server(id), &SimEvent::Boot { incarnation });
-        self.recover(index, RecoveryInput::Begin);
+        self.verdict.is_none().then_some(recovery)
     }
 
     /// Turns the recovery machine until it wants the disk, or is done.
@@ -241,7 +270,7 @@ impl World {
         }
     }
 
-    fn up(&mut self, index: usize, server: Box<Server>, outbox: Outbox) {
+    pub(crate) fn up(&mut self, index: usize, server: Box<Server>, outbox: Outbox) {
         let slot = &mut self.servers[index];
         slot.process = Process::Running(server);
         slot.deadline.set(None);
@@ -282,6 +311,7 @@ impl World {
         let mut deliveries = Vec::new();
         self.net.due(self.now, event, &mut deliveries);
         for delivery in deliveries {
+            let Some(delivery) = self.disguise_delivery(index, delivery) else { continue };
             let (mark, content, input) = self.link_input(delivery);
             self.step(index, mark, content, Input::Link(input));
         }
@@ -366,7 +396,7 @@ impl World {
         true
     }
 
-    fn step(&mut self, index: usize, mark: Mark, content: u64, input: Input) {
+    pub(crate) fn step(&mut self, index: usize, mark: Mark, content: u64, input: Input) {
         let slot = &mut self.servers[index];
         let Process::Running(server) = &mut slot.process else { return };
         if self.verdict.is_some() {
@@ -391,7 +421,7 @@ impl World {
 
     /// Carries out what the server asked for, in its order.
     fn drain(&mut self, index: usize) {
-        while !self.servers[index].outbox.is_empty() {
+        while !self.servers[index].outbox.is_empty() || self.tell_disguised(index) {
             let actions: Vec<_> = self.servers[index].outbox.drain().collect();
             for action in actions {
                 if self.verdict.is_some() {
@@ -417,7 +447,11 @@ impl World {
         match action {
             LinkAction::Dial { dial, plane, host, port } => {
                 let timeout = self.servers[index].config.cnx_timeout.0;
-                match resolve(&host, port).and_then(|(id, _)| self.server_host(id)) {
+                let found = resolve(&host, port).map(|(id, _)| id);
+                if found.is_some_and(|id| self.disguise_dial(index, dial, id, plane)) {
+                    return;
+                }
+                match found.and_then(|id| self.server_host(id)) {
                     Some(to) => self.net.dial(self.now, Host(index), dial.0, to, plane, timeout),
                     None => {
                         let input = LinkInput::DialFailed { dial, why: DialError::Unresolved };
@@ -425,7 +459,10 @@ impl World {
                     }
                 }
             }
-            LinkAction::Send { link, bytes } => self.net.send(self.now, EndId(link.0), bytes),
+            LinkAction::Send { link, bytes } => {
+                let bytes = self.disguise_send(index, link, bytes);
+                self.net.send(self.now, EndId(link.0), bytes);
+            }
             LinkAction::Hold { link } => self.net.hold(EndId(link.0)),
             LinkAction::Resume { link } => self.net.resume(self.now, EndId(link.0)),
             LinkAction::Close { link, how, why } => {
@@ -433,6 +470,9 @@ impl World {
                 self.trace.event(self.now, node, Mark::Closed, content, || {
                     format!("-> close {link} {how:?}: {why:?}")
                 });
+                if !self.disguise_close(index, link) {
+                    return;
+                }
                 match how {
                     Close::Flush => self.net.close(self.now, EndId(link.0)),
                     Close::Abort => self.net.abort(self.now, EndId(link.0)),
@@ -460,15 +500,19 @@ impl World {
             self.atlas.entered(id, *phase, self.servers[index].incarnation);
         }
         self.stats.commits += u64::from(matches!(note, Note::Committed { .. }));
+        self.disguise_note(index, &note);
         self.observe(NodeId::Server(id), &SimEvent::Note(note));
     }
 
     /// The process ended itself; its supervisor starts it again.
-    fn exit(&mut self, index: usize, halt: Halt) {
+    pub(crate) fn exit(&mut self, index: usize, halt: Halt) {
         let id = self.servers[index].id();
         let node = NodeId::Server(id);
         let content = hash_value(&format!("{halt:?}"));
         self.trace.event(self.now, node, Mark::Exit, content, || format!("exit: {halt:?}"));
+        if self.rebuild_in_place(index, &halt) {
+            return;
+        }
         let (low, high, kind) = match &halt {
             Halt::Restart(
                 RestartReason::Truncated
@@ -476,9 +520,13 @@ impl World {
                 | RestartReason::LogUnreadable,
             ) => (1_000, 50_000, CrashKind::Process),
             Halt::Stop => (20_000, 2_000_000, CrashKind::Process),
-            // The operator boots the machine before the next start: a page cache that disagrees
-            // with a disk that failed is gone.
-            Halt::Fatal(FatalReason::Disk { .. }) => (200_000, 2_000_000, CrashKind::PowerLoss),
+            // A supervisor starts the next process at once, on a page cache that may disagree with
+            // the disk; or an operator boots the machine first.
+            Halt::Fatal(FatalReason::Disk { .. }) => {
+                let reboots = self.fault_rng.chance(500);
+                let kind = if reboots { CrashKind::PowerLoss } else { CrashKind::Process };
+                (200_000, 2_000_000, kind)
+            }
             Halt::Fatal(FatalReason::Corrupt { .. } | FatalReason::Config(_)) => {
                 (200_000, 2_000_000, CrashKind::Process)
             }
@@ -487,6 +535,10 @@ impl World {
         self.servers[index].died();
         self.inboxes[index].clear();
         self.net.host_died(self.now, Host(index), CrashKind::Process);
+        if matches!(halt, Halt::Restart(_)) {
+            self.servers[index].restarts = true;
+            self.net.set_presence(self.now, Host(index), Presence::Backlog);
+        }
         for change in self.disks.of(id).crash(kind) {
             self.observe(node, &SimEvent::Durable(change));
         }

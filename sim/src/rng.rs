@@ -26,6 +26,8 @@ pub enum Stream {
     Clock = 8,
     /// Choices made when a fault strikes.
     Fault = 9,
+    /// Which servers are of Apache's kind, and when their habits show.
+    Apache = 10,
 }
 
 /// A deterministic generator.

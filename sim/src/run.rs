@@ -5,7 +5,9 @@ use std::thread;
 use madsim::Config as MadsimConfig;
 use madsim::runtime::Runtime;
 use serde::Serialize;
+use vivarium_core::ids::ServerId;
 
+use crate::apache::{self, Habits};
 use crate::checkers::{Checkers, RunSpec};
 use crate::client::SimClient;
 use crate::cluster::Cluster;
@@ -30,11 +32,13 @@ pub struct Options {
     pub sim_seconds: u64,
     /// Judge with the checks that look into disks.
     pub white_box: bool,
+    /// Number of servers that behave as Apache's do; drawn where `None`. One of ours stays.
+    pub apache_peers: Option<usize>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { servers: None, clients: None, sim_seconds: 5, white_box: true }
+        Self { servers: None, clients: None, sim_seconds: 5, white_box: true, apache_peers: None }
     }
 }
 
@@ -56,7 +60,16 @@ pub struct Outcome {
     pub stats: Stats,
     pub servers: usize,
     pub clients: usize,
+    /// Servers that behave as Apache's do.
+    pub apache: Vec<ApachePeer>,
     pub faults: Vec<FaultUnit>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, Serialize)]
+pub struct ApachePeer {
+    pub server: u64,
+    pub habits: Vec<&'static str>,
 }
 
 /// The machine-readable form of an outcome.
@@ -72,6 +85,7 @@ pub struct OutcomeDocument<'a> {
     pub messages: u64,
     pub servers: usize,
     pub clients: usize,
+    pub apache: &'a [ApachePeer],
     pub faults: &'a [FaultUnit],
 }
 
@@ -88,6 +102,7 @@ impl Outcome {
             messages: self.stats.messages,
             servers: self.servers,
             clients: self.clients,
+            apache: &self.apache,
             faults: &self.faults,
         }
     }
@@ -113,6 +128,7 @@ pub fn run_seed(seed: u64, options: &Options, sink: Option<TraceSink>) -> Result
 fn run_here(seed: u64, options: &Options, sink: Option<TraceSink>) -> Outcome {
     let mut cluster = Cluster::draw(seed, options.servers);
     cluster.clients = options.clients.unwrap_or(cluster.clients);
+    cluster.disguise(apache::draw(seed, &cluster, options.apache_peers));
     let faults_for = SimTime::from_secs(options.sim_seconds);
     let faults = schedule::draw(seed, &cluster, faults_for);
     let spec = WorldSpec {
@@ -143,8 +159,15 @@ fn run_here(seed: u64, options: &Options, sink: Option<TraceSink>) -> Outcome {
         stats: world.stats,
         servers: cluster.configs.len(),
         clients: cluster.clients,
+        apache: peers(&cluster),
         faults,
     }
+}
+
+fn peers(cluster: &Cluster) -> Vec<ApachePeer> {
+    let peer =
+        |(id, habits): (&ServerId, &Habits)| ApachePeer { server: id.0, habits: habits.names() };
+    cluster.apache.iter().map(peer).collect()
 }
 
 fn clients(seed: u64, cluster: &Cluster) -> Vec<Box<dyn SimClient + Send>> {

@@ -81,6 +81,8 @@ pub enum FaultKind {
     DiskFail {
         sync: bool,
     },
+    /// A read meets a bad sector, once.
+    ReadFail,
     BitRot,
     /// The server comes back with an empty disk.
     Wipe,
@@ -106,6 +108,29 @@ pub enum Since {
 }
 
 impl FaultKind {
+    /// Every name that a summary may show.
+    pub const NAMES: [&str; 19] = [
+        "crash",
+        "power_loss",
+        "crash_at_boundary",
+        "crash_in_sync",
+        "stop",
+        "pause",
+        "partition",
+        "partition_one_way",
+        "isolate",
+        "stall_link",
+        "reset_links",
+        "half_open",
+        "disk_full",
+        "fsync_slow",
+        "clock_step",
+        "disk_fail",
+        "read_fail",
+        "bit_rot",
+        "wipe",
+    ];
+
     /// A short name for summaries.
     pub const fn name(self) -> &'static str {
         match self {
@@ -125,6 +150,7 @@ impl FaultKind {
             Self::FsyncSlow => "fsync_slow",
             Self::ClockStep { .. } => "clock_step",
             Self::DiskFail { .. } => "disk_fail",
+            Self::ReadFail => "read_fail",
             Self::BitRot => "bit_rot",
             Self::Wipe => "wipe",
         }
@@ -170,7 +196,11 @@ fn names(peers: &[Peer]) -> String {
 }
 
 /// Classes that the swarm generator omits or keeps.
-const CLASSES: usize = 18;
+const CLASSES: usize = 19;
+
+/// Streams of what is no class.
+const ROLLING: u64 = 19;
+const IS_ALONE: u64 = 20;
 
 /// Seeds with a rolling outage and no other fault, in per mille.
 const ALONE: u64 = 200;
@@ -186,12 +216,12 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     let alone = is_alone(seed, cluster);
     for class in 0..CLASSES {
         let (keep, count) = (rng.chance(500) && !alone, rng.log_range(1, 8) * scale);
-        let mut class_rng = SimRng::new(seed, Stream::Schedule, class as u64 + 1);
+        let mut class_rng = SimRng::new(seed, Stream::Schedule, class_stream(class));
         if keep {
             units.extend((0..count).map(|_| draw_unit(class, cluster, faults_for, &mut class_rng)));
         }
     }
-    let mut rng = SimRng::new(seed, Stream::Schedule, CLASSES as u64 + 1);
+    let mut rng = SimRng::new(seed, Stream::Schedule, ROLLING);
     let rolls = rng.chance(400) || alone;
     if rolls {
         units.extend(rolling_outage(cluster, faults_for, &mut rng));
@@ -202,9 +232,15 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     units
 }
 
+/// Those of the first 18 classes stand before the streams of what is no class.
+fn class_stream(class: usize) -> u64 {
+    let next = class as u64 + 1;
+    if next < ROLLING { next } else { next + 100 }
+}
+
 /// Whether the seed has nothing but a rolling outage. One voter has no other to follow it.
 fn is_alone(seed: u64, cluster: &Cluster) -> bool {
-    let draw = SimRng::new(seed, Stream::Schedule, CLASSES as u64 + 2).chance(ALONE);
+    let draw = SimRng::new(seed, Stream::Schedule, IS_ALONE).chance(ALONE);
     draw && cluster.voters.len() > 2
 }
 
@@ -330,7 +366,8 @@ fn draw_unit(class: usize, cluster: &Cluster, until: SimTime, rng: &mut SimRng) 
         }
         15 => (FaultKind::DiskFail { sync: rng.chance(500) }, one),
         16 => (FaultKind::BitRot, one),
-        _ => (FaultKind::Wipe, one),
+        17 => (FaultKind::Wipe, one),
+        _ => (FaultKind::ReadFail, one),
     };
     FaultUnit { at, length, kind, scope }
 }
@@ -391,7 +428,7 @@ fn pair(all: &[u64], cluster: &Cluster, rng: &mut SimRng) -> Scope {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::draw;
+    use super::{FaultKind, draw};
     use crate::cluster::Cluster;
     use crate::ids::SimTime;
 
@@ -436,7 +473,7 @@ mod tests {
             omitted += usize::from(!names.contains("pause"));
             seen.extend(names);
         }
-        assert_eq!(seen.len(), 18, "{seen:?}");
+        assert_eq!(seen, FaultKind::NAMES.into_iter().collect());
         assert!((30..=70).contains(&omitted), "pause was omitted in {omitted} of 100 seeds");
     }
 }

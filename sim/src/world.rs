@@ -15,6 +15,7 @@ use madsim::time::TimeHandle;
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::input::Plane;
 
+use crate::apache::Guise;
 use crate::client::SimClient;
 use crate::client_host::ClientSlot;
 use crate::clock::ClockSim;
@@ -45,6 +46,8 @@ pub struct Stats {
     pub skipped: BTreeMap<&'static str, u64>,
     pub commits: u64,
     pub elections: u64,
+    /// How often habits of Apache's peers showed.
+    pub habits: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug)]
@@ -157,12 +160,18 @@ impl World {
         let hosts = cluster.configs.len() + clients.len();
         let stream = |stream, index| SimRng::new(seed, stream, index);
         let disks = cluster.configs.iter().map(|config| {
-            let disk = DiskSim::new(stream(Stream::Disk, config.me.0), crate::payload_hash);
+            let torn = stream(Stream::Disk, config.me.0 + 1000);
+            let disk = DiskSim::new(stream(Stream::Disk, config.me.0), torn, crate::payload_hash);
             (config.me, disk)
         });
         let servers = cluster.configs.iter().map(|config| {
             let clock = ClockSim::draw(stream(Stream::Clock, config.me.0), cluster.skewed_clocks);
-            ServerSlot::new(config.clone(), clock, stream(Stream::Clock, config.me.0 + 1000))
+            let rng = stream(Stream::Clock, config.me.0 + 1000);
+            let mut slot = ServerSlot::new(config.clone(), clock, rng);
+            slot.guise = cluster.apache.get(&config.me).map(|habits| {
+                Box::new(Guise::new(*habits, config, stream(Stream::Apache, config.me.0)))
+            });
+            slot
         });
         let inboxes = (0..=hosts).map(|_| Inbox::new(&time)).collect();
         Self {
@@ -194,7 +203,8 @@ impl World {
     /// Puts the first entries into the heaps.
     fn open(&mut self, faults_for: SimTime) {
         let servers = self.cluster.configs.clone();
-        self.observe(NodeId::World, &SimEvent::Cluster { servers });
+        let apache = self.cluster.apache.keys().copied().collect();
+        self.observe(NodeId::World, &SimEvent::Cluster { servers, apache });
         for index in 0..self.servers.len() {
             self.plant_marker(index);
             let at = SimTime(self.fault_rng.below(200_000));

@@ -59,3 +59,13 @@ fn a_seed_gives_one_trace_in_every_process() {
         assert_eq!(first, format!("{hash:016x}"), "seed {seed} in this process and in another");
     }
 }
+
+/// A sweep of nothing would pass.
+#[test]
+fn a_run_of_no_seeds_is_a_mistake_of_the_caller() {
+    let run = Command::new(env!("CARGO_BIN_EXE_vivarium-sim"))
+        .args(["run", "--seeds", "0"])
+        .output()
+        .expect("the simulator starts");
+    assert_eq!(run.status.code(), Some(2));
+}

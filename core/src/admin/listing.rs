@@ -25,6 +25,8 @@ pub struct Field {
 pub enum Value {
     Number(i64),
     Text(String),
+    /// Data of a node; `None` is null.
+    Data(Option<Bytes>),
     /// Parts of a multi.
     List(Vec<Vec<Field>>),
 }
@@ -166,17 +168,8 @@ fn text(name: &'static str, value: impl ToString) -> Field {
     Field { name, value: Value::Text(value.to_string()) }
 }
 
-/// Text where it is text, else how much there is.
 fn data(bytes: Option<&Bytes>) -> Field {
-    const SHOWN: usize = 64;
-    let Some(bytes) = bytes else { return text("data", "null") };
-    let shown = core::str::from_utf8(bytes)
-        .ok()
-        .filter(|shown| shown.len() <= SHOWN && !shown.chars().any(|letter| letter.is_control()));
-    match shown {
-        Some(shown) => text("data", format!("{shown:?}")),
-        None => text("data", format!("{} bytes", bytes.len())),
-    }
+    Field { name: "data", value: Value::Data(bytes.cloned()) }
 }
 
 fn acl(list: Option<&[Acl]>) -> Field {

@@ -1,6 +1,9 @@
-//! Configuration, validated: text in (`config::parse`), values out.
+//! Configuration, validated: texts in (`config::given`, `config::parse`), values out.
 
+pub mod effective;
 pub mod findings;
+pub mod given;
+pub mod known;
 pub mod member;
 pub mod parse;
 pub mod properties;
@@ -66,7 +69,12 @@ pub struct Config {
     pub sync_limit_ticks: u64,
     pub min_session_timeout_ms: i32,
     pub max_session_timeout_ms: i32,
+    /// Connections of one client address; 0: no limit.
     pub max_client_connections: usize,
+    /// Connections of all clients; 0: no limit.
+    pub max_connections: usize,
+    /// A leader serves clients itself. Apache: `leaderServes`.
+    pub leader_serves: bool,
     pub jute_max_buffer: usize,
     pub global_outstanding_limit: usize,
     /// Transactions between own snapshots (Apache draws from the upper half of it).
@@ -95,9 +103,57 @@ pub struct Config {
     pub four_letter_words: Words,
     /// Put the full state digest into notes (the simulator's T1); costs time per transaction.
     pub full_digest: bool,
+    pub host: HostConfig,
     /// For words only: nothing depends on it.
     pub surroundings: Surroundings,
     pub seed: [u8; 32],
+}
+
+/// What only the host needs, and what words show to people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfig {
+    /// Empty in simulations.
+    pub data_dir: String,
+    /// Equal to `data_dir` unless `dataLogDir` is set.
+    pub data_log_dir: String,
+    /// `myid` does not exist, and this belongs into it.
+    pub new_myid: Option<ServerId>,
+    /// Where clients connect; `None` where no port is configured.
+    pub client: Option<Address>,
+    pub listen_backlog: u32,
+    /// Quorum and election ports are opened on all addresses. Apache: `quorumListenOnAllIPs`.
+    pub quorum_on_all_addresses: bool,
+    /// Missing data folders are made.
+    pub create_folders: bool,
+    /// An fsync that takes longer is logged.
+    pub fsync_warning: Span,
+    pub purge: Purge,
+    pub standalone_enabled: bool,
+}
+
+/// `autopurge.*` as they were written; [`Config::snap_retain_count`] is what they come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Purge {
+    pub retain: usize,
+    /// 0: off.
+    pub interval_hours: u32,
+}
+
+impl HostConfig {
+    pub fn with_defaults() -> Self {
+        Self {
+            data_dir: String::new(),
+            data_log_dir: String::new(),
+            new_myid: None,
+            client: None,
+            listen_backlog: 1024,
+            quorum_on_all_addresses: false,
+            create_folders: true,
+            fsync_warning: Span::from_ms(1000),
+            purge: Purge { retain: 3, interval_hours: 0 },
+            standalone_enabled: true,
+        }
+    }
 }
 
 impl Config {
@@ -114,6 +170,8 @@ impl Config {
             min_session_timeout_ms: 2 * 3000,
             max_session_timeout_ms: 20 * 3000,
             max_client_connections: 60,
+            max_connections: 0,
+            leader_serves: true,
             jute_max_buffer: 0xf_ffff,
             global_outstanding_limit: 1000,
             snap_count: 100_000,
@@ -132,6 +190,7 @@ impl Config {
             finalize_wait: Span::from_ms(200),
             four_letter_words: Words::Some(vec![String::from("srvr")]),
             full_digest: false,
+            host: HostConfig::with_defaults(),
             surroundings: Surroundings::default(),
             seed,
         }

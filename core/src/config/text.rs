@@ -8,7 +8,7 @@ use core::fmt::Write;
 
 use thiserror::Error;
 
-use crate::config::properties::{Entry, entries};
+use crate::config::properties::entries;
 use crate::config::{EnsembleConfig, Member, MemberRole};
 use crate::ids::ServerId;
 
@@ -59,7 +59,7 @@ impl EnsembleConfig {
             if entry.key == "version" {
                 config.version = u64::from_str_radix(&entry.value, 16)
                     .map_err(|_| failed(format!("'{}' is not hexadecimal", entry.value)))?;
-            } else if !config.take(&entry).map_err(failed)?.known {
+            } else if !config.take(&entry.key, &entry.value).map_err(failed)?.known {
                 return Err(failed("not a server, group or weight".into()));
             }
         }
@@ -69,22 +69,22 @@ impl EnsembleConfig {
     }
 
     /// Takes a `server.N`, `group.N` or `weight.N` entry; any other key is left alone.
-    pub fn take(&mut self, entry: &Entry) -> Result<Taken, String> {
+    pub fn take(&mut self, key: &str, value: &str) -> Result<Taken, String> {
         let number = |rest: &str| match rest.parse::<u64>() {
             Ok(number) if i64::try_from(number).is_ok() => Ok(number),
             Ok(_) | Err(_) => Err(format!("'{rest}' is not a server or group number")),
         };
         let mut taken = Taken { known: true, more_addresses: false };
-        if let Some(id) = entry.key.strip_prefix("server.") {
-            let parsed = Member::parse(&entry.value)?;
+        if let Some(id) = key.strip_prefix("server.") {
+            let parsed = Member::parse(value)?;
             taken.more_addresses = parsed.more_addresses;
             self.members.insert(ServerId(number(id)?), parsed.member);
-        } else if let Some(group) = entry.key.strip_prefix("group.") {
-            let members = entry.value.split(':').map(|id| number(id.trim()).map(ServerId));
+        } else if let Some(group) = key.strip_prefix("group.") {
+            let members = value.split(':').map(|id| number(id.trim()).map(ServerId));
             self.groups.insert(number(group)?, members.collect::<Result<_, _>>()?);
-        } else if let Some(id) = entry.key.strip_prefix("weight.") {
-            let weight = entry.value.parse::<u32>();
-            let weight = weight.map_err(|_| format!("'{}' is not a weight", entry.value))?;
+        } else if let Some(id) = key.strip_prefix("weight.") {
+            let weight = value.parse::<u32>();
+            let weight = weight.map_err(|_| format!("'{}' is not a weight", value))?;
             self.weights.insert(ServerId(number(id)?), weight.into());
         } else {
             taken.known = false;

@@ -12,6 +12,7 @@ use crate::ensemble::Ensemble;
 use crate::ids::{DialId, LinkId, ServerId};
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
 use crate::server::input::{DialError, LinkEnd, Plane};
+use crate::server::note::Note;
 use crate::time::{Mono, Span};
 use crate::wire::frame::VoteBuffer;
 use crate::wire::vote::{InitialMessage, Notification};
@@ -26,6 +27,8 @@ const MOST_UNSENT: u64 = 64 << 10;
 const NO_ID: ServerId = ServerId(i64::MAX as u64);
 /// Private numbers are negative on the wire's scale, so they never meet an id.
 const FIRST_PRIVATE: u64 = 1 << 63;
+/// A server that cannot be reached is named again after this long.
+const REMIND: Span = Span::from_ms(60_000);
 
 #[derive(Debug)]
 pub(super) struct Links {
@@ -50,6 +53,8 @@ struct Peer {
     backoff: Span,
     /// The last attempt or connection ended by refusal or an orderly close.
     gone: bool,
+    /// When it was last said that it cannot be reached.
+    missed: Option<Mono>,
 }
 
 #[derive(Debug)]
@@ -233,6 +238,9 @@ impl Links {
         let peer = self.peer(id);
         peer.dial = None;
         peer.gone = false;
+        if peer.missed.take().is_some() {
+            cx.out.note(Note::PeerReachable { peer: id });
+        }
         if called_back {
             cx.out.close(link, Close::Flush, CloseReason::DirectionRule);
             return None;
@@ -317,6 +325,7 @@ impl Links {
             DialError::Refused => true,
             DialError::TimedOut | DialError::Unresolved | DialError::Other => false,
         };
+        self.say_unreachable(id, why, cx);
         if again { self.connect(id, cx) } else { self.retry(id, cx) }
     }
 
@@ -337,6 +346,7 @@ impl Links {
             if peer.dial.as_ref().is_some_and(|dial| dial.until <= now) {
                 let again = peer.dial.take().is_some_and(|dial| dial.again);
                 peer.gone = false;
+                self.say_unreachable(id, DialError::TimedOut, cx);
                 if again { self.connect(id, cx) } else { self.retry(id, cx) }
             } else if peer.redial_at.is_some_and(|at| at <= now) {
                 self.connect(id, cx);
@@ -429,6 +439,9 @@ impl Links {
         let peer = self.peer(id);
         peer.redial_at = None;
         peer.gone = false;
+        if peer.missed.take().is_some() {
+            cx.out.note(Note::PeerReachable { peer: id });
+        }
         if let Some(old) = peer.link.replace(link) {
             self.open.remove(&old);
             cx.out.close(old, Close::Abort, CloseReason::Superseded);
@@ -436,6 +449,16 @@ impl Links {
         let now = cx.at.mono;
         let talk = Talk { peer: id, buffer, unsent: 0, behind: false, since: now, heard: now };
         self.open.insert(link, Open::Peer(talk));
+    }
+
+    fn say_unreachable(&mut self, id: ServerId, why: DialError, cx: &mut Cx<'_>) {
+        let Some(member) = self.ensemble.member(id) else { return };
+        let (at, now) = (member.election.to_string(), cx.at.mono);
+        let peer = self.peer(id);
+        if peer.missed.is_none_or(|said| now.since(said) >= REMIND) {
+            peer.missed = Some(now);
+            cx.out.note(Note::PeerUnreachable { peer: id, at, why });
+        }
     }
 
     fn refuse(&mut self, link: LinkId, why: &'static str, cx: &mut Cx<'_>) {
@@ -481,6 +504,7 @@ impl Links {
             redial_at: None,
             backoff,
             gone: false,
+            missed: None,
         })
     }
 

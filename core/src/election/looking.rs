@@ -259,6 +259,12 @@ impl Looking {
         has_quorum(&self.round_votes, &Ballot::of(vote, round), ensemble).then_some(vote)
     }
 
+    /// Servers that look, and vote for this one in this round.
+    pub(super) fn supporters(&self) -> impl Iterator<Item = ServerId> + Clone {
+        let for_me = |said: &Ballot| said.leader == self.me && said.state == PeerState::Looking;
+        self.round_votes.iter().filter(move |(_, said)| for_me(said)).map(|(&id, _)| id)
+    }
+
     /// Whether that server's vote of this round is known.
     pub(super) fn has_voted(&self, id: ServerId) -> bool {
         self.round_votes.contains_key(&id)

@@ -31,6 +31,9 @@ pub use vote::Vote;
 /// Format of the notifications that we write; 2 means that the configuration's text follows.
 const NOTIFICATION_VERSION: i32 = 2;
 
+/// No search counts so far. Whoever shows more is not believed: behind it the round would overflow.
+const ROUND_MAX: i64 = i64::MAX / 2;
+
 /// The own history when a search starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
@@ -233,6 +236,15 @@ impl Election {
     }
 
     /// Voters that a first start still waits for.
+    /// Servers whose vote of this round is for this one.
+    pub fn supporters(&self) -> impl Iterator<Item = ServerId> + Clone {
+        let looking = match &self.phase {
+            Phase::Looking(looking) => Some(looking),
+            Phase::Idle | Phase::Decided { .. } => None,
+        };
+        looking.into_iter().flat_map(Looking::supporters)
+    }
+
     pub fn waiting_for(&self) -> Vec<ServerId> {
         match &self.phase {
             Phase::Looking(looking) => looking.waiting_for(&self.ensemble).into_iter().collect(),
@@ -257,6 +269,9 @@ impl Election {
     }
 
     fn hear(&mut self, from: ServerId, said: &Notification, cx: &mut Cx<'_>) -> Option<Event> {
+        if said.round > ROUND_MAX {
+            return None;
+        }
         let peer_looks = said.state == PeerState::Looking;
         if !self.ensemble.is_voter(from) {
             if peer_looks {

@@ -177,7 +177,11 @@ impl fmt::Display for FatalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disk { file, fault: DiskFault::NoSpace } => {
-                write!(f, "no space left on the disk for {file}; free some and start again")
+                write!(
+                    f,
+                    "no space left on the disk for {file}; nothing acknowledged is lost; free some \
+                     space, then start again"
+                )
             }
             Self::Disk { file, fault: DiskFault::Io } => write!(
                 f,

@@ -6,7 +6,7 @@ use crate::election::Election;
 use crate::ids::Zxid;
 use crate::server::note::Note;
 use crate::server::role::Role;
-use crate::server::view::View;
+use crate::server::view::{Counters, View};
 use crate::server::{Outbox, Server, client_cx};
 use crate::tree::TxnResult;
 use crate::txn::{LoggedTxn, Txn, payload_hash};
@@ -104,6 +104,7 @@ impl Server {
             | Role::Halted => (None, 0),
         };
         let last = self.history.last();
+        let log = self.history.log.counts();
         View {
             me: self.config.me,
             phase: self.phase(),
@@ -123,7 +124,11 @@ impl Server {
             outstanding: self.clients.outstanding(),
             awaited: self.election.as_ref().map_or_else(Vec::new, Election::waiting_for),
             synced,
-            counters: self.counters,
+            counters: Counters {
+                log_batches: log.batches,
+                log_records: log.records,
+                ..self.counters
+            },
         }
     }
 }

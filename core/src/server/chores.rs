@@ -15,6 +15,7 @@ use crate::server::role::Role;
 use crate::server::{Outbox, Server, zab_cx};
 use crate::storage::files::FileName;
 use crate::storage::purge;
+use crate::storage::snapshot::Grade;
 use crate::storage::snapshot_writer::{Advanced, SnapshotWriter};
 use crate::storage::supersede::Supersede;
 use crate::storage::truncate::{Truncated, Truncation};
@@ -65,16 +66,19 @@ enum Work {
     /// A leader's snapshot on its way to the disk; the live tree is still the old one.
     Installing {
         database: Box<Database>,
+        grade: Grade,
         writer: SnapshotWriter,
     },
     /// It is sealed; what the log still writes comes to its end before its files go.
     Sealed {
         database: Box<Database>,
+        grade: Grade,
         zxid: Zxid,
     },
     /// Everything older goes.
     Superseding {
         database: Box<Database>,
+        grade: Grade,
         zxid: Zxid,
         supersede: Supersede,
     },
@@ -138,10 +142,18 @@ impl Chores {
         self.count += 1;
     }
 
-    /// Whether a snapshot may begin, and is due: by count, or because a learner waits for one.
+    /// Whether a snapshot may begin, and is due: by count, because a learner waits for one, or
+    /// because no learner could be filled from those that there are.
     fn wants_snapshot(&self, missing: bool, now: Mono) -> bool {
-        let due = missing || self.count >= self.due_at_count;
+        let due = missing || self.count >= self.due_at_count || self.holds_only_fuzzy_ones();
         matches!(self.work, Work::Idle) && due && now >= self.not_before
+    }
+
+    /// On a folder of Apache's: no learner can be filled from such a snapshot. An own one is written
+    /// while there is time, since a leader that is not in office yet cannot write it.
+    fn holds_only_fuzzy_ones(&self) -> bool {
+        !self.snapshots.is_empty()
+            && !self.snapshots.iter().any(|snapshot| snapshot.grade == Grade::Exact)
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
@@ -182,8 +194,11 @@ impl Server {
     /// could leave a tree that is ahead of it.
     fn save_snapshot(&mut self, out: &mut Outbox) {
         let zxid = self.db.applied();
-        let known =
-            self.chores.snapshots.iter().any(|snapshot| snapshot.exact && snapshot.zxid == zxid);
+        let known = self
+            .chores
+            .snapshots
+            .iter()
+            .any(|snapshot| snapshot.grade == Grade::Exact && snapshot.zxid == zxid);
         if !self.serving
             || zxid > self.history.durable()
             || zxid > self.history.committed()
@@ -205,7 +220,7 @@ impl Server {
         let ids = &mut self.history.ids;
         let advanced = match &mut self.chores.work {
             Work::Saving(writer) | Work::Founding(writer) => writer.advance(&mut self.db, ids, out),
-            Work::Installing { database, writer } => writer.advance(database, ids, out),
+            Work::Installing { database, writer, .. } => writer.advance(database, ids, out),
             Work::Idle | Work::Sealed { .. } | Work::Superseding { .. } => return,
         };
         if advanced == Advanced::Dropped {
@@ -259,9 +274,9 @@ impl Server {
                     self.look(Start::Own, out);
                 }
             }
-            Work::Installing { database, .. } => {
+            Work::Installing { database, grade, .. } => {
                 out.note(Note::SnapshotSealed { zxid });
-                self.chores.work = Work::Sealed { database, zxid };
+                self.chores.work = Work::Sealed { database, grade, zxid };
                 self.start_supersede(out);
             }
             Work::Idle | Work::Sealed { .. } | Work::Superseding { .. } => {}
@@ -273,18 +288,18 @@ impl Server {
         if !matches!(self.chores.work, Work::Sealed { .. }) || !self.history.log.is_idle() {
             return;
         }
-        if let Work::Sealed { database, zxid } =
+        if let Work::Sealed { database, grade, zxid } =
             core::mem::replace(&mut self.chores.work, Work::Idle)
         {
             let logs = self.history.log.files();
             let supersede = Supersede::start(zxid, logs, &mut self.history.ids, out);
-            self.chores.work = Work::Superseding { database, zxid, supersede };
+            self.chores.work = Work::Superseding { database, grade, zxid, supersede };
         }
     }
 
     fn remember_snapshot(&mut self, zxid: Zxid) {
         self.chores.snapshots.retain(|known| known.zxid != zxid);
-        self.chores.snapshots.push(KnownSnapshot { zxid, exact: true });
+        self.chores.snapshots.push(KnownSnapshot { zxid, grade: Grade::Exact });
         self.chores.snapshots.sort_by_key(|known| known.zxid);
         if !self.chores.present.contains(&zxid) {
             self.chores.present.push(zxid);
@@ -319,6 +334,7 @@ impl Server {
         &mut self,
         zxid: Zxid,
         mut database: Database,
+        grade: Grade,
         out: &mut Outbox,
     ) {
         let ids = &mut self.history.ids;
@@ -329,8 +345,11 @@ impl Server {
                 unreachable!("a learner that broke off a SNAP restarts")
             }
         }
-        let writer = SnapshotWriter::start(&mut database, zxid, PREIMAGE_LIMIT_BYTES);
-        self.chores.work = Work::Installing { database: Box::new(database), writer };
+        let writer = match grade {
+            Grade::Exact => SnapshotWriter::start(&mut database, zxid, PREIMAGE_LIMIT_BYTES),
+            Grade::Fuzzy | Grade::Foreign => SnapshotWriter::start_fuzzy(&mut database, zxid),
+        };
+        self.chores.work = Work::Installing { database: Box::new(database), grade, writer };
         self.advance_snapshot(out);
     }
 
@@ -386,11 +405,11 @@ impl Server {
 
     fn finish_install(&mut self, out: &mut Outbox) {
         let work = core::mem::replace(&mut self.chores.work, Work::Idle);
-        let Work::Superseding { database, zxid, .. } = work else { return };
+        let Work::Superseding { database, grade, zxid, .. } = work else { return };
         self.db = *database;
         self.publish_config();
         self.history.log.restart_behind(zxid);
-        self.chores.snapshots = alloc::vec![KnownSnapshot { zxid, exact: true }];
+        self.chores.snapshots = alloc::vec![KnownSnapshot { zxid, grade }];
         self.chores.present = alloc::vec![zxid];
         self.chores.count = 0;
         self.counters.snaps_installed += 1;
@@ -435,8 +454,8 @@ impl Server {
                 out.note(Note::Truncated { upto });
                 self.halt(Halt::Restart(RestartReason::Truncated), out);
             }
-            // Recovery judges the damage.
-            Truncated::Unreadable { .. } => {
+            Truncated::MovedAside => {
+                out.note(Note::MovedAside);
                 self.halt(Halt::Restart(RestartReason::Truncated), out);
             }
         }

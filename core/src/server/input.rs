@@ -2,11 +2,13 @@
 //!
 //! [`Stamp`]: crate::time::Stamp
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
+use crate::config::Config;
 use crate::ids::{AskId, DialId, LinkId, OpId, ReadId};
 
 /// One event from outside.
@@ -22,8 +24,8 @@ pub enum Input {
     },
     /// The operator asks for a graceful stop (SIGTERM).
     Stop,
-    /// New text of the configuration file.
-    ReloadConfig(String),
+    /// The configuration was read again, and is one that a server could start with.
+    ReloadConfig(Box<Config>),
 }
 
 /// Which of the three ports a connection belongs to.
@@ -83,7 +85,7 @@ pub enum LinkEnd {
     Closed,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DialError {
     Refused,
     TimedOut,

@@ -16,6 +16,8 @@ mod report;
 mod role;
 mod standalone;
 mod step;
+#[cfg(test)]
+mod tests;
 pub mod view;
 mod write;
 
@@ -25,12 +27,13 @@ pub use outbox::Outbox;
 pub use recovery::{Recovery, RecoveryInput, RecoveryProgress, RecoveryStep};
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
 
 use crate::admin::summary::Sizes;
 use crate::config::Config;
 use crate::election::Election;
 use crate::ensemble::Ensemble;
-use crate::ids::{DialIds, LinkId, SessionId, Xid};
+use crate::ids::{DialIds, LinkId, ServerId, SessionId, Xid};
 use crate::prng::Prng;
 use crate::request::Preparer;
 use crate::server::chores::Chores;
@@ -59,6 +62,8 @@ pub struct Server {
     role: Role,
     /// What the last PhaseEntered note said.
     noted: Option<Phase>,
+    /// What the last FirstStartWaits note said.
+    awaited: Vec<ServerId>,
     /// `None` when standalone.
     election: Option<Election>,
     planes: BTreeMap<LinkId, Plane>,

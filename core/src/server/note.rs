@@ -1,9 +1,14 @@
 //! Typed facts in causal order, for metrics, audit and checkers. Correctness never depends on them.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use bytes::Bytes;
 
+use crate::config::effective::Adopted;
 use crate::ids::{Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::server::action::RestartReason;
+use crate::server::input::DialError;
 use crate::wire::client::EventKind;
 
 /// Fingerprints of the replicated state at one zxid.
@@ -158,6 +163,25 @@ pub enum Note {
         learner: ServerId,
         how: SyncKind,
     },
+    /// The election port of another server does not answer. Said when it starts, and again from
+    /// time to time while this server looks for a leader.
+    PeerUnreachable {
+        peer: ServerId,
+        /// `host:port` of its election port.
+        at: String,
+        why: DialError,
+    },
+    /// A connection stands to a server that was unreachable.
+    PeerReachable {
+        peer: ServerId,
+    },
+    /// A first start waits until these voters have shown that they are empty too. Said when it
+    /// changes.
+    FirstStartWaits {
+        awaited: Vec<ServerId>,
+    },
+    /// What became of a configuration that was read again.
+    Reloaded(Adopted),
     Halting {
         restart: Option<RestartReason>,
     },

@@ -91,7 +91,8 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
     };
     let log = LogWriter::new(&config, recovered.logs, last);
     let whole = recovered.tail.len() < config.commit_log_count;
-    let window = remember(recovered.snapshot, last, recovered.tail, whole);
+    let oldest = recovered.snapshot.map(|(zxid, _)| zxid);
+    let window = remember(oldest, last, recovered.tail, whole);
     let replayed = window.len() as u64;
     let history = History::new(Recalled {
         log,
@@ -103,7 +104,7 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
     });
     let ensemble = Ensemble::new(config.ensemble.clone().unwrap_or_else(alone));
     let election = config.ensemble.is_some().then(|| Election::new(&config, &ensemble));
-    let snapshot = recovered.snapshot.map(|(zxid, exact)| KnownSnapshot { zxid, exact });
+    let snapshot = recovered.snapshot.map(|(zxid, grade)| KnownSnapshot { zxid, grade });
     let mut prng = Prng::from_seed(config.seed);
     let due = draw_due(config.snap_count, &mut prng);
     let chores = Chores::new(snapshot, recovered.snapshots, replayed, recovered.first_start, due);
@@ -120,6 +121,7 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         db: recovered.database,
         role: Role::Starting,
         noted: None,
+        awaited: alloc::vec::Vec::new(),
         election,
         planes: BTreeMap::new(),
         waiting: BTreeMap::new(),
@@ -140,14 +142,14 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
 
 /// The newest part of the replayed log. `whole`: it reaches back to the snapshot.
 fn remember(
-    snapshot: Option<(Zxid, bool)>,
+    snapshot: Option<Zxid>,
     last: Option<Zxid>,
     tail: alloc::vec::Vec<(Zxid, bytes::Bytes)>,
     whole: bool,
 ) -> Window {
     let mut tail = tail.into_iter();
-    let fallback = last.or_else(|| snapshot.map(|(zxid, _)| zxid)).unwrap_or(Zxid::ZERO);
-    let from_snapshot = snapshot.map(|(zxid, _)| zxid).filter(|_| whole && tail.len() > 0);
+    let fallback = last.or(snapshot).unwrap_or(Zxid::ZERO);
+    let from_snapshot = snapshot.filter(|_| whole && tail.len() > 0);
     // Else the oldest kept record becomes the base: what precedes it is not known here.
     let base = from_snapshot.or_else(|| tail.next().map(|(zxid, _)| zxid)).unwrap_or(fallback);
     let mut window = Window::new(base);

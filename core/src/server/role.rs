@@ -14,6 +14,7 @@ use crate::server::note::{Note, Phase};
 use crate::server::standalone::Standalone;
 use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
 use crate::session::SessionTracker;
+use crate::storage::snapshot::Grade;
 use crate::time::{Mono, Span};
 use crate::wire::frame::PacketBuffer;
 use crate::wire::quorum::LearnerPacket;
@@ -81,6 +82,8 @@ impl Server {
             self.role = Role::Standalone(Standalone::new(self.history.head()));
             self.history.commit(self.history.head());
             self.lead_sessions();
+            // Whoever reads the notes hears what it is before it hears whom it serves.
+            self.note_phase(out);
             self.serve_clients(true, out);
             return;
         }
@@ -134,15 +137,18 @@ impl Server {
         }
     }
 
-    /// Learners that arrive while this server looks have elected it. With a quorum of them waiting
-    /// there is nothing left to look for.
+    /// Learners that arrive while this server looks have elected it, some of them in an older round
+    /// than those that vote for it now. With a quorum of both there is nothing left to look for.
     pub(super) fn lead_those_who_wait(&mut self, out: &mut Outbox) {
         if !matches!(self.role, Role::Looking) || self.history.blank {
             return;
         }
-        let own = core::iter::once(self.config.me);
-        let ids = own.chain(self.waiting.values().filter_map(|waiting| waiting.id));
-        if self.waiting.is_empty() || !self.ensemble.has_quorum(ids) {
+        let Some(election) = self.election.as_ref().filter(|_| !self.waiting.is_empty()) else {
+            return;
+        };
+        let voting = election.supporters().chain(core::iter::once(self.config.me));
+        let ids = voting.chain(self.waiting.values().filter_map(|waiting| waiting.id));
+        if !self.ensemble.has_quorum(ids) {
             return;
         }
         let event = self.election.as_mut().and_then(Election::accept_lead);
@@ -205,7 +211,7 @@ impl Server {
                 self.lead_sessions();
                 if self.chores.is_stopping() {
                     self.close_for_proposals();
-                } else {
+                } else if self.config.leader_serves {
                     self.serve_clients(true, out);
                 }
             }
@@ -232,8 +238,9 @@ impl Server {
 
     fn on_following_event(&mut self, event: FollowingEvent, out: &mut Outbox) {
         match event {
-            FollowingEvent::SnapReceived { zxid, database } => {
-                self.install_snapshot(zxid, *database, out);
+            FollowingEvent::SnapReceived { zxid, database, fuzzy } => {
+                let grade = if fuzzy { Grade::Fuzzy } else { Grade::Exact };
+                self.install_snapshot(zxid, *database, grade, out);
             }
             FollowingEvent::Truncate { upto } => {
                 self.leave_links(out);
@@ -418,6 +425,19 @@ impl Server {
             };
             out.note(Note::PhaseEntered { phase, epoch });
         }
+    }
+
+    /// Whom a first start waits for, whenever that changes.
+    pub(super) fn note_awaited(&mut self, out: &mut Outbox) {
+        let looking = self.election.as_ref().filter(|_| matches!(self.role, Role::Looking));
+        let awaited = looking.map(Election::waiting_for).unwrap_or_default();
+        if awaited == self.awaited {
+            return;
+        }
+        if !awaited.is_empty() {
+            out.note(Note::FirstStartWaits { awaited: awaited.clone() });
+        }
+        self.awaited = awaited;
     }
 
     pub(super) fn phase(&self) -> Phase {

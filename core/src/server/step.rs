@@ -34,8 +34,11 @@ impl Server {
             Input::Disk(input) => self.on_disk(input, out),
             Input::Admin { ask, question } => self.on_question(ask, question, out),
             Input::Stop => self.begin_stop(out),
-            // Nothing can change at run time yet; the text is read again at the next start.
-            Input::ReloadConfig(_) => {}
+            Input::ReloadConfig(new) => out.note(Note::Reloaded(self.config.adopt(&new))),
+        }
+        // Nothing follows a Halt: it is the last action.
+        if matches!(self.role, Role::Halted) {
+            return;
         }
         self.on_due(out);
         self.settle(out);
@@ -96,6 +99,9 @@ impl Server {
             | Role::Truncating(_)
             | Role::Halted => {}
         }
+        if matches!(self.role, Role::Halted) {
+            return;
+        }
         self.drop_waiting(out);
         self.clients.on_wake(&mut client_cx!(self, out));
         self.expire_sessions(out);
@@ -132,6 +138,7 @@ impl Server {
         self.rotate_epoch(out);
         self.finish_stop(out);
         self.note_phase(out);
+        self.note_awaited(out);
     }
 
     fn on_link(&mut self, input: LinkInput, out: &mut Outbox) {
@@ -195,6 +202,7 @@ impl Server {
                 if let Some(election) = &mut self.election {
                     let event = election.on_bytes(link, bytes, &mut election_cx!(self, out));
                     self.on_election(event, out);
+                    self.lead_those_who_wait(out);
                 }
             }
             Some(Plane::Quorum) => self.on_quorum_bytes(link, bytes, out),
@@ -252,8 +260,9 @@ impl Server {
     fn on_quorum_sent(&mut self, link: LinkId, bytes: u64, out: &mut Outbox) {
         match &mut self.role {
             Role::Leading(leading) => leading.on_sent(link, bytes, &mut zab_cx!(self, out)),
-            Role::Following(following) => following.on_sent(link, bytes),
-            Role::Starting
+            // What a learner says is bounded by what its clients may have outstanding.
+            Role::Following(_)
+            | Role::Starting
             | Role::Looking
             | Role::Standalone(_)
             | Role::Truncating(_)
@@ -326,6 +335,11 @@ impl Server {
 
     /// The last action of this incarnation.
     pub(super) fn halt(&mut self, halt: Halt, out: &mut Outbox) {
+        // A server that was told to stop does not come back: its disk is what the next start meets.
+        let halt = match halt {
+            Halt::Restart(_) if self.chores.is_stopping() => Halt::Stop,
+            halt @ (Halt::Stop | Halt::Restart(_) | Halt::Fatal(_)) => halt,
+        };
         let restart = match &halt {
             Halt::Restart(why) => Some(*why),
             Halt::Stop | Halt::Fatal(_) => None,
@@ -335,5 +349,33 @@ impl Server {
         out.note(Note::Halting { restart });
         out.push(Action::Halt(halt));
         self.waiting = BTreeMap::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::ids::ServerId;
+    use crate::server::input::Far;
+    use crate::server::write::tests::serving;
+    use crate::time::Span;
+
+    /// A host that meets a Halt drops the server: what came behind it would never be done.
+    #[test]
+    fn a_halt_is_the_last_action_though_a_deadline_has_passed_too() {
+        let mut server = serving(Config::with_defaults(ServerId(1), None, [0; 32]));
+        let mut out = Outbox::new();
+        let far = Far { ip: "10.0.0.1".into(), port: 4000 };
+        let opened = LinkInput::Opened { link: LinkId(1), dial: None, plane: Plane::Client, far };
+        server.step(Stamp::default(), Input::Link(opened), &mut out);
+        assert!(server.deadline().is_some(), "the client has to introduce itself");
+        out.drain().for_each(drop);
+
+        let late = Stamp { mono: Mono::default() + Span::from_ms(3_600_000), ..Stamp::default() };
+        let failed = DiskInput::Failed { queue: Queue::Log, op: OpId(1), fault: DiskFault::Io };
+        server.step(late, Input::Disk(failed), &mut out);
+        let last = out.drain().last();
+        assert!(matches!(last, Some(Action::Halt(Halt::Fatal(_)))), "{last:?}");
     }
 }

@@ -302,4 +302,4 @@ fn forwarded(session: SessionId, cxid: Xid, op: i32, payload: Bytes) -> Forwarde
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -36,6 +36,11 @@ impl FileName {
         Self::new(Dir::Data, format!("snapshot.{:x}", zxid.0))
     }
 
+    /// What a damaged file is called: no listing takes it for state.
+    pub fn aside(&self) -> Self {
+        Self::new(self.dir, format!("{CORRUPT_PREFIX}{}", self.name))
+    }
+
     /// `dir` is [`Dir::Data`] or [`Dir::Log`].
     pub fn log(dir: Dir, first: Zxid) -> Self {
         Self::new(dir, format!("log.{:x}", first.0))
@@ -171,7 +176,8 @@ pub fn parse_epoch(text: &[u8]) -> Result<Epoch, &'static str> {
     if !text.bytes().all(|b| b.is_ascii_digit()) {
         return Err("no decimal number");
     }
-    text.parse().map(Epoch).map_err(|_| "larger than any epoch")
+    let epoch = text.parse().map(Epoch).ok().filter(|epoch| *epoch <= Epoch::MAX);
+    epoch.ok_or("larger than any epoch")
 }
 
 impl fmt::Display for Dir {
@@ -236,7 +242,8 @@ mod tests {
     fn epochs_are_decimal_text() {
         assert_eq!(parse_epoch(b"12"), Ok(Epoch(12)));
         assert_eq!(parse_epoch(b"12\n"), Ok(Epoch(12)));
-        for bad in [&b""[..], b"\n", b"-1", b"1\0", b"4294967296", b"1 ", b"\xff"] {
+        assert_eq!(parse_epoch(b"2147483647"), Ok(Epoch::MAX));
+        for bad in [&b""[..], b"\n", b"-1", b"1\0", b"2147483648", b"4294967296", b"1 ", b"\xff"] {
             assert!(parse_epoch(bad).is_err(), "{bad:?}");
         }
     }

@@ -33,6 +33,15 @@ pub struct LogWriter {
     waiting: Waiting,
     logged: Option<Zxid>,
     durable: Option<Zxid>,
+    counts: LogCounts,
+}
+
+/// Group commit in numbers: records over batches is the gain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogCounts {
+    pub records: u64,
+    /// One fsync each.
+    pub batches: u64,
 }
 
 /// The batch that the disk works on.
@@ -65,7 +74,12 @@ impl LogWriter {
             waiting: Waiting::default(),
             logged: last,
             durable: last,
+            counts: LogCounts::default(),
         }
+    }
+
+    pub fn counts(&self) -> LogCounts {
+        self.counts
     }
 
     /// Takes one transaction; it is durable when `durable()` has reached it.
@@ -76,6 +90,7 @@ impl LogWriter {
             self.logged
         );
         self.logged = Some(zxid);
+        self.counts.records += 1;
         let start = self.waiting.bytes.len();
         txnlog::encode_record(payload, &mut self.waiting.bytes);
         let len = self.waiting.bytes.len() - start;
@@ -184,6 +199,7 @@ impl LogWriter {
         if fresh {
             last_op = finish(ids.sync_dir(Queue::Log, dir), out);
         }
+        self.counts.batches += 1;
         self.flight = Some(Flight { last_op, last, bytes: len });
     }
 

@@ -15,6 +15,8 @@ use crate::storage::ops::{DiskIds, op_of};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Cut {
     Remove(FileName),
+    /// Under a name that no listing takes for state.
+    MoveAside(FileName),
     SetLen(FileName, u64),
     SyncFile(FileName),
     SyncDir(Dir),
@@ -24,6 +26,10 @@ impl Cut {
     pub(super) fn into_action(self, queue: Queue, ids: &mut DiskIds) -> DiskAction {
         match self {
             Self::Remove(file) => ids.remove(queue, file),
+            Self::MoveAside(file) => {
+                let to = file.aside();
+                ids.rename(queue, file, to)
+            }
             Self::SetLen(file, len) => ids.set_len(queue, file, len),
             Self::SyncFile(file) => ids.sync_file(queue, file),
             Self::SyncDir(dir) => ids.sync_dir(queue, dir),

@@ -64,6 +64,17 @@ pub fn last_zxid_of(tail: &[u8]) -> Option<Zxid> {
     Zxid::from_wire(raw.get_i64())
 }
 
+/// What a snapshot may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grade {
+    /// It holds the state of exactly its zxid.
+    Exact,
+    /// It may hold parts of later transactions: replay of the log behind it mends that.
+    Fuzzy,
+    /// As fuzzy, and its end is not [`OWN_TAIL_LEN`] long: its body cannot be served as it lies there.
+    Foreign,
+}
+
 /// Where a snapshot's bytes come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
@@ -92,14 +103,16 @@ pub enum Fed {
 #[derive(Debug)]
 pub struct Decoded {
     pub database: Database,
-    /// The zxid that was last processed when the file was finished; the snapshot is exact where
-    /// that is the zxid of its name. `None` too where the digest before it is left out: then its
-    /// end is not [`OWN_TAIL_LEN`] long, and its body cannot be served as it lies there.
+    /// The zxid that was last processed when the file was finished. `None` too where there is no digest
+    /// before it, since nobody knew the state.
     pub finished_at: Option<Zxid>,
+    pub grade: Grade,
     /// What follows the first seal of a file.
     pub trailer: Trailer,
     /// Bytes behind the end of a stream.
     pub leftover: Bytes,
+    /// The longest of the lengths that `jute.maxbuffer` does not allow, in a file that is whole.
+    pub oversized: Option<usize>,
 }
 
 /// The optional parts behind the first seal.
@@ -107,6 +120,8 @@ pub struct Decoded {
 pub struct Trailer {
     /// Left out with `digest.enabled=false`.
     pub digest: bool,
+    /// What the digest is of; 0 where nobody knew one.
+    digest_at: i64,
     /// Written since 3.9.
     pub last_zxid: Option<Zxid>,
 }
@@ -141,6 +156,7 @@ pub struct SnapshotDecoder {
     sum: Checksum,
     builder: DatabaseBuilder,
     item_limit: usize,
+    longest: usize,
     /// The buffer length below which another try is in vain.
     need: usize,
 }
@@ -160,6 +176,7 @@ impl SnapshotDecoder {
             sum: Checksum::new(),
             builder: DatabaseBuilder::new(config.full_digest),
             item_limit: txnlog::payload_limit(config),
+            longest: 0,
             need: 0,
         }
     }
@@ -183,14 +200,24 @@ impl SnapshotDecoder {
 
     /// `zxid`: that of the file's name, or of the SNAP packet.
     pub fn finish(mut self, zxid: Zxid) -> Result<Decoded, Damage> {
+        let whole_end = self.buffer.len() == TRAILER_MAX;
         let trailer = match (self.source, self.part) {
             (Source::File, Part::Trailer) => self.trailer().map_err(|what| self.damage(what))?,
             (Source::Stream, Part::Complete) => Trailer::default(),
             (Source::File | Source::Stream, _) => return Err(self.damage("snapshot is cut off")),
         };
+        // At zxid 0 nothing has been processed that a digest could be of.
+        let known = |last: &Zxid| trailer.digest && (trailer.digest_at > 0 || *last == Zxid::ZERO);
+        let finished_at = trailer.last_zxid.filter(known);
         Ok(Decoded {
+            oversized: Some(self.longest).filter(|longest| *longest > self.item_limit),
             database: self.builder.finish(zxid),
-            finished_at: trailer.last_zxid.filter(|_| trailer.digest),
+            finished_at,
+            grade: match finished_at {
+                Some(finished_at) if finished_at == zxid => Grade::Exact,
+                Some(_) | None if whole_end => Grade::Fuzzy,
+                Some(_) | None => Grade::Foreign,
+            },
             trailer,
             leftover: self.buffer.freeze(),
         })
@@ -342,17 +369,18 @@ impl SnapshotDecoder {
             TRAILER_MAX => (true, true),
             _ => return Err("end of the snapshot is cut off"),
         };
+        let mut digest_at = 0;
         if digest {
-            self.take(DIGEST_LEN)?.ok_or("digest is cut off")?;
+            digest_at = self.take(DIGEST_LEN)?.ok_or("digest is cut off")?.get_i64();
             self.seal()?;
         }
         if !zxid {
-            return Ok(Trailer { digest, last_zxid: None });
+            return Ok(Trailer { digest, digest_at, last_zxid: None });
         }
         let raw = self.take(LAST_ZXID_LEN)?.ok_or("last zxid is cut off")?.get_i64();
         self.seal()?;
-        let zxid = Zxid::from_wire(raw).ok_or("last zxid is negative")?;
-        Ok(Trailer { digest, last_zxid: Some(zxid) })
+        let last_zxid = Some(Zxid::from_wire(raw).ok_or("last zxid is negative")?);
+        Ok(Trailer { digest, digest_at, last_zxid })
     }
 
     fn signature(&mut self) -> Parsed<()> {
@@ -367,8 +395,14 @@ impl SnapshotDecoder {
         Some(self.buffer.get(at..at + 4)?.get_i32())
     }
 
-    fn bound(&self, len: usize) -> Result<(), &'static str> {
-        if len > self.item_limit { Err("length is beyond every limit") } else { Ok(()) }
+    /// A file bounds its lengths by its own: where its seals are right it is whole, whatever
+    /// `jute.maxbuffer` is, and it is for the operator to raise that.
+    fn bound(&mut self, len: usize) -> Result<(), &'static str> {
+        self.longest = self.longest.max(len);
+        match self.source {
+            Source::Stream if len > self.item_limit => Err("length is beyond every limit"),
+            Source::Stream | Source::File => Ok(()),
+        }
     }
 
     /// Consumes `len` bytes once they are there.
@@ -418,14 +452,22 @@ fn stored_stat(mut bytes: Bytes) -> StoredStat {
 #[derive(Debug)]
 pub struct SnapshotEncoder {
     zxid: Zxid,
-    digest: u64,
+    /// `None`: the state is not that of `zxid` alone. The file then has an empty digest, as Apache
+    /// writes where it knows none.
+    digest: Option<u64>,
     sum: Checksum,
 }
 
 impl SnapshotEncoder {
     /// `digest`: the tree digest at `zxid`.
     pub fn new(zxid: Zxid, digest: u64) -> Self {
-        Self { zxid, digest, sum: Checksum::new() }
+        // Nothing has been processed at zxid 0: Apache writes no digest there.
+        Self { zxid, digest: (zxid != Zxid::ZERO).then_some(digest), sum: Checksum::new() }
+    }
+
+    /// For a state that holds parts of transactions behind `zxid`.
+    pub fn fuzzy(zxid: Zxid) -> Self {
+        Self { zxid, digest: None, sum: Checksum::new() }
     }
 
     pub fn head(&mut self, out: &mut BytesMut) {
@@ -441,10 +483,9 @@ impl SnapshotEncoder {
     pub fn tail(mut self, out: &mut BytesMut) {
         self.seal(out);
         let start = out.len();
-        out.put_i64(self.zxid.to_wire());
+        out.put_i64(self.digest.map_or(0, |_| self.zxid.to_wire()));
         out.put_i32(DIGEST_VERSION);
-        // Nothing has been processed at zxid 0: Apache writes no digest there.
-        out.put_u64(if self.zxid == Zxid::ZERO { 0 } else { self.digest });
+        out.put_u64(self.digest.unwrap_or_default());
         self.sum.write(&out[start..]);
         self.seal(out);
         let start = out.len();

@@ -61,14 +61,20 @@ impl SnapshotWriter {
     /// Freezes the walk at the database's present state; that state has to be `zxid`'s.
     /// Nothing is written before the first `advance`.
     pub fn start(db: &mut Database, zxid: Zxid, preimage_limit_bytes: usize) -> Self {
-        let digest = db.digest().tree;
-        db.begin_walk(preimage_limit_bytes);
-        Self {
-            zxid,
-            phase: Phase::Walking(SnapshotEncoder::new(zxid, digest)),
-            offset: 0,
-            under_way: VecDeque::new(),
-        }
+        let encoder = SnapshotEncoder::new(zxid, db.digest().tree);
+        Self::walk(db, encoder, zxid, preimage_limit_bytes)
+    }
+
+    /// The database came with a Java leader's SNAP of `zxid`, and may hold parts of later
+    /// transactions: the file says so. Nothing changes under the walk.
+    pub fn start_fuzzy(db: &mut Database, zxid: Zxid) -> Self {
+        Self::walk(db, SnapshotEncoder::fuzzy(zxid), zxid, usize::MAX)
+    }
+
+    fn walk(db: &mut Database, encoder: SnapshotEncoder, zxid: Zxid, preimages: usize) -> Self {
+        db.begin_walk(preimages);
+        let phase = Phase::Walking(encoder);
+        Self { zxid, phase, offset: 0, under_way: VecDeque::new() }
     }
 
     pub fn zxid(&self) -> Zxid {

@@ -23,10 +23,9 @@ pub enum Truncated {
     Cut,
     /// No snapshot at or below the zxid is left: all of the history is gone, durably. After the restart the server is blank.
     Emptied,
-    /// A log file cannot be read; nothing was changed. Recovery will judge it after a restart.
-    Unreadable {
-        file: FileName,
-    },
+    /// The log is damaged where it would have to be cut: all of it is moved aside, durably. After the
+    /// restart the server is blank.
+    MovedAside,
 }
 
 /// Cuts the log behind a zxid and removes snapshots that hold anything above it.
@@ -123,12 +122,12 @@ impl Truncation {
             }
             Phase::Scanning { asked, file, mut scanner, mut found, verdict, .. } => {
                 let (ReadData::Bytes(bytes), Some(log)) = (data, self.logs.get(file)) else {
-                    self.phase = self.unreadable(file);
+                    self.set_aside(verdict, ids, out);
                     return self.state();
                 };
                 let last = bytes.len() < asked;
                 scanner.push(&bytes);
-                match scan(&mut scanner, last, file, self.upto, &mut found) {
+                match self.scan(&mut scanner, last, file, &mut found) {
                     Scan::More(need) => {
                         let want = need.max(CHUNK);
                         let name = log.name.clone();
@@ -138,7 +137,7 @@ impl Truncation {
                         self.scan_file(file - 1, verdict, ids, out);
                     }
                     Scan::Enough => self.decide(found, verdict, ids, out),
-                    Scan::Bad => self.phase = self.unreadable(file),
+                    Scan::Bad => self.set_aside(verdict, ids, out),
                 }
             }
             phase @ (Phase::Removing { .. } | Phase::Done(_)) => self.phase = phase,
@@ -159,12 +158,6 @@ impl Truncation {
             self.phase = Phase::Done(end.clone());
         }
         self.state()
-    }
-
-    fn unreadable(&self, file: usize) -> Phase {
-        let name = self.logs.get(file).map(|log| log.name.clone());
-        let file = name.unwrap_or_else(|| FileName::log(Dir::Data, self.upto));
-        Phase::Done(Truncated::Unreadable { file })
     }
 
     fn on_listing(&mut self, data: ReadData, ids: &mut DiskIds, out: &mut Outbox) {
@@ -285,30 +278,69 @@ impl Truncation {
         let logs = remove_in_order(self.logs.iter().rev().map(|log| log.name.clone()));
         Removal::new(snapshots, logs)
     }
+
+    /// Snapshots go first, the oldest before the others, as where recovery moves them.
+    fn set_aside(&mut self, verdict: Verdict, ids: &mut DiskIds, out: &mut Outbox) {
+        let Verdict { kept, dead } = verdict;
+        let mut snapshots: Vec<FileName> = kept.into_iter().map(FileName::snapshot).collect();
+        snapshots.extend(dead);
+        snapshots.sort_by_key(|file| match Known::parse(&file.name) {
+            Known::Snapshot(zxid)
+            | Known::CompressedSnapshot(zxid)
+            | Known::UnsealedSnapshot(zxid)
+            | Known::Log(zxid) => zxid,
+            Known::Epoch(_) | Known::EpochTmp(_) | Known::Corrupt | Known::Other => Zxid::ZERO,
+        });
+        let one_by_one = |file: FileName| {
+            let dir = file.dir;
+            [Cut::MoveAside(file), Cut::SyncDir(dir)]
+        };
+        let snapshots: Vec<Cut> = snapshots.into_iter().flat_map(one_by_one).collect();
+        let logs = self.logs.iter().map(|log| log.name.clone());
+        let logs: Vec<Cut> = logs.flat_map(one_by_one).collect();
+        let mut removal = Removal::new(snapshots, logs);
+        let end = Truncated::MovedAside;
+        self.phase = match removal.issue(ids, out) {
+            true => Phase::Done(end),
+            false => Phase::Removing { removal, end },
+        };
+    }
+
+    fn scan(
+        &self,
+        scanner: &mut RecordScanner,
+        last: bool,
+        file: usize,
+        found: &mut Found,
+    ) -> Scan {
+        loop {
+            let offset = match scanner.next(last) {
+                Scanned::Record(record) if record.zxid > self.upto => return Scan::Enough,
+                Scanned::Record(record) => {
+                    found.cut = Some((file, record.end, record.zxid));
+                    continue;
+                }
+                Scanned::NeedMore(need) => return Scan::More(need),
+                Scanned::End { offset } if offset >= FILE_HEADER_LEN => return Scan::Enough,
+                Scanned::End { offset } | Scanned::Bad { offset, .. } => offset,
+            };
+            return if self.ends(file, offset, found) { Scan::Enough } else { Scan::Bad };
+        }
+    }
+
+    /// Whether the file holds no more, though bytes follow that are no record: remains of a torn
+    /// batch, behind which Apache goes on in the next file. Recovery knows the lengths of the files
+    /// that it read; of others the next file tells.
+    fn ends(&self, file: usize, offset: u64, found: &Found) -> bool {
+        let next = self.logs.get(file + 1).map(|log| log.first);
+        let in_front_of_next =
+            found.cut.is_some_and(|(_, _, zxid)| next.is_some() && zxid.next() == next);
+        offset >= self.logs[file].len || in_front_of_next
+    }
 }
 
 enum Scan {
     More(usize),
     Enough,
     Bad,
-}
-
-fn scan(
-    scanner: &mut RecordScanner,
-    last: bool,
-    file: usize,
-    upto: Zxid,
-    found: &mut Found,
-) -> Scan {
-    loop {
-        match scanner.next(last) {
-            Scanned::Record(record) if record.zxid > upto => return Scan::Enough,
-            Scanned::Record(record) => found.cut = Some((file, record.end, record.zxid)),
-            Scanned::End { offset } => {
-                return if offset < FILE_HEADER_LEN { Scan::Bad } else { Scan::Enough };
-            }
-            Scanned::Bad { .. } => return Scan::Bad,
-            Scanned::NeedMore(need) => return Scan::More(need),
-        }
-    }
 }

@@ -25,6 +25,10 @@ pub fn payload_limit(config: &Config) -> usize {
     config.transaction_limit().max(2 * 0xf_ffff)
 }
 
+/// No record of any configuration is longer: for a reader that tells what is whole from what it may
+/// take.
+pub const LONGEST_PAYLOAD: usize = i32::MAX as usize / 2;
+
 /// Appends one record: Adler32 of the payload, its length, the payload, the end mark.
 pub fn encode_record(payload: &[u8], out: &mut BytesMut) {
     out.reserve(FRAME_LEN + payload.len());

@@ -14,6 +14,7 @@ use crate::ensemble::Ensemble;
 use crate::ids::{DialIds, Zxid};
 use crate::server::outbox::Outbox;
 use crate::server::view::Counters;
+use crate::storage::snapshot::Grade;
 use crate::time::{Span, Stamp};
 use crate::zab::history::History;
 
@@ -21,8 +22,7 @@ use crate::zab::history::History;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownSnapshot {
     pub zxid: Zxid,
-    /// Holds the state of exactly its zxid: ours do, Apache's may be fuzzy.
-    pub exact: bool,
+    pub grade: Grade,
 }
 
 /// What every phase may use while it handles one input.
@@ -42,14 +42,24 @@ impl ZabCx<'_> {
     /// The newest snapshot that holds the state of exactly its zxid, needs no damaged log, and is
     /// not behind `least`.
     pub fn newest_exact_snapshot(&self, least: Option<Zxid>) -> Option<Zxid> {
+        self.newest_snapshot(Grade::Exact, least)
+    }
+
+    /// The same, where later transactions may have left parts in it.
+    pub fn newest_fuzzy_snapshot(&self, least: Option<Zxid>) -> Option<Zxid> {
+        self.newest_snapshot(Grade::Fuzzy, least)
+    }
+
+    fn newest_snapshot(&self, grade: Grade, least: Option<Zxid>) -> Option<Zxid> {
         let usable = |snapshot: &&KnownSnapshot| {
-            snapshot.exact && Some(snapshot.zxid) >= self.history.damaged_to().max(least)
+            snapshot.grade == grade && Some(snapshot.zxid) >= self.history.damaged_to().max(least)
         };
         self.snapshots.iter().rev().find(usable).map(|snapshot| snapshot.zxid)
     }
 
     pub fn newest_exact_snapshot_up_to(&self, upto: Zxid) -> Option<Zxid> {
-        let usable = |snapshot: &&KnownSnapshot| snapshot.exact && snapshot.zxid <= upto;
+        let usable =
+            |snapshot: &&KnownSnapshot| snapshot.grade == Grade::Exact && snapshot.zxid <= upto;
         self.snapshots.iter().rev().find(usable).map(|snapshot| snapshot.zxid)
     }
 

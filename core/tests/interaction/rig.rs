@@ -114,6 +114,7 @@ impl Rig {
             "leader" => self.leader_says(&words),
             "learner" => self.learner_says(&words),
             "snap" => self.snap(words.number(1), zxid(words.plain[2]), words.plain.len() > 3),
+            "rename" => self.rename(words.plain[1], words.plain[2]),
             "damage" => self.damage(words.plain[1], words.number(2) as usize),
             "client" => self.connect(words.number(1), words.named("timeout", 4000) as i32),
             "ask" => self.ask(&words),
@@ -174,6 +175,13 @@ impl Rig {
         let content = self.disk.content(&file).expect("the file is there");
         let bytes = Bytes::from(vec![content[at] ^ 1]);
         self.disk.run(&DiskIds::new().write(Queue::Log, file, at as u64, bytes));
+    }
+
+    /// A snapshot under the name of an older zxid than the one that it was finished at is what Apache
+    /// writes while changes go on.
+    fn rename(&mut self, from: &str, to: &str) {
+        let (from, to) = (FileName::new(Dir::Data, from), FileName::new(Dir::Data, to));
+        self.disk.run(&DiskIds::new().rename(Queue::Snap, from, to));
     }
 
     fn open(&mut self, id: u64, dial: Option<DialId>, plane: Plane) {
@@ -292,7 +300,7 @@ impl Rig {
     /// An empty tree as a leader's snapshot of `zxid`; `cut`: its end stays away.
     fn snap(&mut self, id: u64, zxid: Zxid, cut: bool) {
         let mut out = BytesMut::new();
-        LeaderPacket::Snap { zxid }.encode(&mut out);
+        LeaderPacket::Snap { zxid, fuzzy: false }.encode(&mut out);
         let mut database = Database::new(false);
         database.begin_walk(usize::MAX);
         while database.walk(usize::MAX, &mut out) == Walk::More {}

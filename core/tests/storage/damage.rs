@@ -4,7 +4,10 @@ use vivarium_core::config::{Config, FirstStart};
 use vivarium_core::ids::{Epoch, Zxid};
 use vivarium_core::server::action::FatalReason;
 use vivarium_core::storage::recovery::History;
+use vivarium_core::storage::snapshot::Grade;
 use vivarium_core::storage::txnlog::{RecordScanner, Scanned, encode_record};
+
+use vivarium_core::txn::Txn;
 
 use crate::disk::Disk;
 use crate::golden::{LAST, LOG, ensemble, standalone};
@@ -132,6 +135,66 @@ fn a_log_without_records_goes() {
     }
 }
 
+/// Apache starts a file for the next record; killed before that is whole, it leaves the torn file
+/// before it as well.
+#[test]
+fn a_torn_end_may_lie_in_front_of_files_without_records() {
+    for empties in [&["log.76"][..], &["log.76", "log.77"]] {
+        for config in [alone(), of_three()] {
+            let mut disk = standalone();
+            disk.edit(&log(), |log| log.truncate(record(-1).1 - 5));
+            for name in empties {
+                disk.put(&data(name), b"");
+            }
+            let recovered = recover(&strict(config), &mut disk).unwrap();
+            assert_eq!(recovered.history, History::From { last: Zxid(0x74) });
+            assert!(disk.has("log.1") && !empties.iter().any(|name| disk.has(name)));
+            assert_eq!(disk.get(&log()).unwrap().len(), record(-1).0);
+            assert_eq!((recovered.logs.len(), disk.unsynced()), (1, 0));
+        }
+    }
+    let mut disk = standalone();
+    disk.edit(&log(), |log| log[record(4).0 + 30] ^= 4);
+    disk.put(&data("log.76"), b"");
+    assert!(recover(&strict(alone()), &mut disk).is_err(), "rot stays rot");
+}
+
+/// A folder of a server with a larger jute.maxbuffer is whole: nothing of it may be lost.
+#[test]
+fn a_record_beyond_the_limit_is_named_to_the_operator() {
+    let wide = |config: Config| Config { jute_max_buffer: 4 << 20, ..config };
+    let mut large = crate::setup::txn(Zxid(0x76));
+    let Txn::Create(create) = &mut large.txn else { panic!() };
+    create.data = Some(vec![1; 3 << 20].into());
+    let (mut payload, mut record_of_it) = (bytes::BytesMut::new(), bytes::BytesMut::new());
+    large.encode(&mut payload);
+    encode_record(&payload, &mut record_of_it);
+
+    let mut in_log = standalone();
+    in_log.edit(&log(), |log| {
+        log.truncate(record(-1).1);
+        log.extend_from_slice(&record_of_it);
+    });
+    let mut in_snapshot = Disk::default();
+    let mut tree = crate::setup::tree_of(&[]);
+    tree.apply(&large, &mut Vec::new());
+    let mut ids = vivarium_core::storage::ops::DiskIds::new();
+    crate::removal::snapshot(&mut tree, Zxid(0x76), &mut in_snapshot, &mut ids);
+
+    for disk in [in_log, in_snapshot] {
+        for config in [alone(), of_three()] {
+            let mut disk = disk.clone();
+            let before = disk.contents();
+            let refused = recover(&config, &mut disk).unwrap_err();
+            let FatalReason::Config(text) = refused else { panic!("{refused:?}") };
+            assert!(text.contains("set jute.maxbuffer=31"), "{text}");
+            assert_eq!(disk.contents(), before);
+            let recovered = recover(&wide(config), &mut disk).unwrap();
+            assert_eq!(recovered.history, History::From { last: Zxid(0x76) });
+        }
+    }
+}
+
 #[test]
 fn a_log_needs_its_snapshot() {
     let cut: fn(&mut Disk) = |disk| disk.edit(&data("snapshot.0"), |bytes| bytes.truncate(300));
@@ -181,6 +244,19 @@ fn a_damaged_newer_snapshot_needs_a_log_that_reaches_it() {
             }
             (other, _) => panic!("{name}: {other:?}"),
         }
+    }
+}
+
+/// Apache writes snapshots in place, and one at the start of an epoch.
+#[test]
+fn a_torn_snapshot_of_an_epoch_start_makes_room_for_an_older_one() {
+    for config in [alone(), of_three()] {
+        let mut disk = standalone();
+        disk.put(&data("snapshot.100000000"), &crate::golden::SNAPSHOT[..300]);
+        let recovered = recover(&config, &mut disk).unwrap();
+        assert_eq!(recovered.history, History::From { last: LAST });
+        assert_eq!(recovered.snapshots, [Zxid::ZERO]);
+        assert!(!disk.has("snapshot.100000000"));
     }
 }
 
@@ -268,7 +344,7 @@ fn an_empty_folder_begins_only_where_it_may() {
             assert_eq!(disk.get(&data("currentEpoch")), wrote.then_some(&b"0"[..]));
             let again = recover(&config, &mut disk).unwrap();
             assert_eq!(again.history, recovered.history);
-            assert_eq!(again.snapshot, Some((Zxid(0), true)));
+            assert_eq!(again.snapshot, Some((Zxid(0), Grade::Exact)));
             assert_eq!(again.current, Epoch(0));
         }
     }

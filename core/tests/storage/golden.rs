@@ -5,7 +5,7 @@ use vivarium_core::ids::{Epoch, Zxid};
 use vivarium_core::server::note::Note;
 use vivarium_core::storage::recovery::{History, Recovered};
 use vivarium_core::storage::snapshot::{
-    Fed, SnapshotDecoder, SnapshotEncoder, Source, last_zxid_of,
+    Fed, Grade, SnapshotDecoder, SnapshotEncoder, Source, last_zxid_of,
 };
 use vivarium_core::storage::txnlog::{FILE_HEADER, RecordScanner, Scanned, encode_record};
 use vivarium_core::tree::Walk;
@@ -98,7 +98,7 @@ fn a_standalone_folder_is_recovered() {
     assert_eq!(recovered.history, History::From { last });
     assert_eq!(recovered.database.applied(), last);
     assert_eq!((recovered.accepted, recovered.current), (Epoch(0), Epoch(0)));
-    assert_eq!(recovered.snapshot, Some((Zxid(0), true)));
+    assert_eq!(recovered.snapshot, Some((Zxid(0), Grade::Exact)));
     assert_eq!(recovered.tail.len(), 117);
     assert_eq!(recovered.logs.len(), 1);
     assert!(!recovered.first_start && !recovered.moved_aside);

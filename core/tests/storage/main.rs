@@ -7,6 +7,7 @@
     reason = "a helper of a test fails like the test itself"
 )]
 
+mod apache;
 mod damage;
 mod disk;
 mod formats;

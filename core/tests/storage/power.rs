@@ -10,6 +10,7 @@ use vivarium_core::storage::files::EpochFile;
 use vivarium_core::storage::log_writer::LogWriter;
 use vivarium_core::storage::ops::DiskIds;
 use vivarium_core::storage::recovery::{History, Recovered};
+use vivarium_core::storage::snapshot::Grade;
 use vivarium_core::storage::snapshot_writer::{Advanced, SnapshotWriter};
 
 use crate::disk::{Cut, Disk};
@@ -251,6 +252,25 @@ fn moving_aside_may_be_cut_off_anywhere() {
     }
 }
 
+/// The damaged snapshot alone shows that there was more: without it the rest looks whole.
+#[test]
+fn no_power_cut_hides_that_a_snapshot_is_damaged() {
+    let config = small(of_three());
+    let mut disk = initialised(&config);
+    disk.put(&data("snapshot.900000005"), b"rot");
+    let mut images = Vec::new();
+    let recovered = recover_watched(&config, &mut disk, |disk, action| {
+        if op_of(action).is_some() {
+            images.extend(disk.cuts(4).into_iter().map(|cut| disk.after_power_cut(cut)));
+        }
+    });
+    assert!(recovered.unwrap().moved_aside);
+    assert!(images.len() > 10);
+    for mut image in images {
+        assert_eq!(recover(&config, &mut image).unwrap().history, History::Blank);
+    }
+}
+
 #[test]
 fn an_own_snapshot_is_there_wholly_or_not_at_all() {
     let config = small(alone());
@@ -279,7 +299,9 @@ fn an_own_snapshot_is_there_wholly_or_not_at_all() {
                 let recovered = recover(&config, &mut image).unwrap();
                 check(&recovered, &all, last, last);
                 let from = recovered.snapshot.unwrap();
-                assert!(from == (last, true) || (!sealed && from == (Zxid::ZERO, true)));
+                assert!(
+                    from == (last, Grade::Exact) || (!sealed && from == (Zxid::ZERO, Grade::Exact))
+                );
                 assert!(!image.names().iter().any(|name| name.ends_with(".tmp")));
             }
         }

@@ -59,7 +59,7 @@ fn folder() -> Folder {
     Folder { config, disk, logs: log.files().to_vec(), ids, out, all }
 }
 
-fn snapshot(
+pub(crate) fn snapshot(
     tree: &mut vivarium_core::tree::Database,
     zxid: Zxid,
     disk: &mut Disk,
@@ -113,6 +113,49 @@ fn a_truncation_looks_behind_a_log_without_records() {
     let recovered = recover(&folder.config, &mut folder.disk).unwrap();
     assert_eq!(last(&recovered), Some(zxid(1, 8)));
     assert!(recovered.logs.iter().any(|log| log.first == zxid(1, 1)), "{:?}", recovered.logs);
+}
+
+/// Apache goes on in a new file behind the remains of a torn batch; recovery lets them be, and a
+/// TRUNC that did not would come again after every restart.
+#[test]
+fn a_truncation_is_not_stopped_by_remains_of_a_torn_batch() {
+    for known in [true, false] {
+        let mut folder = folder();
+        let file = if known { 1 } else { 0 };
+        let name = folder.logs[file].name.clone();
+        folder.disk.edit(&name, |bytes| {
+            bytes.truncate(folder.logs[file].len as usize);
+            bytes.extend_from_slice(&[7; 50]);
+        });
+        if !known {
+            // As recovery lists what it had no need to read.
+            folder.logs[file].len += 1000;
+        }
+        let upto = if known { zxid(1, 20) } else { zxid(1, 3) };
+        assert_eq!(truncate(&mut folder, upto, |_, _| {}), Truncated::Cut, "{name}");
+        let recovered = recover(&folder.config, &mut folder.disk).unwrap();
+        assert_eq!(last(&recovered), Some(if known { zxid(1, 8) } else { zxid(1, 3) }));
+    }
+}
+
+#[test]
+fn a_truncation_in_a_damaged_log_moves_it_aside() {
+    let mut folder = folder();
+    let full = *folder.all.last().unwrap();
+    folder.disk.edit(&folder.logs[1].name.clone(), |bytes| bytes[40] ^= 1);
+    let end = truncate(&mut folder, zxid(1, 8), |config, disk| {
+        for cut in disk.cuts(4) {
+            let recovered = recover(config, &mut disk.after_power_cut(cut)).unwrap();
+            assert!([None, Some(full)].contains(&last(&recovered)), "nothing in between");
+        }
+    });
+    assert_eq!(end, Truncated::MovedAside);
+    assert_eq!(folder.disk.unsynced(), 0);
+    let recovered = recover(&folder.config, &mut folder.disk).unwrap();
+    assert_eq!(recovered.history, History::Blank);
+    assert!(!recovered.first_start);
+    let aside = folder.disk.names().into_iter().filter(|name| name.ends_with(".corrupt"));
+    assert_eq!(aside.count(), 4 + 3, "nothing is thrown away");
 }
 
 #[test]

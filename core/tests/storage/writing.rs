@@ -7,8 +7,9 @@ use vivarium_core::server::action::DiskAction;
 use vivarium_core::server::input::Queue;
 use vivarium_core::storage::epochs;
 use vivarium_core::storage::files::{EpochFile, FileName};
-use vivarium_core::storage::log_writer::LogWriter;
+use vivarium_core::storage::log_writer::{LogCounts, LogWriter};
 use vivarium_core::storage::ops::DiskIds;
+use vivarium_core::storage::snapshot::{Grade, LAST_ZXID_TAIL, last_zxid_of};
 use vivarium_core::storage::snapshot_writer::{Advanced, SnapshotWriter};
 
 use crate::disk::Disk;
@@ -95,6 +96,7 @@ fn appends_of_one_drain_are_one_batch_and_the_rest_waits() {
     }
     assert_eq!(rig.log.durable(), rig.log.logged());
     assert_eq!(rig.log.logged(), Some(zxid(1, 4)));
+    assert_eq!(rig.log.counts().records, 4);
 }
 
 #[test]
@@ -109,6 +111,7 @@ fn a_drained_batch_is_not_extended() {
     assert_eq!(rig.done(4), Some(zxid(1, 1)));
     assert_eq!(drained(&mut rig.out).len(), 2);
     assert_eq!(rig.done(6), Some(zxid(1, 3)));
+    assert_eq!(rig.log.counts(), LogCounts { records: 3, batches: 2 });
 }
 
 #[test]
@@ -190,7 +193,30 @@ fn a_snapshot_holds_its_zxid_while_the_tree_goes_on() {
     assert!(disk.get(&FileName::snapshot(sealed.zxid)).is_some());
     let recovered = recover(&alone(), &mut disk).unwrap();
     assert_eq!(recovered.database.digest(), digest);
-    assert_eq!(recovered.snapshot, Some((zxid(1, 2000), true)));
+    assert_eq!(recovered.snapshot, Some((zxid(1, 2000), Grade::Exact)));
+}
+
+/// Java goes on while it walks: what it sent may hold parts of what follows.
+#[test]
+fn a_java_leaders_snapshot_is_never_taken_for_an_exact_one() {
+    let mut tree = tree_of(&run_of(1, 1..=20));
+    let (mut ids, mut out, mut disk) = (DiskIds::new(), Outbox::new(), Disk::default());
+    let mut writer = SnapshotWriter::start_fuzzy(&mut tree, zxid(1, 9));
+    let sealed = loop {
+        writer.advance(&mut tree, &mut ids, &mut out);
+        let ops = drained(&mut out);
+        let Some((_, last)) = ops.last().and_then(op_of) else { panic!("the writer stands still") };
+        ops.iter().for_each(|op| assert!(disk.run(op).is_none()));
+        if let Some(sealed) = writer.on_done(last, &mut ids, &mut out) {
+            break sealed;
+        }
+    };
+    assert_eq!(sealed.zxid, zxid(1, 9));
+    let file = disk.get(&FileName::snapshot(zxid(1, 9))).unwrap().to_vec();
+    let tail = &file[file.len() - LAST_ZXID_TAIL..];
+    assert_eq!(last_zxid_of(tail), Some(zxid(1, 9)), "a TRUNC behind it leaves it there");
+    let recovered = recover(&alone(), &mut disk).unwrap();
+    assert_eq!(recovered.snapshot, Some((zxid(1, 9), Grade::Fuzzy)));
 }
 
 #[test]

@@ -197,10 +197,21 @@ fn text(fields: &[Field]) -> String {
     let field = |Field { name, value }: &Field| match value {
         Value::Number(number) => format!("{name}={number}"),
         Value::Text(text) => format!("{name}={text}"),
+        Value::Data(bytes) => format!("{name}={}", data(bytes.as_deref())),
         Value::List(parts) => {
             let parts: Vec<String> = parts.iter().map(|part| format!("[{}]", text(part))).collect();
             format!("{name}={}", parts.join(" "))
         }
     };
     fields.iter().map(field).collect::<Vec<_>>().join(" ")
+}
+
+/// Text where it is short and text, else how much there is.
+fn data(bytes: Option<&[u8]>) -> String {
+    const SHOWN: usize = 64;
+    let Some(bytes) = bytes else { return "null".into() };
+    let shown = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|shown| shown.len() <= SHOWN && !shown.chars().any(char::is_control));
+    shown.map_or_else(|| format!("{} bytes", bytes.len()), |shown| format!("{shown:?}"))
 }

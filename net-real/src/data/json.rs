@@ -69,8 +69,20 @@ pub(super) fn fields(fields: &[Field]) -> Json {
     let value = |value: &Value| match value {
         Value::Number(number) => json!(number),
         Value::Text(text) => json!(text),
+        Value::Data(bytes) => bytes.as_deref().map_or(Json::Null, data),
         Value::List(parts) => parts.iter().map(|part| self::fields(part)).collect(),
     };
     let pairs = fields.iter().map(|field| (field.name.to_owned(), value(&field.value)));
     Json::Object(pairs.collect::<Map<_, _>>())
+}
+
+/// Text where it is text, else an object with the bytes in hexadecimal.
+fn data(bytes: &[u8]) -> Json {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => json!(text),
+        Err(_) => {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            json!({ "hex": digits })
+        }
+    }
 }

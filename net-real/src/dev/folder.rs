@@ -202,6 +202,7 @@ fn unusable(path: &Path, error: &io::Error) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use vivarium_core::config::given::{Document, Given};
     use vivarium_core::config::parse::parse;
 
     use super::*;
@@ -213,8 +214,10 @@ mod tests {
         let home = folder.home(Number(1));
         for members in ["", members] {
             let text = home.config_text(7, 500, members);
-            let parsed = parse(&text, Some("1"), [0; 32]).unwrap();
-            assert_eq!(parsed.warnings, [], "{text}");
+            let mut given = Given::file("zoo.cfg", &text);
+            given.myid = Some(Document { name: "myid".into(), text: "1".into() });
+            let parsed = parse(&given, [0; 32]).unwrap();
+            assert_eq!(parsed.findings, [], "{text}");
         }
     }
 

@@ -122,3 +122,21 @@ fn errors_become_what_core_decides_on() {
         assert_eq!(fault(&io::Error::from(kind)), expected);
     }
 }
+
+#[test]
+fn a_sync_beyond_the_limit_is_slow_and_the_limit_may_change() {
+    let slow = SlowSyncs::new(Span::from_ms(1000));
+    let judge = |ms| slow.judge(Path::new("log.1"), Duration::from_millis(ms));
+    assert!(!judge(1000) && judge(1001));
+    slow.set(Span::from_ms(5));
+    assert!(!judge(5) && judge(6));
+}
+
+#[test]
+fn failures_name_the_whole_path() {
+    let rig = Rig::new();
+    let file = FileName::new(Dir::Data, "log.1");
+    let sync = DiskAction::SyncFile { op: OP, queue: QUEUE, file };
+    let path = rig._folder.path().join("log.1").display().to_string();
+    assert_eq!(rig.files.subject(&sync), path);
+}

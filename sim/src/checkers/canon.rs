@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use vivarium_core::config::{Config, MemberRole};
 use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
-use vivarium_core::server::note::{Note, Phase, StateDigest};
+use vivarium_core::server::note::{Note, Phase, StateDigest, SyncKind};
 
 use crate::checkers::line::{Entry, Line};
 use crate::history::{Call, ClientFact, RequestId, SessionFact};
@@ -26,7 +26,10 @@ pub(crate) struct Cluster {
     pub sync_limit_ticks: u64,
     pub zxid_counter_limit: u32,
     pub max_session_timeout_ms: u64,
-    pub linearizable_sync: bool,
+    /// Servers that answer a sync without asking a quorum, when they lead.
+    pub weak_sync: BTreeSet<ServerId>,
+    /// Servers that behave as Apache's do.
+    pub apache: BTreeSet<ServerId>,
     pub full_digest: bool,
 }
 
@@ -40,7 +43,11 @@ impl Cluster {
             sync_limit_ticks: first.sync_limit_ticks,
             zxid_counter_limit: first.zxid_counter_limit,
             max_session_timeout_ms: u64::try_from(first.max_session_timeout_ms).unwrap_or(0),
-            linearizable_sync: configs.iter().all(|config| config.linearizable_sync),
+            weak_sync: configs
+                .iter()
+                .filter(|config| !config.linearizable_sync)
+                .map(|config| config.me)
+                .collect(),
             full_digest: configs.iter().all(|config| config.full_digest),
             ..Self::default()
         };
@@ -90,6 +97,57 @@ pub(crate) struct Member {
     pub acked: Option<Zxid>,
     pub accepted: Option<Epoch>,
     pub current: Option<Epoch>,
+    lineage: Lineage,
+}
+
+/// Snapshots of one server that are not what their names say of the committed sequence. Only Apache's peers
+/// make any.
+#[derive(Clone, Debug, Default)]
+struct Lineage {
+    /// Snapshot that the tree grew from.
+    base: Option<Zxid>,
+    /// Those of the folder.
+    folder: BTreeMap<Zxid, Origin>,
+    /// Who brings this history to its own.
+    leader: Option<ServerId>,
+    /// That is a SNAP of its leader's; what an Apache peer said of it.
+    awaits_snap: bool,
+    coming: Option<(Zxid, Origin)>,
+}
+
+/// Where a snapshot came from. Apache's names a zxid of its leader's history, committed or not, and may
+/// hold parts of transactions up to `end`: the state in between is nobody's (PROTOCOL 3.6, 4.4).
+#[derive(Clone, Debug)]
+struct Origin {
+    end: Zxid,
+    common: usize,
+    tail: Vec<(Zxid, u64)>,
+}
+
+impl Origin {
+    /// The history of `line` up to what the snapshot names.
+    fn of(line: &Line, base: Zxid, end: Zxid, committed: &[Entry]) -> Self {
+        let upto = line.count_upto(base, committed);
+        let common = line.common().min(upto);
+        let tail = line.tail().take(upto - common).map(|entry| (entry.zxid, entry.hash));
+        Self { end, common, tail: tail.collect() }
+    }
+
+    fn line(&self, committed: &[Entry]) -> Line {
+        let mut line = Line::of_committed(self.common);
+        self.tail.iter().for_each(|(zxid, hash)| line.push(*zxid, *hash, committed));
+        line
+    }
+}
+
+impl Lineage {
+    /// What is there is the history behind the snapshot of `zxid`.
+    fn line(&self, zxid: Zxid, committed: &[Entry]) -> Line {
+        match self.folder.get(&zxid) {
+            Some(origin) => origin.line(committed),
+            None => Line::of_committed(committed.partition_point(|entry| entry.zxid <= zxid)),
+        }
+    }
 }
 
 impl Default for Member {
@@ -106,11 +164,19 @@ impl Default for Member {
             acked: None,
             accepted: None,
             current: None,
+            lineage: Lineage::default(),
         }
     }
 }
 
 impl Member {
+    /// Whether the tree holds parts of transactions beyond `zxid`, its newest, since it grew from a
+    /// fuzzy snapshot.
+    pub(crate) fn is_blurred_at(&self, zxid: Zxid) -> bool {
+        let origin = self.lineage.base.and_then(|base| self.lineage.folder.get(&base));
+        origin.is_some_and(|origin| zxid < origin.end)
+    }
+
     /// Whether what it applies now must be committed.
     pub(crate) fn in_broadcast(&self) -> bool {
         match self.phase {
@@ -202,8 +268,9 @@ impl Canon {
     pub(crate) fn learn(&mut self, now: SimTime, node: NodeId, event: &SimEvent) {
         self.fresh.clear();
         match (node, event) {
-            (NodeId::World, SimEvent::Cluster { servers }) => {
+            (NodeId::World, SimEvent::Cluster { servers, apache }) => {
                 self.cluster = Cluster::read(servers);
+                self.cluster.apache = apache.iter().copied().collect();
                 for config in servers {
                     self.members.entry(config.me).or_default();
                 }
@@ -271,10 +338,22 @@ impl Canon {
             SimEvent::HistoryLost(kind) => {
                 member.acked = None;
                 if matches!(kind, LossKind::Wiped) {
+                    member.lineage = Lineage::default();
                     (member.accepted, member.current) = (None, None);
                 }
             }
             SimEvent::Note(note) => self.learn_note(now, server, note),
+            SimEvent::ApacheSnap { learner, base, end } => {
+                let origin = Origin::of(&member.log, *base, *end, &self.committed);
+                let learner = self.members.entry(*learner).or_default();
+                learner.lineage.coming = Some((*base, origin));
+            }
+            SimEvent::FuzzyFile { base, end } => {
+                let common = self.committed.partition_point(|entry| entry.zxid <= *base);
+                let plain = Origin { end: *end, common, tail: Vec::new() };
+                let origin = member.lineage.folder.entry(*base).or_insert(plain);
+                origin.end = origin.end.max(*end);
+            }
             SimEvent::Cluster { .. }
             | SimEvent::Paused
             | SimEvent::Resumed
@@ -294,6 +373,10 @@ impl Canon {
             Note::PhaseEntered { phase, epoch } => {
                 (member.phase, member.epoch) = (*phase, *epoch);
                 match phase {
+                    Phase::FollowingDiscovery | Phase::ObservingDiscovery => {
+                        let lineage = &mut member.lineage;
+                        (lineage.leader, lineage.awaits_snap, lineage.coming) = (None, false, None);
+                    }
                     Phase::LeadingSynchronization => {
                         let last = member.log.len().checked_sub(1);
                         let last = last.and_then(|index| member.log.entry(index, &committed));
@@ -304,10 +387,8 @@ impl Canon {
                     Phase::Looking
                     | Phase::LeadingDiscovery
                     | Phase::LeadingBroadcast
-                    | Phase::FollowingDiscovery
                     | Phase::FollowingSynchronization
                     | Phase::FollowingBroadcast
-                    | Phase::ObservingDiscovery
                     | Phase::ObservingSynchronization
                     | Phase::ObservingBroadcast
                     | Phase::Halted => {}
@@ -343,18 +424,36 @@ impl Canon {
             Note::Truncated { upto } => {
                 let keep = member.log.count_upto(*upto, &committed);
                 member.log.cut(keep, &committed);
+                // Where a Java server is at either end, what is not committed is cut, acknowledged or not:
+                // it is sent and acknowledged once more.
+                let apache = &self.cluster.apache;
+                if apache.contains(&server)
+                    || member.lineage.leader.is_some_and(|leader| apache.contains(&leader))
+                {
+                    member.acked = member.acked.min(Some(*upto));
+                }
             }
             Note::SnapInstalled { zxid, .. } => {
-                let count = committed.partition_point(|entry| entry.zxid <= *zxid);
-                member.log = Line::of_committed(count);
-                member.applied = Line::of_committed(count);
+                let line = member.lineage.line(*zxid, &committed);
+                member.lineage.base = Some(*zxid);
+                member.log = line.clone();
+                member.applied = line;
             }
             Note::Serving { on } => member.serving = *on,
+            Note::SnapshotSealed { zxid } => {
+                member.lineage.folder.remove(zxid);
+                self.arrived(server, *zxid);
+            }
             Note::Recovered { from, blank, .. } => {
+                // It may have died between the seal and the word of it.
+                from.iter().for_each(|from| self.arrived(server, *from));
+                let member = self.members.entry(server).or_default();
                 member.recovering = false;
-                let base =
-                    from.map_or(0, |zxid| committed.partition_point(|entry| entry.zxid <= zxid));
-                let mut line = Line::of_committed(if *blank { 0 } else { base });
+                member.lineage.base = *from;
+                let mut line = match from {
+                    Some(from) if !blank => member.lineage.line(*from, &committed),
+                    Some(_) | None => Line::default(),
+                };
                 for (zxid, hash, _) in &member.replay {
                     line.push(*zxid, *hash, &committed);
                 }
@@ -370,21 +469,40 @@ impl Canon {
                 (member.acked, member.log) = (None, Line::default());
             }
             Note::Halting { .. } => member.serving = false,
+            Note::SyncChosen { learner, how } => {
+                let lineage = &mut self.members.entry(*learner).or_default().lineage;
+                (lineage.leader, lineage.awaits_snap) = (Some(server), *how == SyncKind::Snap);
+            }
             Note::Elected { .. }
             | Note::Promised { .. }
-            | Note::SnapshotSealed { .. }
             | Note::SessionOpened { .. }
             | Note::SessionClosed { .. }
             | Note::SessionExpired { .. }
             | Note::SessionTouched { .. }
             | Note::SessionAttached { .. }
             | Note::WatchFired { .. }
-            | Note::SyncChosen { .. } => {}
+            | Note::PeerUnreachable { .. }
+            | Note::PeerReachable { .. }
+            | Note::FirstStartWaits { .. }
+            | Note::Reloaded(_) => {}
         }
         self.committed = committed;
         if let Some(upto) = commit_upto {
             self.commit(now, server, upto);
         }
+    }
+
+    /// The snapshot of `zxid` lies in the folder of `server`; if it is the SNAP that was on its way, it is
+    /// known where it came from.
+    fn arrived(&mut self, server: ServerId, zxid: Zxid) {
+        let Some(lineage) = self.members.get(&server).map(|member| &member.lineage) else { return };
+        let said = lineage.coming.as_ref().filter(|(base, _)| *base == zxid);
+        let leader = lineage.leader.filter(|_| lineage.awaits_snap);
+        let kept = || self.members.get(&leader?)?.lineage.folder.get(&zxid);
+        let Some(origin) = said.map(|(_, origin)| origin).or_else(kept).cloned() else { return };
+        let lineage = &mut self.members.entry(server).or_default().lineage;
+        lineage.folder.insert(zxid, origin);
+        (lineage.awaits_snap, lineage.coming) = (false, None);
     }
 
     /// The first `upto` transactions in the log of `server` are committed.

@@ -292,7 +292,9 @@ mod tests {
         let mut checkers = Checkers::new(RunSpec { white_box: true, drift_ppm: 0 });
         let (now, disks) = (SimTime(1), testing::Disks::default());
         let servers = testing::configs();
-        checkers.event(now, NodeId::World, &SimEvent::Cluster { servers }, &disks).unwrap();
+        checkers
+            .event(now, NodeId::World, &SimEvent::Cluster { servers, apache: Vec::new() }, &disks)
+            .unwrap();
         assert!(!checkers.is_content(now, &disks));
         assert_eq!(checkers.finish(now, &disks).unwrap_err().check, "L1");
     }

@@ -1,6 +1,7 @@
 //! S1: what a server recovers is the committed prefix up to some k, and then proposals in order; k covers
 //! every committed transaction that it acknowledged. An intact history is never moved aside.
-//! A wiped disk starts a new history, and nothing is owed of what rotted.
+//! A wiped disk starts a new history, and nothing is owed of what rotted. A TRUNC of a Java leader, or to
+//! a Java learner, takes back what was acknowledged and not committed.
 
 use crate::checkers::canon::Member;
 use crate::checkers::{Check, Cx, note_of};
@@ -96,7 +97,7 @@ mod tests {
     use crate::checkers::testing::*;
     use crate::observe::{Durable, LossKind};
     use vivarium_core::ids::Epoch;
-    use vivarium_core::server::note::StateDigest;
+    use vivarium_core::server::note::{StateDigest, SyncKind};
 
     fn run() -> Run<S01> {
         let mut run = Run::new(S01);
@@ -119,6 +120,32 @@ mod tests {
     #[test]
     fn a_lost_acknowledged_commit_is_found() {
         assert!(run().note(2, recovered(None)).unwrap_err().contains("without"));
+    }
+
+    /// Server 2 acknowledged 1:1, is truncated before that by server 1, and recovers without it when it
+    /// is committed. `apache`: who is of Apache's kind.
+    fn truncated(apache: Option<u64>) -> Result<(), String> {
+        let mut run = Run::new(S01);
+        run.canon.cluster.apache = apache.map(ServerId).into_iter().collect();
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.note(2, Note::AckedTxn { zxid: z(1, 1), epoch: Epoch(1) }).unwrap();
+        let (learner, how) = (ServerId(2), SyncKind::Trunc);
+        run.note(1, Note::SyncChosen { learner, how }).unwrap();
+        run.note(2, Note::Truncated { upto: Zxid::ZERO }).unwrap();
+        run.propose(1, z(1, 1), 5).unwrap();
+        run.log(1, z(1, 1), 5).unwrap();
+        run.note(1, Note::Committed { zxid: z(1, 1) }).unwrap();
+        run.server(2, SimEvent::Boot { incarnation: 2 }).unwrap();
+        run.note(2, recovered(None))
+    }
+
+    #[test]
+    fn a_trunc_takes_acknowledgements_back_where_java_is_at_either_end() {
+        assert!(truncated(None).unwrap_err().contains("without"));
+        assert!(truncated(Some(3)).unwrap_err().contains("without"));
+        assert_eq!(truncated(Some(1)), Ok(()));
+        assert_eq!(truncated(Some(2)), Ok(()));
     }
 
     #[test]

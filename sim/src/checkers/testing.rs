@@ -130,7 +130,7 @@ impl<C: Check> Run<C> {
             spec: RunSpec { white_box: true, drift_ppm: 0 },
         };
         let servers = configs();
-        run.feed(NodeId::World, &SimEvent::Cluster { servers })
+        run.feed(NodeId::World, &SimEvent::Cluster { servers, apache: Vec::new() })
             .expect("no statement is about this");
         run
     }

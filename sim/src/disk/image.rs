@@ -337,7 +337,7 @@ impl Image {
     }
 
     #[cfg(test)]
-    fn txns(&self) -> Vec<(Zxid, u64)> {
+    pub fn txns(&self) -> Vec<(Zxid, u64)> {
         let files = self.logs.iter().flat_map(|(_, id)| self.inodes[id].records());
         files.map(|record| (record.zxid, record.hash)).collect()
     }

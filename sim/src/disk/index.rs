@@ -70,8 +70,9 @@ impl LogIndex {
     }
 
     pub(crate) fn hash_of(&self, zxid: Zxid) -> Option<u64> {
-        let at = self.records.binary_search_by_key(&zxid, |record| record.zxid).ok()?;
-        Some(self.records[at].hash)
+        // Apache's logs may hold one zxid twice: the first record is the transaction (T2).
+        let at = self.records.partition_point(|record| record.zxid < zxid);
+        self.records.get(at).filter(|record| record.zxid == zxid).map(|record| record.hash)
     }
 }
 

@@ -12,6 +12,7 @@ use vivarium_core::server::input::{DiskFault, Queue, ReadData};
 use vivarium_core::storage::files::FileName;
 
 pub use self::image::Image;
+pub(crate) use self::index::adler32;
 pub use crate::disk_view::{DiskView, NoDisks};
 use crate::ids::SimTime;
 use crate::observe::{CrashKind, Durable};
@@ -75,6 +76,7 @@ pub enum Boundary {
 pub enum FailOp {
     Write,
     Sync,
+    Read,
 }
 
 #[derive(Debug, Default)]
@@ -89,6 +91,8 @@ struct Lane {
 pub struct DiskSim {
     image: Image,
     rng: SimRng,
+    /// How much a write leaves that fails, or that its process does not see the end of.
+    torn: SimRng,
     log: Lane,
     snap: Lane,
     reads: BTreeMap<ReadId, DiskAction>,
@@ -104,12 +108,13 @@ pub struct DiskSim {
 
 impl DiskSim {
     /// `hash` names the payload of a log record, as notes do.
-    pub fn new(mut rng: SimRng, hash: fn(&[u8]) -> u64) -> Self {
+    pub fn new(mut rng: SimRng, torn: SimRng, hash: fn(&[u8]) -> u64) -> Self {
         Self {
             image: Image::new(hash),
             sync_base: rng.log_range(50, 3_000),
             tail_per_mille: *rng.pick(&[0, 0, 100, 300]),
             rng,
+            torn,
             log: Lane::default(),
             snap: Lane::default(),
             reads: BTreeMap::new(),
@@ -125,6 +130,13 @@ impl DiskSim {
 
     pub fn plant(&mut self, name: FileName, content: &[u8]) {
         self.image.plant(name, content);
+    }
+
+    /// Puts other content into a file, durably, while no process runs.
+    pub(crate) fn rewrite(&mut self, name: &FileName, content: &[u8]) {
+        self.image.set_len(name, 0);
+        self.image.write(name, 0, bytes::Bytes::copy_from_slice(content));
+        self.image.sync_file(name, &mut Vec::new());
     }
 
     /// Takes an operation; the result goes into the delivery heap of the server.
@@ -219,10 +231,15 @@ impl DiskSim {
             lane.last = SimTime::ZERO;
             let queued = std::mem::take(&mut lane.ops);
             let done = self.rng.below(queued.len() as u64 + 1) as usize;
+            let mut failed = false;
             for action in queued.iter().take(done) {
-                if self.carry_out(action, &mut changes).is_err() {
+                failed = self.carry_out(action, &mut changes).is_err();
+                if failed {
                     break;
                 }
+            }
+            if let Some(action) = queued.get(done).filter(|_| !failed) {
+                self.tear(action);
             }
         }
         self.reads.clear();
@@ -252,6 +269,11 @@ impl DiskSim {
 
     pub fn fail_next(&mut self, op: Option<FailOp>) {
         self.fail_next = op;
+    }
+
+    /// The fault of `fail_next` is over, whether it struck or not.
+    pub fn fail_no_more(&mut self, op: FailOp) {
+        self.fail_next = self.fail_next.filter(|armed| *armed != op);
     }
 
     /// No fault is left from now on, latencies aside.
@@ -291,14 +313,30 @@ impl DiskSim {
         Ok(None)
     }
 
+    /// The first part of a write takes effect.
+    fn tear(&mut self, action: &DiskAction) {
+        if let DiskAction::Write { file, offset, bytes, .. } = action {
+            let part = self.torn.below(bytes.len() as u64 + 1) as usize;
+            if part > 0 {
+                self.image.write(file, *offset, bytes.slice(..part));
+            }
+        }
+    }
+
     fn strike(&mut self, action: &DiskAction) -> Result<(), DiskFault> {
         let boundary = boundary_of(action);
         let grows = matches!(action, DiskAction::Write { .. } | DiskAction::SetLen { .. });
         if self.full && grows {
+            self.tear(action);
             return Err(DiskFault::NoSpace);
         }
         match (self.fail_next, boundary) {
             (Some(FailOp::Write), Boundary::Write) => {
+                self.fail_next = None;
+                self.tear(action);
+                Err(DiskFault::Io)
+            }
+            (Some(FailOp::Read), Boundary::None) => {
                 self.fail_next = None;
                 Err(DiskFault::Io)
             }
@@ -309,7 +347,7 @@ impl DiskSim {
                 }
                 Err(DiskFault::Io)
             }
-            (None | Some(FailOp::Write | FailOp::Sync), _) => Ok(()),
+            (None | Some(FailOp::Write | FailOp::Sync | FailOp::Read), _) => Ok(()),
         }
     }
 
@@ -401,5 +439,100 @@ impl DiskView for Disks {
 
     fn durable_current_epoch(&self, server: ServerId) -> Option<Epoch> {
         self.image(server)?.epoch("currentEpoch")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vivarium_core::storage::files::Dir;
+
+    use super::*;
+    use crate::rng::Stream;
+
+    fn disk(seed: u64) -> DiskSim {
+        let rng = |index| SimRng::new(seed, Stream::Disk, index);
+        DiskSim::new(rng(1), rng(2), |bytes| bytes.len() as u64)
+    }
+
+    fn file() -> FileName {
+        FileName::new(Dir::Data, "log.1")
+    }
+
+    fn write(disk: &mut DiskSim) -> DiskEvent {
+        let (op, bytes) = (OpId(1), vec![7; 100].into());
+        let action = DiskAction::Write { op, queue: Queue::Log, file: file(), offset: 0, bytes };
+        disk.submit(SimTime::ZERO, action).1
+    }
+
+    fn read(disk: &mut DiskSim) -> Result<ReadData, DiskFault> {
+        let (read, offset, len) = (ReadId(1), 0, 1000);
+        let (_, event) =
+            disk.submit(SimTime::ZERO, DiskAction::Read { read, file: file(), offset, len });
+        match disk.due(event, &mut Vec::new()) {
+            Some(DiskDone::Read { result, .. }) => result,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Bytes of a write of 100 that are in the file, over many disks.
+    fn left(fault: impl Fn(&mut DiskSim)) -> Vec<usize> {
+        (0..40)
+            .map(|seed| {
+                let mut disk = disk(seed);
+                fault(&mut disk);
+                match read(&mut disk) {
+                    Ok(ReadData::Bytes(bytes)) => {
+                        assert!(bytes.iter().all(|&byte| byte == 7));
+                        bytes.len()
+                    }
+                    Ok(ReadData::Missing) => 0,
+                    other => panic!("{other:?}"),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_a_part_of_itself() {
+        let fails = |disk: &mut DiskSim| {
+            let event = write(disk);
+            let done = disk.due(event, &mut Vec::new());
+            assert!(matches!(done, Some(DiskDone::Failed { .. })), "{done:?}");
+        };
+        let broken = left(|disk| {
+            disk.fail_next(Some(FailOp::Write));
+            fails(disk);
+        });
+        let full = left(|disk| {
+            disk.set_full(true);
+            fails(disk);
+        });
+        for lengths in [broken, full] {
+            assert!(lengths.iter().any(|&len| 0 < len && len < 100), "{lengths:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_may_die_in_the_middle_of_a_write() {
+        let lengths = left(|disk| {
+            write(disk);
+            disk.crash(CrashKind::Process);
+        });
+        assert!(lengths.contains(&100), "done as a whole: {lengths:?}");
+        assert!(lengths.iter().any(|&len| 0 < len && len < 100), "{lengths:?}");
+    }
+
+    #[test]
+    fn a_read_fails_once_and_only_while_it_is_meant_to() {
+        let mut disk = disk(1);
+        disk.fail_next(Some(FailOp::Read));
+        let event = write(&mut disk);
+        assert!(matches!(disk.due(event, &mut Vec::new()), Some(DiskDone::Op { .. })));
+        assert_eq!(read(&mut disk), Err(DiskFault::Io));
+        assert!(read(&mut disk).is_ok());
+        disk.fail_next(Some(FailOp::Read));
+        disk.fail_no_more(FailOp::Write);
+        disk.fail_no_more(FailOp::Read);
+        assert!(read(&mut disk).is_ok());
     }
 }

@@ -67,6 +67,8 @@ pub(super) struct End {
     pub(super) lost: bool,
     /// A middlebox forgot this connection: nothing passes any more, and nobody is told.
     pub(super) black_hole: bool,
+    /// Our kernel has accepted it for a process that does not look yet.
+    pub(super) queued: bool,
     /// The process does not read.
     pub(super) held: bool,
     pub(super) drain_due: bool,
@@ -91,6 +93,7 @@ impl End {
             parked: VecDeque::new(),
             lost: false,
             black_hole: false,
+            queued: false,
             held: false,
             drain_due: false,
             unread: VecDeque::new(),

@@ -228,10 +228,24 @@ impl NetSim {
         );
     }
 
-    /// Who answers at `host`. A machine that comes back answers old connections with RST.
+    /// Another process takes the place of that of `host`; of all connections it keeps one.
+    pub fn process_replaced(&mut self, now: SimTime, host: Host, kept: EndId) {
+        self.attempts.retain(|_, attempt| attempt.from != host);
+        for id in self.ends_where(|end| end.host == host && end.can_send()) {
+            if id != kept {
+                self.reset_from(now, id);
+            }
+        }
+    }
+
+    /// Who answers at `host`. A machine that comes back answers old connections with RST; a process
+    /// that begins to look finds the connections that its kernel has accepted, and what they sent.
     pub fn set_presence(&mut self, now: SimTime, host: Host, presence: Presence) {
         let boots = self.topology.presence(host) == Presence::Off && presence != Presence::Off;
         self.topology.set_presence(host, presence);
+        if presence == Presence::Listening {
+            self.accept_queued(now, host);
+        }
         if !boots {
             return;
         }
@@ -244,6 +258,14 @@ impl NetSim {
                 let rto = self.rng.range(200_000, 3_000_000);
                 self.answer_rst(now.plus(rto), id);
             }
+        }
+    }
+
+    fn accept_queued(&mut self, now: SimTime, host: Host) {
+        for id in self.ends_where(|end| end.host == host && end.queued && end.is_open()) {
+            self.end_mut(id).expect("listed just now").queued = false;
+            self.post(now, host, Event::Incoming { end: id });
+            self.resume(now, id);
         }
     }
 
@@ -336,10 +358,16 @@ impl NetSim {
             out.push(Delivery::DialFailed { dial, why: DialError::Refused });
         } else {
             let near = EndId(self.ends.len() as u64);
+            let mut far = End::new(to, plane, None);
+            far.queued = self.topology.presence(to) == Presence::Backlog;
+            far.held = far.queued;
+            let is_queued = far.queued;
             self.ends.push(Some(Box::new(End::new(from, plane, Some(dial)))));
-            self.ends.push(Some(Box::new(End::new(to, plane, None))));
+            self.ends.push(Some(Box::new(far)));
             self.opened(near, out);
-            self.post(now, to, Event::Incoming { end: near.peer() });
+            if !is_queued {
+                self.post(now, to, Event::Incoming { end: near.peer() });
+            }
         }
     }
 
@@ -386,8 +414,11 @@ impl NetSim {
         }
         match segment {
             Segment::Rst => {
+                let is_known = !end.queued;
                 self.mark_closed(id);
-                out.push(Delivery::Closed { end: id, how: LinkEnd::Reset });
+                if is_known {
+                    out.push(Delivery::Closed { end: id, how: LinkEnd::Reset });
+                }
                 self.collect(id);
             }
             Segment::Bytes(_) | Segment::Fin if lost => {}

@@ -346,3 +346,45 @@ fn a_paused_process_reads_nothing_and_finds_it_all_when_it_wakes() {
     bench.run_ms(1);
     assert_eq!(bench.bytes(B), text(500));
 }
+
+#[test]
+fn what_is_dialled_before_a_process_looks_is_served_when_it_does() {
+    let mut bench = Bench::new(14);
+    bench.net.set_presence(bench.now, B, Presence::Backlog);
+    bench.net.dial(bench.now, A, 7, B, Plane::Quorum, 1_000_000);
+    bench.net.dial(bench.now, A, 8, B, Plane::Quorum, 1_000_000);
+    bench.run_ms(500);
+    let opened: Vec<_> = bench
+        .take(A)
+        .into_iter()
+        .filter_map(|delivery| match delivery {
+            Delivery::Opened { end, .. } => Some(end),
+            _ => None,
+        })
+        .collect();
+    let [stays, gives_up] = opened[..] else { panic!("{opened:?}") };
+    bench.net.send(bench.now, stays, text(300));
+    bench.net.abort(bench.now, gives_up);
+    bench.run_ms(500);
+    assert!(bench.take(B).is_empty(), "nobody looks");
+    bench.net.set_presence(bench.now, B, Presence::Listening);
+    bench.run_ms(10);
+    let got = bench.take(B);
+    let [Delivery::Opened { .. }, Delivery::Bytes { bytes, .. }] = &got[..] else {
+        panic!("{got:?}")
+    };
+    assert_eq!(bytes, &text(300));
+}
+
+#[test]
+fn a_process_that_dies_before_it_looks_ends_what_its_kernel_accepted() {
+    let mut bench = Bench::new(15);
+    bench.net.set_presence(bench.now, B, Presence::Backlog);
+    bench.net.dial(bench.now, A, 7, B, Plane::Quorum, 1_000_000);
+    bench.run_ms(500);
+    bench.net.host_died(bench.now, B, CrashKind::Process);
+    bench.net.set_presence(bench.now, B, Presence::Listening);
+    bench.run_ms(500);
+    assert!(bench.end(A).is_some());
+    assert!(bench.take(B).is_empty());
+}

@@ -14,6 +14,9 @@ pub enum Presence {
     Off,
     /// A machine without a process: a dial is refused.
     NoProcess,
+    /// A process that has its ports open and does not look at them yet: the kernel accepts what is
+    /// dialled, and buffers what comes.
+    Backlog,
     Listening,
 }
 

@@ -59,7 +59,14 @@ impl Report {
 
     /// What an operator should know though Apache starts.
     pub fn warnings(&self) -> Vec<String> {
-        self.remains.iter().map(warning).collect()
+        let ttls = self.figures.map_or(0, |figures| figures.ttls);
+        let ttl = (ttls > 0 && self.apache_starts()).then(|| {
+            format!(
+                "{ttls} TTL nodes: unless it starts with extendedTypesEnabled=true, Apache takes \
+                 them for ephemerals of sessions that are gone and deletes them"
+            )
+        });
+        self.remains.iter().map(warning).chain(ttl).collect()
     }
 
     /// Name and value of everything that was found.

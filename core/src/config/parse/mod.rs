@@ -5,36 +5,52 @@ mod members;
 #[cfg(test)]
 mod tests;
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use core::ops::RangeInclusive;
 
-use crate::config::findings::{ConfigError, Warning};
+use crate::config::findings::{ConfigError, Finding, Origin, Severity};
+use crate::config::given::Given;
 use crate::config::member::parse_port;
-use crate::config::{Address, Config, FirstStart, Words};
+use crate::config::{Address, Config, FirstStart, Purge, Words};
 use crate::ids::ServerId;
 use crate::time::Span;
 
-use alloc::vec::Vec;
 use keys::Keys;
 
 /// A configuration that can be started, and what is odd about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
     pub config: Config,
-    pub host: HostConfig,
-    pub warnings: Vec<Warning>,
+    /// Warnings and notes, no errors.
+    pub findings: Vec<Finding>,
+    origins: BTreeMap<String, Origin>,
 }
 
-/// What only the host needs. Quorum and election addresses are those of the own member.
+/// A value that is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostConfig {
-    pub data_dir: String,
-    /// Equal to `data_dir` unless `dataLogDir` is set.
-    pub data_log_dir: String,
-    /// Where clients connect; `None` where no port is configured.
-    pub client: Option<Address>,
+pub struct Effective {
+    pub key: String,
+    pub value: String,
+    pub from: Origin,
+}
+
+impl Parsed {
+    /// What is in force, and who says so.
+    pub fn effective(&self) -> Vec<Effective> {
+        let placed = self.config.effective().into_iter().map(|(key, value)| {
+            let from = self.origin(&key);
+            Effective { key, value, from }
+        });
+        placed.collect()
+    }
+
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or(Origin::Default)
+    }
 }
 
 /// ZooKeeper's own number of a standalone server, which its session ids carry.
@@ -46,60 +62,84 @@ const MOST: i64 = i32::MAX as i64;
 const LEAST_COMMIT_LOG: usize = 500;
 const LEAST_SNAPSHOTS_KEPT: usize = 3;
 
-/// `myid`: the text of that file, where there is one.
-pub fn parse(text: &str, myid: Option<&str>, seed: [u8; 32]) -> Result<Parsed, ConfigError> {
-    let mut keys = Keys::read(text);
+/// What the texts say, or why no server can start with them.
+pub fn parse(given: &Given, seed: [u8; 32]) -> Result<Parsed, ConfigError> {
+    let mut keys = Keys::read(given);
     let (data_dir, data_log_dir) = folders(&mut keys);
     let client = client_address(&mut keys);
-    let membership = members::read(&mut keys, myid, client);
+    let membership = members::read(&mut keys, given, client);
     let me = membership.me.unwrap_or(STANDALONE);
     let mut config = Config::with_defaults(me, membership.ensemble, seed);
     config.separate_log_dir = data_dir != data_log_dir;
+    config.host.data_dir = data_dir;
+    config.host.data_log_dir = data_log_dir;
+    config.host.client = membership.client;
+    config.host.new_myid = membership.new_myid;
+    config.host.standalone_enabled = membership.standalone_enabled;
     times(&mut keys, &mut config);
     limits(&mut keys, &mut config);
     disk(&mut keys, &mut config);
+    ports(&mut keys, &mut config);
     election(&mut keys, &mut config);
     words(&mut keys, &mut config);
     keys.finish();
-    if keys.errors.is_empty() {
-        let host = HostConfig { data_dir, data_log_dir, client: membership.client };
-        Ok(Parsed { config, host, warnings: keys.warnings })
-    } else {
-        Err(ConfigError { findings: keys.errors })
+    if config.host.client.is_none() && keys.errors() == 0 {
+        let what = "is not set, so that no client can connect";
+        keys.warn(&keys.at("clientPort"), "clientPort", what, "add a line 'clientPort=2181'");
     }
+    let Keys { mut findings, origins, .. } = keys;
+    findings.sort_by_key(|finding| finding.severity);
+    if findings.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(ConfigError { findings });
+    }
+    Ok(Parsed { config, findings, origins })
 }
 
 fn folders(keys: &mut Keys) -> (String, String) {
-    let data = keys.take("dataDir").filter(|entry| !entry.value.is_empty());
+    let data = keys.take("dataDir").filter(|setting| !setting.value.is_empty());
     let Some(data) = data else {
-        keys.error(None, "dataDir", "is missing", "name the folder that holds the data");
+        keys.error(&keys.at("dataDir"), "dataDir", "is missing", "name the folder of the data");
         return (String::new(), String::new());
     };
-    let log = keys.take("dataLogDir").filter(|entry| !entry.value.is_empty());
-    let log = log.map_or_else(|| data.value.clone(), |entry| entry.value);
+    let log = keys.take("dataLogDir").filter(|setting| !setting.value.is_empty());
+    let log = log.map_or_else(|| data.value.clone(), |setting| setting.value);
     (data.value, log)
 }
 
-fn client_address(keys: &mut Keys) -> Option<(Option<u32>, Address)> {
+fn client_address(keys: &mut Keys) -> Option<(Origin, Address)> {
     let host = keys.take("clientPortAddress");
     let port = keys.take("clientPort");
     let Some(port) = port else {
         if let Some(host) = host {
             let what = "is set, but clientPort is not";
-            keys.error(Some(host.line), &host.key, what, "add a line 'clientPort=2181'");
+            keys.error(&host.at, &host.key, what, "add a line 'clientPort=2181'");
         }
         return None;
     };
     match parse_port(&port.value) {
         Ok(number) => {
-            let host = host.map_or_else(|| "0.0.0.0".to_string(), |entry| entry.value);
+            let host = host.map_or_else(|| "0.0.0.0".to_string(), |setting| setting.value);
             let host = host.trim_start_matches('[').trim_end_matches(']').to_string();
-            Some((Some(port.line), Address { host, port: number }))
+            Some((port.at, Address { host, port: number }))
         }
         Err(what) => {
-            keys.error(Some(port.line), "clientPort", what, "write a port, as 2181");
+            keys.error(&port.at, "clientPort", what, "write a port, as 2181");
             None
         }
+    }
+}
+
+/// The ports, beside their addresses.
+fn ports(keys: &mut Keys, config: &mut Config) {
+    match keys.number("clientPortListenBacklog", -1..=65_535) {
+        Some(-1) | None => {}
+        Some(backlog) => config.host.listen_backlog = u32::try_from(backlog).unwrap_or(1024).max(1),
+    }
+    if let Some(on) = keys.flag("quorumListenOnAllIPs") {
+        config.host.quorum_on_all_addresses = on;
+    }
+    if let Some(on) = keys.flag("leaderServes") {
+        config.leader_serves = on;
     }
 }
 
@@ -110,16 +150,18 @@ fn times(keys: &mut Keys, config: &mut Config) {
     for (key, slot) in
         [("initLimit", &mut config.init_limit_ticks), ("syncLimit", &mut config.sync_limit_ticks)]
     {
-        let given = keys.line(key).is_some();
+        let given = keys.is_given(key);
         if let Some(ticks) = keys.number(key, 1..=MOST) {
             *slot = ticks.unsigned_abs();
         } else if config.ensemble.is_some() && !given {
             let help = format!("add a line '{key}={slot}' (a number of ticks)");
-            keys.error(None, key, "is missing, and an ensemble needs it", help);
+            keys.error(&keys.at(key), key, "is missing, and an ensemble needs it", help);
         }
     }
     let tick = i32::try_from(config.tick.as_ms()).unwrap_or(i32::MAX);
-    let line = keys.line("minSessionTimeout").or_else(|| keys.line("maxSessionTimeout"));
+    let given =
+        ["minSessionTimeout", "maxSessionTimeout"].into_iter().find(|key| keys.is_given(key));
+    let at = given.map(|key| keys.at(key));
     let mut timeout = |key, ticks| match keys.number(key, -1..=MOST) {
         Some(-1) | None => tick.saturating_mul(ticks),
         Some(ms) => i32::try_from(ms).unwrap_or(i32::MAX),
@@ -129,7 +171,8 @@ fn times(keys: &mut Keys, config: &mut Config) {
     if config.min_session_timeout_ms > config.max_session_timeout_ms {
         let (min, max) = (config.min_session_timeout_ms, config.max_session_timeout_ms);
         let what = format!("{min} ms is above maxSessionTimeout, {max} ms");
-        keys.error(line, "minSessionTimeout", what, "lower it, or raise maxSessionTimeout");
+        let at = at.unwrap_or(Origin::Default);
+        keys.error(&at, "minSessionTimeout", what, "lower it, or raise maxSessionTimeout");
     }
 }
 
@@ -140,12 +183,12 @@ fn limits(keys: &mut Keys, config: &mut Config) {
         }
     };
     set(keys, "maxClientCnxns", 0..=MOST, &mut config.max_client_connections);
+    set(keys, "maxCnxns", 0..=MOST, &mut config.max_connections);
     set(keys, "jute.maxbuffer", 1..=MOST, &mut config.jute_max_buffer);
     set(keys, "globalOutstandingLimit", 1..=MOST, &mut config.global_outstanding_limit);
     set(keys, "appendBatch", 512..=64 << 20, &mut config.append_batch_bytes);
-    let line = keys.line("commitLogCount");
     set(keys, "commitLogCount", 0..=MOST, &mut config.commit_log_count);
-    raise(keys, line, "commitLogCount", &mut config.commit_log_count, LEAST_COMMIT_LOG);
+    raise(keys, "commitLogCount", &mut config.commit_log_count, LEAST_COMMIT_LOG);
     if let Some(limit) = keys.number("zxidLimit", 1..=i64::from(u32::MAX)) {
         config.zxid_counter_limit = u32::try_from(limit).unwrap_or(u32::MAX);
     }
@@ -154,11 +197,11 @@ fn limits(keys: &mut Keys, config: &mut Config) {
     }
 }
 
-fn raise(keys: &mut Keys, line: Option<u32>, key: &str, slot: &mut usize, least: usize) {
+fn raise(keys: &mut Keys, key: &str, slot: &mut usize, least: usize) {
     if *slot < least {
         let what = format!("{slot} is too low, {least} is used");
         *slot = least;
-        keys.warn(line, key, what, format!("write {least} or more"));
+        keys.warn(&keys.at(key), key, what, format!("write {least} or more"));
     }
 }
 
@@ -169,28 +212,36 @@ fn disk(keys: &mut Keys, config: &mut Config) {
     if let Some(kilobytes) = keys.number("preAllocSize", 0..=1 << 30) {
         config.pre_alloc_bytes = kilobytes.unsigned_abs() << 10;
     }
-    let line = keys.line("autopurge.snapRetainCount");
     let mut keep = LEAST_SNAPSHOTS_KEPT;
     if let Some(count) = keys.number("autopurge.snapRetainCount", 0..=MOST) {
         keep = usize::try_from(count).unwrap_or(usize::MAX);
-        raise(keys, line, "autopurge.snapRetainCount", &mut keep, LEAST_SNAPSHOTS_KEPT);
+        raise(keys, "autopurge.snapRetainCount", &mut keep, LEAST_SNAPSHOTS_KEPT);
     }
     let hours = keys.number("autopurge.purgeInterval", 0..=MOST).unwrap_or(0);
     config.snap_retain_count = if hours > 0 { keep } else { 0 };
-    if hours == 0 && line.is_some() {
+    let interval_hours = u32::try_from(hours).unwrap_or(u32::MAX);
+    config.host.purge = Purge { retain: keep, interval_hours };
+    if hours == 0 && keep != LEAST_SNAPSHOTS_KEPT {
         let what = "has no effect while autopurge.purgeInterval is 0";
         let help = "add a line 'autopurge.purgeInterval=1' to purge old snapshots";
-        keys.warn(line, "autopurge.snapRetainCount", what, help);
+        let at = keys.at("autopurge.snapRetainCount");
+        keys.warn(&at, "autopurge.snapRetainCount", what, help);
+    }
+    if let Some(ms) = keys.number("fsync.warningthresholdms", 0..=MOST) {
+        config.host.fsync_warning = Span::from_ms(ms.unsigned_abs());
+    }
+    if let Some(on) = keys.flag("datadir.autocreate") {
+        config.host.create_folders = on;
     }
     if keys.flag("db.autocreate") == Some(true) {
         config.first_start = FirstStart::AutoCreate;
-        let what = "a server whose data is lost votes at once, so committed data can be lost";
-        keys.warn(None, "db.autocreate", what, "remove the line once the ensemble has started");
+        let what = "lets a server vote at once whose data is lost, so committed data can be lost";
+        let help = "remove the line once the ensemble has started";
+        keys.warn(&keys.at("db.autocreate"), "db.autocreate", what, help);
     }
 }
 
 fn election(keys: &mut Keys, config: &mut Config) {
-    let line = keys.line("fastleader.maxNotificationInterval");
     for (key, slot) in [
         ("cnxTimeout", &mut config.cnx_timeout),
         ("fastleader.minNotificationInterval", &mut config.min_notification),
@@ -202,7 +253,14 @@ fn election(keys: &mut Keys, config: &mut Config) {
     }
     if config.max_notification < config.min_notification {
         let key = "fastleader.maxNotificationInterval";
-        keys.error(line, key, "is below the minimum interval", "raise it");
+        keys.error(&keys.at(key), key, "is below the minimum interval", "raise it");
+    }
+    match keys.number("electionAlg", 0..=3) {
+        Some(3) | None => {}
+        Some(other) => {
+            let what = format!("{other} is not offered, only 3 is");
+            keys.error(&keys.at("electionAlg"), "electionAlg", what, "remove the line");
+        }
     }
 }
 

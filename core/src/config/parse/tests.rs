@@ -6,18 +6,25 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::MemberRole;
+use crate::config::given::Document;
+use crate::config::known::{KEYS, Standing};
+use crate::config::{HostConfig, MemberRole};
 
 const THREE: &str = "tickTime=2000\ninitLimit=10\nsyncLimit=5\ndataDir=/data\nclientPort=2181\n\
                      server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888:observer;9\n\
                      server.4=d:2888:3888\n";
 
 fn read(text: &str, myid: Option<&str>) -> Result<Parsed, ConfigError> {
-    parse(text, myid, [0; 32])
+    parse(&given(text, myid), [0; 32])
+}
+
+fn given(text: &str, myid: Option<&str>) -> Given {
+    let myid = myid.map(|text| Document { name: "/data/myid".into(), text: text.into() });
+    Given { myid, ..Given::file("zoo.cfg", text) }
 }
 
 fn warnings(parsed: &Parsed) -> Vec<String> {
-    parsed.warnings.iter().map(ToString::to_string).collect()
+    parsed.findings.iter().map(ToString::to_string).collect()
 }
 
 #[test]
@@ -30,19 +37,23 @@ fn a_usual_file() {
     assert_eq!((config.min_session_timeout_ms, config.max_session_timeout_ms), (4000, 40_000));
     let ensemble = config.ensemble.as_ref().unwrap();
     assert_eq!(ensemble.members[&ServerId(3)].role, MemberRole::Observer);
-    assert_eq!(parsed.host.client.unwrap().to_string(), "0.0.0.0:2181");
-    assert_eq!(parsed.host.data_log_dir, "/data");
+    assert_eq!(config.host.client.as_ref().unwrap().to_string(), "0.0.0.0:2181");
+    assert_eq!(parsed.config.host.data_log_dir, "/data");
     assert!(!config.separate_log_dir);
 }
 
 #[test]
 fn without_servers_it_is_standalone_with_the_defaults() {
     let parsed = read("dataDir=/d\nclientPort=2181", None).unwrap();
-    assert_eq!(parsed.config, Config::with_defaults(ServerId(1), None, [0; 32]));
+    let mut want = Config::with_defaults(ServerId(1), None, [0; 32]);
+    want.host.data_dir = "/d".into();
+    want.host.data_log_dir = "/d".into();
+    want.host.client = Some(Address { host: "0.0.0.0".into(), port: 2181 });
+    assert_eq!(parsed.config, want);
     let one = "dataDir=/d\nclientPort=2181\nserver.1=a:1:2\n";
     let parsed = read(one, Some("1")).unwrap();
     assert_eq!(parsed.config.ensemble, None);
-    assert!(warnings(&parsed)[0].starts_with("line 3: server.N: only one server"));
+    assert!(warnings(&parsed)[0].starts_with("zoo.cfg:3: server.1 is the only server"));
     let quorum = alloc::format!("{one}standaloneEnabled=false\ninitLimit=1\nsyncLimit=1");
     assert!(read(&quorum, Some("1")).unwrap().config.ensemble.is_some());
 }
@@ -56,10 +67,13 @@ fn every_key_reaches_its_place() {
                 autopurge.purgeInterval=1\n4lw.commands.whitelist=ruok, stat\n\
                 db.autocreate=true\ncnxTimeout=13\nfastleader.minNotificationInterval=14\n\
                 fastleader.maxNotificationInterval=15\nappendBatch=512\nzxidLimit=0xffff\n\
-                sync.linearizable=false";
+                sync.linearizable=false\nmaxCnxns=16\nleaderServes=no\n\
+                fsync.warningthresholdms=17\nclientPortListenBacklog=18\n\
+                quorumListenOnAllIPs=true\ndatadir.autocreate=false\nelectionAlg=3\n\
+                standaloneEnabled=true";
     let parsed = read(text, None).unwrap();
     assert_eq!(warnings(&parsed).len(), 1, "only that autocreate is risky");
-    assert_eq!(parsed.host.client.as_ref().unwrap().to_string(), "[::1]:1");
+    assert_eq!(parsed.config.host.client.as_ref().unwrap().to_string(), "[::1]:1");
     let config = parsed.config;
     let mut want = Config::with_defaults(ServerId(1), None, [0; 32]);
     want.separate_log_dir = true;
@@ -80,36 +94,179 @@ fn every_key_reaches_its_place() {
     want.append_batch_bytes = 512;
     want.zxid_counter_limit = 0xffff;
     want.linearizable_sync = false;
+    want.max_connections = 16;
+    want.leader_serves = false;
+    want.host = HostConfig {
+        data_dir: "/d".into(),
+        data_log_dir: "/l".into(),
+        new_myid: None,
+        client: Some(Address { host: "::1".into(), port: 1 }),
+        listen_backlog: 18,
+        quorum_on_all_addresses: true,
+        create_folders: false,
+        fsync_warning: Span::from_ms(17),
+        purge: Purge { retain: 12, interval_hours: 1 },
+        standalone_enabled: true,
+    };
     assert_eq!(config, want);
+}
+
+#[test]
+fn every_key_that_works_is_taken_by_the_parser() {
+    for key in KEYS.iter().filter(|key| matches!(key.standing, Standing::Works(_))) {
+        let name = key.name.replace(".N", ".1");
+        let error = match read(&alloc::format!("{THREE}{name}="), Some("1")) {
+            Ok(parsed) => warnings(&parsed).join("\n"),
+            Err(error) => error.to_string(),
+        };
+        assert!(!error.contains(&alloc::format!("{name} is not known")), "{error}");
+    }
+}
+
+#[test]
+fn what_is_not_offered_is_refused_warned_about_or_noted() {
+    for (line, severity, want) in [
+        ("secureClientPort=2182", Severity::Error, "zoo.cfg:10: secureClientPort asks for TLS"),
+        ("sslQuorum=true", Severity::Error, "the port would carry plain text; remove the line"),
+        ("quorum.auth.enableSasl=true", Severity::Error, "peers would not be authenticated"),
+        ("enforce.auth.enabled=true", Severity::Error, "asks for authenticated clients"),
+        ("skipACL=yes", Severity::Warning, "would ignore access lists"),
+        ("forceSync=no", Severity::Warning, "would answer before the data is on disk"),
+        ("reconfigEnabled=true", Severity::Warning, "restart one server after the other"),
+        ("authProvider.1=x", Severity::Warning, "only the schemes"),
+        ("admin.enableServer=true", Severity::Info, "the admin HTTP server"),
+        ("nio.numWorkerThreads=3", Severity::Info, "only the Java server has; it has no effect"),
+    ] {
+        let findings = match read(&alloc::format!("{THREE}{line}\n"), Some("1")) {
+            Ok(parsed) => parsed.findings,
+            Err(error) => error.findings,
+        };
+        let [finding] = findings.as_slice() else { panic!("{line}: {findings:?}") };
+        assert_eq!(finding.severity, severity, "{line}");
+        assert!(finding.to_string().contains(want), "{line}: {finding}");
+    }
+    let off = "secureClientPort=\nsslQuorum=false\nskipACL=no\nforceSync=yes\n\
+               reconfigEnabled=false\nportUnification=false\nquorum.auth.enableSasl=false\n";
+    let parsed = read(&alloc::format!("{THREE}{off}"), Some("1")).unwrap();
+    assert_eq!(warnings(&parsed), Vec::<String>::new(), "nothing is asked for");
+}
+
+const STATIC: &str = "dataDir=/data\ninitLimit=1\nsyncLimit=1\ndynamicConfigFile=zoo.dyn.1a\n";
+const DYNAMIC: &str = "server.1=[::1]:1:2:participant;[::1]:3\nserver.2=b:1:2\nserver.3=c:1:2";
+
+fn with_dynamic(text: &str, dynamic: &str) -> Given {
+    let document = Document { name: "zoo.dyn.1a".into(), text: dynamic.into() };
+    Given { dynamic: Some(Ok(document)), ..given(text, Some("1")) }
+}
+
+#[test]
+fn servers_may_lie_in_a_file_of_their_own() {
+    let parsed = parse(&with_dynamic(STATIC, DYNAMIC), [0; 32]).unwrap();
+    assert_eq!(warnings(&parsed), Vec::<String>::new());
+    let ensemble = parsed.config.ensemble.as_ref().unwrap();
+    assert_eq!((ensemble.members.len(), ensemble.version), (3, 0x1a));
+    assert_eq!(parsed.config.host.client.as_ref().unwrap().to_string(), "[::1]:3");
+    assert_eq!(parsed.origin("server.2").to_string(), "zoo.dyn.1a:2");
+    assert_eq!(parsed.origin("clientPort").to_string(), "zoo.dyn.1a:1");
+    let inside = alloc::format!("{DYNAMIC}\nversion=2b");
+    let parsed = parse(&with_dynamic(STATIC, &inside), [0; 32]).unwrap();
+    assert_eq!(parsed.config.ensemble.unwrap().version, 0x2b);
+    for (text, dynamic, want) in [
+        (STATIC, "server.1=a:1", "zoo.dyn.1a:1: server.1 'a:1' is not 'host:"),
+        (STATIC, "server.1=a:1:2\nserver.2=b:1:2\nversion=x", "zoo.dyn.1a: version 'x' is not"),
+        (
+            "dynamicConfigFile=z\nserver.1=a:1:2\ndataDir=d",
+            DYNAMIC,
+            "zoo.cfg:2: server.1 stands beside dynamicConfigFile, and may stand in z only",
+        ),
+    ] {
+        let error = parse(&with_dynamic(text, dynamic), [0; 32]).unwrap_err().to_string();
+        assert!(error.contains(want), "{error}");
+    }
+    let unread = Given { dynamic: Some(Err("no such file".into())), ..given(STATIC, Some("1")) };
+    let error = parse(&unread, [0; 32]).unwrap_err().to_string();
+    assert!(error.contains("zoo.cfg:4: dynamicConfigFile 'zoo.dyn.1a' cannot be read: no such"));
+}
+
+#[test]
+fn variables_make_a_configuration_as_the_image_does() {
+    let variable = |name: &str, value: &str| (String::from(name), String::from(value));
+    let given = |variables: Vec<(String, String)>| Given {
+        text: None,
+        variables,
+        ..Given::file("/conf/zoo.cfg", "")
+    };
+    let alone = parse(&given(alloc::vec![variable("ZOO_TICK_TIME", "2000")]), [0; 32]).unwrap();
+    assert_eq!(alone.config.ensemble, None);
+    assert_eq!(alone.config.host.client.as_ref().unwrap().to_string(), "0.0.0.0:2181");
+    assert!(alone.findings.iter().all(|finding| finding.severity == Severity::Info));
+    let servers = "server.1=a:2888:3888;2181 server.2=b:2888:3888;2181 server.3=c:2888:3888;2181";
+    let three = given(alloc::vec![variable("ZOO_SERVERS", servers), variable("ZOO_MY_ID", "3")]);
+    let parsed = parse(&three, [0; 32]).unwrap();
+    assert_eq!((parsed.config.me, parsed.config.host.new_myid), (ServerId(3), Some(ServerId(3))));
+    assert_eq!(parsed.origin("server.2").to_string(), "ZOO_SERVERS");
+    assert_eq!(parsed.origin("tickTime"), Origin::Default);
+    let wrong = given(alloc::vec![variable("ZOO_SERVERS", servers), variable("ZOO_MY_ID", "9")]);
+    let error = parse(&wrong, [0; 32]).unwrap_err().to_string();
+    assert!(error.starts_with("ZOO_MY_ID: myid '9' is not among"), "{error}");
+    let wrong = given(alloc::vec![variable("ZOO_TICK_TIME", "soon")]);
+    let error = parse(&wrong, [0; 32]).unwrap_err().to_string();
+    assert!(error.starts_with("ZOO_TICK_TIME: tickTime 'soon' is not a number"), "{error}");
+}
+
+#[test]
+fn a_variable_that_does_nothing_is_said_so() {
+    let mut given = given(THREE, Some("1"));
+    given.variables.push(("ZOO_TICK_TIME".into(), "1".into()));
+    given.variables.push(("ZOO_MYID".into(), "1".into()));
+    given.variables.push(("ZOO_MY_ID".into(), "2".into()));
+    let parsed = parse(&given, [0; 32]).unwrap();
+    assert_eq!(parsed.config.me, ServerId(1));
+    let found = warnings(&parsed).join("\n");
+    for want in [
+        "zoo.cfg: variables have no effect beside this file: ZOO_TICK_TIME; put",
+        "ZOO_MYID: ZOO_MYID is not known and has no effect; did you mean 'ZOO_MY_ID'?",
+        "ZOO_MY_ID: myid '2' has no effect: /data/myid holds 1",
+    ] {
+        assert!(found.contains(want), "{found}");
+    }
 }
 
 #[test]
 fn errors_name_line_key_and_remedy() {
     for (text, myid, want) in [
-        ("clientPort=1", None, "dataDir: is missing; name the folder"),
-        ("dataDir=d\nclientPort=x", None, "line 2: clientPort: 'x' is not a port"),
-        ("dataDir=d\nclientPortAddress=h", None, "line 2: clientPortAddress: is set, but"),
-        ("dataDir=d\ntickTime=0", None, "line 2: tickTime: '0' is not a number that can be used"),
+        ("clientPort=1", None, "zoo.cfg: dataDir is missing; name the folder"),
+        ("dataDir=d\nclientPort=x", None, "zoo.cfg:2: clientPort 'x' is not a port"),
+        ("dataDir=d\nclientPortAddress=h", None, "zoo.cfg:2: clientPortAddress is set, but"),
+        ("dataDir=d\ntickTime=0", None, "zoo.cfg:2: tickTime '0' is not a number that can be used"),
         (
             "dataDir=d\nminSessionTimeout=90000",
             None,
-            "line 2: minSessionTimeout: 90000 ms is above",
+            "zoo.cfg:2: minSessionTimeout 90000 ms is above",
         ),
-        ("dataDir=d\nstandaloneEnabled=on", None, "line 2: standaloneEnabled: 'on' is neither"),
-        ("dataDir=d\ndynamicConfigFile=x", None, "line 2: dynamicConfigFile: 'x' is not read"),
-        ("dataDir=d\npeerType=boss", None, "line 2: peerType: 'boss' is neither"),
-        ("dataDir=d\nserver.1=a:1", None, "line 2: server.1: 'a:1' is not 'host:"),
+        ("dataDir=d\nstandaloneEnabled=on", None, "zoo.cfg:2: standaloneEnabled 'on' is neither"),
+        ("dataDir=d\ndynamicConfigFile=x", None, "zoo.cfg:2: dynamicConfigFile 'x' was not read"),
+        ("dataDir=d\npeerType=boss", None, "zoo.cfg:2: peerType 'boss' is neither"),
+        ("dataDir=d\nserver.1=a:1", None, "zoo.cfg:2: server.1 'a:1' is not 'host:"),
         (
             "dataDir=d\nserver.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2",
             Some("1"),
-            "initLimit: is missing, and an ensemble needs it; add a line 'initLimit=10'",
+            "zoo.cfg: initLimit is missing, and an ensemble needs it; add a line 'initLimit=10'",
         ),
-        (THREE, None, "myid: the file is missing from dataDir; write this server's number"),
-        (THREE, Some("9"), "myid: '9' is not among the servers of this file, 1, 2, 3, 4; correct"),
-        (THREE, Some("x"), "myid: 'x' is not among"),
-        (THREE, Some("3"), "line 5: clientPort: 0.0.0.0:2181 differs from 0.0.0.0:9"),
+        (THREE, None, "/data/myid: myid is missing; write this server's number"),
+        (
+            THREE,
+            Some("9"),
+            "/data/myid: myid '9' is not among the servers that are listed, 1, 2, 3, 4; write",
+        ),
+        (THREE, Some("x"), "/data/myid: myid 'x' is not among"),
+        (THREE, Some("3"), "zoo.cfg:5: clientPort 0.0.0.0:2181 differs from 0.0.0.0:9"),
         ("dataDir=d\nserver.1=a:1:2:observer\nserver.2=b:1:2", Some("1"), "only one voter"),
-        ("dataDir=d\nserver.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:3", None, "line 4: group.1: there"),
+        (
+            "dataDir=d\nserver.1=a:1:2\nserver.2=b:1:2\ngroup.1=1:3",
+            None,
+            "zoo.cfg:4: group.1 there",
+        ),
     ] {
         let error = read(text, myid).unwrap_err().to_string();
         assert!(error.contains(want), "{text:?} gave {error:?}");
@@ -119,17 +276,19 @@ fn errors_name_line_key_and_remedy() {
 #[test]
 fn warnings_never_stop_a_start() {
     for (line, want) in [
-        ("tickTme=5", "line 10: tickTme: is not known"),
+        (
+            "tickTme=5",
+            "zoo.cfg:10: tickTme is not known and has no effect; did you mean 'tickTime'?",
+        ),
         ("zookeeper.snapCount=5", "written 'snapCount'"),
-        ("tickTime=5", "line 1: tickTime: is set again in line 10"),
-        ("commitLogCount=5", "line 10: commitLogCount: 5 is too low, 500 is used"),
+        ("tickTime=5", "zoo.cfg:1: tickTime is set again at zoo.cfg:10"),
+        ("commitLogCount=5", "zoo.cfg:10: commitLogCount 5 is too low, 500 is used"),
         ("autopurge.snapRetainCount=5", "has no effect while autopurge.purgeInterval is 0"),
-        ("peerType=observer", "peerType: says Observer"),
+        ("peerType=observer", "zoo.cfg:10: peerType says Observer, zoo.cfg:6 says Participant"),
         ("server.5=e:1:2|f:1:2", "several addresses"),
         ("weight.1=3", "weights have no effect"),
         ("server.300=e:1:2", "session ids"),
         ("server.5=e:1:2", "4 voters survive"),
-        ("dynamicConfigFile=x", "'x' is not read"),
     ] {
         let text = alloc::format!("{THREE}{line}\n");
         let parsed = read(&text, Some("1")).unwrap();

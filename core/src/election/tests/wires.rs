@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::super::*;
 use crate::config::EnsembleConfig;
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
+use crate::server::note::Note;
 use crate::time::Wall;
 
 /// Server `me` of three voters, as in PROTOCOL 7.
@@ -18,6 +19,7 @@ struct Bench {
     dials: DialIds,
     prng: Prng,
     event: Option<Event>,
+    notes: Vec<Note>,
 }
 
 /// What the election asked for, in a form that is easy to compare.
@@ -45,6 +47,7 @@ impl Bench {
             dials: DialIds::default(),
             prng: Prng::from_seed([0; 32]),
             event: None,
+            notes: Vec::new(),
         }
     }
 
@@ -53,17 +56,25 @@ impl Bench {
         let at = Stamp { mono: self.now, wall: Wall(0) };
         let mut cx = Cx { at, out: &mut out, dials: &mut self.dials, prng: &mut self.prng };
         self.event = f(&mut self.election, &mut cx);
+        let notes = &mut self.notes;
         let did = |action| match action {
-            Action::Link(LinkAction::Dial { dial, port, .. }) => Did::Dial(dial.0, port),
-            Action::Link(LinkAction::Send { link, bytes }) => Did::Send(link.0, bytes.to_vec()),
-            Action::Link(LinkAction::Close { link, how, why }) => Did::Close(link.0, how, why),
+            Action::Link(LinkAction::Dial { dial, port, .. }) => Some(Did::Dial(dial.0, port)),
+            Action::Link(LinkAction::Send { link, bytes }) => {
+                Some(Did::Send(link.0, bytes.to_vec()))
+            }
+            Action::Link(LinkAction::Close { link, how, why }) => {
+                Some(Did::Close(link.0, how, why))
+            }
+            Action::Note(note) => {
+                notes.push(note);
+                None
+            }
             Action::Link(LinkAction::Hold { .. } | LinkAction::Resume { .. })
             | Action::Disk(_)
             | Action::Admin { .. }
-            | Action::Note(_)
             | Action::Halt(_) => panic!("{action:?}"),
         };
-        out.drain().map(did).collect()
+        out.drain().filter_map(did).collect()
     }
 
     fn look(&mut self) -> Vec<Did> {
@@ -283,6 +294,39 @@ fn timers_resend_redial_and_give_up() {
     // The dial to server 2 timed out and was repeated; an answer to the first comes too late.
     let did = high.opened(20, Some(2));
     assert_eq!(did, [close(20, Close::Abort, CloseReason::Superseded)]);
+}
+
+#[test]
+fn a_peer_that_cannot_be_reached_is_named_at_once_and_then_each_minute() {
+    let mut bench = Bench::new(3);
+    bench.look();
+    let missing = |peer: u64, why| Note::PeerUnreachable {
+        peer: ServerId(peer),
+        at: format!("127.0.0.1:3183{peer}"),
+        why,
+    };
+    bench.call(|election, cx| election.on_dial_failed(DialId(2), DialError::Refused, cx));
+    assert_eq!(core::mem::take(&mut bench.notes), [missing(2, DialError::Refused)]);
+    let mut said = Vec::new();
+    let end = bench.now + Span::from_ms(150_000);
+    while bench.now < end {
+        for did in bench.wake_at_deadline() {
+            if let Did::Dial(dial, 31_832) = did {
+                let (dial, why) = (DialId(dial), DialError::Unresolved);
+                bench.call(|election, cx| election.on_dial_failed(dial, why, cx));
+            }
+        }
+        let of_two = |note: &Note| *note == missing(2, DialError::Unresolved);
+        said.extend(core::mem::take(&mut bench.notes).into_iter().filter(of_two));
+    }
+    assert_eq!(said.len(), 2, "{said:?}");
+    let back = Note::PeerReachable { peer: ServerId(2) };
+    bench.opened(9, None);
+    let did = bench.greet(9, 2);
+    assert!(!bench.notes.contains(&back), "a lower id is called back first");
+    let Some(Did::Dial(dial, 31_832)) = did.last() else { panic!("{did:?}") };
+    bench.opened(10, Some(*dial));
+    assert_eq!(bench.notes, [back]);
 }
 
 #[test]

@@ -15,6 +15,11 @@ use crate::wire::frame::FrameBuffer;
 /// Apache: `zookeeper.nio.sessionlessCnxnTimeout`.
 pub(super) const GREETING_LIMIT: Span = Span::from_ms(10_000);
 
+/// Bytes of a user and a password.
+const LONGEST_PROOF: usize = 4096;
+/// Of one connection, its address among them.
+pub(super) const MOST_IDENTITIES: usize = 64;
+
 /// What a connection is known by before it presents anything.
 fn address(far: &Far) -> Id {
     Id { scheme: "ip".into(), id: far.ip.clone() }
@@ -107,10 +112,17 @@ impl Link {
         }
     }
 
-    /// Takes what the client presents. False where that proves nothing.
+    /// Takes what the client presents. False where that proves nothing, or is too much to carry
+    /// along with each of its writes.
     pub(super) fn authenticate(&mut self, scheme: &str, proof: &[u8]) -> bool {
+        if proof.len() > LONGEST_PROOF {
+            return false;
+        }
         let Some(id) = authenticate(scheme, proof, &address(&self.far)) else { return false };
         if !self.ids.contains(&id) {
+            if self.ids.len() >= MOST_IDENTITIES {
+                return false;
+            }
             self.ids = self.ids.iter().cloned().chain([id]).collect();
         }
         true

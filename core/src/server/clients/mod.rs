@@ -109,13 +109,14 @@ impl Clients {
 
     pub fn on_opened(&mut self, link: LinkId, far: Far, cx: &mut ClientCx<'_>) {
         let limit = cx.config.max_client_connections;
-        let known = self.per_ip.entry(far.ip.clone()).or_insert(0);
-        if limit != 0 && *known >= limit {
+        let most = cx.config.max_connections;
+        let known = self.per_ip.get(&far.ip).copied().unwrap_or(0);
+        if (most != 0 && self.links.len() >= most) || (limit != 0 && known >= limit) {
             self.traffic.rejected += 1;
             cx.out.close(link, Close::Abort, CloseReason::TooManyConnections);
             return;
         }
-        *known += 1;
+        self.per_ip.insert(far.ip.clone(), known + 1);
         let opened = Link::new(far, cx.at.mono);
         self.silence.insert((opened.armed, link));
         self.links.insert(link, opened);

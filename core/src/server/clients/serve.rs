@@ -12,7 +12,7 @@ use crate::request::reply::{Outcome, WriteKind};
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Last, Phase};
 use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
-use crate::time::Mono;
+use crate::time::{Mono, Span};
 use crate::wire::client::{
     Op, Parsed, ReadOp, ReplyBody, XID_PING, encode_event, encode_reply, parse_body,
 };
@@ -164,23 +164,22 @@ impl Clients {
                 return;
             }
             let Some(ready) = live.order.take_ready() else { return };
+            let took = cx.at.mono.since(ready.since);
+            let (operation, zxid, at) = (ready.answer.operation(), cx.db.applied(), cx.at.mono);
+            known.traffic.answered(ready.xid, LastAnswer { operation, zxid, at, took });
             self.outstanding -= 1;
-            self.count_answer(link, &ready, cx);
+            self.count_answer(&ready.answer, took);
             self.answer(link, ready, cx);
         }
     }
 
-    fn count_answer(&mut self, link: LinkId, ready: &Ready, cx: &ClientCx<'_>) {
-        let took = cx.at.mono.since(ready.since);
+    fn count_answer(&mut self, answer: &Answer, took: Span) {
         self.traffic.latency.add_span(took);
-        let of_kind = match &ready.answer {
+        let of_kind = match answer {
             Answer::Written { .. } => &mut self.traffic.updates,
             Answer::Local(_) | Answer::Synced { .. } => &mut self.traffic.reads,
         };
         of_kind.add_span(took);
-        let Some(known) = self.links.get_mut(&link) else { return };
-        let (operation, zxid, at) = (ready.answer.operation(), cx.db.applied(), cx.at.mono);
-        known.traffic.answered(ready.xid, LastAnswer { operation, zxid, at, took });
     }
 
     fn answer(&mut self, link: LinkId, ready: Ready, cx: &mut ClientCx<'_>) {
@@ -285,7 +284,8 @@ impl Clients {
         size
     }
 
-    /// Sends one frame or text, and answers its length. A link that is behind already and now exceeds its cap is closed.
+    /// Sends one frame or text, and answers its length. A link that is behind already and now
+    /// exceeds its cap is closed.
     pub(super) fn send(
         &mut self,
         link: LinkId,

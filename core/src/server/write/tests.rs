@@ -18,7 +18,7 @@ use crate::wire::client::{Create, WriteOp};
 
 const ME: SessionId = SessionId(0x0100_0000_0000_0001);
 
-fn serving(config: Config) -> Box<Server> {
+pub(in crate::server) fn serving(config: Config) -> Box<Server> {
     let mut recovery = Recovery::start(config, Stamp::default());
     let mut input = RecoveryInput::Begin;
     let mut server = loop {

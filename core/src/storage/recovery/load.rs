@@ -1,5 +1,6 @@
 //! The newest snapshot that decodes wholly; damaged newer ones are passed over.
 
+use alloc::format;
 use alloc::vec::Vec;
 
 use crate::config::Config;
@@ -8,7 +9,7 @@ use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::ReadData;
 use crate::storage::files::FileName;
 use crate::storage::ops::DiskIds;
-use crate::storage::snapshot::{SnapshotDecoder, Source};
+use crate::storage::snapshot::{Grade, SnapshotDecoder, Source};
 use crate::tree::Database;
 
 const CHUNK: u32 = 256 * 1024;
@@ -16,8 +17,7 @@ const CHUNK: u32 = 256 * 1024;
 #[derive(Debug)]
 pub(super) struct LoadedSnapshot {
     pub zxid: Zxid,
-    /// Nothing was applied while it was written.
-    pub exact: bool,
+    pub grade: Grade,
     pub database: Database,
 }
 
@@ -75,11 +75,11 @@ impl Loader {
         match core::mem::replace(&mut self.decoder, fresh).finish(zxid) {
             Err(_) => self.give_up(zxid),
             Ok(decoded) => {
-                self.loaded.snapshot = Some(LoadedSnapshot {
-                    zxid,
-                    exact: decoded.finished_at == Some(zxid),
-                    database: decoded.database,
-                });
+                if let Some(len) = decoded.oversized {
+                    return Err(oversized(&FileName::snapshot(zxid), len, &self.config));
+                }
+                self.loaded.snapshot =
+                    Some(LoadedSnapshot { zxid, grade: decoded.grade, database: decoded.database });
             }
         }
         Ok(())
@@ -95,4 +95,14 @@ impl Loader {
         self.decoder = SnapshotDecoder::new(Source::File, &self.config);
         self.offset = 0;
     }
+}
+
+/// A whole file that this configuration is too narrow for: nothing is wrong with it.
+pub(super) fn oversized(file: &FileName, len: usize, config: &Config) -> FatalReason {
+    let limit = config.jute_max_buffer;
+    FatalReason::Config(format!(
+        "{file} is whole, yet it holds an item of {len} bytes, which jute.maxbuffer={limit} does \
+         not allow: set jute.maxbuffer={len} or more here and at the other servers, as it was where \
+         the file was written"
+    ))
 }

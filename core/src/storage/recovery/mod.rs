@@ -26,11 +26,9 @@ use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::{DiskFault, Queue};
 use crate::server::note::Note;
 use crate::server::{RecoveryInput, RecoveryProgress};
-use crate::storage::files::{
-    CORRUPT_PREFIX, Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot,
-};
+use crate::storage::files::{Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot};
 use crate::storage::ops::{DiskIds, target_of};
-use crate::storage::snapshot::SnapshotEncoder;
+use crate::storage::snapshot::{Grade, SnapshotEncoder};
 use crate::storage::snapshot_writer::seal_ops;
 use crate::tree::{Database, Walk};
 
@@ -57,7 +55,7 @@ pub struct Recovered {
     pub accepted: Epoch,
     pub current: Epoch,
     /// The snapshot that was loaded, and whether it is exact to its zxid.
-    pub snapshot: Option<(Zxid, bool)>,
+    pub snapshot: Option<(Zxid, Grade)>,
     /// The last `commit_log_count` replayed payloads, oldest first.
     pub tail: Vec<(Zxid, Bytes)>,
     /// Oldest first. None of them is appended to any more.
@@ -253,19 +251,21 @@ impl Recovering {
     }
 
     fn replayed(&mut self, found: Box<Found>, replay: Replay) -> Result<State, FatalReason> {
-        let newest_broken = found.broken.iter().max().copied();
         let replayed = match replay.finish() {
             Ok(replayed) => replayed,
             Err(corruption) => return self.corrupt(found, corruption),
         };
-        // A snapshot has its name only since it was whole: the history went at least so far.
-        if let Some(zxid) = newest_broken.filter(|zxid| *zxid > replayed.last) {
+        // An own snapshot has its name only since it was whole: the history went at least so far. One
+        // that names the start of an epoch is Apache's, which writes in place, and says nothing of
+        // transactions: as there, an older one and the log behind it are the history.
+        let says_more = |zxid: &Zxid| *zxid > replayed.last && !zxid.is_epoch_start();
+        if let Some(zxid) = found.broken.iter().copied().filter(says_more).max() {
             let what = "the snapshot is damaged and the log does not reach it";
             return self
                 .corrupt(found, Corruption { file: FileName::snapshot(zxid), offset: 0, what });
         }
         let mut plan = VecDeque::new();
-        if let Some(cut) = &replayed.cut {
+        for cut in &replayed.cuts {
             let file = cut.file.clone();
             match cut.len {
                 Some(len) => {
@@ -292,10 +292,12 @@ impl Recovering {
             return Err(corruption.refused());
         }
         // Snapshots first, durably: logs alone are never taken for a history, while a snapshot
-        // whose log is gone would be a short one.
-        let snapshots = found.snapshots.iter().map(|(zxid, _)| FileName::snapshot(*zxid));
+        // whose log is gone would be a short one. The oldest goes first, durably before the next:
+        // without a newer one, it and the log could look like a history that ended there.
         let mut plan = VecDeque::new();
-        self.move_aside(snapshots.collect(), Dir::Data, &mut plan);
+        for (zxid, _) in &found.snapshots {
+            self.move_aside(Vec::from([FileName::snapshot(*zxid)]), Dir::Data, &mut plan);
+        }
         let logs = found.logs.iter().map(|log| log.name.clone());
         let log_dir = Layout::of(&self.config).log_dir;
         self.move_aside(logs.collect(), log_dir, &mut plan);
@@ -304,7 +306,7 @@ impl Recovering {
 
     fn move_aside(&mut self, files: Vec<FileName>, dir: Dir, plan: &mut VecDeque<DiskAction>) {
         for from in files {
-            let to = FileName::new(from.dir, format!("{CORRUPT_PREFIX}{}", from.name));
+            let to = from.aside();
             plan.push_back(self.ids.rename(Queue::Log, from, to));
         }
         plan.push_back(self.ids.sync_dir(Queue::Log, dir));
@@ -326,7 +328,7 @@ impl Recovering {
             first_start: false,
             accepted,
             current,
-            snapshot: Some((zxid, true)),
+            snapshot: Some((zxid, Grade::Exact)),
             tail: Vec::new(),
             logs: Vec::new(),
             snapshots: Vec::from([zxid]),
@@ -390,7 +392,7 @@ impl Recovering {
             plan.extend(replayed.last_batch.rewrite(&log.name, &mut self.ids));
             plan.push_back(self.ids.sync_file(Queue::Log, log.name.clone()));
         }
-        let (zxid, exact) = replayed.snapshot;
+        let (zxid, grade) = replayed.snapshot;
         plan.push_back(self.ids.sync_file(Queue::Log, FileName::snapshot(zxid)));
         let replaced = !replayed.dead.is_empty();
         if replaced {
@@ -414,7 +416,7 @@ impl Recovering {
             first_start: false,
             accepted,
             current,
-            snapshot: Some((zxid, exact)),
+            snapshot: Some((zxid, grade)),
             tail: replayed.tail,
             logs: replayed.logs,
             snapshots,

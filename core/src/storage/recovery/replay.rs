@@ -13,14 +13,19 @@ use crate::server::note::Note;
 use crate::storage::files::{FileName, LogFile};
 use crate::storage::ops::DiskIds;
 use crate::storage::recovery::Corruption;
-use crate::storage::recovery::load::LoadedSnapshot;
+use crate::storage::recovery::load::{LoadedSnapshot, oversized};
 use crate::storage::recovery::rewrite::LastBatch;
 use crate::storage::recovery::tail::{Probe, Verdict};
-use crate::storage::txnlog::{self, FILE_HEADER_LEN, Record, RecordScanner, Scanned};
+use crate::storage::snapshot::Grade;
+use crate::storage::txnlog::{
+    self, FILE_HEADER_LEN, LONGEST_PAYLOAD, Record, RecordScanner, Scanned,
+};
 use crate::tree::Database;
 use crate::txn::{LoggedTxn, payload_hash};
 
 const CHUNK: usize = 256 * 1024;
+/// A record that claims to be longer is read in steps: the length may be rot.
+const CHUNK_MAX: usize = 16 * CHUNK;
 /// Transactions between two reports of progress.
 const REPORT_EVERY: u64 = 50_000;
 
@@ -35,7 +40,7 @@ pub(super) struct TornCut {
 #[derive(Debug)]
 pub(super) struct Replayed {
     pub database: Database,
-    pub snapshot: (Zxid, bool),
+    pub snapshot: (Zxid, Grade),
     pub last: Zxid,
     pub tail: Vec<(Zxid, Bytes)>,
     pub notes: Vec<Note>,
@@ -43,14 +48,16 @@ pub(super) struct Replayed {
     /// Logs of a history that the snapshot replaced, oldest first: what lies between their end and
     /// the snapshot was never logged here.
     pub dead: Vec<LogFile>,
-    pub cut: Option<TornCut>,
+    /// What to take off the end, newest file first.
+    pub cuts: Vec<TornCut>,
     /// Of the newest log.
     pub last_batch: LastBatch,
 }
 
 #[derive(Debug)]
 pub(super) struct Replay {
-    snapshot: (Zxid, bool),
+    config: Config,
+    snapshot: (Zxid, Grade),
     database: Database,
     /// The zxid that the next record has to follow.
     last: Zxid,
@@ -65,9 +72,11 @@ pub(super) struct Replay {
     asked: usize,
     /// Bytes that are no record stood at the end of the file before: harmless only if the next
     /// record is the very next one.
-    remains: Option<Corruption>,
-    cut: Option<TornCut>,
+    remains: Option<Remains>,
+    cuts: Vec<TornCut>,
     corruption: Option<Corruption>,
+    /// Length of a whole record that this configuration does not allow.
+    oversized: Option<usize>,
     last_batch: LastBatch,
     tail: VecDeque<(Zxid, Bytes)>,
     tail_max: usize,
@@ -77,6 +86,14 @@ pub(super) struct Replay {
     batch_bytes: usize,
     transactions: u64,
     reported: u64,
+}
+
+/// Bytes that are no record, at the end of a file that is not the newest.
+#[derive(Debug)]
+struct Remains {
+    corruption: Corruption,
+    /// One torn batch would leave them.
+    torn: bool,
 }
 
 #[derive(Debug)]
@@ -97,18 +114,20 @@ impl Replay {
         // behind it: whether the log reaches the snapshot shows there.
         let reaches = |log: &LogFile| log.first <= zxid;
         Self {
-            snapshot: (zxid, snapshot.exact),
+            config: config.clone(),
+            snapshot: (zxid, snapshot.grade),
             database: snapshot.database,
             last: zxid,
             meets_snapshot: false,
             passes_snapshot: false,
             logs: logs.to_vec(),
             file: logs.iter().rposition(reaches).unwrap_or(0),
-            reading: Reading::Records(RecordScanner::new(payload_limit)),
+            reading: Reading::Records(RecordScanner::new(LONGEST_PAYLOAD)),
             asked: CHUNK,
             remains: None,
-            cut: None,
+            cuts: Vec::new(),
             corruption: None,
+            oversized: None,
             last_batch: LastBatch::new(config.append_batch_bytes),
             tail: VecDeque::new(),
             tail_max: config.commit_log_count,
@@ -154,6 +173,9 @@ impl Replay {
             Reading::Records(scanner) => {
                 scanner.push(&bytes);
                 self.scan(last);
+                if let Some(len) = self.oversized {
+                    return Err(oversized(&self.logs[self.file].name, len, &self.config));
+                }
             }
             Reading::Probing { probe, .. } => {
                 probe.push(&bytes);
@@ -166,7 +188,8 @@ impl Replay {
     }
 
     pub(super) fn finish(mut self) -> Result<Replayed, Corruption> {
-        if let Some(corruption) = self.corruption.take().or_else(|| self.remains.take()) {
+        let remains = self.remains.take().map(|remains| remains.corruption);
+        if let Some(corruption) = self.corruption.take().or(remains) {
             return Err(corruption);
         }
         let (logs, dead) = self.split_dead();
@@ -178,7 +201,7 @@ impl Replay {
             notes: self.notes,
             logs,
             dead,
-            cut: self.cut,
+            cuts: self.cuts,
             last_batch: self.last_batch,
         })
     }
@@ -200,6 +223,10 @@ impl Replay {
         loop {
             let Reading::Records(scanner) = &mut self.reading else { return };
             let (start, what) = match scanner.next(last) {
+                Scanned::Record(record) if record.payload.len() > self.payload_limit => {
+                    self.oversized = Some(record.payload.len());
+                    return;
+                }
                 Scanned::Record(record) => match self.replay(&record) {
                     Ok(()) => {
                         self.last_batch.push(&record);
@@ -208,7 +235,7 @@ impl Replay {
                     Err(what) => return self.corrupt(record.start, what),
                 },
                 Scanned::NeedMore(need) => {
-                    self.asked = need.max(CHUNK);
+                    self.asked = need.clamp(CHUNK, CHUNK_MAX);
                     return;
                 }
                 Scanned::End { offset } => (offset, "bytes follow the end of the log"),
@@ -281,37 +308,47 @@ impl Replay {
         let Reading::Probing { probe, what } = &self.reading else { return };
         let (start, what) = (probe.start(), *what);
         let newest = self.file + 1 == self.logs.len();
-        let verdict = match newest {
-            true => probe.verdict(self.batch_bytes, self.payload_limit),
-            false if probe.is_clean() => Verdict::Clean,
-            false => Verdict::Rotten,
-        };
-        let recordless = start <= FILE_HEADER_LEN;
+        let verdict = probe.verdict(self.batch_bytes, self.payload_limit);
         let log = &mut self.logs[self.file];
         log.len = start;
         let file = log.name.clone();
         match verdict {
             // Nothing in it, and its name may be needed again.
-            Verdict::Clean if newest && recordless => self.drop_newest(file),
+            Verdict::Clean | Verdict::Torn if newest && start <= FILE_HEADER_LEN => {
+                self.drop_newest();
+            }
             Verdict::Clean => {}
-            Verdict::Torn if recordless => self.drop_newest(file),
-            Verdict::Torn => self.cut = Some(TornCut { file, len: Some(start) }),
+            Verdict::Torn if newest => self.cuts.push(TornCut { file, len: Some(start) }),
             Verdict::Rotten if newest => return self.corrupt(start, what),
             // Java goes on in a new file behind the remains of a torn batch.
-            Verdict::Rotten => self.remains = Some(Corruption { file, offset: start, what }),
+            Verdict::Torn | Verdict::Rotten => {
+                let corruption = Corruption { file, offset: start, what };
+                self.remains = Some(Remains { corruption, torn: verdict == Verdict::Torn });
+            }
         }
         self.file += 1;
         if self.file < self.logs.len() {
             self.last_batch.clear();
         }
-        self.reading = Reading::Records(RecordScanner::new(self.payload_limit));
+        self.reading = Reading::Records(RecordScanner::new(LONGEST_PAYLOAD));
     }
 
-    fn drop_newest(&mut self, file: FileName) {
-        self.logs.pop();
+    /// The newest file holds no record, and perhaps those before it. What is the newest then may
+    /// end in a torn batch: Java starts a file for the record that it was killed before.
+    fn drop_newest(&mut self) {
+        let recordless = |log: &mut LogFile| log.len <= FILE_HEADER_LEN;
+        while let Some(log) = self.logs.pop_if(recordless) {
+            self.cuts.push(TornCut { file: log.name, len: None });
+        }
         self.last_batch.clear();
-        // `file` is past the end now; the loop over files adds one more, which is harmless.
-        self.cut = Some(TornCut { file, len: None });
+        let newest = self.logs.last().map(|log| &log.name);
+        let torn = |remains: &mut Remains| remains.torn && Some(&remains.corruption.file) == newest;
+        if let Some(Remains { corruption, .. }) = self.remains.take_if(torn) {
+            let Corruption { file, offset, .. } = corruption;
+            self.cuts.push(TornCut { file, len: Some(offset) });
+        }
+        // Past the end, whatever went.
+        self.file = self.logs.len();
     }
 
     fn corrupt(&mut self, offset: u64, what: &'static str) {

@@ -147,7 +147,7 @@ fn the_lengths_of_a_packet_are_bounded() {
 #[test]
 fn a_snapshot_stream_is_taken_raw_and_its_tail_given_back() {
     let mut stream = BytesMut::new();
-    LeaderPacket::Snap { zxid: Zxid(9) }.encode(&mut stream);
+    LeaderPacket::Snap { zxid: Zxid(9), fuzzy: false }.encode(&mut stream);
     stream.put_slice(b"snapshot");
     let next = stream.len();
     LeaderPacket::UpToDate.encode(&mut stream);

@@ -47,6 +47,8 @@ kinds! {
 /// `VIVA`: what follows is from a Vivarium server. 3.9.5 does not look that far.
 const MAGIC: i32 = 0x5649_5641;
 const FLAG_BLANK: i32 = 1;
+/// In the data of SNAP, which 3.9.5 leaves null and does not read.
+const FLAG_FUZZY: i32 = 1;
 /// ZAB 1.0, the only protocol since ZooKeeper 3.4.
 const PROTOCOL: i32 = 0x10000;
 const NONE: i64 = -1;
@@ -180,7 +182,7 @@ pub(super) fn decode_leader(packet: Bytes) -> Result<LeaderPacket, PacketError> 
         NEWLEADER => raw.epoch().map(|epoch| LeaderPacket::NewLeader { epoch, config: raw.data }),
         DIFF => raw.zxid().map(|upto| LeaderPacket::Diff { upto }),
         TRUNC => raw.zxid().map(|upto| LeaderPacket::Trunc { upto }),
-        SNAP => raw.zxid().map(|zxid| LeaderPacket::Snap { zxid }),
+        SNAP => snap(&raw),
         PROPOSAL => payload(raw).map(|(zxid, payload)| LeaderPacket::Proposal { zxid, payload }),
         COMMIT => raw.zxid().map(|zxid| LeaderPacket::Commit { zxid }),
         COMMITANDACTIVATE => designated(raw)
@@ -206,6 +208,14 @@ fn leader_info(raw: Raw) -> Result<LeaderPacket, JuteError> {
         return Err(JuteError::BadValue(protocol));
     }
     Ok(LeaderPacket::LeaderInfo { epoch, vivarium: vivarium(&mut reader)?.is_some() })
+}
+
+fn snap(raw: &Raw) -> Result<LeaderPacket, JuteError> {
+    let zxid = raw.zxid()?;
+    let mut reader = Reader::new(raw.data.clone().unwrap_or_default());
+    let flagged = reader.remaining() >= 8 && reader.i32()? == MAGIC;
+    let fuzzy = flagged && reader.i32()? & FLAG_FUZZY != 0;
+    Ok(LeaderPacket::Snap { zxid, fuzzy })
 }
 
 fn payload(raw: Raw) -> Result<(Zxid, Bytes), JuteError> {
@@ -304,7 +314,13 @@ pub(super) fn encode_leader(packet: &LeaderPacket, out: &mut BytesMut) {
         }
         LeaderPacket::Diff { upto } => put_bare(out, DIFF, upto.to_wire()),
         LeaderPacket::Trunc { upto } => put_bare(out, TRUNC, upto.to_wire()),
-        LeaderPacket::Snap { zxid } => put_bare(out, SNAP, zxid.to_wire()),
+        LeaderPacket::Snap { zxid, fuzzy: false } => put_bare(out, SNAP, zxid.to_wire()),
+        LeaderPacket::Snap { zxid, fuzzy: true } => {
+            put_packet(out, SNAP, zxid.to_wire(), |out| {
+                out.put_i32(MAGIC);
+                out.put_i32(FLAG_FUZZY);
+            });
+        }
         LeaderPacket::Proposal { zxid, payload } => {
             put_packet(out, PROPOSAL, zxid.to_wire(), |out| out.put_slice(payload));
         }

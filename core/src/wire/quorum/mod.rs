@@ -111,8 +111,11 @@ pub enum LeaderPacket {
         upto: Zxid,
     },
     /// A raw snapshot stream follows (see `storage::snapshot`), then ustring "BenWasHere".
+    /// `fuzzy`: it may hold parts of later transactions. Only said between Vivarium servers; Java's
+    /// always may.
     Snap {
         zxid: Zxid,
+        fuzzy: bool,
     },
     /// `payload`: TxnHeader, txn, optional TxnDigest; the bytes of the log.
     Proposal {

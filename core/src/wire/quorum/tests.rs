@@ -173,7 +173,7 @@ fn leader() -> impl Strategy<Value = LeaderPacket> {
         (epoch(), option::of(bytes())).prop_map(|(epoch, config)| P::NewLeader { epoch, config }),
         zxid().prop_map(|upto| P::Diff { upto }),
         zxid().prop_map(|upto| P::Trunc { upto }),
-        zxid().prop_map(|zxid| P::Snap { zxid }),
+        (zxid(), any::<bool>()).prop_map(|(zxid, fuzzy)| P::Snap { zxid, fuzzy }),
         (zxid(), bytes()).prop_map(|(zxid, payload)| P::Proposal { zxid, payload }),
         zxid().prop_map(|zxid| P::Commit { zxid }),
         (zxid(), server()).prop_map(|(zxid, designated)| P::CommitAndActivate { zxid, designated }),

@@ -71,10 +71,23 @@ impl Following {
         cx: &mut ZabCx<'_>,
     ) -> Result<(), &'static str> {
         let Phase::Broadcast(broadcast) = &self.phase else { return Ok(()) };
+        if !broadcast.vivarium && zxid == cx.history.head() {
+            let acked = broadcast.acked >= zxid;
+            self.repeat_ack(zxid, acked, cx);
+            return Ok(());
+        }
         check_next(zxid, &payload, broadcast.epoch, cx)?;
         cx.history.append(zxid, payload, broadcast.epoch, cx.out);
         cx.counters.proposals_received += 1;
         Ok(())
+    }
+
+    /// An Apache leader proposes a request that it could not read under the zxid before it (T2), and
+    /// commits that zxid once, with the ACKs that come after. The first of the two is the transaction.
+    fn repeat_ack(&mut self, zxid: Zxid, acked: bool, cx: &mut ZabCx<'_>) {
+        if acked && !self.observer {
+            self.send(&LearnerPacket::Ack { zxid }, cx);
+        }
     }
 
     /// ACKs for what has become durable since the last ones.

@@ -93,7 +93,7 @@ impl Following {
     pub fn on_opened(&mut self, link: LinkId, cx: &mut ZabCx<'_>) {
         let buffer = PacketBuffer::default();
         let last_heard = cx.at.mono;
-        self.link = Some(Link { id: link, buffer, last_heard, unsent: 0, held: false });
+        self.link = Some(Link { id: link, buffer, last_heard, held: false });
         self.phase = Phase::Discovery(Discovery { step: Step::AwaitingLeaderInfo });
         let accepted = cx.history.accepted();
         let info = LearnerInfo {

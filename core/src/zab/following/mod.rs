@@ -31,6 +31,8 @@ pub enum FollowingEvent {
     SnapReceived {
         zxid: Zxid,
         database: Box<Database>,
+        /// It may hold parts of later transactions, which follow.
+        fuzzy: bool,
     },
     /// The log must be cut behind `upto`, then the server restarts from disk.
     Truncate {
@@ -82,7 +84,6 @@ struct Link {
     id: LinkId,
     buffer: PacketBuffer,
     last_heard: Mono,
-    unsent: u64,
     held: bool,
 }
 
@@ -196,12 +197,6 @@ impl Following {
         }
     }
 
-    pub fn on_sent(&mut self, link: LinkId, bytes: u64) {
-        if let Some(connection) = self.link.as_mut().filter(|known| known.id == link) {
-            connection.unsent = connection.unsent.saturating_sub(bytes);
-        }
-    }
-
     pub fn on_closed(&mut self, link: LinkId, cx: &mut ZabCx<'_>) {
         if self.link() == Some(link) {
             self.link = None;
@@ -274,7 +269,7 @@ impl Following {
     fn send(&mut self, packet: &LearnerPacket, cx: &mut ZabCx<'_>) {
         if let Some(link) = &mut self.link {
             cx.counters.packets_out += 1;
-            link.unsent += cx.out.send(link.id, |out| packet.encode(out));
+            cx.out.send(link.id, |out| packet.encode(out));
         }
     }
 

@@ -24,6 +24,9 @@ pub struct Synchronization {
     /// A SNAP of this zxid began: until the end of this phase, memory is not what the disk would
     /// recover.
     foreign: Option<Zxid>,
+    /// That snapshot may hold parts of later transactions: a Java leader goes on while it walks its
+    /// tree.
+    fuzzy: bool,
     /// What the leader says is committed: takes effect at UPTODATE, since before it nothing is
     /// proven (the epoch may not be established).
     claimed: Zxid,
@@ -48,7 +51,7 @@ enum Step {
 impl Synchronization {
     pub(super) fn new(epoch: Epoch, vivarium: bool) -> Self {
         let (step, foreign) = (Step::AwaitingMode, None);
-        Self { epoch, vivarium, step, foreign, claimed: Zxid::ZERO }
+        Self { epoch, vivarium, step, foreign, fuzzy: !vivarium, claimed: Zxid::ZERO }
     }
 
     pub(super) fn holds_foreign_state(&self) -> bool {
@@ -98,7 +101,7 @@ impl Following {
                 self.events.push_back(FollowingEvent::Truncate { upto });
                 Ok(())
             }
-            LeaderPacket::Snap { zxid } => sync.on_snap(zxid, cx),
+            LeaderPacket::Snap { zxid, fuzzy } => sync.on_snap(zxid, fuzzy, cx),
             LeaderPacket::Proposal { zxid, payload } => sync.on_proposal(zxid, payload, cx),
             LeaderPacket::Inform { zxid, payload } => {
                 sync.on_proposal(zxid, payload, cx)?;
@@ -136,8 +139,8 @@ impl Following {
             Ok(decoded) => {
                 link.buffer.unread(decoded.leftover);
                 sync.claimed = sync.claimed.max(zxid);
-                let database = Box::new(decoded.database);
-                self.events.push_back(FollowingEvent::SnapReceived { zxid, database });
+                let (database, fuzzy) = (Box::new(decoded.database), sync.fuzzy);
+                self.events.push_back(FollowingEvent::SnapReceived { zxid, database, fuzzy });
             }
             Err(_) => self.lose("the leader's snapshot is unreadable", cx),
         }
@@ -219,7 +222,7 @@ impl Synchronization {
         Ok(())
     }
 
-    fn on_snap(&mut self, zxid: Zxid, cx: &ZabCx<'_>) -> Result<(), &'static str> {
+    fn on_snap(&mut self, zxid: Zxid, fuzzy: bool, cx: &ZabCx<'_>) -> Result<(), &'static str> {
         if !matches!(self.step, Step::AwaitingMode) {
             return Err("SNAP out of turn");
         }
@@ -229,7 +232,7 @@ impl Synchronization {
             // other word for a learner that logged what never was committed.
             return Err("SNAP behind the own history");
         }
-        self.foreign = Some(zxid);
+        (self.foreign, self.fuzzy) = (Some(zxid), self.fuzzy || fuzzy);
         let decoder = Box::new(SnapshotDecoder::new(Source::Stream, cx.config));
         self.step = Step::Snapshot { zxid, decoder };
         Ok(())

@@ -26,8 +26,10 @@ pub struct Broadcast {
 }
 
 impl Broadcast {
-    pub(super) fn new(epoch: Epoch) -> Self {
-        Self { epoch, counter: 0, closing: false, self_acked: Zxid::new(epoch, 0) }
+    /// `history_end`: the history before this epoch ends there, and is committed and durable. The
+    /// start of the epoch itself is no transaction: a leader that is a quorum alone would commit it.
+    pub(super) fn new(epoch: Epoch, history_end: Zxid) -> Self {
+        Self { epoch, counter: 0, closing: false, self_acked: history_end }
     }
 }
 

@@ -78,6 +78,9 @@ impl Leading {
         if info.config_version > version as i64 {
             return Err("the learner knows a newer configuration (T36)");
         }
+        if accepted.next().is_none() {
+            return Err("the learner shows the last epoch, behind which there is none");
+        }
         let who = Who {
             id: info.server,
             observer,

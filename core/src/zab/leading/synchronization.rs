@@ -88,6 +88,7 @@ impl Leading {
             synchronization.enter(cx);
         }
         self.start_syncs(cx);
+        self.serve_fuzzy(cx);
         self.give_up_damaged(cx);
         self.give_up_deserted(cx);
         self.pump(cx);
@@ -107,6 +108,22 @@ impl Leading {
                 choice @ (CatchUp::Diff { .. } | CatchUp::Trunc { .. } | CatchUp::Snap) => {
                     learner.start_sync(who, choice, None, known, cx)
                 }
+            }
+        }
+    }
+
+    /// A leader in office writes an exact snapshot where it has none. One that is not yet cannot, and
+    /// never will be if its quorum needs this learner. What Java left serves as well: the log behind it
+    /// is sent too, and replay mends the rest.
+    fn serve_fuzzy(&mut self, cx: &mut ZabCx<'_>) {
+        if !matches!(self.phase, Phase::Synchronization(_)) {
+            return;
+        }
+        let known = self.known(cx);
+        for learner in self.learners.values_mut() {
+            let Stage::AwaitingSnapshot { who } = learner.stage else { continue };
+            if let Some(snapshot) = cx.newest_fuzzy_snapshot(learner.least_snapshot(who)) {
+                learner.start_snap(who, snapshot, true, known, cx);
             }
         }
     }
@@ -206,7 +223,7 @@ impl Leading {
         let (epoch, history_end) = (synchronization.epoch, synchronization.history_end);
         cx.out.note(Note::Established { epoch, history: cx.history.last() });
         cx.history.commit(history_end);
-        self.phase = Phase::Broadcast(Broadcast::new(epoch));
+        self.phase = Phase::Broadcast(Broadcast::new(epoch, history_end));
         self.events.push_back(LeadingEvent::Established { epoch });
     }
 
@@ -417,20 +434,38 @@ impl Learner {
                 (LeaderPacket::Trunc { upto }, feed_from(upto), SyncKind::Trunc)
             }
             CatchUp::Disk { .. } | CatchUp::Snap => {
-                // Never behind what the learner has: installing it removes the learner's log, and
-                // with it copies that may have been counted (P9).
-                let least = self.reported.filter(|_| who.vivarium);
-                let Some(snapshot) = cx.newest_exact_snapshot(least) else {
-                    self.stage = Stage::AwaitingSnapshot { who };
-                    return;
-                };
-                cx.counters.snaps += 1;
-                let feed = Feed::from_snapshot(link, observer, snapshot, known);
-                (LeaderPacket::Snap { zxid: snapshot }, feed, SyncKind::Snap)
+                match cx.newest_exact_snapshot(self.least_snapshot(who)) {
+                    Some(snapshot) => self.start_snap(who, snapshot, false, known, cx),
+                    None => self.stage = Stage::AwaitingSnapshot { who },
+                }
+                return;
             }
         };
         self.send(&packet, cx);
         cx.out.note(Note::SyncChosen { learner: id, how });
+        self.stage = Stage::Syncing { who, feed };
+    }
+
+    /// Never behind what the learner has: installing it removes the learner's log, and with it copies
+    /// that may have been counted (P9).
+    fn least_snapshot(&self, who: Who) -> Option<Zxid> {
+        self.reported.filter(|_| who.vivarium)
+    }
+
+    fn start_snap(
+        &mut self,
+        who: Who,
+        snapshot: Zxid,
+        fuzzy: bool,
+        known: Zxid,
+        cx: &mut ZabCx<'_>,
+    ) {
+        cx.counters.snaps += 1;
+        let feed = Feed::from_snapshot(self.link, who.observer, snapshot, known);
+        // Java takes every SNAP for a fuzzy one.
+        self.send(&LeaderPacket::Snap { zxid: snapshot, fuzzy: fuzzy && who.vivarium }, cx);
+        let learner = who.id.unwrap_or(cx.config.me);
+        cx.out.note(Note::SyncChosen { learner, how: SyncKind::Snap });
         self.stage = Stage::Syncing { who, feed };
     }
 }

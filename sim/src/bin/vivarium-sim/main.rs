@@ -48,6 +48,9 @@ struct WorldArgs {
     /// Judge without the checks that look into disks
     #[arg(long)]
     no_white_box: bool,
+    /// Number of servers that behave as Apache ZooKeeper's do; one of ours stays [default: drawn]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
+    apache_peers: Option<u8>,
 }
 
 impl WorldArgs {
@@ -57,6 +60,7 @@ impl WorldArgs {
             clients: self.clients.map(usize::from),
             sim_seconds: self.sim_seconds,
             white_box: !self.no_white_box,
+            apache_peers: self.apache_peers.map(usize::from),
         }
     }
 }
@@ -81,6 +85,9 @@ fn replay_command(seed: u64, options: &Options) -> String {
     }
     if !options.white_box {
         command.push_str(" --no-white-box");
+    }
+    if let Some(peers) = options.apache_peers {
+        command.push_str(&format!(" --apache-peers {peers}"));
     }
     command
 }

@@ -55,6 +55,9 @@ fn summary(out: &mut impl Write, outcome: &Outcome) -> std::io::Result<()> {
         "seed {}: {} servers, {} clients, {} simulated seconds, {} events",
         outcome.seed, outcome.servers, outcome.clients, outcome.end, outcome.events
     )?;
+    for peer in &outcome.apache {
+        writeln!(out, "s{} behaves as Apache's do: {}", peer.server, peer.habits.join(", "))?;
+    }
     writeln!(out, "trace_hash {:016x}, commit {}", outcome.trace_hash, vivarium_sim::COMMIT)?;
     match &outcome.verdict {
         Ok(()) => writeln!(out, "verdict ok"),

@@ -20,7 +20,7 @@ use crate::{Format, HARNESS, OK, VIOLATION, WorldArgs, replay_command};
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// How many seeds to run
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed
     #[arg(long, default_value_t = 1)]
@@ -53,9 +53,19 @@ struct Summary {
     boots: u64,
     faults: BTreeMap<&'static str, u64>,
     skipped: BTreeMap<&'static str, u64>,
+    mixed: Mixed,
     interrupted: bool,
     failures: Vec<Failure>,
     harness_faults: Vec<String>,
+}
+
+/// Seeds with servers that behave as Apache's do.
+#[derive(Debug, Default, Serialize)]
+struct Mixed {
+    seeds: u64,
+    peers: u64,
+    /// How often each habit showed.
+    habits: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -184,6 +194,11 @@ impl Summary {
                 *sum.entry(name).or_default() += count;
             }
         }
+        self.mixed.seeds += u64::from(!outcome.apache.is_empty());
+        self.mixed.peers += outcome.apache.len() as u64;
+        for (habit, count) in &outcome.stats.habits {
+            *self.mixed.habits.entry(habit).or_default() += count;
+        }
         if let Err(violation) = outcome.verdict {
             let replay = replay_command(seed, options);
             if self.failures.len() < SHOWN {
@@ -236,6 +251,13 @@ fn print_text(summary: &Summary) {
     );
     println!("faults: {}", counts(&summary.faults));
     println!("could not strike: {}", counts(&summary.skipped));
+    let mixed = &summary.mixed;
+    println!(
+        "mixed ensembles: {} seeds, {} Apache peers, habits seen: {}",
+        mixed.seeds,
+        mixed.peers,
+        counts(&mixed.habits)
+    );
     println!("{} failures{}", summary.failures.len(), by_check(&summary.failures));
     for failure in summary.failures.iter().take(SHOWN) {
         println!("seed {}: {}\n  {}", failure.seed, failure.violation, failure.replay);

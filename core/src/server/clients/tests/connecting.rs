@@ -148,6 +148,19 @@ fn connections_per_address_are_limited() {
 }
 
 #[test]
+fn connections_of_all_clients_are_limited() {
+    let mut rig = Rig::with(crate::config::Config { max_connections: 2, ..config() });
+    for (link, ip) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "10.0.0.3")] {
+        let far = Far { ip: ip.into(), port: 1 };
+        rig.call(|clients, cx| clients.on_opened(LinkId(link), far, cx));
+    }
+    assert_eq!(rig.seen(), ["abort 3 too many"]);
+    rig.call(|clients, cx| clients.on_closed(LinkId(1), cx));
+    rig.open(4);
+    assert!(rig.seen().is_empty());
+}
+
+#[test]
 fn a_frame_over_the_limit_closes_without_a_reply() {
     let mut rig = Rig::new();
     rig.session(1);

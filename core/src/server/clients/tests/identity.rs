@@ -1,5 +1,7 @@
 //! Who a client says it is, and what that changes.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::rig::{FIRST_SESSION, Rig};
@@ -7,6 +9,7 @@ use super::{create, get, set};
 use crate::acl::{Acl, Id};
 use crate::ids::SessionId;
 use crate::server::clients::Submission;
+use crate::server::clients::link::MOST_IDENTITIES;
 use crate::session::password::password;
 use crate::wire::client::{Create, Op, WriteOp};
 
@@ -81,6 +84,26 @@ fn a_scheme_that_nobody_knows_ends_the_connection_behind_its_answer() {
     assert_eq!(heads(&mut rig), [(-4, 0, -115)]);
     assert_eq!(rig.seen(), ["close 1 protocol"]);
     assert!(rig.db.node("/a").is_none());
+}
+
+#[test]
+fn identities_are_bounded_in_number_and_size() {
+    let mut rig = Rig::new();
+    rig.session(1);
+    let digest = |proof: String| Op::Auth {
+        scheme: "digest".into(),
+        proof: Some(proof.into_bytes().into()),
+    };
+    for user in 0..MOST_IDENTITIES {
+        rig.request(1, -4, &digest(format!("user{user}:p")));
+    }
+    let codes: Vec<i32> = heads(&mut rig).iter().map(|head| head.2).collect();
+    let (last, before) = codes.split_last().expect("each was answered");
+    assert!(before.iter().all(|code| *code == 0) && *last == -115, "{codes:?}");
+
+    rig.session(2);
+    rig.request(2, -4, &digest("u".repeat(4097)));
+    assert_eq!(rig.replies(2)[0].2, -115);
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(super) fn config() -> Config {
         min_session_timeout_ms: 2000,
         max_session_timeout_ms: 20_000,
         max_client_connections: 0,
+        max_connections: 0,
+        leader_serves: true,
         jute_max_buffer: 0xf_ffff,
         global_outstanding_limit: 1000,
         snap_count: 1000,
@@ -54,6 +56,7 @@ pub(super) fn config() -> Config {
         finalize_wait: Span::from_ms(200),
         four_letter_words: Words::All,
         full_digest: false,
+        host: crate::config::HostConfig::with_defaults(),
         surroundings: Surroundings::default(),
         seed: [0; 32],
     }
