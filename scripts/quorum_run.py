@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 
+from flows.raw import Lost
 from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 
@@ -57,6 +58,7 @@ def exercise(recorder, servers, rounds):
             ("writes with versions", lambda: exercises.versions(client, 5 * rounds)),
             ("multis", lambda: exercises.multis(client, 5 * rounds)),
             ("watch events", lambda: exercises.watches(client, other, 5 * rounds)),
+            ("reconnects of a session", lambda: exercises.reconnects(client, recorder.hosts(), 5 * rounds)),
             ("silent sessions expired", lambda: exercises.expiry(client, recorder.hosts(), rounds)),
             ("sessions re-attached", lambda: exercises.reattach(recorder, servers, rounds)),
             ("leaders changed under names", lambda: exercises.sequence_over_leaders(client, servers, rounds)),
@@ -134,7 +136,7 @@ def summarise(workload, gaps, found):
     print(
         f"{f'FAILED ({len(found)} promises broken)' if found else 'ok, all read back from every server'}"
         f": {acknowledged} nodes acknowledged, {len(workload.sequential)} sequential names, {len(workload.events)} watch events, "
-        f"{len(gaps)} leaders killed (new one after {max(gaps):.2f} s at most), "
+        f"{len(gaps)} leaders killed (new one after {max(gaps, default=0):.2f} s at most), "
         f"{workload.failures} attempts repeated, longest wait of a write "
         f"{workload.longest_gap:.2f} s, {workload.sessions} session(s)"
     )
@@ -156,7 +158,7 @@ def main():
     code = 3
     try:
         code = run(options, folder)
-    except (Trouble, KazooTimeoutError, KazooException) as error:
+    except (Trouble, Lost, KazooTimeoutError, KazooException) as error:
         print(f"FAILED: {error!r}")
         code = 1
     except OSError as error:

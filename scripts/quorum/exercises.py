@@ -11,7 +11,7 @@ from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 from kazoo.protocol.states import EventType
 from kazoo.retry import KazooRetry
 
-from flows.raw import RawClient, text
+from flows.raw import CLOSE, Lost, RawClient, text
 from quorum.server import HOST, Trouble, leader_of, until
 
 SESSION_SECONDS = 8
@@ -125,15 +125,50 @@ def watches(client, other, rounds):
     return 4 * rounds
 
 
+def create_ephemeral(raw, path):
+    acl = struct.pack(">ii", 1, 31) + text("world") + text("anyone")
+    body = text(path) + struct.pack(">i", 0) + acl + struct.pack(">i", EPHEMERAL)
+    _, _, code, _ = raw.call(1, CREATE, body)
+    insist(code == 0, f"the ephemeral {path} was refused with {code}")
+
+
+def resumed(place, before):
+    """`None` where that server has not seen yet what the session has: it closes the connection."""
+    try:
+        return RawClient(place, before=before)
+    except Lost:
+        return None
+
+
+def reconnects(client, hosts, rounds):
+    """A connection is dropped, and the session goes on over another server, with what is its own."""
+    places = hosts.split(",")
+    for index in range(rounds):
+        path = f"/reconnected-{index}"
+        raw = RawClient(places[index % 3])
+        create_ephemeral(raw, path)
+        for hop in range(1, 3):
+            raw.drop()
+            place, before = places[(index + hop) % 3], raw
+            again = until(f"{place} to take the session", 10, lambda: resumed(place, before))
+            insist(again.session == raw.session, f"session {raw.session:#x} became {again.session:#x}")
+            raw = again
+            client.sync("/")
+            stat = client.exists(path)
+            insist(stat and stat.ephemeralOwner == raw.session, f"{path} went with its connection")
+        raw.call(1, CLOSE)
+        raw.drop()
+        client.sync("/")
+        insist(client.exists(path) is None, f"{path} outlives its session")
+    return 2 * rounds
+
+
 def expiry(client, hosts, rounds):
     """A client falls silent: its ephemeral node goes, and not before its time."""
     for index in range(rounds):
         path = f"/short-lived-{index}"
         silent = RawClient(hosts.split(",")[0], timeout_ms=SHORT_SESSION_MS)
-        acl = struct.pack(">ii", 1, 31) + text("world") + text("anyone")
-        body = text(path) + struct.pack(">i", 0) + acl + struct.pack(">i", EPHEMERAL)
-        _, _, code, _ = silent.call(1, CREATE, body)
-        insist(code == 0, f"the ephemeral {path} was refused with {code}")
+        create_ephemeral(silent, path)
         start = time.monotonic()
         silent.drop()
         until(f"the end of {path}", 30, lambda: True if client.exists(path) is None else None)
