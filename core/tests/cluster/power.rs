@@ -22,8 +22,8 @@ fn stroll(world: &mut World, client: usize) {
     }
 }
 
-fn start(servers: u64, victim: usize, cuts: &[(u64, Survivors)]) -> World {
-    let mut world = World::new(7, servers, 0, tune);
+fn start(seed: u64, servers: u64, victim: usize, cuts: &[(u64, Survivors)]) -> World {
+    let mut world = World::new(seed, servers, 0, tune);
     world.nodes[victim].cuts.extend(cuts.iter().copied());
     for node in 0..world.nodes.len() {
         world.boot(node);
@@ -44,7 +44,7 @@ fn boot_if_down(world: &mut World, node: usize) {
 
 /// Writes, a restart, writes.
 fn alone(cuts: &[(u64, Survivors)]) -> World {
-    let mut world = start(0, 0, cuts);
+    let mut world = start(7, 0, 0, cuts);
     for _ in 0..3 {
         world.run_for(700 * MS);
         world.kill(0);
@@ -58,7 +58,7 @@ fn alone(cuts: &[(u64, Survivors)]) -> World {
 /// until its peers have purged what it lacks (SNAP follows).
 fn deposed(cuts: &[(u64, Survivors)]) -> World {
     let victim = 2;
-    let mut world = start(3, victim, cuts);
+    let mut world = start(8, 3, victim, cuts);
     world.run_for(400 * MS);
     for other in 0..2 {
         world.block(victim, other);
@@ -78,7 +78,7 @@ fn deposed(cuts: &[(u64, Survivors)]) -> World {
 /// ends inside what the victim never logged.
 fn replaced(cuts: &[(u64, Survivors)]) -> World {
     let (late, victim) = (3, 4);
-    let mut world = start(5, victim, cuts);
+    let mut world = start(7, 5, victim, cuts);
     world.run_for(500 * MS);
     world.kill(victim);
     world.book.mark = world.nodes[victim].disk.ops;

@@ -154,7 +154,7 @@ fn a_truncation_in_a_damaged_log_moves_it_aside() {
     let recovered = recover(&folder.config, &mut folder.disk).unwrap();
     assert_eq!(recovered.history, History::Blank);
     assert!(!recovered.first_start);
-    let aside = folder.disk.names().into_iter().filter(|name| name.ends_with(".corrupt"));
+    let aside = folder.disk.names().into_iter().filter(|name| name.starts_with("corrupt."));
     assert_eq!(aside.count(), 4 + 3, "nothing is thrown away");
 }
 

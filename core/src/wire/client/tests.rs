@@ -279,7 +279,8 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         read().prop_map(Op::Read),
         write(any::<i32>()).prop_map(Op::Write),
-        list(prop_oneof![3 => write(0..7_i32), 1 => check], 0..5).prop_map(Op::Multi),
+        list(prop_oneof![3 => write(0..7_i32).prop_map(with_acl), 1 => check], 0..5)
+            .prop_map(Op::Multi),
         (path(), option::of(acl()), any::<i32>()).prop_map(|(path, acl, version)| Op::SetAcl {
             path,
             acl,
@@ -291,6 +292,12 @@ fn op() -> impl Strategy<Value = Op> {
         Just(Op::Ping),
         Just(Op::CloseSession),
     ]
+}
+
+/// A null list makes a whole multi malformed.
+fn with_acl(op: WriteOp) -> WriteOp {
+    let WriteOp::Create(create) = op else { return op };
+    WriteOp::Create(Create { acl: create.acl.or(Some(Vec::new())), ..create })
 }
 
 prop_compose! {
