@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vivarium_core::ids::{ServerId, Zxid};
-use vivarium_core::server::note::Note;
+use vivarium_core::server::note::{Note, Phase};
 
 use crate::disk_view::DiskView;
 use crate::ids::NodeId;
@@ -16,6 +16,8 @@ pub(crate) struct Damage {
     charges: BTreeMap<ServerId, Charge>,
     boots: BTreeMap<ServerId, u32>,
     recovering: BTreeSet<ServerId>,
+    /// Servers that lead nobody and follow nobody: what they take off their disk is a TRUNC's work.
+    roleless: BTreeSet<ServerId>,
     /// Newest durable zxid of each server, as last seen.
     durable: BTreeMap<ServerId, Option<Zxid>>,
     fall: Option<Fall>,
@@ -48,6 +50,13 @@ impl Damage {
             SimEvent::Boot { incarnation } => {
                 self.boots.insert(server, *incarnation);
                 self.recovering.insert(server);
+            }
+            SimEvent::Note(Note::PhaseEntered { phase, .. }) => {
+                match phase {
+                    Phase::Looking => self.roleless.insert(server),
+                    _ => self.roleless.remove(&server),
+                };
+                return;
             }
             SimEvent::HistoryLost(kind) => self.charge(server, boot, *kind),
             SimEvent::Note(Note::AckedNewLeader { .. }) => {
@@ -88,9 +97,12 @@ impl Damage {
             return;
         }
         self.fall = Some(Fall { from: before, to: last });
-        // What was logged behind the rot goes with it, cut off or moved aside by the recovery.
-        if self.recovering.contains(&server)
-            && let Some(charge) = self.charges.get_mut(&server)
+        // What was logged behind the rot goes with it, cut off or moved aside by the recovery, or by a
+        // TRUNC that meets it.
+        let (recovers, truncates) =
+            (self.recovering.contains(&server), self.roleless.contains(&server));
+        if let Some(charge) = self.charges.get_mut(&server)
+            && (recovers || (truncates && charge.rotten))
         {
             charge.upto = charge.upto.max(before);
         }

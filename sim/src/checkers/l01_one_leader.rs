@@ -1,5 +1,5 @@
-//! L1: within T_le (two initLimits) after all faults ended there is exactly one established leader, and
-//! no further change of epoch. A planned change restarts the clock: at the zxid limit, once, and where
+//! L1: within T_le (two initLimits) after all faults ended, connections that fail silently included,
+//! there is exactly one established leader, and no further change of epoch. A planned change restarts the clock: at the zxid limit, once, and where
 //! a server that is up has accepted a newer epoch than the leader's, which nothing else can bring back.
 
 use crate::checkers::canon::Member;
@@ -16,6 +16,9 @@ pub(crate) struct L01 {
     leader: Option<ServerId>,
     last_proposed: Option<Zxid>,
     rolled_over: bool,
+    healed: bool,
+    /// A connection loses what is sent on it. It outlives the heal, until its ends give it up.
+    half_open: bool,
 }
 
 impl Check for L01 {
@@ -23,8 +26,18 @@ impl Check for L01 {
         if cx.canon.cluster.standalone {
             return Ok(());
         }
-        if matches!(event, SimEvent::Healed { .. }) {
-            self.restart(cx);
+        match event {
+            SimEvent::Healed { .. } => {
+                self.healed = true;
+                self.restart(cx);
+            }
+            SimEvent::HalfOpen { on } => {
+                self.half_open = *on;
+                if self.healed && !on && self.leader.is_none() {
+                    self.restart(cx);
+                }
+            }
+            _ => {}
         }
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         if let Note::Proposed { zxid, .. } = note {
@@ -63,6 +76,9 @@ impl Check for L01 {
 
     fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
         self.next = None;
+        if self.half_open && only_leader(cx).is_err() {
+            return Ok(());
+        }
         self.leader = Some(only_leader(cx)?);
         Ok(())
     }
@@ -95,12 +111,26 @@ impl L01 {
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
+    use crate::ids::NodeId;
 
     fn calm() -> Run<L01> {
         let mut run = Run::new(L01::default());
         run.boot_all();
         run.heal().unwrap();
         run
+    }
+
+    #[test]
+    fn a_connection_that_fails_silently_holds_the_clock() {
+        let half_open = |run: &mut Run<L01>, on| {
+            run.feed(NodeId::World, &SimEvent::HalfOpen { on }).unwrap();
+        };
+        let mut run = calm();
+        half_open(&mut run, true);
+        run.wait_ms(100_000).unwrap();
+        half_open(&mut run, false);
+        run.wait_ms(59_000).unwrap();
+        assert!(run.wait_ms(2_000).is_err(), "from its end on the clock runs");
     }
 
     #[test]

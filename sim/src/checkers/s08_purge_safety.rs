@@ -1,6 +1,7 @@
 //! S8: when a log or a snapshot loses its name for good, the newest whole snapshot and the log records
 //! behind it still reach, without a gap, everything committed that this voter acknowledged.
-//! P9 looks at the newest record alone, and at what a quorum holds.
+//! P9 looks at the newest record alone, and at what a quorum holds. Judged of our servers: Apache's
+//! keep their log when a SNAP replaces their tree; those that only behave like them cannot.
 
 use crate::checkers::{Check, Cx};
 use crate::observe::{Durable, SimEvent};
@@ -14,6 +15,9 @@ impl Check for S08 {
             return Ok(());
         };
         if !cx.spec.white_box || !cx.canon.cluster.voters.contains(&server) {
+            return Ok(());
+        }
+        if cx.canon.cluster.apache.contains(&server) {
             return Ok(());
         }
         let Some(acked) = cx.canon.member(server).and_then(|member| member.acked) else {
@@ -41,6 +45,8 @@ mod tests {
     use super::*;
     use crate::checkers::testing::*;
     use crate::observe::LossKind;
+    use vivarium_core::ids::{Epoch, ServerId};
+    use vivarium_core::server::note::{Note, Phase};
 
     fn purged(rot: bool) -> Result<(), String> {
         let mut run = Run::new(S08);
@@ -54,16 +60,35 @@ mod tests {
         run.server(2, SimEvent::Durable(Durable::Removed))?;
         if rot {
             run.server(2, SimEvent::HistoryLost(LossKind::BitRot))?;
-            run.note(
-                2,
-                vivarium_core::server::note::Note::AckedTxn {
-                    zxid: z(1, 3),
-                    epoch: vivarium_core::ids::Epoch(1),
-                },
-            )?;
+            run.note(2, Note::AckedTxn { zxid: z(1, 3), epoch: Epoch(1) })?;
         }
         run.disks.take(2, z(1, 2));
         run.server(2, SimEvent::Durable(Durable::Removed))
+    }
+
+    #[test]
+    fn a_truncation_that_meets_rot_moves_everything_aside() {
+        let aside = |phase, apache: Option<u64>| {
+            let mut run = Run::new(S08);
+            run.boot_all();
+            run.canon.cluster.apache = apache.map(ServerId).into_iter().collect();
+            run.establish(1, 1).unwrap();
+            run.write(1, 1, 1).unwrap();
+            run.server(2, SimEvent::Durable(Durable::Log { last: Some(z(1, 1)) })).unwrap();
+            if apache.is_none() {
+                run.server(2, SimEvent::HistoryLost(LossKind::BitRot)).unwrap();
+            }
+            run.write(1, 1, 2).unwrap();
+            run.server(2, SimEvent::Durable(Durable::Log { last: Some(z(1, 2)) })).unwrap();
+            run.note(2, Note::PhaseEntered { phase, epoch: Epoch(1) }).unwrap();
+            run.disks.take(2, z(1, 1));
+            run.disks.take(2, z(1, 2));
+            run.server(2, SimEvent::Durable(Durable::Removed))
+        };
+        aside(Phase::Looking, None).unwrap();
+        assert!(aside(Phase::FollowingBroadcast, None).is_err(), "who follows only purges");
+        aside(Phase::FollowingBroadcast, Some(2)).unwrap();
+        assert!(aside(Phase::FollowingBroadcast, Some(3)).is_err(), "of ours it is judged");
     }
 
     /// The newest record is there, and one before it is not.
