@@ -78,7 +78,7 @@ quorum: build $(VENV)
 # Fetches Apache ZooKeeper once (VIVARIUM_PEERS names another folder than target/peers); needs Java 17.
 interop: build $(VENV)
 	.venv/bin/python -m unittest discover --quiet --start-directory scripts/interop --pattern '*_test.py'
-	.venv/bin/python scripts/interop/run.py --binary $(TARGET)/release/vivarium
+	.venv/bin/python scripts/interop/run.py --binary $(TARGET)/release/vivarium --sim $(SIM)
 
 clients: build $(VENV)
 	.venv/bin/python scripts/clients.py --binary $(TARGET)/release/vivarium

@@ -5,6 +5,7 @@ import time
 
 from ensemble import Kind
 from events import Chronicle, Sync
+from history import History
 from load import Load
 from process import until
 from sessions import desert
@@ -22,8 +23,9 @@ DESERTER_MS = 3000
 class Story:
     """An ensemble under load, and what has been seen of it."""
 
-    def __init__(self, ensemble):
+    def __init__(self, ensemble, sim):
         self.ensemble = ensemble
+        self.history = History(ensemble, sim)
         self.chronicle = Chronicle(ensemble)
         self.load = None
         self.deserters = {}
@@ -31,7 +33,8 @@ class Story:
 
     def begin(self):
         self.ensemble.start_all()
-        self.load = Load(self.ensemble)
+        self.history.begin()
+        self.load = Load(self.ensemble, self.history)
         for seat in self.ensemble.seats:
             path = f"/deserted-at{seat.number}"
             self.deserters[path] = desert(seat, path, DESERTER_MS)
@@ -46,6 +49,7 @@ class Story:
             return judge(self.ensemble, self.load, self.deserters)
         finally:
             self.load.close()
+            self.history.end()
             self.chronicle.read()
 
     def judge_now(self):

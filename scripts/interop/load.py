@@ -241,9 +241,9 @@ class Idler:
 class Load:
     """A writer on every server, and one that goes where it finds somebody; an idler on each too."""
 
-    def __init__(self, ensemble):
-        self.writers = [Writer(f"at{seat.number}", seat.address) for seat in ensemble.seats]
-        self.writers.append(Writer("roaming", ensemble.hosts()))
+    def __init__(self, ensemble, history):
+        self.writers = [Writer(f"at{seat.number}", history.hosts(seat)) for seat in ensemble.seats]
+        self.writers.append(Writer("roaming", history.hosts()))
         self.idlers = [Idler(ensemble, seat) for seat in ensemble.seats]
         # More than what one read or one packet takes, in the way of every SNAP.
         self.writers[-1].client.create("/large", bytes(LARGE_BYTES))

@@ -29,7 +29,7 @@ def tell(bench, pairing, kinds, observers, chapters):
     started = time.monotonic()
     folder = bench.folder / pairing.replace(",", "").replace(" ", "-")
     ensemble = Ensemble(kinds, folder, bench.ports, bench.binary, bench.jars, SETTINGS, observers)
-    story = Story(ensemble)
+    story = Story(ensemble, bench.sim)
     try:
         story.begin()
         for chapter in chapters(story):
@@ -37,7 +37,15 @@ def tell(bench, pairing, kinds, observers, chapters):
         violations = story.end()
     finally:
         ensemble.end()
-    return Row("b", pairing, counts(story), violations, time.monotonic() - started)
+    return judged(Row("b", pairing, counts(story), violations), story, started)
+
+
+def judged(row, story, started):
+    """The row with what the recorded history says."""
+    broken, row.exercised["history judged"] = story.history.judge()
+    row.violations += broken
+    row.seconds = time.monotonic() - started
+    return row
 
 
 def apache_majority(story):

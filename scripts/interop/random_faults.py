@@ -10,7 +10,7 @@ import time
 
 from chapters import Story
 from ensemble import Ensemble, Kind
-from mixed import counts
+from mixed import counts, judged
 from report import Row
 
 A, V = Kind.APACHE, Kind.VIVARIUM
@@ -25,7 +25,7 @@ def run(bench):
     settings = {"snapshotSizeFactor": rng.choice(SNAPSHOT_SIZE_FACTORS), "snapCount": rng.choice(SNAP_COUNTS)}
     ensemble = Ensemble(rng.choice(LAYOUTS), bench.folder / "random", bench.ports, bench.binary, bench.jars, settings)
     bench.say(f"random faults of seed {bench.seed}: {ensemble.describe()}, {settings}")
-    story = Story(ensemble)
+    story = Story(ensemble, bench.sim)
     try:
         story.begin()
         end = time.monotonic() + bench.seconds
@@ -35,7 +35,7 @@ def run(bench):
     finally:
         ensemble.end()
     pairing = f"random faults of seed {bench.seed}"
-    return [Row("r", pairing, counts(story), violations, time.monotonic() - started)]
+    return [judged(Row("r", pairing, counts(story), violations), story, started)]
 
 
 def strike(story, rng, bench):

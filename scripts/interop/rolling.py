@@ -5,7 +5,7 @@ import time
 
 from chapters import Story
 from ensemble import Ensemble, Kind
-from mixed import counts
+from mixed import counts, judged
 from report import Row
 
 
@@ -17,7 +17,7 @@ def run(bench):
     started = time.monotonic()
     folder = bench.folder / "rolling"
     ensemble = Ensemble([Kind.APACHE] * 3, folder, bench.ports, bench.binary, bench.jars, SETTINGS)
-    story = Story(ensemble)
+    story = Story(ensemble, bench.sim)
     try:
         story.begin()
         replace_all(story, Kind.VIVARIUM, bench)
@@ -32,7 +32,7 @@ def run(bench):
         violations += story.end()
     finally:
         ensemble.end()
-    return [Row("c", "3 Apache -> 3 Vivarium -> 3 Apache", counts(story), violations, time.monotonic() - started)]
+    return [judged(Row("c", "3 Apache -> 3 Vivarium -> 3 Apache", counts(story), violations), story, started)]
 
 
 def replace_all(story, kind, bench):

@@ -14,6 +14,9 @@ import sys
 import tempfile
 import time
 
+# The recorder of histories lies beside this folder.
+sys.path[:0] = [str(pathlib.Path(__file__).resolve().parents[1])]
+
 from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 
@@ -32,6 +35,7 @@ class Bench:
 
     def __init__(self, options, folder, jars):
         self.binary, self.folder, self.jars = options.binary.absolute(), folder, jars
+        self.sim = options.sim.absolute()
         self.ports = Ports(options.ports)
         self.seed, self.seconds = options.seed, options.seconds
         self.started = time.monotonic()
@@ -60,6 +64,7 @@ def out_of_time(_signal, _frame):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--binary", type=pathlib.Path, default="target/release/vivarium")
+    parser.add_argument("--sim", type=pathlib.Path, default="target/release/vivarium-sim", help="judges histories")
     parser.add_argument("--parts", default=USUAL, help=f"some of {''.join(PARTS)}; {USUAL} unless named")
     parser.add_argument("--ports", type=int, default=22100, help="take ports from here on")
     parser.add_argument("--seed", type=int, default=1, help="of the random faults of part r")
@@ -86,8 +91,9 @@ def main():
 
 
 def run(options, folder):
-    if not options.binary.exists():
-        raise HarnessTrouble(f"{options.binary} does not exist: cargo build --release, or name another with --binary")
+    for program, option in ((options.binary, "--binary"), (options.sim, "--sim")):
+        if not program.exists():
+            raise HarnessTrouble(f"{program} does not exist: cargo build --release, or name another with {option}")
     bench = Bench(options, folder, Jars().ensure())
     rows = []
     try:
