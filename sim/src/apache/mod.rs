@@ -1,6 +1,6 @@
 //! Peers that behave as Apache ZooKeeper 3.9.5 does where ours behave otherwise.
 //!
-//! A [`Guise`] sits between one of our servers and its world. On the links between servers it changes
+//! A `Guise` sits between one of our servers and its world. On the links between servers it changes
 //! what goes out and what comes in, and while the process is down it changes the folder. Core knows
 //! nothing of it: it takes all others for Java's servers, and they take it for one. What a habit
 //! cannot show this way, core's own dialect towards Java's servers does: one COMMIT and one ACK per
