@@ -87,6 +87,10 @@ impl LogCursor {
     /// Goes on where it ended, up to `upto`, so that a reader that falls behind again and again
     /// reads nothing twice. `files` are those of now. `None` where its place is purged.
     pub fn extended(mut self, files: &[LogFile], upto: Zxid) -> Option<Self> {
+        // A record behind the end was read and dropped: it would be missing.
+        if self.found > Some(self.upto) {
+            return None;
+        }
         let place = self.files.front()?;
         let at = files.iter().position(|file| file.name == *place)?;
         self.files = names(&files[at..], upto);
@@ -94,6 +98,12 @@ impl LogCursor {
         self.upto = upto;
         self.ended = self.found.unwrap_or(self.after) >= upto;
         Some(self)
+    }
+
+    /// Where it ends: not always a transaction, since Apache's snapshots may bear the name of an
+    /// epoch's start.
+    pub fn upto(&self) -> Zxid {
+        self.upto
     }
 
     /// Every transaction up to the wanted one was handed out.

@@ -197,6 +197,10 @@ impl Feed {
         if feed.cursor.is_ended() {
             let done = core::mem::replace(&mut self.source, Source::Window { place: None });
             if let Source::Disk(DiskFeed { cursor, .. }) = done {
+                // Nothing lies between what was sent and the end, which is committed: on a folder of
+                // Apache's the window may begin at the start of an epoch, which is no transaction.
+                self.sent = self.sent.max(cursor.upto());
+                self.committed_sent = self.committed_sent.max(cursor.upto());
                 self.source = Source::Window { place: Some(cursor) };
             }
             return Some(0);

@@ -108,19 +108,22 @@ impl Rig {
     /// Commits transactions and has them on disk; the window keeps the newest two.
     fn commit(&mut self, counters: core::ops::RangeInclusive<u32>) {
         for counter in counters {
-            let zxid = Zxid::new(EPOCH, counter);
-            let header =
-                TxnHeader { session: SessionId(1), cxid: 1, zxid, time: Default::default() };
-            let txn = LoggedTxn { header, txn: Txn::Error { code: -4 }, digest: None };
-            let mut payload = BytesMut::new();
-            txn.encode(&mut payload);
-            self.history.append(zxid, payload.freeze(), EPOCH, &mut self.out);
-            self.work();
-            self.history.on_durable(OpId(u64::MAX), &mut self.out);
-            self.history.commit(zxid);
-            self.history.window.trim(zxid, 2);
+            self.append(Zxid::new(EPOCH, counter), EPOCH, 2);
         }
         self.work();
+    }
+
+    /// Commits one transaction and has it on disk; the window keeps so many.
+    fn append(&mut self, zxid: Zxid, epoch: Epoch, keep: usize) {
+        let header = TxnHeader { session: SessionId(1), cxid: 1, zxid, time: Default::default() };
+        let txn = LoggedTxn { header, txn: Txn::Error { code: -4 }, digest: None };
+        let mut payload = BytesMut::new();
+        txn.encode(&mut payload);
+        self.history.append(zxid, payload.freeze(), epoch, &mut self.out);
+        self.work();
+        self.history.on_durable(OpId(u64::MAX), &mut self.out);
+        self.history.commit(zxid);
+        self.history.window.trim(zxid, keep);
     }
 
     /// Carries out writes; answers reads and what was sent.
@@ -147,7 +150,11 @@ impl Rig {
 
     /// Feeds until nothing more comes; what the learner got, one word a packet.
     fn feed(&mut self, feed: &mut Feed, known: u32) -> Result<Vec<String>, FeedBroken> {
-        let (known, mut stream) = (Zxid::new(EPOCH, known), BytesMut::new());
+        self.feed_upto(feed, Zxid::new(EPOCH, known))
+    }
+
+    fn feed_upto(&mut self, feed: &mut Feed, known: Zxid) -> Result<Vec<String>, FeedBroken> {
+        let mut stream = BytesMut::new();
         loop {
             self.with(|cx| feed.pump(u64::MAX, known, cx))?;
             let (reads, sent) = self.work();
@@ -215,4 +222,34 @@ fn a_log_that_lacks_what_the_learner_needs_is_distrusted() {
         content[60] ^= 1;
     }
     assert_eq!(rig.feed(&mut feed, 8), Err(FeedBroken::LogDamaged));
+}
+
+/// A snapshot of Apache's may be named by the start of an epoch: the window begins there, and the
+/// cursor meets the first transaction behind it.
+#[test]
+fn a_window_that_begins_with_an_epoch_is_reached() {
+    let mut rig = Rig::new();
+    rig.commit(1..=3);
+    let next = Epoch(2);
+    rig.history.accept(next, &mut rig.out);
+    rig.history.window = Window::new(Zxid::new(next, 0));
+    for counter in 1..=2 {
+        rig.append(Zxid::new(next, counter), next, 9);
+    }
+    rig.work();
+    let last = Zxid::new(EPOCH, 2);
+    let base = rig.history.window.base();
+    let cursor = LogCursor::behind(&rig.config, rig.history.log.files(), last, base).unwrap();
+    let head = rig.history.head();
+    let mut feed = Feed::from_disk(LINK, false, last, head, (cursor, Vec::new()));
+    let words = rig.feed_upto(&mut feed, head).unwrap();
+    assert_eq!(words, ["p3", "c3", "p1", "c1", "p2", "c2"]);
+    assert!(feed.is_live(head));
+    // It falls behind again: the record that the cursor met behind its end is not lost.
+    for counter in 3..=6 {
+        rig.append(Zxid::new(next, counter), next, 1);
+    }
+    rig.work();
+    let words = rig.feed_upto(&mut feed, rig.history.head()).unwrap();
+    assert_eq!(words, ["p3", "c3", "p4", "c4", "p5", "c5", "p6", "c6"]);
 }
