@@ -51,8 +51,8 @@ pub struct DataArgs {
     /// Judge it as the folder of this kind of server; told by epoch files and myid otherwise.
     #[arg(long, value_enum, value_name = "KIND")]
     pub standing: Option<StandingArg>,
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -61,10 +61,12 @@ pub enum StandingArg {
     Member,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+/// How standard output reads, in every command.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    #[default]
     Text,
-    /// One document; of a file, one for each entry.
+    /// One document; of a log or snapshot file, one for each entry.
     Json,
 }
 

@@ -5,12 +5,13 @@ use std::io::ErrorKind;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use serde_json::{Value, json};
 use vivarium_core::config::findings::{Finding, Origin, Severity};
 use vivarium_core::config::parse::{Parsed, parse};
 use vivarium_core::config::{Config, HostConfig};
 
+use crate::args::Format;
 use crate::configuration::{gather, refused, seed};
 use crate::failure::Failure;
 use crate::folders;
@@ -33,12 +34,6 @@ pub struct ConfigArgs {
     /// Lines for people, or one JSON document.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Text,
-    Json,
 }
 
 /// What goes to standard output, and how the command ends.

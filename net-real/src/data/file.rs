@@ -12,7 +12,7 @@ use vivarium_core::storage::snapshot::{self, SnapshotDecoder, Source};
 use vivarium_core::storage::txnlog::{self, RecordScanner, Scanned};
 
 use super::{Health, json, unreadable};
-use crate::args::Output;
+use crate::args::Format;
 use crate::failure::Failure;
 
 const CHUNK: usize = 256 * 1024;
@@ -22,7 +22,7 @@ enum Kind {
     Snapshot,
 }
 
-pub(super) fn print(path: &Path, output: Output) -> Result<Health, Failure> {
+pub(super) fn print(path: &Path, output: Format) -> Result<Health, Failure> {
     let mut file = File::open(path).map_err(|error| unreadable(path, &error))?;
     let first = read(&mut file, path, CHUNK)?;
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
@@ -156,7 +156,7 @@ fn read(file: &mut File, path: &Path, len: usize) -> Result<Vec<u8>, Failure> {
 }
 
 struct Printer {
-    output: Output,
+    output: Format,
     to: BufWriter<std::io::Stdout>,
     /// The reader has not closed its end.
     open: bool,
@@ -168,8 +168,8 @@ impl Printer {
             return Ok(());
         }
         let line = match self.output {
-            Output::Text => text(fields),
-            Output::Json => json::fields(fields).to_string(),
+            Format::Text => text(fields),
+            Format::Json => json::fields(fields).to_string(),
         };
         let written = writeln!(self.to, "{line}");
         self.noticed(written)

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use vivarium_core::admin::folder::{Appraisal, Ask, Question, Report, Standing};
 
-use crate::args::{DataArgs, Output, StandingArg};
+use crate::args::{DataArgs, Format, StandingArg};
 use crate::failure::Failure;
 use crate::files::{Files, Places, RealFiles, subject};
 use crate::folders::{self, VERSION};
@@ -58,11 +58,11 @@ fn folder(asked: &DataArgs) -> Result<Health, Failure> {
         format!("a vivarium{process} runs on this folder: what follows is how it looks right now")
     });
     let text = match asked.output {
-        Output::Text => {
+        Format::Text => {
             let note = running.map_or_else(String::new, |running| format!("note: {running}\n"));
             format!("{report}{note}")
         }
-        Output::Json => format!("{:#}\n", json::report(&report, running.is_some())),
+        Format::Json => format!("{:#}\n", json::report(&report, running.is_some())),
     };
     say(&text)?;
     Ok(if report.apache_starts() { Health::Well } else { Health::Ill })

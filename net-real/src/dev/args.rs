@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
+
+use crate::args::Format;
 
 use crate::dev::registry::Name;
 use crate::dev::talk::{Deed, Group, Request, Target};
@@ -52,13 +54,6 @@ pub struct StartArgs {
     /// Run this with ZOOKEEPER_CONNECT set, stop the servers when it ends, and end with its code
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    #[default]
-    Text,
-    Json,
 }
 
 #[derive(Debug, Subcommand)]

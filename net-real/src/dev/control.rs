@@ -11,7 +11,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::dev::args::{Format, Steer};
+use crate::args::Format;
+use crate::dev::args::Steer;
 use crate::dev::registry::{Name, Registry};
 use crate::dev::talk::{Refusal, Reply, Request};
 use crate::failure::Failure;

@@ -11,8 +11,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal as Listener, SignalKind, signal};
 
+use crate::args::Format;
 use crate::clock::now;
-use crate::dev::args::{Format, StartArgs};
+use crate::dev::args::StartArgs;
 use crate::dev::control::{Control, json, print};
 use crate::dev::ensemble::{Ensemble, leader};
 use crate::dev::folder::Folder;
