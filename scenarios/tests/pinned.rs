@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
 use serde::Deserialize;
-use vivarium_sim::run::{Options, run_seed};
+use vivarium_sim::run::run_seed;
+use vivarium_sim::scenario::Options;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

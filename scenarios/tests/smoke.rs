@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use vivarium_sim::run::{Options, run_seed};
+use vivarium_sim::run::run_seed;
+use vivarium_sim::scenario::Options;
 use vivarium_sim::schedule::FaultKind;
 
 const SEEDS: u64 = 200;

@@ -29,6 +29,7 @@ mod process;
 pub mod recorded;
 pub mod rng;
 pub mod run;
+pub mod scenario;
 pub mod schedule;
 mod trace;
 pub mod workload;

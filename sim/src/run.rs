@@ -7,40 +7,19 @@ use madsim::runtime::Runtime;
 use serde::Serialize;
 use vivarium_core::ids::ServerId;
 
-use crate::apache::{self, Habits};
+use crate::apache::Habits;
 use crate::checkers::{Checkers, RunSpec};
 use crate::client::SimClient;
 use crate::cluster::Cluster;
-use crate::ids::{ClientId, SimTime};
+use crate::ids::SimTime;
 use crate::observe::{Observer, Violation};
 use crate::panics;
 use crate::rng::{SimRng, Stream};
-use crate::schedule::{self, FaultUnit};
+use crate::scenario::{Options, Scenario};
+use crate::schedule::FaultUnit;
 use crate::trace::TraceSink;
-use crate::workload::Workload;
 use crate::world::{Shared, Stats, WorldSpec};
-use crate::zkclient::{ClientSpec, ZkClient};
-
-/// What a person may choose about a run; the seed decides the rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
-    /// Number of voters; drawn where `None`.
-    pub servers: Option<usize>,
-    /// Number of clients; drawn where `None`.
-    pub clients: Option<usize>,
-    /// Length of the fault phase.
-    pub sim_seconds: u64,
-    /// Judge with the checks that look into disks.
-    pub white_box: bool,
-    /// Number of servers that behave as Apache's do; drawn where `None`. One of ours stays.
-    pub apache_peers: Option<usize>,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self { servers: None, clients: None, sim_seconds: 5, white_box: true, apache_peers: None }
-    }
-}
+use crate::zkclient::ZkClient;
 
 /// How long it has to be quiet before a run ends, and the longest calm phase, in microseconds: every
 /// bound on liveness (at most 50 s), and once more, since a planned change of epoch restarts some.
@@ -108,33 +87,44 @@ impl Outcome {
     }
 }
 
-/// The whole run of a seed, on an OS thread of its own: nothing carries over from other seeds.
+/// The whole run of a seed.
 ///
 /// # Errors
 /// What went wrong in the harness itself.
 pub fn run_seed(seed: u64, options: &Options, sink: Option<TraceSink>) -> Result<Outcome, String> {
-    let options = options.clone();
+    run_scenario(Scenario::draw(seed, options), options.white_box, sink)
+}
+
+/// The whole run of a scenario, on an OS thread of its own: nothing carries over from other runs.
+/// `white_box`: judge with the checks that look into disks, too.
+///
+/// # Errors
+/// What went wrong in the harness itself.
+pub fn run_scenario(
+    scenario: Scenario,
+    white_box: bool,
+    sink: Option<TraceSink>,
+) -> Result<Outcome, String> {
+    let seed = scenario.seed;
     thread::Builder::new()
         .name(format!("seed-{seed}"))
         .spawn(move || {
             panics::capture();
-            run_here(seed, &options, sink)
+            run_here(scenario, white_box, sink)
         })
         .map_err(|error| format!("no thread for seed {seed}: {error}"))?
         .join()
         .map_err(|_| format!("seed {seed}: the harness itself panicked"))
 }
 
-fn run_here(seed: u64, options: &Options, sink: Option<TraceSink>) -> Outcome {
-    let mut cluster = Cluster::draw(seed, options.servers);
-    cluster.clients = options.clients.unwrap_or(cluster.clients);
-    cluster.disguise(apache::draw(seed, &cluster, options.apache_peers));
-    let faults_for = SimTime::from_secs(options.sim_seconds);
-    let faults = schedule::draw(seed, &cluster, faults_for);
+fn run_here(scenario: Scenario, white_box: bool, sink: Option<TraceSink>) -> Outcome {
+    let Scenario { seed, cluster, workload, clients, faults, faults_for } = scenario;
+    let client =
+        |spec| Box::new(ZkClient::new(spec, workload.clone())) as Box<dyn SimClient + Send>;
     let spec = WorldSpec {
         seed,
-        clients: clients(seed, &cluster),
-        observer: observer(&cluster, options),
+        clients: clients.into_iter().map(client).collect(),
+        observer: observer(&cluster, white_box),
         faults: faults.clone(),
         faults_for,
         sink,
@@ -170,26 +160,7 @@ fn peers(cluster: &Cluster) -> Vec<ApachePeer> {
     cluster.apache.iter().map(peer).collect()
 }
 
-fn clients(seed: u64, cluster: &Cluster) -> Vec<Box<dyn SimClient + Send>> {
-    let workload = Workload::draw(SimRng::new(seed, Stream::Workload, 0).next_u64());
-    let servers: Vec<_> = cluster.configs.iter().map(|config| config.me).collect();
-    let limits = &cluster.configs[0];
-    (0..cluster.clients)
-        .map(|index| {
-            let mut rng = SimRng::new(seed, Stream::Workload, index as u64 + 1);
-            let (low, high) = (limits.min_session_timeout_ms, limits.max_session_timeout_ms);
-            let spec = ClientSpec {
-                id: ClientId(index as u32),
-                servers: servers.clone(),
-                session_timeout_ms: rng.range(low as u64, high as u64) as i32,
-                seed: rng.next_u64(),
-            };
-            Box::new(ZkClient::new(spec, workload.clone())) as Box<dyn SimClient + Send>
-        })
-        .collect()
-}
-
-fn observer(cluster: &Cluster, options: &Options) -> Box<dyn Observer + Send> {
+fn observer(cluster: &Cluster, white_box: bool) -> Box<dyn Observer + Send> {
     let drift_ppm = if cluster.skewed_clocks { 1000 } else { 10 };
-    Box::new(Checkers::new(RunSpec { white_box: options.white_box, drift_ppm }))
+    Box::new(Checkers::new(RunSpec { white_box, drift_ppm }))
 }

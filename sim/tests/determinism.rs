@@ -3,7 +3,8 @@
 use std::process::Command;
 use std::thread;
 
-use vivarium_sim::run::{Options, run_seed};
+use vivarium_sim::run::run_seed;
+use vivarium_sim::scenario::Options;
 
 fn hashes(seeds: impl Iterator<Item = u64>) -> Vec<(u64, u64, u64)> {
     let options = Options { sim_seconds: 2, ..Options::default() };

@@ -7,7 +7,7 @@ mod sweep;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use vivarium_sim::run::Options;
+use vivarium_sim::scenario::Options;
 
 /// Seeded simulation of Vivarium ensembles: faults, workload, checkers, replay.
 ///

@@ -13,7 +13,8 @@ use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use vivarium_sim::observe::Violation;
-use vivarium_sim::run::{Options, Outcome, run_seed};
+use vivarium_sim::run::{Outcome, run_seed};
+use vivarium_sim::scenario::Options;
 
 use crate::{Format, HARNESS, OK, VIOLATION, WorldArgs, replay_command};
 

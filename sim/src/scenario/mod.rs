@@ -1,0 +1,81 @@
+//! A scenario: everything that a run is made of, drawn from a seed or written by hand.
+
+use vivarium_core::ids::ServerId;
+
+use crate::apache;
+use crate::cluster::Cluster;
+use crate::ids::{ClientId, SimTime};
+use crate::rng::{SimRng, Stream};
+use crate::schedule::{self, FaultUnit};
+use crate::workload::Workload;
+use crate::zkclient::ClientSpec;
+
+/// What a person may choose about the scenario of a seed; the seed decides the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Number of voters; drawn where `None`.
+    pub servers: Option<usize>,
+    /// Number of clients; drawn where `None`.
+    pub clients: Option<usize>,
+    /// Length of the fault phase.
+    pub sim_seconds: u64,
+    /// Judge with the checks that look into disks.
+    pub white_box: bool,
+    /// Number of servers that behave as Apache's do; drawn where `None`. One of ours stays.
+    pub apache_peers: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { servers: None, clients: None, sim_seconds: 5, white_box: true, apache_peers: None }
+    }
+}
+
+/// The whole input of a run: the same scenario gives the same trace hash, on any machine and in any
+/// build.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Names every random stream that the fields below do not fix: latencies, what a power cut
+    /// leaves, the servers' own draws, the order of ready tasks.
+    pub seed: u64,
+    pub cluster: Cluster,
+    pub workload: Workload,
+    pub clients: Vec<ClientSpec>,
+    /// The only source of faults, in order of time.
+    pub faults: Vec<FaultUnit>,
+    /// Length of the fault phase; a calm phase follows.
+    pub faults_for: SimTime,
+}
+
+impl Scenario {
+    pub fn draw(seed: u64, options: &Options) -> Self {
+        let mut cluster = Cluster::draw(seed, options.servers);
+        cluster.clients = options.clients.unwrap_or(cluster.clients);
+        cluster.disguise(apache::draw(seed, &cluster, options.apache_peers));
+        let faults_for = SimTime::from_secs(options.sim_seconds);
+        Self {
+            seed,
+            workload: Workload::draw(SimRng::new(seed, Stream::Workload, 0).next_u64()),
+            clients: draw_clients(seed, &cluster),
+            faults: schedule::draw(seed, &cluster, faults_for),
+            faults_for,
+            cluster,
+        }
+    }
+}
+
+fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
+    let servers: Vec<ServerId> = cluster.configs.iter().map(|config| config.me).collect();
+    let limits = &cluster.configs[0];
+    let (low, high) = (limits.min_session_timeout_ms, limits.max_session_timeout_ms);
+    let client = |index: usize| {
+        let mut rng = SimRng::new(seed, Stream::Workload, index as u64 + 1);
+        ClientSpec {
+            id: ClientId(index as u32),
+            servers: servers.clone(),
+            session_timeout_ms: rng.range(low as u64, high as u64) as i32,
+            seed: rng.next_u64(),
+        }
+    };
+    (0..cluster.clients).map(client).collect()
+}
