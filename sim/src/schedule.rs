@@ -1,8 +1,6 @@
 //! The fault schedule: an explicit list of everything that will go wrong in a run, and the only
 //! source of faults. Drawn from the seed, or written by hand.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Cluster;
@@ -166,33 +164,6 @@ impl FaultKind {
     pub const fn is_charged(self) -> bool {
         matches!(self, Self::DiskFail { .. } | Self::BitRot | Self::Wipe)
     }
-}
-
-impl fmt::Display for FaultUnit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at {} {}", self.at, self.kind.name())?;
-        match &self.scope {
-            Scope::Servers(ids) => {
-                for id in ids {
-                    write!(f, " s{id}")?;
-                }
-            }
-            Scope::Leader => f.write_str(" leader")?,
-            Scope::Between { from, to } => write!(f, " {} -> {}", names(from), names(to))?,
-        }
-        write!(f, " for {}", SimTime(self.length))
-    }
-}
-
-fn names(peers: &[Peer]) -> String {
-    let names: Vec<_> = peers
-        .iter()
-        .map(|peer| match peer {
-            Peer::Server(id) => format!("s{id}"),
-            Peer::Client(id) => format!("c{id}"),
-        })
-        .collect();
-    names.join(",")
 }
 
 /// Classes that the swarm generator omits or keeps.

@@ -1,5 +1,9 @@
 //! A scenario: everything that a run is made of, drawn from a seed or written by hand.
 
+mod fault_line;
+pub mod span;
+mod words;
+
 use vivarium_core::ids::ServerId;
 
 use crate::apache;

@@ -1,0 +1,283 @@
+//! A fault unit as a line that a person reads and writes:
+//!
+//! ```text
+//! at 3.2 s pause s2 for 5 s
+//! at 1.25 s partition s1,s2 | s3,c1 for 800 ms
+//! at 0.5 s crash s3 after sync 4 by power loss for 1 s
+//! ```
+//!
+//! A new kind of fault gets its words in `deed` and its line in `VERBS`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::span::{moment, span};
+use super::words::{Words, names};
+use crate::ids::SimTime;
+use crate::schedule::{Counted, FaultKind, FaultUnit, Peer, Scope, Since};
+
+impl fmt::Display for FaultUnit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let deed = deed(self.kind, &self.scope);
+        write!(f, "at {} {deed} for {}", moment(self.at), span(self.length))
+    }
+}
+
+/// What is done, and to whom.
+fn deed(kind: FaultKind, scope: &Scope) -> String {
+    let who = who(scope);
+    match kind {
+        FaultKind::Crash => format!("crash {who}"),
+        FaultKind::PowerLoss => format!("power-loss {who}"),
+        FaultKind::CrashAtBoundary { nth, after, power, counts, since } => {
+            let side = if after { "after" } else { "before" };
+            let counts = counted(counts);
+            let since = match since {
+                Since::Now => "",
+                Since::Synchronization => " of its next synchronization",
+            };
+            let by = if power { " by power loss" } else { "" };
+            format!("crash {who} {side} {counts} {nth}{since}{by}")
+        }
+        FaultKind::Stop => format!("stop {who}"),
+        FaultKind::Pause => format!("pause {who}"),
+        FaultKind::Partition { one_way: false } => format!("partition {}", between(scope, "|")),
+        FaultKind::Partition { one_way: true } => format!("partition {}", between(scope, "->")),
+        FaultKind::Isolate { one_way: None } => format!("isolate {who}"),
+        FaultKind::Isolate { one_way: Some(true) } => format!("isolate {who} outwards"),
+        FaultKind::Isolate { one_way: Some(false) } => format!("isolate {who} inwards"),
+        FaultKind::StallLink => format!("stall {}", between(scope, "->")),
+        FaultKind::ResetLinks => format!("reset {}", between(scope, "|")),
+        FaultKind::HalfOpen => format!("half-open {}", between(scope, "|")),
+        FaultKind::DiskFull => format!("disk-full {who}"),
+        FaultKind::FsyncSlow => format!("slow-fsync {who}"),
+        FaultKind::ClockStep { ms } => {
+            let way = if ms < 0 { "back" } else { "forward" };
+            format!("step-clock {who} {way} by {}", span(ms.unsigned_abs().saturating_mul(1000)))
+        }
+        FaultKind::DiskFail { sync: true } => format!("fail-sync {who}"),
+        FaultKind::DiskFail { sync: false } => format!("fail-write {who}"),
+        FaultKind::ReadFail => format!("fail-read {who}"),
+        FaultKind::BitRot => format!("bit-rot {who}"),
+        FaultKind::Wipe => format!("wipe {who}"),
+    }
+}
+
+const fn counted(counts: Counted) -> &'static str {
+    match counts {
+        Counted::All => "operation",
+        Counted::Syncs => "sync",
+        Counted::Names => "name",
+    }
+}
+
+fn who(scope: &Scope) -> String {
+    match scope {
+        Scope::Servers(ids) => names(&ids.iter().map(|&id| Peer::Server(id)).collect::<Vec<_>>()),
+        Scope::Leader => "leader".into(),
+        Scope::Between { .. } => between(scope, "->"),
+    }
+}
+
+fn between(scope: &Scope, arrow: &str) -> String {
+    match scope {
+        Scope::Servers(_) | Scope::Leader => who(scope),
+        Scope::Between { from, to } => format!("{} {arrow} {}", names(from), names(to)),
+    }
+}
+
+impl FromStr for FaultUnit {
+    type Err = String;
+
+    /// # Errors
+    /// What is wrong with the line, and what is allowed there.
+    fn from_str(line: &str) -> Result<Self, String> {
+        let words = &mut Words::of(line);
+        words.expect("at")?;
+        let at = SimTime(words.span()?);
+        let verb = words.next("what happens")?;
+        let Some((_, parse)) = VERBS.iter().find(|(name, _)| *name == verb) else {
+            let known: Vec<_> = VERBS.iter().map(|(name, _)| *name).collect();
+            return Err(format!("`{verb}` is no fault; there are {}", known.join(", ")));
+        };
+        let (kind, scope) = parse(words)?;
+        words.expect("for")?;
+        let length = words.span()?;
+        words.end()?;
+        Ok(Self { at, length, kind, scope })
+    }
+}
+
+type Parsed = Result<(FaultKind, Scope), String>;
+type Parse = fn(&mut Words<'_>) -> Parsed;
+
+/// What may stand behind a time, and how its line goes on.
+const VERBS: &[(&str, Parse)] = &[
+    ("crash", crash),
+    ("power-loss", |words| on_servers(words, FaultKind::PowerLoss)),
+    ("stop", |words| on_servers(words, FaultKind::Stop)),
+    ("pause", |words| on_servers(words, FaultKind::Pause)),
+    ("partition", |words| {
+        let (one_way, scope) = cut(words, &["|", "->"])?;
+        Ok((FaultKind::Partition { one_way }, scope))
+    }),
+    ("isolate", |words| {
+        let scope = servers(words)?;
+        let outwards = words.take("outwards");
+        let one_way = (outwards || words.take("inwards")).then_some(outwards);
+        Ok((FaultKind::Isolate { one_way }, scope))
+    }),
+    ("stall", |words| Ok((FaultKind::StallLink, cut(words, &["->"])?.1))),
+    ("reset", |words| Ok((FaultKind::ResetLinks, cut(words, &["|"])?.1))),
+    ("half-open", |words| Ok((FaultKind::HalfOpen, cut(words, &["|"])?.1))),
+    ("disk-full", |words| on_servers(words, FaultKind::DiskFull)),
+    ("slow-fsync", |words| on_servers(words, FaultKind::FsyncSlow)),
+    ("step-clock", step_clock),
+    ("fail-sync", |words| on_servers(words, FaultKind::DiskFail { sync: true })),
+    ("fail-write", |words| on_servers(words, FaultKind::DiskFail { sync: false })),
+    ("fail-read", |words| on_servers(words, FaultKind::ReadFail)),
+    ("bit-rot", |words| on_servers(words, FaultKind::BitRot)),
+    ("wipe", |words| on_servers(words, FaultKind::Wipe)),
+];
+
+fn crash(words: &mut Words<'_>) -> Parsed {
+    let scope = servers(words)?;
+    let after = words.take("after");
+    if !after && !words.take("before") {
+        return Ok((FaultKind::Crash, scope));
+    }
+    let counts = match words.next("`operation`, `sync` or `name`")? {
+        "operation" => Counted::All,
+        "sync" => Counted::Syncs,
+        "name" => Counted::Names,
+        other => {
+            return Err(format!("`{other}` stands where `operation`, `sync` or `name` should"));
+        }
+    };
+    let nth: u32 = words.number("the number of the disk operation")?;
+    if nth == 0 {
+        return Err("disk operations are counted from 1".into());
+    }
+    let mut since = Since::Now;
+    if words.take("of") {
+        words.expect("its")?;
+        words.expect("next")?;
+        words.expect("synchronization")?;
+        since = Since::Synchronization;
+    }
+    let power = words.take("by");
+    if power {
+        words.expect("power")?;
+        words.expect("loss")?;
+    }
+    Ok((FaultKind::CrashAtBoundary { nth, after, power, counts, since }, scope))
+}
+
+fn step_clock(words: &mut Words<'_>) -> Parsed {
+    let scope = servers(words)?;
+    let back = words.take("back");
+    if !back {
+        words.expect("forward")?;
+    }
+    words.expect("by")?;
+    let micros = words.span()?;
+    if micros % 1000 != 0 {
+        return Err("a clock is set by whole milliseconds".into());
+    }
+    let ms = (micros / 1000).cast_signed();
+    Ok((FaultKind::ClockStep { ms: if back { -ms } else { ms } }, scope))
+}
+
+fn on_servers(words: &mut Words<'_>, kind: FaultKind) -> Parsed {
+    Ok((kind, servers(words)?))
+}
+
+/// `leader`, or servers by name.
+fn servers(words: &mut Words<'_>) -> Result<Scope, String> {
+    if words.take("leader") {
+        return Ok(Scope::Leader);
+    }
+    let id = |peer: &Peer| match peer {
+        Peer::Server(id) => Ok(*id),
+        Peer::Client(id) => Err(format!("c{id} is a client; this happens to servers or `leader`")),
+    };
+    words.peers()?.iter().map(id).collect::<Result<_, _>>().map(Scope::Servers)
+}
+
+/// Two sides, and whether only what goes to the second one is concerned.
+fn cut(words: &mut Words<'_>, arrows: &[&str]) -> Result<(bool, Scope), String> {
+    let from = words.peers()?;
+    let arrow = words.next("the other side")?;
+    if !arrows.contains(&arrow) {
+        let allowed = arrows.join("` or `");
+        return Err(format!("`{arrow}` stands where `{allowed}` should, then the other side"));
+    }
+    let to = words.peers()?;
+    Ok((arrow == "->", Scope::Between { from, to }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Cluster;
+    use crate::rng::{SimRng, Stream};
+    use crate::schedule::draw;
+
+    #[test]
+    fn every_drawn_unit_reads_back_from_its_line() {
+        for seed in 0..400 {
+            let cluster = Cluster::draw(seed, None);
+            for unit in draw(seed, &cluster, SimTime::from_secs(5)) {
+                let line = unit.to_string();
+                assert_eq!(line.parse(), Ok(unit), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_person_may_write_it_so() {
+        for line in [
+            "at 3.2 s pause s2 for 5 s",
+            "at 1.25 s partition s1,s2 | s3,c1 for 800 ms",
+            "at 1.25 s partition s1 -> s3,c1 for 800 ms",
+            "at 2 s crash leader for 300 ms",
+            "at 0.5 s crash s3 after sync 4 by power loss for 1 s",
+            "at 0.5 s crash s3 before name 1 of its next synchronization for 1 s",
+            "at 0.5 s step-clock s3 back by 1 s for 1 s",
+        ] {
+            let unit: FaultUnit = line.parse().unwrap_or_else(|why| panic!("{line}: {why}"));
+            assert_eq!(unit.to_string(), line);
+        }
+        let spaced: FaultUnit = "at 1250 ms  partition s1, s2 | s3 for 0.8 s".parse().unwrap();
+        assert_eq!(spaced.to_string(), "at 1.25 s partition s1,s2 | s3 for 800 ms");
+    }
+
+    #[test]
+    fn a_wrong_line_says_what_may_stand_there() {
+        for (line, hint) in [
+            ("pause s2", "where `at` should"),
+            ("at 3 s explode s2 for 5 s", "there are crash, power-loss"),
+            ("at 3 s pause s2", "where `for` should"),
+            ("at 3 s pause c2 for 5 s", "c2 is a client"),
+            ("at 3 s pause 2 for 5 s", "names neither"),
+            ("at 3 s pause s2 for 5 s again", "where it should end"),
+            ("at 3 s partition s1 s2 for 5 s", "where `|` or `->` should"),
+            ("at 3 s crash s1 after fsync 2 for 5 s", "`operation`, `sync` or `name`"),
+            ("at 3 s crash s1 after sync 0 for 5 s", "counted from 1"),
+        ] {
+            let error = line.parse::<FaultUnit>().unwrap_err();
+            assert!(error.contains(hint), "{line}: {error}");
+        }
+    }
+
+    /// Words in any order are an error at worst.
+    #[test]
+    fn no_line_panics() {
+        let words = ["at", "3", "s", "crash", "s1", "c0,s2", "|", "->", "for", "leader", "after"];
+        let mut rng = SimRng::new(1, Stream::Schedule, 0);
+        for _ in 0..20_000 {
+            let line: Vec<_> = (0..rng.below(12)).map(|_| *rng.pick(&words)).collect();
+            let _ = line.join(" ").parse::<FaultUnit>();
+        }
+    }
+}
