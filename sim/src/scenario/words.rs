@@ -49,6 +49,9 @@ impl<'a> Words<'a> {
     /// Names between commas, with or without spaces behind them.
     pub(crate) fn peers(&mut self) -> Result<Vec<Peer>, String> {
         let mut peers = Vec::new();
+        if self.take(NOBODY) {
+            return Ok(peers);
+        }
         loop {
             let word = self.next("names such as `s1,s2` or `c0`")?;
             let goes_on = word.ends_with(',');
@@ -70,6 +73,9 @@ impl<'a> Words<'a> {
     }
 }
 
+/// One side of a cut through a single server.
+const NOBODY: &str = "nobody";
+
 /// `s1` is a server, `c0` a client.
 pub(crate) fn peer(name: &str) -> Result<Peer, String> {
     let wrong =
@@ -87,5 +93,8 @@ pub(crate) fn names(peers: &[Peer]) -> String {
         Peer::Server(id) => format!("s{id}"),
         Peer::Client(id) => format!("c{id}"),
     };
-    peers.iter().map(name).collect::<Vec<_>>().join(",")
+    match peers {
+        [] => NOBODY.into(),
+        peers => peers.iter().map(name).collect::<Vec<_>>().join(","),
+    }
 }
