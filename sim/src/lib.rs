@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod codec;
 pub mod disk;
 pub mod disk_view;
+pub mod failure;
 mod faults;
 pub mod history;
 pub mod ids;

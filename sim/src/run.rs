@@ -1,9 +1,11 @@
 //! One seed, from nothing to a verdict.
 
 use std::thread;
+use std::time::Duration;
 
 use madsim::Config as MadsimConfig;
 use madsim::runtime::Runtime;
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use vivarium_core::ids::ServerId;
 
@@ -42,6 +44,8 @@ pub struct Outcome {
     /// Servers that behave as Apache's do.
     pub apache: Vec<ApachePeer>,
     pub faults: Vec<FaultUnit>,
+    /// What it cost: no part of what a seed means.
+    pub cpu: Duration,
 }
 
 /// One of them.
@@ -110,7 +114,9 @@ pub fn run_scenario(
         .name(format!("seed-{seed}"))
         .spawn(move || {
             panics::capture();
-            run_here(scenario, white_box, sink)
+            let before = cpu_used();
+            let outcome = run_here(scenario, white_box, sink);
+            Outcome { cpu: cpu_used().saturating_sub(before), ..outcome }
         })
         .map_err(|error| format!("no thread for seed {seed}: {error}"))?
         .join()
@@ -151,7 +157,13 @@ fn run_here(scenario: Scenario, white_box: bool, sink: Option<TraceSink>) -> Out
         clients: cluster.clients,
         apache: peers(&cluster),
         faults,
+        cpu: Duration::ZERO,
     }
+}
+
+/// What this thread has used of a processor.
+fn cpu_used() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 fn peers(cluster: &Cluster) -> Vec<ApachePeer> {

@@ -118,6 +118,11 @@ pub(crate) fn note_of<'e>(cx: &Cx<'_>, event: &'e SimEvent) -> Option<(ServerId,
     }
 }
 
+/// The names of all statements.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    all().into_iter().map(|(name, _)| name)
+}
+
 fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
     vec![
         ("P1", Box::new(p01_leadership::P01)),

@@ -4,6 +4,7 @@ mod fault_line;
 pub mod span;
 mod words;
 
+use serde::{Deserialize, Serialize};
 use vivarium_core::ids::ServerId;
 
 use crate::apache;
@@ -15,7 +16,8 @@ use crate::workload::Workload;
 use crate::zkclient::ClientSpec;
 
 /// What a person may choose about the scenario of a seed; the seed decides the rest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Options {
     /// Number of voters; drawn where `None`.
     pub servers: Option<usize>,

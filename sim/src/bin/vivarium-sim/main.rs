@@ -1,6 +1,7 @@
 //! `vivarium-sim`: runs seeds, replays any of them, and judges recorded histories.
 
 mod check;
+mod merge;
 mod replay;
 mod sweep;
 
@@ -23,6 +24,8 @@ struct Cli {
 enum Command {
     /// Run many seeds and sum up.
     Run(sweep::RunArgs),
+    /// Join the ledgers of a sweep to one report.
+    Merge(merge::MergeArgs),
     /// Run one seed again and print its trace.
     Replay(replay::ReplayArgs),
     /// Judge a recorded history of real servers and clients.
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
     // clap ends the process with 2 where the usage is wrong.
     let code = match Cli::parse().command {
         Command::Run(args) => sweep::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
     };
