@@ -34,6 +34,9 @@ impl World {
         let host = self.client_host(index);
         let mut deliveries = Vec::new();
         while let Some(what) = self.inboxes[host.0].pop(self.now) {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.begin(self.now);
+            }
             match what {
                 What::ClientStart => self.tell(index, ClientEvent::Start),
                 What::ClientCalm => self.tell(index, ClientEvent::Calm),
@@ -56,6 +59,9 @@ impl World {
         let slot = &mut self.clients[index];
         if slot.machine.deadline().is_some_and(|deadline| deadline <= self.now) {
             let node = NodeId::Client(ClientId(index as u32));
+            if let Some(recorder) = &mut self.recorder {
+                recorder.client_woken(self.now, node);
+            }
             self.trace.event(self.now, node, Mark::Wake, 0, || String::from("wake"));
             slot.machine.on_wake(self.now, &mut slot.out);
             self.carry_out_asks(index);
@@ -67,6 +73,7 @@ impl World {
     }
 
     fn deliver_to_client(&mut self, index: usize, delivery: Delivery) {
+        self.record_delivery(self.client_host(index), &delivery);
         let slot = &mut self.clients[index];
         let event = match delivery {
             Delivery::Opened { end, dial, .. } => {
@@ -103,6 +110,11 @@ impl World {
             ClientEvent::Calm => 5,
         };
         let node = NodeId::Client(ClientId(index as u32));
+        if let Some(recorder) = &mut self.recorder
+            && matches!(event, ClientEvent::Start | ClientEvent::Calm)
+        {
+            recorder.client_starts(self.now, node);
+        }
         self.trace.event(self.now, node, Mark::Client, content, || match &event {
             ClientEvent::Bytes { conn, bytes } => format!("got {} bytes on {conn:?}", bytes.len()),
             ClientEvent::Start
@@ -121,11 +133,19 @@ impl World {
         for ask in self.clients[index].out.take() {
             match ask {
                 ClientAsk::Connect { conn, to } => {
+                    if let Some(recorder) = &mut self.recorder {
+                        let (node, far) =
+                            (NodeId::Client(ClientId(index as u32)), NodeId::Server(to));
+                        recorder.dial(node, conn.0, far, Plane::Client);
+                    }
                     let to = self.server_host(to).expect("clients dial servers that exist");
                     self.net.dial(self.now, host, conn.0, to, Plane::Client, CONNECT_TIMEOUT);
                 }
                 ClientAsk::Send { conn, bytes } => {
                     if let Some(&end) = self.clients[index].ends.get(&conn) {
+                        if let Some(recorder) = &mut self.recorder {
+                            recorder.send(NodeId::Client(ClientId(index as u32)), end, &bytes);
+                        }
                         self.net.send(self.now, end, bytes);
                     }
                 }
@@ -136,6 +156,10 @@ impl World {
                         continue;
                     };
                     slot.conns.remove(&end);
+                    if let Some(recorder) = &mut self.recorder {
+                        let why = String::from(if abort { "aborts" } else { "closes" });
+                        recorder.closes(NodeId::Client(ClientId(index as u32)), end, why);
+                    }
                     if abort {
                         self.net.abort(self.now, end);
                     } else {

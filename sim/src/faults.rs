@@ -121,7 +121,16 @@ impl World {
         }
         let unit = self.faults[index].clone();
         let name = unit.kind.name();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(self.now);
+            recorder.fault_begins(index);
+        }
         let undo = self.strike(index, &unit);
+        if let Some(recorder) = &mut self.recorder
+            && undo.is_none()
+        {
+            recorder.fault_skipped(index);
+        }
         let content = hash_value(&(index, undo.is_some()));
         self.trace.event(self.now, NodeId::World, Mark::Fault, content, || {
             let what = if undo.is_some() { "fault" } else { "skipped" };
@@ -288,6 +297,10 @@ impl World {
 
     fn fault_ends(&mut self, index: usize) {
         let Some(undo) = self.undo.remove(&index) else { return };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(self.now);
+            recorder.fault_ends(index);
+        }
         self.trace.event(self.now, NodeId::World, Mark::Fault, index as u64, || {
             format!("end of #{index}")
         });

@@ -28,6 +28,7 @@ pub mod oracle;
 mod panics;
 mod process;
 pub mod recorded;
+pub mod recording;
 pub mod rng;
 pub mod run;
 pub mod scenario;

@@ -185,6 +185,9 @@ impl World {
     }
 
     fn take(&mut self, index: usize, what: What) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(self.now);
+        }
         match what {
             What::Boot => self.boot(index),
             What::Stop => self.step(index, Mark::Stop, 0, Input::Stop),
@@ -254,6 +257,9 @@ impl World {
                     let content = hash_action(&action);
                     let line = || describe(&action);
                     self.trace.event(self.now, NodeId::Server(id), Mark::Disk, content, line);
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.disk(NodeId::Server(id), &action, true);
+                    }
                     let (at, event) = self.disks.of(id).submit_single(self.now, action);
                     self.post(at, Host(index), What::Disk(event));
                     return;
@@ -307,10 +313,30 @@ impl World {
         true
     }
 
+    /// What the network hands to a process, before any guise changes it.
+    pub(crate) fn record_delivery(&mut self, host: Host, delivery: &Delivery) {
+        if self.recorder.is_none() {
+            return;
+        }
+        let node = self.node(host);
+        let far = match delivery {
+            Delivery::Opened { far, .. } => self.node(*far),
+            Delivery::DialFailed { .. }
+            | Delivery::Bytes { .. }
+            | Delivery::Sent { .. }
+            | Delivery::Closed { .. } => node,
+        };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(self.now);
+            recorder.delivered(node, far, delivery);
+        }
+    }
+
     fn take_net(&mut self, index: usize, event: crate::net::NetEvent) {
         let mut deliveries = Vec::new();
         self.net.due(self.now, event, &mut deliveries);
         for delivery in deliveries {
+            self.record_delivery(Host(index), &delivery);
             let Some(delivery) = self.disguise_delivery(index, delivery) else { continue };
             let (mark, content, input) = self.link_input(delivery);
             self.step(index, mark, content, Input::Link(input));
@@ -354,6 +380,9 @@ impl World {
         let mut changes = Vec::new();
         let done = self.disks.of(id).due(event, &mut changes);
         self.stats.disk_ops += 1;
+        if let (Some(recorder), Some(done)) = (&mut self.recorder, &done) {
+            recorder.disk_done(NodeId::Server(id), done);
+        }
         for change in changes {
             self.observe(NodeId::Server(id), &SimEvent::Durable(change));
         }
@@ -406,6 +435,10 @@ impl World {
         let node = NodeId::Server(slot.config.me);
         self.trace.event(self.now, node, mark, content, || format!("<- {}", Brief(&input)));
         let outbox = &mut slot.outbox;
+        if let Some(recorder) = &mut self.recorder {
+            let due = server.deadline().filter(|(at, _)| *at <= stamp.mono);
+            recorder.step(node, &input, due.map(|(_, timer)| timer), outbox.len());
+        }
         slot.deadline.set(None);
         let step = catch_unwind(AssertUnwindSafe(|| server.step(stamp, input, outbox)));
         if step.is_err() {
@@ -423,9 +456,16 @@ impl World {
     fn drain(&mut self, index: usize) {
         while !self.servers[index].outbox.is_empty() || self.tell_disguised(index) {
             let actions: Vec<_> = self.servers[index].outbox.drain().collect();
-            for action in actions {
+            let node = NodeId::Server(self.servers[index].id());
+            if let Some(recorder) = &mut self.recorder {
+                recorder.drain(node);
+            }
+            for (place, action) in actions.into_iter().enumerate() {
                 if self.verdict.is_some() {
                     return;
+                }
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.action(node, place, &action);
                 }
                 match action {
                     Action::Link(action) => self.link_action(index, action),
@@ -448,6 +488,9 @@ impl World {
             LinkAction::Dial { dial, plane, host, port } => {
                 let timeout = self.servers[index].config.cnx_timeout.0;
                 let found = resolve(&host, port).map(|(id, _)| id);
+                if let (Some(recorder), Some(to)) = (&mut self.recorder, found) {
+                    recorder.dial(node, dial.0, NodeId::Server(to), plane);
+                }
                 if found.is_some_and(|id| self.disguise_dial(index, dial, id, plane)) {
                     return;
                 }
@@ -461,6 +504,9 @@ impl World {
             }
             LinkAction::Send { link, bytes } => {
                 let bytes = self.disguise_send(index, link, bytes);
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.send(node, EndId(link.0), &bytes);
+                }
                 self.net.send(self.now, EndId(link.0), bytes);
             }
             LinkAction::Hold { link } => self.net.hold(EndId(link.0)),
@@ -472,6 +518,9 @@ impl World {
                 });
                 if !self.disguise_close(index, link) {
                     return;
+                }
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.closes(node, EndId(link.0), format!("{why:?}"));
                 }
                 match how {
                     Close::Flush => self.net.close(self.now, EndId(link.0)),
@@ -485,6 +534,9 @@ impl World {
         let id = self.servers[index].id();
         let content = hash_action(&action);
         self.trace.event(self.now, NodeId::Server(id), Mark::Disk, content, || describe(&action));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.disk(NodeId::Server(id), &action, false);
+        }
         let (at, event) = self.disks.of(id).submit(self.now, action);
         self.post(at, Host(index), What::Disk(event));
     }

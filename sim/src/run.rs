@@ -16,6 +16,7 @@ use crate::cluster::Cluster;
 use crate::ids::SimTime;
 use crate::observe::{Observer, Violation};
 use crate::panics;
+use crate::recording::Recording;
 use crate::rng::{SimRng, Stream};
 use crate::scenario::{Options, Scenario};
 use crate::schedule::FaultUnit;
@@ -109,21 +110,47 @@ pub fn run_scenario(
     white_box: bool,
     sink: Option<TraceSink>,
 ) -> Result<Outcome, String> {
+    run_apart(scenario, white_box, sink, false).map(|(outcome, _)| outcome)
+}
+
+/// As [`run_scenario`], and takes a recording. The outcome is the same, its trace hash included.
+///
+/// # Errors
+/// What went wrong in the harness itself.
+pub fn record_scenario(
+    scenario: Scenario,
+    white_box: bool,
+) -> Result<(Outcome, Recording), String> {
+    let (outcome, recording) = run_apart(scenario, white_box, None, true)?;
+    Ok((outcome, recording.expect("a run that records has a recording")))
+}
+
+fn run_apart(
+    scenario: Scenario,
+    white_box: bool,
+    sink: Option<TraceSink>,
+    records: bool,
+) -> Result<(Outcome, Option<Recording>), String> {
     let seed = scenario.seed;
     thread::Builder::new()
         .name(format!("seed-{seed}"))
         .spawn(move || {
             panics::capture();
             let before = cpu_used();
-            let outcome = run_here(scenario, white_box, sink);
-            Outcome { cpu: cpu_used().saturating_sub(before), ..outcome }
+            let (outcome, recording) = run_here(scenario, white_box, sink, records);
+            (Outcome { cpu: cpu_used().saturating_sub(before), ..outcome }, recording)
         })
         .map_err(|error| format!("no thread for seed {seed}: {error}"))?
         .join()
         .map_err(|_| format!("seed {seed}: the harness itself panicked"))
 }
 
-fn run_here(scenario: Scenario, white_box: bool, sink: Option<TraceSink>) -> Outcome {
+fn run_here(
+    scenario: Scenario,
+    white_box: bool,
+    sink: Option<TraceSink>,
+    records: bool,
+) -> (Outcome, Option<Recording>) {
     let Scenario { seed, cluster, workload, clients, faults, faults_for } = scenario;
     let client =
         |spec| Box::new(ZkClient::new(spec, workload.clone())) as Box<dyn SimClient + Send>;
@@ -134,6 +161,7 @@ fn run_here(scenario: Scenario, white_box: bool, sink: Option<TraceSink>) -> Out
         faults: faults.clone(),
         faults_for,
         sink,
+        records,
         calm_min: CALM_MIN,
         calm_max: CALM_MAX,
         cluster: cluster.clone(),
@@ -145,8 +173,9 @@ fn run_here(scenario: Scenario, white_box: bool, sink: Option<TraceSink>) -> Out
         let world = Shared::build(&handle, spec);
         (world.run().await, world)
     });
-    let world = world.take();
-    Outcome {
+    let mut world = world.take();
+    let recording = world.recorder.take().map(|recorder| recorder.finish(world.now));
+    let outcome = Outcome {
         seed,
         verdict,
         trace_hash: world.trace.hash(),
@@ -158,7 +187,8 @@ fn run_here(scenario: Scenario, white_box: bool, sink: Option<TraceSink>) -> Out
         apache: peers(&cluster),
         faults,
         cpu: Duration::ZERO,
-    }
+    };
+    (outcome, recording)
 }
 
 /// What this thread has used of a processor.

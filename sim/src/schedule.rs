@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cluster::Cluster;
-use crate::ids::SimTime;
+use crate::ids::{NodeId, SimTime};
 use crate::rng::{SimRng, Stream};
 
 /// One thing that goes wrong.
@@ -103,6 +103,22 @@ pub enum Since {
     Now,
     /// The server's next synchronization, as leader or learner: between two of its writes.
     Synchronization,
+}
+
+impl Scope {
+    /// Whether it names this machine, or may come to mean it.
+    pub fn may_hit(&self, node: NodeId) -> bool {
+        let is = |peer: &Peer| match (*peer, node) {
+            (Peer::Server(id), NodeId::Server(server)) => id == server.0,
+            (Peer::Client(id), NodeId::Client(client)) => id == client.0,
+            (Peer::Server(_) | Peer::Client(_), _) => false,
+        };
+        match self {
+            Self::Servers(ids) => ids.iter().any(|&id| is(&Peer::Server(id))),
+            Self::Leader => matches!(node, NodeId::Server(_)),
+            Self::Between { from, to } => from.iter().chain(to).any(is),
+        }
+    }
 }
 
 impl FaultKind {

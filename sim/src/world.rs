@@ -27,6 +27,7 @@ use crate::inbox::{Inbox, What};
 use crate::net::{EndId, Host, NetSim};
 use crate::observe::{CrashKind, Observer, SimEvent, Violation};
 use crate::process::ServerSlot;
+use crate::recording::Recorder;
 use crate::rng::{SimRng, Stream};
 use crate::schedule::{FaultUnit, Peer};
 use crate::trace::{Mark, Trace, TraceSink, hash_value};
@@ -66,6 +67,8 @@ pub(crate) struct World {
     pub(crate) clients: Vec<ClientSlot>,
     pub(crate) observer: Box<dyn Observer + Send>,
     pub(crate) trace: Trace,
+    /// Absent in bulk runs.
+    pub(crate) recorder: Option<Box<Recorder>>,
     pub(crate) stats: Stats,
     pub(crate) faults: Vec<FaultUnit>,
     pub(crate) undo: BTreeMap<usize, crate::faults::Undo>,
@@ -100,6 +103,7 @@ pub(crate) struct WorldSpec {
     pub(crate) faults: Vec<FaultUnit>,
     pub(crate) faults_for: SimTime,
     pub(crate) sink: Option<TraceSink>,
+    pub(crate) records: bool,
     pub(crate) calm_min: u64,
     pub(crate) calm_max: u64,
 }
@@ -174,6 +178,11 @@ impl World {
             slot
         });
         let inboxes = (0..=hosts).map(|_| Inbox::new(&time)).collect();
+        let recorder = spec.records.then(|| {
+            let servers = cluster.configs.iter().map(|config| NodeId::Server(config.me));
+            let clients = (0..clients.len()).map(|index| NodeId::Client(ClientId(index as u32)));
+            Box::new(Recorder::new(servers.chain(clients).collect(), faults.clone()))
+        });
         Self {
             handle: handle.clone(),
             time,
@@ -186,6 +195,7 @@ impl World {
             clients: clients.into_iter().map(ClientSlot::new).collect(),
             observer,
             trace: Trace::new(spec.sink),
+            recorder,
             stats: Stats::default(),
             faults,
             undo: BTreeMap::new(),
@@ -229,6 +239,9 @@ impl World {
         self.inboxes[host.0].polled(self.now, waker);
         if self.verdict.is_some() {
             return;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(self.now);
         }
         let next = match self.role(host) {
             Role::Server(index) => self.poll_server(index),
@@ -310,6 +323,9 @@ impl World {
         if self.verdict.is_some() {
             return;
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.observe(node, event);
+        }
         if let Err(violation) = self.observer.event(self.now, node, event, &self.disks) {
             self.violated(node, violation);
         }
@@ -317,6 +333,9 @@ impl World {
 
     pub(crate) fn violated(&mut self, node: NodeId, violation: Violation) {
         if self.verdict.is_none() {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.violated(node, &violation);
+            }
             let hash = hash_value(&violation.to_string());
             self.trace
                 .event(self.now, node, Mark::Fault, hash, || format!("VIOLATION {violation}"));

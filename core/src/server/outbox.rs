@@ -46,6 +46,11 @@ impl Outbox {
         self.entries.is_empty()
     }
 
+    /// How many entries it holds: the place of the next action.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub fn note(&mut self, note: Note) {
         self.entries.push_back(Entry::Plain(Action::Note(note)));
     }

@@ -1,0 +1,197 @@
+//! Requests and transactions in a few words, for people.
+
+use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn};
+use vivarium_core::wire::client::{Create, CreateMode, Op, Parsed, ReadOp, WriteOp, parse_body};
+
+use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
+
+/// A request as a client sends it: the name of its kind, and the whole.
+pub(super) fn request(op: i32, body: bytes::Bytes) -> (&'static str, String) {
+    match parse_body(op, body) {
+        Parsed::Op(op) => (name_of(&op), operation(&op)),
+        Parsed::Malformed => ("malformed", format!("malformed request, opcode {op}")),
+        Parsed::Unknown => match op {
+            vivarium_core::wire::client::OP_CREATE_SESSION => {
+                ("createSession", String::from("createSession"))
+            }
+            _ => ("unknown", format!("unknown request, opcode {op}")),
+        },
+    }
+}
+
+fn name_of(op: &Op) -> &'static str {
+    match op {
+        Op::Write(write) => name_of_write(write),
+        Op::Read(ReadOp::Exists { .. }) => "exists",
+        Op::Read(ReadOp::GetData { .. }) => "getData",
+        Op::Read(ReadOp::GetAcl { .. }) => "getACL",
+        Op::Read(ReadOp::GetChildren { .. }) => "getChildren",
+        Op::Read(ReadOp::SetWatches(_)) => "setWatches",
+        Op::SetAcl { .. } => "setACL",
+        Op::Multi(_) => "multi",
+        Op::Sync { .. } => "sync",
+        Op::Auth { .. } => "auth",
+        Op::Sasl { .. } => "sasl",
+        Op::Ping => "ping",
+        Op::CloseSession => "closeSession",
+    }
+}
+
+fn name_of_write(write: &WriteOp) -> &'static str {
+    match write {
+        WriteOp::Create(_) => "create",
+        WriteOp::Delete { .. } => "delete",
+        WriteOp::SetData { .. } => "setData",
+        WriteOp::Check { .. } => "check",
+    }
+}
+
+fn operation(op: &Op) -> String {
+    let name = name_of(op);
+    match op {
+        Op::Write(write) => write_operation(write),
+        Op::Read(ReadOp::Exists { path, watch } | ReadOp::GetData { path, watch }) => {
+            format!("{name} {path}{}", watched(*watch))
+        }
+        Op::Read(ReadOp::GetChildren { path, watch, .. }) => {
+            format!("{name} {path}{}", watched(*watch))
+        }
+        Op::Read(ReadOp::GetAcl { path }) | Op::SetAcl { path, .. } | Op::Sync { path } => {
+            format!("{name} {path}")
+        }
+        Op::Read(ReadOp::SetWatches(watches)) => {
+            let count = watches.data.len() + watches.exist.len() + watches.child.len();
+            format!("{name}, {count} watches")
+        }
+        Op::Multi(writes) => {
+            let all: Vec<_> = writes.iter().map(write_operation).collect();
+            format!("multi [{}]", all.join("; "))
+        }
+        Op::Auth { scheme, .. } => format!("auth {scheme}"),
+        Op::Sasl { .. } | Op::Ping | Op::CloseSession => name.into(),
+    }
+}
+
+fn write_operation(write: &WriteOp) -> String {
+    let name = name_of_write(write);
+    match write {
+        WriteOp::Create(Create { path, flags, .. }) => {
+            let mode = CreateMode::from_flags(*flags);
+            let (ephemeral, sequential) =
+                mode.map_or((false, false), |mode| (mode.is_ephemeral(), mode.is_sequential()));
+            create(path, ephemeral, sequential)
+        }
+        WriteOp::Delete { path, version }
+        | WriteOp::SetData { path, version, .. }
+        | WriteOp::Check { path, version } => format!("{name} {path}{}", conditional(*version)),
+    }
+}
+
+fn create(path: &str, ephemeral: bool, sequential: bool) -> String {
+    let ephemeral = if ephemeral { " ephemeral" } else { "" };
+    let sequential = if sequential { " sequential" } else { "" };
+    format!("create {path}{ephemeral}{sequential}")
+}
+
+fn watched(watch: bool) -> &'static str {
+    if watch { ", watch" } else { "" }
+}
+
+fn conditional(version: i32) -> String {
+    if version == -1 { String::new() } else { format!(" if version {version}") }
+}
+
+/// What a log record does, as far as its bytes can be read.
+pub(super) fn payload(payload: bytes::Bytes) -> String {
+    match LoggedTxn::decode(payload) {
+        Ok(logged) => transaction(&logged.txn),
+        Err(error) => format!("unreadable ({error})"),
+    }
+}
+
+fn transaction(txn: &Txn) -> String {
+    match txn {
+        Txn::CreateSession { timeout_ms } => format!("createSession, {timeout_ms} ms"),
+        Txn::CloseSession { .. } => String::from("closeSession"),
+        Txn::Create(CreateTxn { path, ephemeral, .. })
+        | Txn::Create2(CreateTxn { path, ephemeral, .. }) => create(path, *ephemeral, false),
+        Txn::CreateTtl { path, .. } => format!("create {path} with TTL"),
+        Txn::CreateContainer { path, .. } => format!("create {path} container"),
+        Txn::Delete { path } | Txn::DeleteContainer { path } => format!("delete {path}"),
+        Txn::SetData { path, version, .. } => format!("setData {path} to version {version}"),
+        Txn::Reconfig { version, .. } => format!("reconfig to version {version}"),
+        Txn::SetAcl { path, .. } => format!("setACL {path}"),
+        Txn::Check { path, version } => format!("check {path}{}", conditional(*version)),
+        Txn::Multi(all) => {
+            let all: Vec<_> = all.iter().map(transaction).collect();
+            format!("multi [{}]", all.join("; "))
+        }
+        Txn::Error { code } => format!("error {code}"),
+    }
+}
+
+/// A client operation as the workload asked for it.
+pub(crate) fn call(call: &Call) -> String {
+    match call {
+        Call::Create(CreateCall { path, ephemeral, sequential, .. }) => {
+            create(path, *ephemeral, *sequential)
+        }
+        Call::Delete { path, version } => format!("delete {path}{}", conditional(*version)),
+        Call::SetData { path, version, .. } => format!("setData {path}{}", conditional(*version)),
+        Call::Multi(subs) => {
+            let all: Vec<_> = subs.iter().map(sub_call).collect();
+            format!("multi [{}]", all.join("; "))
+        }
+        Call::Exists { path, watch } => format!("exists {path}{}", watched(*watch)),
+        Call::GetData { path, watch } => format!("getData {path}{}", watched(*watch)),
+        Call::GetChildren { path, watch, .. } => format!("getChildren {path}{}", watched(*watch)),
+        Call::Sync { path } => format!("sync {path}"),
+        Call::CloseSession => String::from("closeSession"),
+        Call::UnknownOp { code } => format!("unknown opcode {code}"),
+        Call::Malformed { code } => format!("malformed body, opcode {code}"),
+    }
+}
+
+fn sub_call(call: &SubCall) -> String {
+    match call {
+        SubCall::Create(CreateCall { path, ephemeral, sequential, .. }) => {
+            create(path, *ephemeral, *sequential)
+        }
+        SubCall::Delete { path, version } => format!("delete {path}{}", conditional(*version)),
+        SubCall::SetData { path, version, .. } => {
+            format!("setData {path}{}", conditional(*version))
+        }
+        SubCall::Check { path, version } => format!("check {path}{}", conditional(*version)),
+    }
+}
+
+/// What an answer says.
+pub(super) fn reply(reply: &Reply) -> String {
+    let data = |data: &Option<bytes::Bytes>| {
+        data.as_ref()
+            .map_or_else(|| String::from("no data"), |data| format!("{} bytes", data.len()))
+    };
+    match reply {
+        Reply::Empty => String::from("ok"),
+        Reply::Path(path) | Reply::PathStat(path, _) => path.clone(),
+        Reply::Stat(stat) => format!("version {}", stat.version),
+        Reply::Data(bytes, stat) => format!("{}, version {}", data(bytes), stat.version),
+        Reply::Children(names) | Reply::ChildrenStat(names, _) => {
+            format!("{} children", names.len())
+        }
+        Reply::Multi(parts) => {
+            let failed = parts.iter().find_map(|part| match part {
+                SubReply::Error(code) if *code != 0 => Some(*code),
+                SubReply::Error(_)
+                | SubReply::Path(_)
+                | SubReply::PathStat(..)
+                | SubReply::Stat(_)
+                | SubReply::Empty => None,
+            });
+            failed.map_or_else(
+                || format!("{} parts done", parts.len()),
+                |code| format!("failed as a whole: {}", super::tell::error_name(code)),
+            )
+        }
+    }
+}
