@@ -17,8 +17,8 @@ const QUORUM_PORT: u16 = 2888;
 const ELECTION_PORT: u16 = 3888;
 const CLIENT_PORT: u16 = 2181;
 
-/// Seeds with one server that has no ensemble, in per mille.
-const STANDALONE: u64 = 50;
+/// Seeds with an unusual number of voters, in per mille.
+const UNUSUAL: u64 = 100;
 
 /// A drawn cluster.
 #[derive(Clone, Debug)]
@@ -40,10 +40,11 @@ impl Cluster {
     pub fn draw(seed: u64, servers: Option<usize>) -> Self {
         let mut rng = SimRng::new(seed, Stream::Config, 0);
         let (mut voters, mut observers) = draw_size(servers, &mut rng);
+        let mut alone = false;
         // A stream of its own: all other seeds stay what they are.
-        let alone = servers.is_none() && SimRng::new(seed, Stream::Config, 1).chance(STANDALONE);
-        if alone {
-            (voters, observers) = (1, 0);
+        let mut unusual = SimRng::new(seed, Stream::Config, 1);
+        if servers.is_none() && unusual.chance(UNUSUAL) {
+            (voters, observers, alone) = draw_unusual_size(&mut unusual);
         }
         let ensemble = ensemble(voters, observers);
         let shape = draw_limits(&mut rng);
@@ -114,6 +115,15 @@ fn draw_size(servers: Option<usize>, rng: &mut SimRng) -> (usize, usize) {
     }
 }
 
+/// Voters, observers, and whether it is one server without an ensemble. Even numbers, whose majority
+/// is more than a half and one; a quorum of one; and the largest that people run.
+fn draw_unusual_size(rng: &mut SimRng) -> (usize, usize, bool) {
+    let voters = *rng.pick(&[1, 1, 2, 4, 6, 7]);
+    let alone = voters == 1 && rng.chance(500);
+    let observers = if !alone && rng.chance(250) { rng.range(1, 2) as usize } else { 0 };
+    (voters, observers, alone)
+}
+
 fn ensemble(voters: usize, observers: usize) -> EnsembleConfig {
     let address = |id: u64, port| Address { host: server_ip(ServerId(id)), port };
     let members: BTreeMap<_, _> = (1..=(voters + observers) as u64)
@@ -179,14 +189,15 @@ mod tests {
 
     #[test]
     fn a_seed_draws_one_cluster_and_seeds_draw_all_sizes() {
-        let sizes: Vec<_> = (0..400)
+        let sizes: Vec<_> = (0..1000)
             .map(|seed| {
                 let cluster = Cluster::draw(seed, None);
                 assert_eq!(cluster.configs, Cluster::draw(seed, None).configs);
                 (cluster.voters.len(), cluster.observers.len())
             })
             .collect();
-        for size in [(1, 0), (3, 0), (5, 0), (3, 1), (3, 2)] {
+        let usual = [(3, 0), (5, 0), (3, 1), (3, 2)];
+        for size in usual.into_iter().chain([(1, 0), (1, 1), (2, 0), (4, 0), (6, 0), (7, 0)]) {
             assert!(sizes.contains(&size), "{size:?} never drawn");
         }
         assert_eq!(Cluster::draw(1, Some(7)).voters.len(), 7);
@@ -194,10 +205,13 @@ mod tests {
     }
 
     #[test]
-    fn one_seed_in_twenty_is_a_server_without_an_ensemble() {
-        let alone = |seed| Cluster::draw(seed, None).configs[0].ensemble.is_none();
-        let count = (0..1000).filter(|&seed| alone(seed)).count();
-        assert!((30..=70).contains(&count), "{count}");
+    fn one_seed_in_ten_has_an_unusual_size_and_some_of_them_no_ensemble() {
+        let clusters: Vec<_> = (0..1000).map(|seed| Cluster::draw(seed, None)).collect();
+        let unusual = clusters.iter().filter(|cluster| ![3, 5].contains(&cluster.voters.len()));
+        assert!((70..=130).contains(&unusual.count()));
+        let alone = clusters.iter().filter(|cluster| cluster.configs[0].ensemble.is_none());
+        assert!((5..=35).contains(&alone.count()));
+        assert!(Cluster::draw(3, Some(1)).configs[0].ensemble.is_some(), "it was asked for");
     }
 
     #[test]

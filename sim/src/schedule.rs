@@ -188,17 +188,24 @@ const CLASSES: usize = 19;
 /// Streams of what is no class.
 const ROLLING: u64 = 19;
 const IS_ALONE: u64 = 20;
+const DENSITY: u64 = 21;
+const THINNING: u64 = 22;
 
 /// Seeds with a rolling outage and no other fault, in per mille.
 const ALONE: u64 = 200;
 
+/// The calmest seed has one fault where the stormiest has so many: times this, for each five seconds
+/// of the phase.
+const DENSITIES: u64 = 4;
+
 /// Draws the schedule of a seed: each class is left out with probability one half, and how often
-/// the others strike is log-uniform.
+/// the others strike is log-uniform; so is the density of all of them together.
 pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
     let mut rng = SimRng::new(seed, Stream::Schedule, 0);
     let mut units = Vec::new();
     // A long phase of faults has more of them, a short one still some.
     let scale = (faults_for.0 / 5_000_000).max(1);
+    let density = density(seed, scale);
     // A chain of several steps completes only where nothing else comes between them.
     let alone = is_alone(seed, cluster);
     for class in 0..CLASSES {
@@ -208,6 +215,8 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
             units.extend((0..count).map(|_| draw_unit(class, cluster, faults_for, &mut class_rng)));
         }
     }
+    let mut thinning = SimRng::new(seed, Stream::Schedule, THINNING);
+    units.retain(|_| thinning.chance(density));
     let mut rng = SimRng::new(seed, Stream::Schedule, ROLLING);
     let rolls = rng.chance(400) || alone;
     if rolls {
@@ -223,6 +232,13 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
 fn class_stream(class: usize) -> u64 {
     let next = class as u64 + 1;
     if next < ROLLING { next } else { next + 100 }
+}
+
+/// How many of the faults of the stormiest seed this one has, in per mille: storms stop whatever takes
+/// several steps, and long calm stretches are what lets a server fall far behind, or catch up.
+fn density(seed: u64, scale: u64) -> u64 {
+    SimRng::new(seed, Stream::Schedule, DENSITY)
+        .log_range((1000 / (DENSITIES * scale)).max(1), 1000)
 }
 
 /// Whether the seed has nothing but a rolling outage. One voter has no other to follow it.
@@ -453,7 +469,7 @@ mod tests {
     fn the_swarm_omits_classes_and_reaches_all_of_them() {
         let mut seen = BTreeSet::new();
         let mut omitted = 0;
-        for seed in 0..100 {
+        for seed in 0..300 {
             let cluster = Cluster::draw(seed, None);
             let units = draw(seed, &cluster, SimTime::from_secs(5));
             let names: BTreeSet<_> = units.iter().map(|unit| unit.kind.name()).collect();
@@ -461,6 +477,7 @@ mod tests {
             seen.extend(names);
         }
         assert_eq!(seen, FaultKind::NAMES.into_iter().collect());
-        assert!((30..=70).contains(&omitted), "pause was omitted in {omitted} of 100 seeds");
+        // Thin schedules happen to omit it, too.
+        assert!((120..=240).contains(&omitted), "pause was omitted in {omitted} of 300 seeds");
     }
 }
