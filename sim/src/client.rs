@@ -13,6 +13,7 @@ use vivarium_core::ids::ServerId;
 
 use crate::history::ClientFact;
 use crate::ids::SimTime;
+use crate::zkclient::Timed;
 
 /// One connection attempt of a client, numbered by the client's own counter in [`ClientOut`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +51,10 @@ pub trait SimClient {
     fn on_wake(&mut self, now: SimTime, out: &mut ClientOut);
     /// When `on_wake` should be called.
     fn deadline(&self) -> Option<SimTime>;
+    /// What it did in the run, where it was told to remember.
+    fn take_performed(&mut self) -> Vec<Timed> {
+        Vec::new()
+    }
 }
 
 /// What a client asks for.

@@ -11,11 +11,13 @@ use crate::net::{Delivery, EndId};
 use crate::observe::SimEvent;
 use crate::trace::{Mark, hash_bytes};
 use crate::world::World;
+use crate::zkclient::Timed;
 
 /// A client gives up a connection attempt after this many microseconds.
 const CONNECT_TIMEOUT: u64 = 2_000_000;
 
 pub(crate) struct ClientSlot {
+    pub(crate) starts: SimTime,
     machine: Box<dyn SimClient + Send>,
     out: ClientOut,
     ends: BTreeMap<ConnId, EndId>,
@@ -23,8 +25,18 @@ pub(crate) struct ClientSlot {
 }
 
 impl ClientSlot {
-    pub(crate) fn new(machine: Box<dyn SimClient + Send>) -> Self {
-        Self { machine, out: ClientOut::new(), ends: BTreeMap::new(), conns: BTreeMap::new() }
+    pub(crate) fn new(starts: SimTime, machine: Box<dyn SimClient + Send>) -> Self {
+        Self {
+            starts,
+            machine,
+            out: ClientOut::new(),
+            ends: BTreeMap::new(),
+            conns: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn take_performed(&mut self) -> Vec<Timed> {
+        self.machine.take_performed()
     }
 }
 

@@ -4,6 +4,7 @@
 use vivarium_core::time::{Mono, Stamp, Wall};
 
 use crate::ids::SimTime;
+use crate::machine::Machine;
 use crate::rng::SimRng;
 
 /// When simulated time is 0, in milliseconds since 1970.
@@ -22,12 +23,10 @@ pub struct ClockSim {
 }
 
 impl ClockSim {
-    /// Off by up to ten minutes and 1000 ppm, in half of the seeds; nearly right in the others.
-    pub fn draw(mut rng: SimRng, skewed: bool) -> Self {
-        let (offset, drift) = if skewed { (600_000, 1000) } else { (50, 10) };
+    pub fn new(machine: &Machine, rng: SimRng) -> Self {
         Self {
-            offset_ms: rng.below(2 * offset + 1) as i64 - offset as i64,
-            drift_ppm: rng.below(2 * drift + 1) as i64 - drift as i64,
+            offset_ms: machine.clock_offset_ms,
+            drift_ppm: machine.clock_drift_ppm,
             rng,
             booted: SimTime::ZERO,
             mono_at_boot: 0,
@@ -82,19 +81,23 @@ mod tests {
 
     use super::ClockSim;
     use crate::ids::SimTime;
+    use crate::machine::Machine;
     use crate::rng::{SimRng, Stream};
+    use vivarium_core::ids::ServerId;
 
     #[test]
     fn a_deadline_comes_when_the_clock_shows_it_and_not_a_microsecond_before() {
         for seed in 0..200 {
-            let mut clock = ClockSim::draw(SimRng::new(seed, Stream::Clock, 0), true);
+            let machine = Machine::draw(seed, ServerId(1), true);
+            let mut clock = ClockSim::new(&machine, SimRng::new(seed, Stream::Clock, 0));
             clock.boot(SimTime(12_345));
             let deadline = clock.stamp(SimTime(500_000)).mono + Span(seed * 7_919);
             let at = clock.when(deadline);
             assert!(clock.stamp(at).mono >= deadline);
             assert!(clock.stamp(SimTime(at.0 - 1)).mono < deadline);
         }
-        let mut clock = ClockSim::draw(SimRng::new(1, Stream::Clock, 0), true);
+        let machine = Machine::draw(1, ServerId(1), true);
+        let mut clock = ClockSim::new(&machine, SimRng::new(1, Stream::Clock, 0));
         clock.boot(SimTime(5));
         assert_eq!(clock.when(Mono(0)), SimTime(5), "a deadline in the past is due at once");
     }

@@ -11,6 +11,7 @@ use vivarium_core::server::input::Plane;
 use vivarium_core::time::Span;
 
 use crate::apache::Habits;
+use crate::machine::Machine;
 use crate::rng::{SimRng, Stream};
 
 const QUORUM_PORT: u16 = 2888;
@@ -21,14 +22,14 @@ const CLIENT_PORT: u16 = 2181;
 const UNUSUAL: u64 = 100;
 
 /// A drawn cluster.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     pub configs: Vec<Config>,
+    /// Of each server, in the order of `configs`.
+    pub machines: Vec<Machine>,
     pub voters: Vec<ServerId>,
     pub observers: Vec<ServerId>,
     pub clients: usize,
-    /// Clocks are minutes off and drift.
-    pub skewed_clocks: bool,
     /// The operator marked the first start, so that nobody has to ask everybody.
     pub marked_first_start: bool,
     /// Servers that behave as Apache's do.
@@ -59,12 +60,15 @@ impl Cluster {
             })
             .collect();
         let id = |n: usize| ServerId(n as u64);
+        let clients = rng.range(1, 6) as usize;
+        let skewed = rng.chance(500);
+        let machine = |&id: &ServerId| Machine::draw(seed, id, skewed);
         Self {
             configs,
+            machines: ensemble.members.keys().map(machine).collect(),
             voters: (1..=voters).map(id).collect(),
             observers: (voters + 1..=voters + observers).map(id).collect(),
-            clients: rng.range(1, 6) as usize,
-            skewed_clocks: rng.chance(500),
+            clients,
             marked_first_start: rng.chance(300),
             apache: BTreeMap::new(),
         }

@@ -347,7 +347,7 @@ impl World {
         self.observe(NodeId::Server(id), &SimEvent::Resumed);
     }
 
-    /// Ends all faults. In half of the runs a minority that the others can spare stays dead.
+    /// Ends all faults. Servers that are to stay dead do, as far as the others can spare them.
     fn heal(&mut self) {
         self.phase = RunPhase::Calm { since: self.now };
         let dead = self.choose_dead();
@@ -382,19 +382,10 @@ impl World {
         self.forward_posts();
     }
 
-    fn choose_dead(&mut self) -> BTreeSet<ServerId> {
-        let mut dead = BTreeSet::new();
-        if self.fault_rng.chance(500) {
-            return dead;
-        }
-        let mut voters = self.cluster.voters.clone();
-        self.fault_rng.shuffle(&mut voters);
-        let most = self.atlas.spare();
-        let count = if most == 0 { 0 } else { self.fault_rng.range(1, most as u64) as usize };
-        // A charged server that is dead would not count twice, but the choice stays simple.
-        voters.retain(|id| !self.atlas.charged.contains_key(id));
-        dead.extend(voters.into_iter().take(count));
-        dead
+    /// A charged server that is dead would not count twice, but the choice stays simple.
+    fn choose_dead(&self) -> BTreeSet<ServerId> {
+        let chosen = self.stay_dead.iter().filter(|id| !self.atlas.charged.contains_key(id));
+        chosen.copied().take(self.atlas.spare()).collect()
     }
 
     /// The calm phase is over once the observer has seen all that it is there to show and no server

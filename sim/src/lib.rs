@@ -22,6 +22,7 @@ mod faults;
 pub mod history;
 pub mod ids;
 mod inbox;
+pub mod machine;
 pub mod net;
 pub mod observe;
 pub mod oracle;

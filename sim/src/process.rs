@@ -22,6 +22,7 @@ use crate::cluster::resolve;
 use crate::disk::{Boundary, DiskDone, DiskEvent};
 use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
+use crate::machine::Machine;
 use crate::net::{Delivery, EndId, Host, Presence};
 use crate::observe::{CrashKind, SimEvent, Violation};
 use crate::panics;
@@ -70,10 +71,10 @@ pub(crate) struct ServerSlot {
 const SPIN_LIMIT: u32 = 10_000;
 
 impl ServerSlot {
-    pub(crate) fn new(config: Config, clock: ClockSim, mut rng: SimRng) -> Self {
+    pub(crate) fn new(config: Config, machine: &Machine, clock: SimRng, rng: SimRng) -> Self {
         Self {
             config,
-            clock,
+            clock: ClockSim::new(machine, clock),
             process: Process::Down,
             outbox: Outbox::new(),
             guise: None,
@@ -82,7 +83,7 @@ impl ServerSlot {
             paused_by: None,
             crash_armed: None,
             dead: false,
-            cpu: rng.log_range(2, 60),
+            cpu: machine.cpu_us,
             busy_until: SimTime::ZERO,
             spins: 0,
             deadline: Cell::new(None),

@@ -28,6 +28,10 @@ pub enum Stream {
     Fault = 9,
     /// Which servers are of Apache's kind, and when their habits show.
     Apache = 10,
+    /// What a client does: one stream for each operation.
+    Operation = 11,
+    /// Habits of one server's machine.
+    Machine = 12,
 }
 
 /// A deterministic generator.
@@ -37,9 +41,15 @@ pub struct SimRng(ChaCha12Rng);
 impl SimRng {
     /// The stream of `seed` for this concern. `index` tells several owners of one concern apart.
     pub fn new(seed: u64, stream: Stream, index: u64) -> Self {
+        Self::rolled(seed, 0, stream, index)
+    }
+
+    /// The same, drawn anew: each number of `rolls` but 0 gives another stream.
+    pub fn rolled(seed: u64, rolls: u32, stream: Stream, index: u64) -> Self {
         let mut key = [0; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
         key[8] = stream as u8;
+        key[12..16].copy_from_slice(&rolls.to_le_bytes());
         key[16..24].copy_from_slice(&index.to_le_bytes());
         key[24..].copy_from_slice(b"vivarium");
         Self(ChaCha12Rng::from_seed(key))
@@ -101,6 +111,10 @@ mod tests {
         assert_eq!(first(Stream::Disk, 0), first(Stream::Disk, 0));
         assert_ne!(first(Stream::Disk, 0), first(Stream::Disk, 1));
         assert_ne!(first(Stream::Disk, 0), first(Stream::Clock, 0));
+        let rolled = |rolls| SimRng::rolled(1, rolls, Stream::Disk, 0).next_u64();
+        assert_eq!(first(Stream::Disk, 0), rolled(0));
+        assert_ne!(rolled(1), rolled(0));
+        assert_ne!(rolled(1), rolled(2));
     }
 
     #[test]

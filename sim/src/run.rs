@@ -12,6 +12,7 @@ use vivarium_core::ids::ServerId;
 use crate::apache::Habits;
 use crate::checkers::{Checkers, RunSpec};
 use crate::client::SimClient;
+use crate::client_host::ClientSlot;
 use crate::cluster::Cluster;
 use crate::ids::SimTime;
 use crate::observe::{Observer, Violation};
@@ -22,7 +23,7 @@ use crate::scenario::{Options, Scenario};
 use crate::schedule::FaultUnit;
 use crate::trace::TraceSink;
 use crate::world::{Shared, Stats, WorldSpec};
-use crate::zkclient::ZkClient;
+use crate::zkclient::{ClientSpec, Timed, ZkClient};
 
 /// How long it has to be quiet before a run ends, and the longest calm phase, in microseconds: every
 /// bound on liveness (at most 50 s), and once more, since a planned change of epoch restarts some.
@@ -47,6 +48,8 @@ pub struct Outcome {
     pub faults: Vec<FaultUnit>,
     /// What it cost: no part of what a seed means.
     pub cpu: Duration,
+    /// What each client did and when, where that was asked for.
+    pub operations: Vec<Vec<Timed>>,
 }
 
 /// One of them.
@@ -100,7 +103,20 @@ pub fn run_seed(seed: u64, options: &Options, sink: Option<TraceSink>) -> Result
     run_scenario(Scenario::draw(seed, options), options.white_box, sink)
 }
 
-/// The whole run of a scenario, on an OS thread of its own: nothing carries over from other runs.
+/// How a run is looked at. It changes nothing of the run before the first violation.
+#[derive(Default)]
+pub struct Look {
+    /// Judge with the checks that look into disks, too.
+    pub white_box: bool,
+    /// Takes a line for each event.
+    pub sink: Option<TraceSink>,
+    /// Keep what each client did.
+    pub operations: bool,
+    /// Take a recording.
+    pub records: bool,
+}
+
+/// The whole run of a scenario.
 /// `white_box`: judge with the checks that look into disks, too.
 ///
 /// # Errors
@@ -110,7 +126,7 @@ pub fn run_scenario(
     white_box: bool,
     sink: Option<TraceSink>,
 ) -> Result<Outcome, String> {
-    run_apart(scenario, white_box, sink, false).map(|(outcome, _)| outcome)
+    look_at(scenario, Look { white_box, sink, ..Look::default() })
 }
 
 /// As [`run_scenario`], and takes a recording. The outcome is the same, its trace hash included.
@@ -121,23 +137,28 @@ pub fn record_scenario(
     scenario: Scenario,
     white_box: bool,
 ) -> Result<(Outcome, Recording), String> {
-    let (outcome, recording) = run_apart(scenario, white_box, None, true)?;
+    let look = Look { white_box, records: true, ..Look::default() };
+    let (outcome, recording) = run_apart(scenario, look)?;
     Ok((outcome, recording.expect("a run that records has a recording")))
 }
 
-fn run_apart(
-    scenario: Scenario,
-    white_box: bool,
-    sink: Option<TraceSink>,
-    records: bool,
-) -> Result<(Outcome, Option<Recording>), String> {
+/// The whole run of a scenario, looked at in one way or another.
+///
+/// # Errors
+/// What went wrong in the harness itself.
+pub fn look_at(scenario: Scenario, look: Look) -> Result<Outcome, String> {
+    run_apart(scenario, look).map(|(outcome, _)| outcome)
+}
+
+/// On an OS thread of its own: nothing carries over from other runs.
+fn run_apart(scenario: Scenario, look: Look) -> Result<(Outcome, Option<Recording>), String> {
     let seed = scenario.seed;
     thread::Builder::new()
         .name(format!("seed-{seed}"))
         .spawn(move || {
             panics::capture();
             let before = cpu_used();
-            let (outcome, recording) = run_here(scenario, white_box, sink, records);
+            let (outcome, recording) = run_here(scenario, look);
             (Outcome { cpu: cpu_used().saturating_sub(before), ..outcome }, recording)
         })
         .map_err(|error| format!("no thread for seed {seed}: {error}"))?
@@ -145,28 +166,30 @@ fn run_apart(
         .map_err(|_| format!("seed {seed}: the harness itself panicked"))
 }
 
-fn run_here(
-    scenario: Scenario,
-    white_box: bool,
-    sink: Option<TraceSink>,
-    records: bool,
-) -> (Outcome, Option<Recording>) {
-    let Scenario { seed, cluster, workload, clients, faults, faults_for } = scenario;
-    let client =
-        |spec| Box::new(ZkClient::new(spec, workload.clone())) as Box<dyn SimClient + Send>;
+fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
+    let Scenario { seed, rolls, cluster, workload, clients, faults, faults_for, stay_dead } =
+        scenario;
+    let client = |spec: ClientSpec| {
+        let starts = spec.starts;
+        let client = ZkClient::new(spec, workload.clone(), rolls);
+        let client = if look.operations { client.recording() } else { client };
+        (starts, Box::new(client) as Box<dyn SimClient + Send>)
+    };
     let spec = WorldSpec {
         seed,
+        rolls,
         clients: clients.into_iter().map(client).collect(),
-        observer: observer(&cluster, white_box),
+        stay_dead,
+        observer: observer(&cluster, look.white_box),
         faults: faults.clone(),
         faults_for,
-        sink,
-        records,
+        sink: look.sink,
+        records: look.records,
         calm_min: CALM_MIN,
         calm_max: CALM_MAX,
         cluster: cluster.clone(),
     };
-    let tasks = SimRng::new(seed, Stream::Tasks, 0).next_u64();
+    let tasks = SimRng::rolled(seed, rolls, Stream::Tasks, 0).next_u64();
     let runtime = Runtime::with_seed_and_config(tasks, MadsimConfig::default());
     let handle = runtime.handle().clone();
     let (verdict, world) = runtime.block_on(async move {
@@ -187,6 +210,7 @@ fn run_here(
         apache: peers(&cluster),
         faults,
         cpu: Duration::ZERO,
+        operations: world.clients.iter_mut().map(ClientSlot::take_performed).collect(),
     };
     (outcome, recording)
 }
@@ -203,6 +227,7 @@ fn peers(cluster: &Cluster) -> Vec<ApachePeer> {
 }
 
 fn observer(cluster: &Cluster, white_box: bool) -> Box<dyn Observer + Send> {
-    let drift_ppm = if cluster.skewed_clocks { 1000 } else { 10 };
+    let drift = cluster.machines.iter().map(|machine| machine.clock_drift_ppm.unsigned_abs());
+    let drift_ppm = drift.max().unwrap_or(0);
     Box::new(Checkers::new(RunSpec { white_box, drift_ppm }))
 }

@@ -18,7 +18,6 @@ use vivarium_core::server::input::Plane;
 use crate::apache::Guise;
 use crate::client::SimClient;
 use crate::client_host::ClientSlot;
-use crate::clock::ClockSim;
 use crate::cluster::Cluster;
 use crate::disk::{DiskSim, Disks};
 use crate::faults::Atlas;
@@ -65,6 +64,7 @@ pub(crate) struct World {
     pub(crate) inboxes: Vec<Inbox>,
     pub(crate) servers: Vec<ServerSlot>,
     pub(crate) clients: Vec<ClientSlot>,
+    pub(crate) stay_dead: Vec<ServerId>,
     pub(crate) observer: Box<dyn Observer + Send>,
     pub(crate) trace: Trace,
     /// Absent in bulk runs.
@@ -97,8 +97,12 @@ impl std::fmt::Debug for World {
 /// What a world is made of.
 pub(crate) struct WorldSpec {
     pub(crate) seed: u64,
+    pub(crate) rolls: u32,
     pub(crate) cluster: Cluster,
-    pub(crate) clients: Vec<Box<dyn SimClient + Send>>,
+    /// Each with the moment at which it starts.
+    pub(crate) clients: Vec<(SimTime, Box<dyn SimClient + Send>)>,
+    /// Servers that stay dead behind the fault phase, as many of them as can be spared.
+    pub(crate) stay_dead: Vec<ServerId>,
     pub(crate) observer: Box<dyn Observer + Send>,
     pub(crate) faults: Vec<FaultUnit>,
     pub(crate) faults_for: SimTime,
@@ -159,22 +163,29 @@ impl Shared {
 
 impl World {
     fn new(handle: &Handle, spec: WorldSpec) -> Self {
-        let WorldSpec { seed, cluster, clients, observer, faults, .. } = spec;
+        let WorldSpec { seed, rolls, cluster, clients, observer, faults, .. } = spec;
         let time = TimeHandle::current();
         let hosts = cluster.configs.len() + clients.len();
-        let stream = |stream, index| SimRng::new(seed, stream, index);
-        let disks = cluster.configs.iter().map(|config| {
+        let stream = |stream, index| SimRng::rolled(seed, rolls, stream, index);
+        let machines = || cluster.configs.iter().zip(&cluster.machines);
+        let disks = machines().map(|(config, machine)| {
             let torn = stream(Stream::Disk, config.me.0 + 1000);
-            let disk = DiskSim::new(stream(Stream::Disk, config.me.0), torn, crate::payload_hash);
+            let rng = stream(Stream::Disk, config.me.0);
+            let disk = DiskSim::new(machine, rng, torn, crate::payload_hash);
             (config.me, disk)
         });
-        let servers = cluster.configs.iter().map(|config| {
-            let clock = ClockSim::draw(stream(Stream::Clock, config.me.0), cluster.skewed_clocks);
+        let servers = machines().map(|(config, machine)| {
+            let mut config = config.clone();
+            if rolls > 0 {
+                config.seed = stream(Stream::Node, config.me.0).bytes32();
+            }
+            let clock = stream(Stream::Clock, config.me.0);
             let rng = stream(Stream::Clock, config.me.0 + 1000);
-            let mut slot = ServerSlot::new(config.clone(), clock, rng);
-            slot.guise = cluster.apache.get(&config.me).map(|habits| {
-                Box::new(Guise::new(*habits, config, stream(Stream::Apache, config.me.0)))
+            let guise = cluster.apache.get(&config.me).map(|habits| {
+                Box::new(Guise::new(*habits, &config, stream(Stream::Apache, config.me.0)))
             });
+            let mut slot = ServerSlot::new(config, machine, clock, rng);
+            slot.guise = guise;
             slot
         });
         let inboxes = (0..=hosts).map(|_| Inbox::new(&time)).collect();
@@ -192,7 +203,8 @@ impl World {
             disks: Disks(disks.collect()),
             inboxes,
             servers: servers.collect(),
-            clients: clients.into_iter().map(ClientSlot::new).collect(),
+            clients: clients.into_iter().map(|(at, client)| ClientSlot::new(at, client)).collect(),
+            stay_dead: spec.stay_dead,
             observer,
             trace: Trace::new(spec.sink),
             recorder,
@@ -217,13 +229,13 @@ impl World {
         self.observe(NodeId::World, &SimEvent::Cluster { servers, apache });
         for index in 0..self.servers.len() {
             self.plant_marker(index);
-            let at = SimTime(self.fault_rng.below(200_000));
+            let at = self.cluster.machines[index].starts;
             self.post(at, Host(index), What::Boot);
         }
         for index in 0..self.clients.len() {
             let host = self.client_host(index);
             self.net.set_presence(SimTime::ZERO, host, crate::net::Presence::NoProcess);
-            let at = SimTime(self.fault_rng.below(500_000));
+            let at = self.clients[index].starts;
             self.post(at, host, What::ClientStart);
         }
         let control = self.control();

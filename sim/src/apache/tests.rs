@@ -16,6 +16,7 @@ use super::packet::{
 use super::{Fact, Guise, Habits, Told, draw};
 use crate::cluster::Cluster;
 use crate::disk::DiskSim;
+use crate::machine::Machine;
 use crate::rng::{SimRng, Stream};
 
 const LINK: LinkId = LinkId(4);
@@ -332,6 +333,7 @@ fn a_blank_server_has_no_use_for_the_link() {
 /// A folder with a snapshot of zxid 0 and two logs.
 fn disk() -> DiskSim {
     let mut disk = DiskSim::new(
+        &Machine::draw(1, ServerId(1), false),
         SimRng::new(1, Stream::Disk, 1),
         SimRng::new(1, Stream::Disk, 2),
         crate::payload_hash,

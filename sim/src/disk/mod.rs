@@ -15,6 +15,7 @@ pub use self::image::Image;
 pub(crate) use self::index::adler32;
 pub use crate::disk_view::{DiskView, NoDisks};
 use crate::ids::SimTime;
+use crate::machine::Machine;
 use crate::observe::{CrashKind, Durable};
 use crate::rng::SimRng;
 
@@ -108,11 +109,11 @@ pub struct DiskSim {
 
 impl DiskSim {
     /// `hash` names the payload of a log record, as notes do.
-    pub fn new(mut rng: SimRng, torn: SimRng, hash: fn(&[u8]) -> u64) -> Self {
+    pub fn new(machine: &Machine, rng: SimRng, torn: SimRng, hash: fn(&[u8]) -> u64) -> Self {
         Self {
             image: Image::new(hash),
-            sync_base: rng.log_range(50, 3_000),
-            tail_per_mille: *rng.pick(&[0, 0, 100, 300]),
+            sync_base: machine.sync_us,
+            tail_per_mille: machine.slow_syncs_per_mille,
             rng,
             torn,
             log: Lane::default(),
@@ -451,7 +452,8 @@ mod tests {
 
     fn disk(seed: u64) -> DiskSim {
         let rng = |index| SimRng::new(seed, Stream::Disk, index);
-        DiskSim::new(rng(1), rng(2), |bytes| bytes.len() as u64)
+        let machine = Machine::draw(1, ServerId(1), false);
+        DiskSim::new(&machine, rng(1), rng(2), |bytes| bytes.len() as u64)
     }
 
     fn file() -> FileName {

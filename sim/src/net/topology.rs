@@ -1,7 +1,7 @@
 //! Who can reach whom, how long it takes, and who is there to answer.
 
 use crate::ids::SimTime;
-use crate::rng::SimRng;
+use crate::rng::{SimRng, Stream};
 
 /// Index of a machine: servers first, then clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,8 +46,12 @@ pub(super) struct Topology {
 impl Topology {
     pub(super) fn draw(hosts: usize, rng: &mut SimRng) -> Self {
         let (low, high) = *rng.pick(&[(50, 400), (50, 400), (100, 3000), (2000, 20_000)]);
+        // Each path has a stream of its own: that a machine is there changes no other path.
+        let seed = rng.next_u64();
         let mut paths = Vec::with_capacity(hosts * hosts);
-        for _ in 0..hosts * hosts {
+        for index in 0..hosts * hosts {
+            let (from, to) = ((index / hosts) as u64, (index % hosts) as u64);
+            let rng = &mut SimRng::new(seed, Stream::Latency, from << 32 | to);
             let base = rng.log_range(low, high);
             paths.push(Path {
                 base,

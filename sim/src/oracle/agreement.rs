@@ -16,7 +16,7 @@ fn core_and_the_oracle_agree_on_every_state() {
     for seed in 0..30 {
         let workload = Workload::draw(seed);
         let mut rng = SimRng::new(seed, Stream::Workload, 0);
-        let mut memory = Memory::of(1);
+        let memory = Memory::default();
         let mut oracle = Oracle::default();
         let mut core = Database::new(true);
         assert_eq!(core.digest().full, oracle.full_digest(), "fresh trees");
@@ -37,14 +37,15 @@ fn core_and_the_oracle_agree_on_every_state() {
             oracle.commit(payload, |_| None).expect("it was just built");
             assert_eq!(core.digest().full, oracle.full_digest(), "seed {seed} {header:?} {txn:?}");
         };
-        for _ in 0..200 {
+        for n in 0..200 {
             let session = 5 + rng.below(3) as i64;
             if !oracle.tree().is_open(session) {
                 run(&mut oracle, session, None);
             } else if rng.chance(20) {
                 run(&mut oracle, session, Some(Call::CloseSession));
             } else {
-                for call in workload.draw_calls(&mut rng, &mut memory) {
+                let operation = workload.draw_operation(1, n, &mut rng).settled(&memory);
+                for call in operation.calls() {
                     run(&mut oracle, session, Some(call));
                 }
             }

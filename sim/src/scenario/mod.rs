@@ -13,7 +13,7 @@ use crate::ids::{ClientId, SimTime};
 use crate::rng::{SimRng, Stream};
 use crate::schedule::{self, FaultUnit};
 use crate::workload::Workload;
-use crate::zkclient::ClientSpec;
+use crate::zkclient::{ClientSpec, Operations};
 
 /// What a person may choose about the scenario of a seed; the seed decides the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,11 +39,13 @@ impl Default for Options {
 
 /// The whole input of a run: the same scenario gives the same trace hash, on any machine and in any
 /// build.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
     /// Names every random stream that the fields below do not fix: latencies, what a power cut
     /// leaves, the servers' own draws, the order of ready tasks.
     pub seed: u64,
+    /// Draws all of these anew, and leaves what is written below as it is; 0: as the seed has them.
+    pub rolls: u32,
     pub cluster: Cluster,
     pub workload: Workload,
     pub clients: Vec<ClientSpec>,
@@ -51,6 +53,9 @@ pub struct Scenario {
     pub faults: Vec<FaultUnit>,
     /// Length of the fault phase; a calm phase follows.
     pub faults_for: SimTime,
+    /// Servers that do not come back when the faults end: as many of them, in this order, as the
+    /// others can spare.
+    pub stay_dead: Vec<ServerId>,
 }
 
 impl Scenario {
@@ -61,10 +66,12 @@ impl Scenario {
         let faults_for = SimTime::from_secs(options.sim_seconds);
         Self {
             seed,
+            rolls: 0,
             workload: Workload::draw(SimRng::new(seed, Stream::Workload, 0).next_u64()),
             clients: draw_clients(seed, &cluster),
             faults: schedule::draw(seed, &cluster, faults_for),
             faults_for,
+            stay_dead: draw_dead(seed, &cluster),
             cluster,
         }
     }
@@ -80,8 +87,26 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
             id: ClientId(index as u32),
             servers: servers.clone(),
             session_timeout_ms: rng.range(low as u64, high as u64) as i32,
-            seed: rng.next_u64(),
+            // A number that every reader of TOML takes.
+            seed: rng.next_u64() >> 16,
+            starts: SimTime(rng.below(500_000)),
+            pipeline: rng.range(1, 8),
+            think_us: rng.log_range(2_000, 100_000),
+            operations: Operations::Drawn,
         }
     };
     (0..cluster.clients).map(client).collect()
+}
+
+/// In half of the seeds, a minority.
+fn draw_dead(seed: u64, cluster: &Cluster) -> Vec<ServerId> {
+    let mut rng = SimRng::new(seed, Stream::Fault, 1);
+    let spare = (cluster.voters.len() - 1) / 2;
+    if spare == 0 || rng.chance(500) {
+        return Vec::new();
+    }
+    let mut dead = cluster.voters.clone();
+    rng.shuffle(&mut dead);
+    dead.truncate(rng.range(1, spare as u64) as usize);
+    dead
 }

@@ -4,6 +4,9 @@
 //! It keeps its session over reconnects, pings at a third of the timeout, sometimes drops its
 //! connection, falls silent until it is expired, or closes its session, and then starts anew.
 
+mod plan;
+#[cfg(test)]
+mod tests;
 pub(crate) mod wire;
 
 use std::collections::VecDeque;
@@ -16,13 +19,13 @@ use crate::codec::Reader;
 use crate::history::{Call, ClientFact, RequestId, SessionFact};
 use crate::ids::{ClientId, SimTime};
 use crate::rng::{SimRng, Stream};
-use crate::workload::{Memory, Workload};
+use crate::workload::{Memory, Operation, Workload};
 
-/// Shortest pause between two requests of a client in the calm phase, in microseconds.
-const CALM_THINK_US: u64 = 150_000;
+use self::plan::Plan;
+pub use self::plan::{Operations, Timed};
 
 /// How a client behaves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientSpec {
     pub id: ClientId,
     /// Servers that it may dial.
@@ -30,6 +33,12 @@ pub struct ClientSpec {
     /// What it asks for; servers clamp it.
     pub session_timeout_ms: i32,
     pub seed: u64,
+    pub starts: SimTime,
+    /// Most requests in flight; at least 1.
+    pub pipeline: u64,
+    /// Mean pause between two bursts of requests, about.
+    pub think_us: u64,
+    pub operations: Operations,
 }
 
 #[derive(Clone, Debug)]
@@ -75,7 +84,9 @@ enum Stage {
 #[derive(Debug)]
 pub struct ZkClient {
     spec: ClientSpec,
-    workload: Workload,
+    plan: Plan,
+    /// What it did, and when; `None`: nobody wants to know.
+    performed: Option<Vec<Timed>>,
     rng: SimRng,
     memory: Memory,
     stage: Stage,
@@ -85,19 +96,17 @@ pub struct ZkClient {
     outstanding: VecDeque<(RequestId, Call)>,
     last_sent: SimTime,
     last_heard: SimTime,
-    next_burst: SimTime,
     silent_until: Option<SimTime>,
-    calm: bool,
-    /// Most requests in flight.
-    pipeline: u64,
-    think_us: u64,
 }
 
 impl ZkClient {
-    pub fn new(spec: ClientSpec, workload: Workload) -> Self {
-        let mut rng = SimRng::new(spec.seed, Stream::Workload, u64::from(spec.id.0));
+    /// `rolls` draws its reconnections anew; what it asks for stays.
+    pub fn new(spec: ClientSpec, workload: Workload, rolls: u32) -> Self {
         Self {
-            memory: Memory::of(spec.id.0),
+            plan: Plan::new(&spec, workload),
+            performed: None,
+            rng: SimRng::rolled(spec.seed, rolls, Stream::Workload, u64::from(spec.id.0)),
+            memory: Memory::default(),
             stage: Stage::Away { until: SimTime::ZERO },
             session: None,
             last_zxid: 0,
@@ -105,15 +114,16 @@ impl ZkClient {
             outstanding: VecDeque::new(),
             last_sent: SimTime::ZERO,
             last_heard: SimTime::ZERO,
-            next_burst: SimTime::ZERO,
             silent_until: None,
-            calm: false,
-            pipeline: rng.range(1, 8),
-            think_us: rng.log_range(2_000, 100_000),
             spec,
-            workload,
-            rng,
         }
+    }
+
+    /// From now on it remembers what it did.
+    #[must_use]
+    pub fn recording(mut self) -> Self {
+        self.performed = Some(Vec::new());
+        self
     }
 
     fn conn(&self) -> Option<ConnId> {
@@ -262,7 +272,8 @@ impl ZkClient {
             return Err("a session that was not asked for");
         }
         self.stage = Stage::Attached { conn, server };
-        self.next_burst = now.plus(self.rng.below(self.think_us));
+        let wait_us = self.rng.below(self.spec.think_us);
+        self.plan.connected(now, wait_us);
         Ok(())
     }
 
@@ -357,41 +368,64 @@ impl ZkClient {
             .is_some_and(|(_, call)| matches!(call, Call::CloseSession | Call::UnknownOp { .. }))
     }
 
-    fn burst(&mut self, now: SimTime, out: &mut ClientOut) {
-        // The calm phase asks whether things work, not how fast: a low rate also keeps the zxid limit
-        // from being met twice in it (L1).
-        let think = if self.calm { self.think_us.max(CALM_THINK_US) } else { self.think_us };
-        let gap = self.rng.range(think / 4, think * 2);
-        self.next_burst = now.plus(gap);
-        if self.is_ending() {
-            return;
-        }
-        let mood = self.rng.below(1000);
-        if mood < 8 && !self.calm {
-            return self.drop_connection(now, out);
-        }
-        if mood < 12 && !self.calm && self.outstanding.is_empty() {
-            return self.fall_silent(now, out);
-        }
-        if mood < 20 {
-            return self.send(now, Call::CloseSession, out);
-        }
-        let pipeline = if self.calm { 1 } else { self.pipeline };
-        let room = pipeline.saturating_sub(self.outstanding.len() as u64);
-        for _ in 0..self.rng.range(room.min(1), room) {
-            for call in self.workload.draw_calls(&mut self.rng, &mut self.memory) {
-                if !self.is_ending() {
-                    self.send(now, call, out);
-                }
+    /// Does what is due.
+    fn act(&mut self, now: SimTime, out: &mut ClientOut) {
+        while self.plan.at() <= now && matches!(self.stage, Stage::Attached { .. }) {
+            if !self.is_free() {
+                return self.plan.postpone(now);
+            }
+            let Some(operation) = self.plan.take(now) else { return };
+            self.perform(now, operation, out);
+            if self.silent_until.is_some() {
+                return;
             }
         }
     }
 
-    fn fall_silent(&mut self, now: SimTime, out: &mut ClientOut) {
+    /// Whether the next operation may be done now.
+    fn is_free(&self) -> bool {
+        let in_flight = self.outstanding.len() as u64;
+        !self.is_ending()
+            && match self.plan.next() {
+                Some(Operation::FallSilent { .. }) => in_flight == 0,
+                Some(Operation::DropConnection | Operation::CloseSession) | None => true,
+                Some(
+                    Operation::Write(_)
+                    | Operation::Multi(_)
+                    | Operation::Read(_)
+                    | Operation::Sync { .. }
+                    | Operation::SyncThenRead { .. }
+                    | Operation::UnknownOp { .. }
+                    | Operation::Malformed { .. },
+                ) => in_flight < self.plan.room(),
+            }
+    }
+
+    fn perform(&mut self, now: SimTime, operation: Operation, out: &mut ClientOut) {
+        let operation = operation.settled(&self.memory);
+        for call in operation.calls() {
+            self.send(now, call, out);
+        }
+        match operation {
+            Operation::DropConnection => self.drop_connection(now, out),
+            Operation::FallSilent { us } => self.fall_silent(now, us, out),
+            Operation::Write(_)
+            | Operation::Multi(_)
+            | Operation::Read(_)
+            | Operation::Sync { .. }
+            | Operation::SyncThenRead { .. }
+            | Operation::UnknownOp { .. }
+            | Operation::Malformed { .. }
+            | Operation::CloseSession => {}
+        }
+        if let Some(performed) = &mut self.performed {
+            performed.push(Timed { at: now, operation });
+        }
+    }
+
+    fn fall_silent(&mut self, now: SimTime, us: u64, out: &mut ClientOut) {
         let Some(session) = &self.session else { return };
-        let timeout = session.part_us(3);
-        let length = self.rng.range(timeout / 2, timeout * 2);
-        self.silent_until = Some(now.plus(length));
+        self.silent_until = Some(now.plus(us));
         out.fact(ClientFact::Session(SessionFact::Silent { session: session.id }));
     }
 
@@ -413,9 +447,7 @@ impl ZkClient {
             out.send(conn, wire::ping());
             self.last_sent = now;
         }
-        if self.next_burst <= now {
-            self.burst(now, out);
-        }
+        self.act(now, out);
     }
 
     /// How long it waits for a connection, and for the answer to a ConnectRequest.
@@ -425,11 +457,15 @@ impl ZkClient {
 }
 
 impl SimClient for ZkClient {
+    fn take_performed(&mut self) -> Vec<Timed> {
+        self.performed.take().unwrap_or_default()
+    }
+
     fn on_event(&mut self, now: SimTime, event: ClientEvent, out: &mut ClientOut) {
         match event {
             ClientEvent::Start => self.on_wake(now, out),
             ClientEvent::Calm => {
-                self.calm = true;
+                self.plan.becomes_calm(now);
                 self.silent_until = None;
             }
             ClientEvent::Connected { conn } => {
@@ -477,131 +513,10 @@ impl SimClient for ZkClient {
                 Some(self.silent_until.unwrap_or_else(|| {
                     let ping = self.last_sent.plus(session.part_us(1));
                     let give_up = self.last_heard.plus(session.part_us(2));
-                    ping.min(give_up).min(self.next_burst)
+                    ping.min(give_up).min(self.plan.at())
                 }))
             }
             (Stage::Attached { .. }, None) => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::client::TestAsk;
-    use crate::codec::Writer;
-
-    fn client() -> (ZkClient, ClientOut) {
-        let spec = ClientSpec {
-            id: ClientId(0),
-            servers: vec![ServerId(1)],
-            session_timeout_ms: 3000,
-            seed: 1,
-        };
-        (ZkClient::new(spec, Workload::draw(1)), ClientOut::new())
-    }
-
-    fn answer(session: i64) -> Bytes {
-        let mut out = Writer::new();
-        out.i32(0).i32(if session == 0 { 0 } else { 3000 }).i64(session);
-        out.buffer(Some(&[7; 16])).bool(false);
-        out.frame()
-    }
-
-    /// Connected, and granted this session.
-    fn attach(client: &mut ZkClient, out: &mut ClientOut, now: SimTime, session: i64) -> ConnId {
-        client.on_wake(now, out);
-        let conn = client.conn().unwrap();
-        client.on_event(now, ClientEvent::Connected { conn }, out);
-        client.on_event(now, ClientEvent::Bytes { conn, bytes: answer(session) }, out);
-        conn
-    }
-
-    fn facts(out: &mut ClientOut) -> Vec<ClientFact> {
-        let fact = |ask| match ask {
-            TestAsk::Fact(fact) => Some(fact),
-            TestAsk::Connect(..) | TestAsk::Send(..) | TestAsk::Close(_) => None,
-        };
-        out.take_for_test().into_iter().filter_map(fact).collect()
-    }
-
-    #[test]
-    fn a_session_is_resumed_with_its_id_and_given_up_when_it_is_expired() {
-        let (mut client, mut out) = client();
-        let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
-        client.on_event(SimTime::from_ms(1), ClientEvent::Closed { conn }, &mut out);
-        out.take_for_test();
-        attach(&mut client, &mut out, SimTime::from_secs(1), 0);
-        let facts = facts(&mut out);
-        let asked = Some(SessionId(9));
-        assert!(facts.iter().any(|fact| matches!(
-            fact,
-            ClientFact::Session(SessionFact::Asked { resume, .. }) if *resume == asked
-        )));
-        assert!(facts.iter().any(|fact| matches!(
-            fact,
-            ClientFact::Session(SessionFact::Expired { session: SessionId(9), .. })
-        )));
-        assert!(client.session.is_none());
-    }
-
-    #[test]
-    fn what_is_in_flight_when_the_connection_ends_is_unknown() {
-        let (mut client, mut out) = client();
-        let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
-        client.send(SimTime::ZERO, Call::Sync { path: "/".into() }, &mut out);
-        client.on_event(SimTime::ZERO, ClientEvent::Closed { conn }, &mut out);
-        let unknown = |fact: &ClientFact| matches!(fact, ClientFact::Unknown { op } if op.xid == 1);
-        assert!(facts(&mut out).iter().any(unknown));
-    }
-
-    #[test]
-    fn chunk_borders_do_not_matter_and_order_does() {
-        let (mut client, mut out) = client();
-        let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
-        client.send(SimTime::ZERO, Call::Delete { path: "/a".into(), version: -1 }, &mut out);
-        let mut reply = Writer::new();
-        reply.i32(1).i64(5).i32(-101);
-        for byte in reply.frame() {
-            let bytes = Bytes::copy_from_slice(&[byte]);
-            client.on_event(SimTime::ZERO, ClientEvent::Bytes { conn, bytes }, &mut out);
-        }
-        let facts = facts(&mut out);
-        assert!(matches!(facts.last(), Some(ClientFact::Err { zxid: 5, code: -101, .. })));
-        let mut stray = Writer::new();
-        stray.i32(7).i64(6).i32(0);
-        let bytes = stray.frame();
-        client.on_event(SimTime::ZERO, ClientEvent::Bytes { conn, bytes }, &mut out);
-        assert!(client.conn().is_none());
-    }
-
-    #[test]
-    fn it_pings_at_a_third_and_gives_up_at_two_thirds() {
-        let (mut client, mut out) = client();
-        attach(&mut client, &mut out, SimTime::ZERO, 9);
-        client.next_burst = SimTime::NEVER;
-        assert_eq!(client.deadline(), Some(SimTime::from_secs(1)));
-        client.on_wake(SimTime::from_secs(1), &mut out);
-        assert!(facts(&mut out).iter().any(|fact| matches!(fact, ClientFact::Ping { .. })));
-        client.on_wake(SimTime::from_secs(2), &mut out);
-        assert!(client.conn().is_none());
-    }
-
-    /// Whatever a server sends, no client panics.
-    #[test]
-    fn random_bytes_are_survived() {
-        for seed in 0..300 {
-            let (mut client, mut out) = client();
-            let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
-            client.send(SimTime::ZERO, Call::Sync { path: "/".into() }, &mut out);
-            let mut rng = SimRng::new(seed, Stream::Workload, 1);
-            let mut bytes = vec![0, 0, 0, rng.below(60) as u8];
-            bytes.extend((0..100).map(|_| rng.below(4) as u8));
-            client.on_event(
-                SimTime::ZERO,
-                ClientEvent::Bytes { conn, bytes: bytes.into() },
-                &mut out,
-            );
         }
     }
 }

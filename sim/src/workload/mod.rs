@@ -1,0 +1,320 @@
+//! What clients ask for: operations drawn from a small key space, so that they conflict.
+
+use std::collections::BTreeMap;
+
+mod memory;
+mod operation;
+
+pub use self::memory::Memory;
+pub use self::operation::{
+    Content, Create, Operation, Part, Read, Reading, Target, Version, Write,
+};
+use crate::rng::{SimRng, Stream};
+
+/// A kind of operation in a mix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Create,
+    CreateSequential,
+    CreateEphemeral,
+    CreateEphemeralSequential,
+    Delete,
+    SetData,
+    Multi,
+    Exists,
+    GetData,
+    GetChildren,
+    SyncThenRead,
+    UnknownOp,
+    Malformed,
+}
+
+impl Kind {
+    /// Each with the name that scenario files have for it.
+    pub const NAMES: [(Self, &str); 13] = [
+        (Self::Create, "create"),
+        (Self::CreateSequential, "create_sequential"),
+        (Self::CreateEphemeral, "create_ephemeral"),
+        (Self::CreateEphemeralSequential, "create_ephemeral_sequential"),
+        (Self::Delete, "delete"),
+        (Self::SetData, "set"),
+        (Self::Multi, "multi"),
+        (Self::Exists, "exists"),
+        (Self::GetData, "get"),
+        (Self::GetChildren, "children"),
+        (Self::SyncThenRead, "sync_then_read"),
+        (Self::UnknownOp, "unknown"),
+        (Self::Malformed, "malformed"),
+    ];
+}
+
+/// The mix of one run: some operations are left out (swarm testing), the others weigh differently.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// What is left out is not asked for.
+    pub weights: BTreeMap<Kind, u64>,
+    /// Nodes that others are put below.
+    pub roots: u64,
+    /// Names below each of them, those of sequential nodes aside.
+    pub names: u64,
+    /// Share of reads that set a watch, in per mille.
+    pub watching: u64,
+    /// Longest data of a node.
+    pub data_bytes: u64,
+}
+
+impl Workload {
+    /// Every client of the run gets a clone of it.
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = SimRng::new(seed, Stream::Workload, u64::MAX);
+        let omittable = [
+            (Kind::CreateSequential, 6),
+            (Kind::CreateEphemeral, 5),
+            (Kind::CreateEphemeralSequential, 5),
+            (Kind::Delete, 10),
+            (Kind::SetData, 15),
+            (Kind::Multi, 8),
+            (Kind::Exists, 8),
+            (Kind::GetData, 12),
+            (Kind::GetChildren, 8),
+            (Kind::SyncThenRead, 6),
+        ];
+        let mut weights = BTreeMap::new();
+        for (kind, weight) in omittable {
+            if rng.chance(700) {
+                weights.insert(kind, weight * rng.range(1, 3) * 10);
+            }
+        }
+        for kind in [Kind::UnknownOp, Kind::Malformed] {
+            if rng.chance(300) {
+                weights.insert(kind, 3);
+            }
+        }
+        weights.insert(Kind::Create, 10 * rng.range(3, 20));
+        Self {
+            weights,
+            roots: rng.range(1, 4),
+            names: rng.range(1, 5),
+            watching: *rng.pick(&[0, 200, 700]),
+            data_bytes: rng.log_range(8, 4096),
+        }
+    }
+
+    /// The n-th operation of a client, whatever became of those before it.
+    pub(crate) fn draw_operation(&self, owner: u32, n: u64, rng: &mut SimRng) -> Operation {
+        Drawing { workload: self, owner, n, written: 0, rng }.operation()
+    }
+
+    /// A kind of read that this mix has; any, where it has none.
+    fn draw_read(&self, rng: &mut SimRng) -> Kind {
+        const READS: [Kind; 3] = [Kind::Exists, Kind::GetData, Kind::GetChildren];
+        let kept = |kind: &Kind| self.weights.contains_key(kind);
+        let kept: Vec<Kind> = READS.into_iter().filter(kept).collect();
+        *rng.pick(if kept.is_empty() { &READS } else { &kept })
+    }
+
+    fn draw_kind(&self, rng: &mut SimRng) -> Kind {
+        let mut at = rng.below(self.weights.values().sum());
+        for (kind, weight) in &self.weights {
+            match at.checked_sub(*weight) {
+                Some(rest) => at = rest,
+                None => return *kind,
+            }
+        }
+        Kind::Create
+    }
+}
+
+/// One operation while it is drawn.
+struct Drawing<'a> {
+    workload: &'a Workload,
+    owner: u32,
+    n: u64,
+    /// Data that it has written so far.
+    written: u32,
+    rng: &'a mut SimRng,
+}
+
+impl Drawing<'_> {
+    fn operation(&mut self) -> Operation {
+        let kind = self.workload.draw_kind(self.rng);
+        match kind {
+            Kind::Create => Operation::Write(Write::Create(self.create(false, false))),
+            Kind::CreateSequential => Operation::Write(Write::Create(self.create(false, true))),
+            Kind::CreateEphemeral => Operation::Write(Write::Create(self.create(true, false))),
+            Kind::CreateEphemeralSequential => {
+                Operation::Write(Write::Create(self.create(true, true)))
+            }
+            Kind::Delete => {
+                Operation::Write(Write::Delete { path: self.target(), version: self.version() })
+            }
+            Kind::SetData => Operation::Write(Write::SetData {
+                path: self.target(),
+                version: self.version(),
+                data: self.content(),
+            }),
+            Kind::Multi => self.multi(),
+            Kind::Exists | Kind::GetData | Kind::GetChildren => Operation::Read(self.read(kind)),
+            Kind::SyncThenRead => {
+                let path = self.target();
+                let kind = self.workload.draw_read(self.rng);
+                Operation::SyncThenRead { path, read: self.read(kind) }
+            }
+            Kind::UnknownOp => Operation::UnknownOp { code: *self.rng.pick(&[13, 77, 999]) },
+            Kind::Malformed => Operation::Malformed { code: *self.rng.pick(&[1, 2, 5, 14, 15]) },
+        }
+    }
+
+    fn read(&mut self, kind: Kind) -> Read {
+        let watch = self.rng.chance(self.workload.watching);
+        let what = match kind {
+            Kind::Exists => Reading::Exists,
+            Kind::GetData => Reading::Data,
+            Kind::GetChildren
+            | Kind::Create
+            | Kind::CreateSequential
+            | Kind::CreateEphemeral
+            | Kind::CreateEphemeralSequential
+            | Kind::Delete
+            | Kind::SetData
+            | Kind::Multi
+            | Kind::SyncThenRead
+            | Kind::UnknownOp
+            | Kind::Malformed => Reading::Children { with_stat: self.rng.chance(500) },
+        };
+        let path = match what {
+            Reading::Exists | Reading::Data => self.target(),
+            Reading::Children { .. } if self.rng.chance(800) => Target::Path(self.root()),
+            Reading::Children { .. } => Target::Path("/".into()),
+        };
+        Read { what, path, watch }
+    }
+
+    fn multi(&mut self) -> Operation {
+        let count = *self.rng.pick(&[1, 2, 5, 13, 15]);
+        let mut part = || match self.rng.below(6) {
+            0 => Part::Write(Write::Delete { path: self.target(), version: self.version() }),
+            1 => Part::Check { path: self.target(), version: self.version() },
+            2 | 3 => Part::Write(Write::SetData {
+                path: self.target(),
+                data: self.content(),
+                version: Version::Any,
+            }),
+            _ => {
+                let (ephemeral, sequential) = (self.rng.chance(200), self.rng.chance(600));
+                Part::Write(Write::Create(self.create(ephemeral, sequential)))
+            }
+        };
+        Operation::Multi((0..count).map(|_| part()).collect())
+    }
+
+    fn create(&mut self, ephemeral: bool, sequential: bool) -> Create {
+        let path = if sequential { format!("{}/s-", self.root()) } else { self.fixed() };
+        let with_stat = self.rng.chance(500);
+        Create { path, data: self.content(), ephemeral, sequential, with_stat }
+    }
+
+    fn root(&mut self) -> String {
+        format!("/r{}", self.rng.below(self.workload.roots))
+    }
+
+    fn fixed(&mut self) -> String {
+        match self.rng.chance(300) {
+            true => self.root(),
+            false => format!("{}/n{}", self.root(), self.rng.below(self.workload.names)),
+        }
+    }
+
+    /// A path that may exist: of the key space, or one that was seen.
+    fn target(&mut self) -> Target {
+        let otherwise = self.fixed();
+        match self.rng.chance(400) {
+            true => Target::Seen { per_mille: self.rng.below(1000) as u16, otherwise },
+            false => Target::Path(otherwise),
+        }
+    }
+
+    /// The version last seen, any version, or a wrong one.
+    fn version(&mut self) -> Version {
+        match self.rng.below(4) {
+            0 | 1 => Version::Seen,
+            2 => Version::Is(i32::try_from(self.rng.below(3)).expect("below 3")),
+            _ => Version::Any,
+        }
+    }
+
+    fn content(&mut self) -> Option<Content> {
+        if self.rng.chance(100) {
+            return None;
+        }
+        self.written += 1;
+        let word = format!("{}-{}.{}", self.owner, self.n, self.written);
+        let padded = self.rng.chance(300);
+        let len = padded.then(|| self.rng.range(0, self.workload.data_bytes) as usize);
+        Some(Content { word, len })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::Call;
+
+    fn calls(workload: &Workload, seed: u64, count: u64) -> impl Iterator<Item = Call> {
+        let mut rng = SimRng::new(seed, Stream::Workload, 0);
+        let memory = Memory::default();
+        let operation = move |n| workload.draw_operation(1, n, &mut rng).settled(&memory);
+        let operations: Vec<_> = (0..count).map(operation).collect();
+        operations.into_iter().flat_map(|operation| operation.calls())
+    }
+
+    #[test]
+    fn mixes_differ_between_seeds_and_repeat() {
+        assert_eq!(Workload::draw(1), Workload::draw(1));
+        assert!((2..20).any(|seed| Workload::draw(seed) != Workload::draw(1)));
+    }
+
+    #[test]
+    fn every_call_stays_in_the_key_space() {
+        for seed in 0..50 {
+            for call in calls(&Workload::draw(seed), seed, 100) {
+                if let Call::Create(create) = call {
+                    assert!(create.path.starts_with("/r"), "{create:?}");
+                }
+            }
+        }
+    }
+
+    /// A mix without a kind of read asks for none of it, behind a sync neither.
+    #[test]
+    fn an_omitted_read_is_never_asked_for() {
+        let mut omitted = 0;
+        for seed in 0..60 {
+            let workload = Workload::draw(seed);
+            let has = |kind| workload.weights.contains_key(&kind);
+            if has(Kind::GetData) || !(has(Kind::Exists) || has(Kind::GetChildren)) {
+                continue;
+            }
+            omitted += 1;
+            for call in calls(&workload, seed, 300) {
+                assert!(!matches!(call, Call::GetData { .. }), "seed {seed}: {call:?}");
+            }
+        }
+        assert!(omitted > 5, "only {omitted} mixes leave it out");
+    }
+
+    /// What a client has seen decides only what is left to it.
+    #[test]
+    fn a_settled_operation_names_what_was_seen() {
+        use crate::history::Reply;
+        let mut memory = Memory::default();
+        let path = Target::Seen { per_mille: 999, otherwise: "/r0".into() };
+        let delete = Operation::Write(Write::Delete { path, version: Version::Seen });
+        let blind = delete.clone().settled(&memory).calls();
+        assert_eq!(blind, [Call::Delete { path: "/r0".into(), version: -1 }]);
+        let asked = Call::Sync { path: "/".into() };
+        memory.learn(&asked, &Reply::Path("/r1/s-0000000003".into()));
+        let seen = delete.settled(&memory).calls();
+        assert_eq!(seen, [Call::Delete { path: "/r1/s-0000000003".into(), version: 0 }]);
+    }
+}

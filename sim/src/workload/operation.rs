@@ -1,0 +1,256 @@
+//! What a client does: one operation, drawn or written by hand.
+
+use bytes::Bytes;
+
+use super::Memory;
+use crate::history::{Call, CreateCall, SubCall};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    Write(Write),
+    Multi(Vec<Part>),
+    Read(Read),
+    Sync {
+        path: Target,
+    },
+    /// A sync and the read behind it, sent together.
+    SyncThenRead {
+        path: Target,
+        read: Read,
+    },
+    /// An opcode that no server serves.
+    UnknownOp {
+        code: i32,
+    },
+    /// A write opcode whose body does not decode.
+    Malformed {
+        code: i32,
+    },
+    CloseSession,
+    /// The connection is reset; the client comes back with its session.
+    DropConnection,
+    /// Says nothing for so many microseconds, not even a ping.
+    FallSilent {
+        us: u64,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    Create(Create),
+    Delete { path: Target, version: Version },
+    SetData { path: Target, data: Option<Content>, version: Version },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Create {
+    pub path: String,
+    pub data: Option<Content>,
+    pub ephemeral: bool,
+    pub sequential: bool,
+    pub with_stat: bool,
+}
+
+/// Of a multi.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    Write(Write),
+    Check { path: Target, version: Version },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    pub what: Reading,
+    pub path: Target,
+    pub watch: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    Exists,
+    Data,
+    Children { with_stat: bool },
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    Path(String),
+    /// One that the client has seen, chosen by so many per mille of them; the path where it has seen
+    /// none.
+    Seen {
+        per_mille: u16,
+        otherwise: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    Any,
+    Is(i32),
+    /// The one last seen, any where none was.
+    Seen,
+}
+
+/// What is written: a word that tells writes apart, cut or filled with dots to a length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub word: String,
+    pub len: Option<usize>,
+}
+
+impl Operation {
+    /// The same operation with nothing left to what the client has seen.
+    #[must_use]
+    pub fn settled(mut self, memory: &Memory) -> Self {
+        match &mut self {
+            Self::Write(write) => write.settle(memory),
+            Self::Multi(parts) => parts.iter_mut().for_each(|part| part.settle(memory)),
+            Self::Read(read) => read.path.settle(memory),
+            Self::Sync { path } => path.settle(memory),
+            Self::SyncThenRead { path, read } => {
+                path.settle(memory);
+                read.path.settle(memory);
+            }
+            Self::UnknownOp { .. }
+            | Self::Malformed { .. }
+            | Self::CloseSession
+            | Self::DropConnection
+            | Self::FallSilent { .. } => {}
+        }
+        self
+    }
+
+    /// What is sent for it, once it is settled. Empty for what is done to the connection.
+    pub fn calls(&self) -> Vec<Call> {
+        match self {
+            Self::Write(write) => vec![write.call()],
+            Self::Multi(parts) => vec![Call::Multi(parts.iter().map(Part::call).collect())],
+            Self::Read(read) => vec![read.call()],
+            Self::Sync { path } => vec![Call::Sync { path: path.path() }],
+            Self::SyncThenRead { path, read } => {
+                vec![Call::Sync { path: path.path() }, read.call()]
+            }
+            Self::UnknownOp { code } => vec![Call::UnknownOp { code: *code }],
+            Self::Malformed { code } => vec![Call::Malformed { code: *code }],
+            Self::CloseSession => vec![Call::CloseSession],
+            Self::DropConnection | Self::FallSilent { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Write {
+    fn settle(&mut self, memory: &Memory) {
+        match self {
+            Self::Create(_) => {}
+            Self::Delete { path, version } | Self::SetData { path, version, .. } => {
+                settle(path, version, memory);
+            }
+        }
+    }
+
+    fn call(&self) -> Call {
+        match self.clone() {
+            Self::Create(create) => Call::Create(create.call()),
+            Self::Delete { path, version } => {
+                Call::Delete { path: path.path(), version: version.number() }
+            }
+            Self::SetData { path, data, version } => Call::SetData {
+                path: path.path(),
+                data: data.map(|data| data.bytes()),
+                version: version.number(),
+            },
+        }
+    }
+}
+
+impl Create {
+    fn call(self) -> CreateCall {
+        CreateCall {
+            path: self.path,
+            data: self.data.map(|data| data.bytes()),
+            ephemeral: self.ephemeral,
+            sequential: self.sequential,
+            with_stat: self.with_stat,
+        }
+    }
+}
+
+impl Part {
+    fn settle(&mut self, memory: &Memory) {
+        match self {
+            Self::Write(write) => write.settle(memory),
+            Self::Check { path, version } => settle(path, version, memory),
+        }
+    }
+
+    fn call(&self) -> SubCall {
+        match self.clone() {
+            Self::Write(Write::Create(create)) => SubCall::Create(create.call()),
+            Self::Write(Write::Delete { path, version }) => {
+                SubCall::Delete { path: path.path(), version: version.number() }
+            }
+            Self::Write(Write::SetData { path, data, version }) => SubCall::SetData {
+                path: path.path(),
+                data: data.map(|data| data.bytes()),
+                version: version.number(),
+            },
+            Self::Check { path, version } => {
+                SubCall::Check { path: path.path(), version: version.number() }
+            }
+        }
+    }
+}
+
+impl Read {
+    fn call(&self) -> Call {
+        let (path, watch) = (self.path.clone().path(), self.watch);
+        match self.what {
+            Reading::Exists => Call::Exists { path, watch },
+            Reading::Data => Call::GetData { path, watch },
+            Reading::Children { with_stat } => Call::GetChildren { path, watch, with_stat },
+        }
+    }
+}
+
+fn settle(path: &mut Target, version: &mut Version, memory: &Memory) {
+    path.settle(memory);
+    if *version == Version::Seen {
+        let (Target::Path(path) | Target::Seen { otherwise: path, .. }) = path;
+        *version = memory.version(path).map_or(Version::Any, Version::Is);
+    }
+}
+
+impl Target {
+    fn settle(&mut self, memory: &Memory) {
+        if let Self::Seen { per_mille, otherwise } = self {
+            let seen = memory.pick(*per_mille).unwrap_or(otherwise);
+            *self = Self::Path(seen.to_owned());
+        }
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Self::Path(path) | Self::Seen { otherwise: path, .. } => path.clone(),
+        }
+    }
+}
+
+impl Version {
+    const fn number(self) -> i32 {
+        match self {
+            Self::Any | Self::Seen => -1,
+            Self::Is(version) => version,
+        }
+    }
+}
+
+impl Content {
+    fn bytes(&self) -> Bytes {
+        let mut bytes = self.word.clone().into_bytes();
+        if let Some(len) = self.len {
+            bytes.resize(len, b'.');
+        }
+        bytes.into()
+    }
+}

@@ -1,0 +1,187 @@
+//! What a client will do, and when: drawn as it goes, or listed beforehand.
+
+use crate::ids::SimTime;
+use crate::rng::{SimRng, Stream};
+use crate::workload::{Operation, Workload};
+use crate::zkclient::ClientSpec;
+
+/// Shortest pause between two requests of a client in the calm phase, in microseconds.
+const CALM_THINK_US: u64 = 150_000;
+
+/// How soon a listed operation is tried again that cannot be done yet, in microseconds.
+const RETRY_US: u64 = 1_000;
+
+/// Drawn operations of the calm phase, behind a list, have numbers of their own.
+const BEHIND_LIST: u64 = 1 << 32;
+
+/// One operation at its time, or as soon as the client is connected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timed {
+    pub at: SimTime,
+    pub operation: Operation,
+}
+
+/// Where the operations of a client come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operations {
+    /// The n-th one is drawn from the client's seed and n.
+    Drawn,
+    /// Just these, in order of time; in the calm phase the client goes on with drawn ones.
+    Listed(Vec<Timed>),
+}
+
+/// The operations of one client, one after the other.
+#[derive(Debug)]
+pub(super) struct Plan {
+    owner: u32,
+    seed: u64,
+    think_us: u64,
+    pipeline: u64,
+    /// Of its session.
+    timeout_us: u64,
+    workload: Workload,
+    listed: std::vec::IntoIter<Timed>,
+    /// Number of the next one that is drawn; `None` while only listed ones are done.
+    draws: Option<u64>,
+    next: Next,
+    calm: bool,
+}
+
+#[derive(Debug)]
+enum Next {
+    Listed {
+        at: SimTime,
+        operation: Operation,
+    },
+    Drawn {
+        at: SimTime,
+        operation: Operation,
+    },
+    /// Nothing, unless it becomes calm.
+    Nothing,
+}
+
+impl Plan {
+    pub(super) fn new(spec: &ClientSpec, workload: Workload) -> Self {
+        let (listed, draws) = match spec.operations.clone() {
+            Operations::Drawn => (Vec::new(), Some(0)),
+            Operations::Listed(listed) => (listed, None),
+        };
+        let mut plan = Self {
+            owner: spec.id.0,
+            seed: spec.seed,
+            think_us: spec.think_us,
+            pipeline: spec.pipeline,
+            timeout_us: u64::try_from(spec.session_timeout_ms).unwrap_or(0) * 1000,
+            workload,
+            listed: listed.into_iter(),
+            draws,
+            next: Next::Nothing,
+            calm: false,
+        };
+        plan.advance(SimTime::ZERO);
+        plan
+    }
+
+    /// When the next one is due.
+    pub(super) fn at(&self) -> SimTime {
+        match self.next {
+            Next::Listed { at, .. } | Next::Drawn { at, .. } => at,
+            Next::Nothing => SimTime::NEVER,
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<&Operation> {
+        match &self.next {
+            Next::Listed { operation, .. } | Next::Drawn { operation, .. } => Some(operation),
+            Next::Nothing => None,
+        }
+    }
+
+    /// Most requests in flight before the next one has to wait.
+    pub(super) fn room(&self) -> u64 {
+        match self.next {
+            Next::Listed { .. } | Next::Nothing => u64::MAX,
+            Next::Drawn { .. } if self.calm => 1,
+            Next::Drawn { .. } => self.pipeline,
+        }
+    }
+
+    /// The client is connected: the next one is due now, a drawn one after a while.
+    pub(super) fn connected(&mut self, now: SimTime, wait_us: u64) {
+        match &mut self.next {
+            Next::Listed { at, .. } => *at = now.max(*at),
+            Next::Drawn { at, .. } => *at = now.plus(wait_us),
+            Next::Nothing => {}
+        }
+    }
+
+    /// The next one cannot be done now.
+    pub(super) fn postpone(&mut self, now: SimTime) {
+        match &mut self.next {
+            Next::Listed { at, .. } => *at = now.plus(RETRY_US),
+            Next::Drawn { at, .. } => *at = now.plus(self.think_us),
+            Next::Nothing => {}
+        }
+    }
+
+    /// Takes the next one; another takes its place.
+    pub(super) fn take(&mut self, now: SimTime) -> Option<Operation> {
+        let taken = std::mem::replace(&mut self.next, Next::Nothing);
+        self.advance(now);
+        match taken {
+            Next::Listed { operation, .. } | Next::Drawn { operation, .. } => Some(operation),
+            Next::Nothing => None,
+        }
+    }
+
+    /// Faults are over: all that is left of a list is done in its time, then drawn ones follow.
+    pub(super) fn becomes_calm(&mut self, now: SimTime) {
+        self.calm = true;
+        let unrest = |operation: &Operation| {
+            matches!(operation, Operation::DropConnection | Operation::FallSilent { .. })
+        };
+        if matches!(&self.next, Next::Drawn { operation, .. } if unrest(operation)) {
+            self.advance(now);
+        }
+        if self.draws.is_none() {
+            self.draws = Some(BEHIND_LIST);
+            if matches!(self.next, Next::Nothing) {
+                self.advance(now);
+            }
+        }
+    }
+
+    fn advance(&mut self, now: SimTime) {
+        if let Some(Timed { at, operation }) = self.listed.next() {
+            self.next = Next::Listed { at, operation };
+        } else if let Some(n) = self.draws {
+            self.draws = Some(n + 1);
+            let (pause, operation) = self.draw(n);
+            self.next = Next::Drawn { at: now.plus(pause), operation };
+        }
+    }
+
+    /// The n-th operation, and the pause before it.
+    fn draw(&self, n: u64) -> (u64, Operation) {
+        let mut rng = SimRng::new(self.seed, Stream::Operation, n);
+        // A burst is half as long as the pipeline in the mean.
+        let joins = rng.chance(1000 * (self.pipeline - 1) / (self.pipeline + 1));
+        let per_mille = rng.range(250, 2000);
+        let mood = rng.below(1000);
+        let silent_us = self.timeout_us * rng.range(500, 2000) / 1000;
+        let operation = self.workload.draw_operation(self.owner, n, &mut rng);
+        // The calm phase asks whether things work, not how fast: a low rate also keeps the zxid
+        // limit from being met twice in it (L1).
+        let think = if self.calm { self.think_us.max(CALM_THINK_US) } else { self.think_us };
+        let pause = if joins && !self.calm { 0 } else { think * per_mille / 1000 };
+        let operation = match mood {
+            _ if joins => operation,
+            0..8 if !self.calm => Operation::DropConnection,
+            8..12 if !self.calm => Operation::FallSilent { us: silent_us },
+            12..20 => Operation::CloseSession,
+            _ => operation,
+        };
+        (pause, operation)
+    }
+}

@@ -1,0 +1,116 @@
+use super::*;
+use crate::client::TestAsk;
+use crate::codec::Writer;
+
+fn client() -> (ZkClient, ClientOut) {
+    let spec = ClientSpec {
+        id: ClientId(0),
+        servers: vec![ServerId(1)],
+        session_timeout_ms: 3000,
+        seed: 1,
+        starts: SimTime::ZERO,
+        pipeline: 1,
+        think_us: 10_000,
+        operations: Operations::Listed(Vec::new()),
+    };
+    (ZkClient::new(spec, Workload::draw(1), 0), ClientOut::new())
+}
+
+fn answer(session: i64) -> Bytes {
+    let mut out = Writer::new();
+    out.i32(0).i32(if session == 0 { 0 } else { 3000 }).i64(session);
+    out.buffer(Some(&[7; 16])).bool(false);
+    out.frame()
+}
+
+/// Connected, and granted this session.
+fn attach(client: &mut ZkClient, out: &mut ClientOut, now: SimTime, session: i64) -> ConnId {
+    client.on_wake(now, out);
+    let conn = client.conn().unwrap();
+    client.on_event(now, ClientEvent::Connected { conn }, out);
+    client.on_event(now, ClientEvent::Bytes { conn, bytes: answer(session) }, out);
+    conn
+}
+
+fn facts(out: &mut ClientOut) -> Vec<ClientFact> {
+    let fact = |ask| match ask {
+        TestAsk::Fact(fact) => Some(fact),
+        TestAsk::Connect(..) | TestAsk::Send(..) | TestAsk::Close(_) => None,
+    };
+    out.take_for_test().into_iter().filter_map(fact).collect()
+}
+
+#[test]
+fn a_session_is_resumed_with_its_id_and_given_up_when_it_is_expired() {
+    let (mut client, mut out) = client();
+    let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
+    client.on_event(SimTime::from_ms(1), ClientEvent::Closed { conn }, &mut out);
+    out.take_for_test();
+    attach(&mut client, &mut out, SimTime::from_secs(1), 0);
+    let facts = facts(&mut out);
+    let asked = Some(SessionId(9));
+    assert!(facts.iter().any(|fact| matches!(
+        fact,
+        ClientFact::Session(SessionFact::Asked { resume, .. }) if *resume == asked
+    )));
+    assert!(facts.iter().any(|fact| matches!(
+        fact,
+        ClientFact::Session(SessionFact::Expired { session: SessionId(9), .. })
+    )));
+    assert!(client.session.is_none());
+}
+
+#[test]
+fn what_is_in_flight_when_the_connection_ends_is_unknown() {
+    let (mut client, mut out) = client();
+    let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
+    client.send(SimTime::ZERO, Call::Sync { path: "/".into() }, &mut out);
+    client.on_event(SimTime::ZERO, ClientEvent::Closed { conn }, &mut out);
+    let unknown = |fact: &ClientFact| matches!(fact, ClientFact::Unknown { op } if op.xid == 1);
+    assert!(facts(&mut out).iter().any(unknown));
+}
+
+#[test]
+fn chunk_borders_do_not_matter_and_order_does() {
+    let (mut client, mut out) = client();
+    let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
+    client.send(SimTime::ZERO, Call::Delete { path: "/a".into(), version: -1 }, &mut out);
+    let mut reply = Writer::new();
+    reply.i32(1).i64(5).i32(-101);
+    for byte in reply.frame() {
+        let bytes = Bytes::copy_from_slice(&[byte]);
+        client.on_event(SimTime::ZERO, ClientEvent::Bytes { conn, bytes }, &mut out);
+    }
+    let facts = facts(&mut out);
+    assert!(matches!(facts.last(), Some(ClientFact::Err { zxid: 5, code: -101, .. })));
+    let mut stray = Writer::new();
+    stray.i32(7).i64(6).i32(0);
+    let bytes = stray.frame();
+    client.on_event(SimTime::ZERO, ClientEvent::Bytes { conn, bytes }, &mut out);
+    assert!(client.conn().is_none());
+}
+
+#[test]
+fn it_pings_at_a_third_and_gives_up_at_two_thirds() {
+    let (mut client, mut out) = client();
+    attach(&mut client, &mut out, SimTime::ZERO, 9);
+    assert_eq!(client.deadline(), Some(SimTime::from_secs(1)));
+    client.on_wake(SimTime::from_secs(1), &mut out);
+    assert!(facts(&mut out).iter().any(|fact| matches!(fact, ClientFact::Ping { .. })));
+    client.on_wake(SimTime::from_secs(2), &mut out);
+    assert!(client.conn().is_none());
+}
+
+/// Whatever a server sends, no client panics.
+#[test]
+fn random_bytes_are_survived() {
+    for seed in 0..300 {
+        let (mut client, mut out) = client();
+        let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
+        client.send(SimTime::ZERO, Call::Sync { path: "/".into() }, &mut out);
+        let mut rng = SimRng::new(seed, Stream::Workload, 1);
+        let mut bytes = vec![0, 0, 0, rng.below(60) as u8];
+        bytes.extend((0..100).map(|_| rng.below(4) as u8));
+        client.on_event(SimTime::ZERO, ClientEvent::Bytes { conn, bytes: bytes.into() }, &mut out);
+    }
+}
