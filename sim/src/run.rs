@@ -114,10 +114,11 @@ pub struct Look {
     pub operations: bool,
     /// Take a recording.
     pub records: bool,
+    /// Who judges, in place of the checks.
+    pub judge: Option<Box<dyn Observer + Send>>,
 }
 
-/// The whole run of a scenario.
-/// `white_box`: judge with the checks that look into disks, too.
+/// The whole run of a scenario. `white_box`: judge with the checks that look into disks, too.
 ///
 /// # Errors
 /// What went wrong in the harness itself.
@@ -180,7 +181,7 @@ fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
         rolls,
         clients: clients.into_iter().map(client).collect(),
         stay_dead,
-        observer: observer(&cluster, look.white_box),
+        observer: look.judge.unwrap_or_else(|| checkers(&cluster, look.white_box)),
         faults: faults.clone(),
         faults_for,
         sink: look.sink,
@@ -226,7 +227,7 @@ fn peers(cluster: &Cluster) -> Vec<ApachePeer> {
     cluster.apache.iter().map(peer).collect()
 }
 
-fn observer(cluster: &Cluster, white_box: bool) -> Box<dyn Observer + Send> {
+fn checkers(cluster: &Cluster, white_box: bool) -> Box<dyn Observer + Send> {
     let drift = cluster.machines.iter().map(|machine| machine.clock_drift_ppm.unsigned_abs());
     let drift_ppm = drift.max().unwrap_or(0);
     Box::new(Checkers::new(RunSpec { white_box, drift_ppm }))

@@ -3,6 +3,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::{String, ToString};
+use core::cell::Cell;
 
 use bytes::{Bytes, BytesMut};
 
@@ -43,6 +44,9 @@ pub(super) struct Links {
     peers: BTreeMap<ServerId, Peer>,
     open: BTreeMap<LinkId, Open>,
     private_ids: u64,
+    /// What `deadline` found, until something changes: it is asked for twice in each step, and most
+    /// steps are none of this port's business.
+    due: Cell<Option<Option<Mono>>>,
 }
 
 #[derive(Debug)]
@@ -121,10 +125,12 @@ impl Links {
             peers: BTreeMap::new(),
             open: BTreeMap::new(),
             private_ids: 0,
+            due: Cell::new(None),
         }
     }
 
     pub(super) fn set_ensemble(&mut self, ensemble: &Ensemble) {
+        self.due.set(None);
         self.ensemble = ensemble.clone();
         self.forget_unknown();
     }
@@ -137,6 +143,7 @@ impl Links {
 
     /// A round starts: what was known of who is away may be out of date.
     pub(super) fn start_round(&mut self) {
+        self.due.set(None);
         self.eager = true;
         for peer in self.peers.values_mut() {
             peer.gone = false;
@@ -146,6 +153,7 @@ impl Links {
 
     /// The round is decided: from now on others call when they need us.
     pub(super) fn end_round(&mut self) {
+        self.due.set(None);
         self.eager = false;
         for peer in self.peers.values_mut() {
             peer.redial_at = None;
@@ -174,6 +182,7 @@ impl Links {
 
     /// Dials unless a connection stands or is under way.
     pub(super) fn connect(&mut self, id: ServerId, cx: &mut Cx<'_>) {
+        self.due.set(None);
         let Some(member) = self.ensemble.member(id) else {
             self.forget_unknown();
             return;
@@ -224,6 +233,7 @@ impl Links {
         dial: Option<DialId>,
         cx: &mut Cx<'_>,
     ) -> Option<ServerId> {
+        self.due.set(None);
         let Some(dial) = dial else {
             self.accept(link, cx);
             return None;
@@ -262,6 +272,7 @@ impl Links {
         bytes: Bytes,
         cx: &mut Cx<'_>,
     ) -> VecDeque<Incoming> {
+        self.due.set(None);
         let mut got = VecDeque::new();
         match self.open.get_mut(&link) {
             None => return got,
@@ -300,6 +311,7 @@ impl Links {
     }
 
     pub(super) fn on_closed(&mut self, link: LinkId, end: LinkEnd, cx: &mut Cx<'_>) {
+        self.due.set(None);
         let Some(Open::Peer(talk)) = self.open.remove(&link) else { return };
         let id = talk.peer;
         let peer = self.peer(id);
@@ -318,6 +330,7 @@ impl Links {
     }
 
     pub(super) fn on_dial_failed(&mut self, dial: DialId, why: DialError, cx: &mut Cx<'_>) {
+        self.due.set(None);
         let Some(id) = self.dialled(dial) else { return };
         let peer = self.peer(id);
         let again = peer.dial.take().is_some_and(|dial| dial.again);
@@ -330,6 +343,7 @@ impl Links {
     }
 
     pub(super) fn on_wake(&mut self, cx: &mut Cx<'_>) {
+        self.due.set(None);
         let now = cx.at.mono;
         let late: VecDeque<LinkId> = self
             .open
@@ -355,6 +369,13 @@ impl Links {
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
+        let due = self.due.get().unwrap_or_else(|| self.earliest());
+        debug_assert_eq!(due, self.earliest(), "whatever changes a deadline forgets the known one");
+        self.due.set(Some(due));
+        due
+    }
+
+    fn earliest(&self) -> Option<Mono> {
         let strangers = self.open.values().filter_map(|open| match open {
             Open::Stranger { until, .. } => Some(*until),
             Open::Peer(_) => None,
@@ -368,6 +389,7 @@ impl Links {
     /// Breaks connections on which nothing was heard for long while we ask: a half-open one would
     /// keep two servers apart until the kernel gives up.
     pub(super) fn drop_silent(&mut self, cx: &mut Cx<'_>) {
+        self.due.set(None);
         let limit = self.cnx_timeout.times(2);
         let now = cx.at.mono;
         let silent: VecDeque<ServerId> = self

@@ -54,14 +54,16 @@ impl QuorumVerifier {
         Self { voters, rule }
     }
 
-    pub fn has_quorum(&self, servers: impl Iterator<Item = ServerId>) -> bool {
-        let there: BTreeSet<ServerId> = servers.filter(|id| self.is_voter(*id)).collect();
+    pub fn has_quorum(&self, servers: impl Iterator<Item = ServerId> + Clone) -> bool {
+        // Voters are few, and a leader asks at every step: nothing is collected.
+        let is_there = |voter: &&ServerId| servers.clone().any(|id| id == **voter);
         match &self.rule {
-            Rule::Majority => there.len() > self.voters.len() / 2,
+            Rule::Majority => self.voters.iter().filter(is_there).count() > self.voters.len() / 2,
             Rule::Groups { weights, groups } => {
                 let counted = groups.values().filter(|group| group.total > 0);
                 let won = counted.clone().filter(|group| {
-                    total_weight(weights, group.members.intersection(&there)) > group.total / 2
+                    let there = group.members.iter().filter(is_there);
+                    total_weight(weights, there) > group.total / 2
                 });
                 won.count() > counted.count() / 2
             }

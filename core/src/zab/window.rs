@@ -72,6 +72,10 @@ impl Window {
 
     /// The entry that follows `zxid`.
     pub fn next_after(&self, zxid: Zxid) -> Option<&Entry> {
+        // A feed that has sent everything asks at every step.
+        if zxid >= self.head() {
+            return None;
+        }
         self.entries.get(self.index_after(zxid))
     }
 

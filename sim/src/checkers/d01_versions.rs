@@ -1,6 +1,7 @@
 //! D1: setData, delete and check with a version succeed exactly when it is the node's version, and a
 //! write makes it one higher; the other checks of PROTOCOL 1.6 come in their order.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::Call;
 use crate::observe::SimEvent;
@@ -10,6 +11,10 @@ use crate::oracle::predict::same_txn;
 pub(crate) struct D01;
 
 impl Check for D01 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {

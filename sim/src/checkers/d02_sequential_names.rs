@@ -1,6 +1,7 @@
 //! D2: a created node has the name and the effect that the tree asks for; the suffixes of sequential nodes
 //! are the parent's counter, strictly rise as long as the parent lives, and are never used again.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{Call, CreateCall, SubCall};
 use crate::observe::SimEvent;
@@ -17,6 +18,10 @@ pub(crate) struct D02 {
 }
 
 impl Check for D02 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {

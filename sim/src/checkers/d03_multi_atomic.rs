@@ -2,6 +2,7 @@
 //! its code, later ones as runtime inconsistency. What is logged of ops before the failure has no effect
 //! and is not compared.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::Call;
 use crate::observe::SimEvent;
@@ -12,6 +13,10 @@ use crate::oracle::txn::Txn;
 pub(crate) struct D03;
 
 impl Check for D03 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {

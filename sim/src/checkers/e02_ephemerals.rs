@@ -1,5 +1,6 @@
 //! E2: an ephemeral node lives exactly as long as its session, and goes in the transaction that closes it.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
 use crate::oracle::txn::Txn;
@@ -9,6 +10,10 @@ use std::collections::BTreeSet;
 pub(crate) struct E02;
 
 impl Check for E02 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {

@@ -6,6 +6,7 @@
 //! last one: until then a follower whose leader has dropped it, or lost it on the way, goes on
 //! answering pings which the leader never hears of.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::history::{ClientFact, SessionFact};
 use crate::ids::SimTime;
@@ -29,6 +30,22 @@ pub(crate) struct E03 {
 }
 
 impl Check for E03 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[
+            Topic::Fresh,
+            Topic::HalfOpen,
+            Topic::Faults,
+            Topic::Crash,
+            Topic::Paused,
+            Topic::Resumed,
+            Topic::Exit,
+            Topic::Boot,
+            Topic::Established,
+            Topic::SessionExpired,
+            Topic::Client,
+        ])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if let SimEvent::HalfOpen { on } = event {
             self.half_open = *on;

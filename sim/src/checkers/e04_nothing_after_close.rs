@@ -1,5 +1,6 @@
 //! E4: no transaction of a session has an effect after the one that closed it, nor before it was opened.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
 use crate::oracle::txn::Txn;
@@ -11,6 +12,10 @@ pub(crate) struct E04 {
 }
 
 impl Check for E04 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {

@@ -1,6 +1,7 @@
 //! E5: a client that asks for its session gets that one, with the same password, or is told that it is
 //! over; and it is told so only of a session whose end was at least proposed.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
@@ -15,6 +16,10 @@ pub(crate) struct E05 {
 }
 
 impl Check for E05 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Proposed, Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if let Some((_, Note::Proposed { payload, .. })) = note_of(cx, event) {
             let closes = payload.get(28..32) == Some(&(-11i32).to_be_bytes()[..]);

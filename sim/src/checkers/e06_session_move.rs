@@ -1,6 +1,7 @@
 //! E6: after a session is served over a new connection, nothing sent over an older one takes effect behind
 //! what was sent over the new one; and no session is turned away for ever once all is well.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
@@ -15,6 +16,10 @@ pub(crate) struct E06 {
 }
 
 impl Check for E06 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh, Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         for fresh in &cx.canon.fresh {
             let Some(op) = fresh.op else { continue };

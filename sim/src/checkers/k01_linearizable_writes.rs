@@ -2,6 +2,7 @@
 //! model's at its zxid; whatever was answered with an error, never takes effect later.
 //! The witness order is that of the zxids, so there is nothing to search.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{ClientFact, Reply, RequestId, SessionFact};
 use crate::observe::SimEvent;
@@ -19,6 +20,10 @@ pub(crate) struct K01 {
 }
 
 impl Check for K01 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh, Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         for fresh in &cx.canon.fresh {
             let Some(op) = fresh.op else { continue };

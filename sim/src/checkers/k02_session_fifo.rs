@@ -1,5 +1,6 @@
 //! K2: a session's replies come in the order of its requests, and its writes take effect in that order.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
@@ -14,6 +15,10 @@ pub(crate) struct K02 {
 }
 
 impl Check for K02 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh, Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         for (fresh, judged) in cx.canon.judged() {
             let Header { session, cxid, .. } = judged.header;

@@ -1,6 +1,7 @@
 //! K3: the zxids that a session sees never go down, also over reconnects; a server that is behind them
 //! does not take the session.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::history::ClientFact;
 use crate::observe::SimEvent;
@@ -14,6 +15,10 @@ pub(crate) struct K03 {
 }
 
 impl Check for K03 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::SessionAttached, Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if let Some((server, Note::SessionAttached { session, .. })) = note_of(cx, event) {
             let seen = self.seen.get(session).copied().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! K4 and K7: a read shows the state at the zxid of its reply header, which is one that is committed.
 //! Its own writes and monotony follow with K3.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{Call, ClientFact, Reply};
 use crate::observe::SimEvent;
@@ -14,6 +15,10 @@ pub(crate) struct K04 {
 }
 
 impl Check for K04 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let SimEvent::Client(fact) = event else { return Ok(()) };
         let (op, zxid, got) = match fact {

@@ -2,6 +2,7 @@
 //! before that sync was sent. A sync that may have been answered under a leader with ZooKeeper's weaker
 //! one owes nothing.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{Call, ClientFact};
 use crate::observe::SimEvent;
@@ -42,6 +43,10 @@ impl Asked {
 }
 
 impl Check for K05 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {

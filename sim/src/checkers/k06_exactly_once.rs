@@ -1,5 +1,6 @@
 //! K6: no request is in the committed sequence twice, and a write that is answered is there.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::ClientFact;
 use crate::observe::SimEvent;
@@ -14,6 +15,10 @@ pub(crate) struct K06 {
 }
 
 impl Check for K06 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh, Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         for (fresh, judged) in cx.canon.judged() {
             let Header { session, cxid, .. } = judged.header;

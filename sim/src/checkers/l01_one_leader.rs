@@ -3,6 +3,7 @@
 //! a server that is up has accepted a newer epoch than the leader's, which nothing else can bring back.
 
 use crate::checkers::canon::Member;
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::ids::SimTime;
 use crate::observe::SimEvent;
@@ -22,6 +23,16 @@ pub(crate) struct L01 {
 }
 
 impl Check for L01 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[
+            Topic::Healed,
+            Topic::HalfOpen,
+            Topic::Proposed,
+            Topic::Established,
+            Topic::PhaseEntered,
+        ])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if cx.canon.cluster.standalone {
             return Ok(());

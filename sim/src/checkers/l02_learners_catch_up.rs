@@ -1,6 +1,7 @@
 //! L2: in the calm phase every running server, observers too, reaches what the leader had committed
 //! within T_sync, and none is synchronized again and again.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::ids::SimTime;
 use crate::observe::SimEvent;
@@ -19,6 +20,10 @@ pub(crate) struct L02 {
 }
 
 impl Check for L02 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Healed, Topic::Established, Topic::SyncChosen])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if matches!(event, SimEvent::Healed { .. }) {
             let cluster = &cx.canon.cluster;

@@ -1,5 +1,6 @@
 //! L3: a server whose disk is intact starts: it is up within the bound, and no fatal end is its own.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::ids::SimTime;
 use crate::observe::SimEvent;
@@ -18,6 +19,10 @@ pub(crate) struct L03 {
 }
 
 impl Check for L03 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Faults, Topic::Boot, Topic::Up, Topic::Crash, Topic::Exit])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if matches!(event, SimEvent::Faults { active: 0 }) {
             self.calm_since = cx.now;

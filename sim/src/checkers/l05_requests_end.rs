@@ -1,6 +1,7 @@
 //! L5: once all faults ended, every request ends within T_op + the session timeout, and while clients
 //! ask, some of them are answered.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{ClientFact, RequestId};
 use crate::ids::SimTime;
@@ -21,6 +22,10 @@ pub(crate) struct L05 {
 }
 
 impl Check for L05 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Healed, Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if matches!(event, SimEvent::Healed { .. }) {
             self.healed = true;

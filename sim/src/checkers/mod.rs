@@ -45,6 +45,7 @@ mod s09_epoch_implies_history;
 mod t01_digest_equality;
 #[cfg(test)]
 mod testing;
+mod topic;
 mod w02_event_before_data;
 mod w03_no_lost_trigger;
 mod w04_one_delivery;
@@ -57,6 +58,7 @@ use vivarium_core::server::note::Note;
 
 use crate::checkers::canon::Canon;
 use crate::checkers::damage::Damage;
+use crate::checkers::topic::{Topic, Topics};
 use crate::disk_view::DiskView;
 use crate::ids::{NodeId, SimTime};
 use crate::observe::{Observer, SimEvent, Violation};
@@ -91,6 +93,9 @@ impl Cx<'_> {
 
 /// One statement.
 pub(crate) trait Check: fmt::Debug {
+    /// What it is called for. Of all else it must be none the wiser, and content with it.
+    fn hears(&self) -> Topics;
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String>;
 
     /// When `due` must be called, as of now.
@@ -175,21 +180,42 @@ pub struct Checkers {
     canon: Canon,
     damage: Damage,
     checks: Vec<(&'static str, Box<dyn Check + Send>)>,
+    /// Who hears a topic: a bit for each of `checks`.
+    audience: [u64; Topic::COUNT],
     /// What was still wanted when `is_content` was asked last.
     wanted: Option<Violation>,
 }
 
 impl Checkers {
     pub fn new(spec: RunSpec) -> Self {
-        let (canon, damage) = (Canon::default(), Damage::default());
-        Self { spec, canon, damage, checks: all(), wanted: None }
+        Self::of(spec, all())
     }
 
     /// Only the statements of these names.
     pub(crate) fn only(spec: RunSpec, names: &[&str]) -> Self {
-        let mut checkers = Self::new(spec);
-        checkers.checks.retain(|(name, _)| names.contains(name));
-        checkers
+        let mut checks = all();
+        checks.retain(|(name, _)| names.contains(name));
+        Self::of(spec, checks)
+    }
+
+    fn of(spec: RunSpec, checks: Vec<(&'static str, Box<dyn Check + Send>)>) -> Self {
+        assert!(checks.len() <= u64::BITS as usize, "an audience has a bit for each check");
+        let mut audience = [0; Topic::COUNT];
+        for (index, (_, check)) in checks.iter().enumerate() {
+            let hears = check.hears();
+            for (topic, listeners) in audience.iter_mut().enumerate() {
+                *listeners |= u64::from(hears.has(topic)) << index;
+            }
+        }
+        let (canon, damage) = (Canon::default(), Damage::default());
+        Self { spec, canon, damage, checks, audience, wanted: None }
+    }
+
+    /// The checks that this event concerns, in their order.
+    fn listeners(&self, event: &SimEvent) -> u64 {
+        let fresh =
+            if self.canon.fresh.is_empty() { 0 } else { self.audience[Topic::Fresh as usize] };
+        self.audience[Topic::of(event) as usize] | fresh
     }
 }
 
@@ -203,9 +229,12 @@ impl Observer for Checkers {
     ) -> Result<(), Violation> {
         self.canon.learn(now, node, event);
         self.damage.learn(node, event, disks);
+        let mut listeners = self.listeners(event);
         let cx = Cx { now, node, canon: &self.canon, damage: &self.damage, disks, spec: self.spec };
-        for (name, check) in &mut self.checks {
+        while listeners != 0 {
+            let (name, check) = &mut self.checks[listeners.trailing_zeros() as usize];
             check.event(&cx, event).map_err(|what| Violation::new(*name, what))?;
+            listeners &= listeners - 1;
         }
         self.canon.forget(event);
         Ok(())
@@ -265,6 +294,8 @@ mod tests {
     use super::*;
     use crate::history::{Call, Reply};
     use crate::oracle::txn::Txn;
+    use crate::run::{Look, look_at};
+    use crate::scenario::{Options, Scenario};
 
     /// A history without fault: no checker may object, also not to a quiet end.
     #[test]
@@ -289,6 +320,47 @@ mod tests {
         run.wait_ms(200_000).unwrap();
         assert_eq!(run.canon.committed.len(), 4);
         assert!(!run.canon.oracle_blind);
+    }
+
+    /// Every check is told everything, by a harness that minds what it does with what it does not hear.
+    #[derive(Debug)]
+    struct Audited(Checkers);
+
+    impl Observer for Audited {
+        fn event(
+            &mut self,
+            now: SimTime,
+            node: NodeId,
+            event: &SimEvent,
+            disks: &dyn DiskView,
+        ) -> Result<(), Violation> {
+            let Checkers { spec, canon, damage, checks, .. } = &mut self.0;
+            canon.learn(now, node, event);
+            damage.learn(node, event, disks);
+            let cx = Cx { now, node, canon, damage, disks, spec: *spec };
+            let fresh = !canon.fresh.is_empty();
+            for (name, check) in checks {
+                let told = testing::tell(&mut **check, &cx, event, fresh);
+                told.map_err(|what| Violation::new(*name, what))?;
+            }
+            canon.forget(event);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_check_does_not_hear_is_nothing_to_it() {
+        let options = Options { sim_seconds: 1, ..Options::default() };
+        for (seed, white_box) in [(3, true), (5, true), (8, false)] {
+            let scenario =
+                Scenario { faults_for: SimTime(500_000), ..Scenario::draw(seed, &options) };
+            let checkers = Checkers::new(RunSpec { white_box, drift_ppm: 1000 });
+            let judge: Box<dyn Observer + Send> = Box::new(Audited(checkers));
+            let outcome =
+                look_at(scenario, Look { judge: Some(judge), ..Look::default() }).unwrap();
+            outcome.verdict.unwrap();
+            assert!(outcome.stats.commits > 20, "seed {seed}: {:?}", outcome.stats);
+        }
     }
 
     /// What is wanted stops the run from ending well, and is told where it ends all the same.

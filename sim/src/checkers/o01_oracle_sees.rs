@@ -2,6 +2,7 @@
 //! transaction. It carries K1, K4, K6, W4, T1 and what else compares with its tree, which fall silent
 //! without it.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
 
@@ -9,6 +10,10 @@ use crate::observe::SimEvent;
 pub(crate) struct O01;
 
 impl Check for O01 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, _: &SimEvent) -> Result<(), String> {
         if !cx.canon.oracle_blind {
             return Ok(());

@@ -2,6 +2,7 @@
 //! synchronization or broadcast at the same time.
 //! Source: Leadership1 and Leadership2 in Zab.tla.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use vivarium_core::server::note::{Note, Phase};
@@ -10,6 +11,10 @@ use vivarium_core::server::note::{Note, Phase};
 pub(crate) struct P01;
 
 impl Check for P01 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Established, Topic::PhaseEntered])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         if let Note::Established { epoch, .. } = note {

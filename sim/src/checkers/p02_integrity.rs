@@ -1,6 +1,7 @@
 //! P2: whatever is applied was proposed with these bytes, once, by the leader of its epoch.
 //! Source: Remix I-2.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeSet;
@@ -13,6 +14,10 @@ pub(crate) struct P02 {
 }
 
 impl Check for P02 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Proposed, Topic::Applied])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         match note {

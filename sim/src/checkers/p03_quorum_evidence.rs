@@ -3,6 +3,7 @@
 //! in this epoch: the leader cannot know.
 
 use crate::checkers::line::Entry;
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
@@ -18,6 +19,16 @@ pub(crate) struct P03 {
 }
 
 impl Check for P03 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[
+            Topic::Logged,
+            Topic::AckedTxn,
+            Topic::AckedNewLeader,
+            Topic::Committed,
+            Topic::Established,
+        ])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         if !cx.spec.white_box {

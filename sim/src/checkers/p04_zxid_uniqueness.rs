@@ -1,5 +1,6 @@
 //! P4: a zxid means one transaction for ever, over all servers and boots.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
@@ -12,6 +13,10 @@ pub(crate) struct P04 {
 }
 
 impl Check for P04 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Proposed, Topic::Logged, Topic::Applied, Topic::Recovered])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let (zxid, hash) = match note {

@@ -2,6 +2,7 @@
 //! transaction, and nobody serves a tree that holds anything uncommitted.
 //! Source: PrefixConsistency in Zab.tla.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use vivarium_core::server::note::Note;
@@ -10,6 +11,10 @@ use vivarium_core::server::note::Note;
 pub(crate) struct P05;
 
 impl Check for P05 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Applied, Topic::Serving])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };

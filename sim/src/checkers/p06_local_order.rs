@@ -2,6 +2,7 @@
 //! commit, are 1, 2, 3, ... without a gap.
 //! Source: Remix I-5.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
@@ -16,6 +17,18 @@ pub(crate) struct P06 {
 }
 
 impl Check for P06 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[
+            Topic::Boot,
+            Topic::Proposed,
+            Topic::Committed,
+            Topic::Logged,
+            Topic::Applied,
+            Topic::SnapInstalled,
+            Topic::PhaseEntered,
+        ])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else {
             if let (Some(server), SimEvent::Boot { .. }) = (cx.server(), event) {

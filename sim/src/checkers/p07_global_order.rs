@@ -1,6 +1,7 @@
 //! P7: the zxids that a server applies, and those that it appends to its log, strictly increase.
 //! Source: Remix I-6; S3 for the log.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
@@ -13,6 +14,10 @@ pub(crate) struct P07 {
 }
 
 impl Check for P07 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Boot, Topic::Applied, Topic::SnapInstalled, Topic::Logged])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some(server) = cx.server() else { return Ok(()) };
         if matches!(event, SimEvent::Boot { .. }) {

@@ -4,6 +4,7 @@
 //! committed is none of its business.
 //! Source: Remix I-7.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use vivarium_core::server::note::Note;
@@ -12,6 +13,10 @@ use vivarium_core::server::note::Note;
 pub(crate) struct P08;
 
 impl Check for P08 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Established, Topic::Committed])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let committed = &cx.canon.committed[..cx.canon.before()];

@@ -3,6 +3,7 @@
 //! charged to the fault, so they count as held.
 
 use crate::checkers::damage::Fall;
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
 use vivarium_core::ids::{ServerId, Zxid};
@@ -11,6 +12,17 @@ use vivarium_core::ids::{ServerId, Zxid};
 pub(crate) struct P09;
 
 impl Check for P09 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[
+            Topic::Boot,
+            Topic::HistoryLost,
+            Topic::Durable,
+            Topic::Crash,
+            Topic::Exit,
+            Topic::Recovered,
+        ])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, _: &SimEvent) -> Result<(), String> {
         match (cx.server(), cx.damage.fall()) {
             (Some(server), Some(fall)) if cx.spec.white_box => judge_removal(cx, server, fall),

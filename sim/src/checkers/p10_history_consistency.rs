@@ -3,6 +3,7 @@
 //! Source: Remix I-10.
 
 use crate::checkers::line::comparable;
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
@@ -15,6 +16,17 @@ pub(crate) struct P10 {
 }
 
 impl Check for P10 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[
+            Topic::Boot,
+            Topic::Crash,
+            Topic::Exit,
+            Topic::AckedNewLeader,
+            Topic::Logged,
+            Topic::PhaseEntered,
+        ])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some(server) = cx.server() else { return Ok(()) };
         if matches!(event, SimEvent::Boot { .. } | SimEvent::Crash(_) | SimEvent::Exit(_)) {

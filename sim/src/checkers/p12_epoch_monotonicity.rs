@@ -2,6 +2,7 @@
 //! never ahead of acceptedEpoch; nothing is logged from beyond acceptedEpoch; a counted promise comes
 //! from a server that accepted that epoch. A wiped disk starts anew.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::SimEvent;
 use crate::observe::{Durable, LossKind};
@@ -15,6 +16,19 @@ pub(crate) struct P12 {
 }
 
 impl Check for P12 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[
+            Topic::HistoryLost,
+            Topic::Durable,
+            Topic::Crash,
+            Topic::Exit,
+            Topic::EpochAccepted,
+            Topic::EpochEntered,
+            Topic::Logged,
+            Topic::Promised,
+        ])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some(server) = cx.server() else { return Ok(()) };
         if cx.canon.cluster.standalone {

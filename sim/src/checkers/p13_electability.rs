@@ -1,6 +1,7 @@
 //! P13: the server that gets established had the newest (currentEpoch, last zxid) of the quorum that
 //! promised it the epoch; observers and blank servers are counted nowhere.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
@@ -13,6 +14,10 @@ pub(crate) struct P13 {
 }
 
 impl Check for P13 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Elected, Topic::Promised, Topic::PhaseEntered, Topic::Established])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let cluster = &cx.canon.cluster;

@@ -1,5 +1,6 @@
 //! P15: once a server accepted an epoch, nothing of an older one changes its log or its tree.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use vivarium_core::server::note::Note;
@@ -8,6 +9,10 @@ use vivarium_core::server::note::Note;
 pub(crate) struct P15;
 
 impl Check for P15 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Logged, Topic::Applied, Topic::Truncated, Topic::SnapInstalled])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };

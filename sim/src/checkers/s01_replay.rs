@@ -4,6 +4,7 @@
 //! a Java learner, takes back what was acknowledged and not committed.
 
 use crate::checkers::canon::Member;
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::cmp::Ordering;
@@ -14,6 +15,10 @@ use vivarium_core::server::note::Note;
 pub(crate) struct S01;
 
 impl Check for S01 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::MovedAside, Topic::Recovered])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some(server) = cx.server() else { return Ok(()) };
         let Some((_, note)) = note_of(cx, event) else { return Ok(()) };

@@ -1,6 +1,7 @@
 //! S6: when a voter acknowledges a transaction, or NEWLEADER, the disk would survive a power cut with it.
 //! Observers promise nothing to anybody: their acknowledgements are not judged.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use vivarium_core::server::note::Note;
@@ -9,6 +10,10 @@ use vivarium_core::server::note::Note;
 pub(crate) struct S06;
 
 impl Check for S06 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::AckedTxn, Topic::AckedNewLeader])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some(server) = cx.server() else { return Ok(()) };
         let Some((_, note)) = note_of(cx, event) else { return Ok(()) };

@@ -3,6 +3,7 @@
 //! P9 looks at the newest record alone, and at what a quorum holds. Judged of our servers: Apache's
 //! keep their log when a SNAP replaces their tree; those that only behave like them cannot.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::{Durable, SimEvent};
 
@@ -10,6 +11,10 @@ use crate::observe::{Durable, SimEvent};
 pub(crate) struct S08;
 
 impl Check for S08 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Durable])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let (Some(server), SimEvent::Durable(Durable::Removed)) = (cx.server(), event) else {
             return Ok(());

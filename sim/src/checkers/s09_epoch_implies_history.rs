@@ -1,6 +1,7 @@
 //! S9: when currentEpoch becomes durable, the whole history that the leader of that epoch began with
 //! is durable on that disk, but for what rotted there. Source: the rule that Remix moved into the protocol (ZOOKEEPER-4643).
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::Durable;
 use crate::observe::SimEvent;
@@ -9,6 +10,10 @@ use crate::observe::SimEvent;
 pub(crate) struct S09;
 
 impl Check for S09 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Durable])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some(server) = cx.server() else { return Ok(()) };
         match event {

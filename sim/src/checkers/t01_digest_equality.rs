@@ -3,6 +3,7 @@
 //! not applied all that the snapshot holds parts of.
 
 use crate::checkers::line::Line;
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
@@ -16,6 +17,10 @@ pub(crate) struct T01 {
 }
 
 impl Check for T01 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Applied, Topic::SnapInstalled, Topic::Recovered])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };

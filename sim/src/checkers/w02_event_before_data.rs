@@ -1,5 +1,6 @@
 //! W2: an event arrives before any reply that could show its transaction, and events come in zxid order.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
@@ -13,6 +14,10 @@ pub(crate) struct W02 {
 }
 
 impl Check for W02 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let _ = cx;
         let SimEvent::Client(fact) = event else { return Ok(()) };

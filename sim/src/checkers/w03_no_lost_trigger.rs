@@ -1,6 +1,7 @@
 //! W3: while a connection lives, a watch set at zxid r is told of the first change after r before any reply
 //! that could show it.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::watch_book::{Table, WatchBook, tables};
 use crate::checkers::{Check, Cx};
 use crate::history::ClientFact;
@@ -16,6 +17,10 @@ pub(crate) struct W03 {
 }
 
 impl Check for W03 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh, Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         for (fresh, judged) in cx.canon.judged() {
             for (kind, path) in &judged.events {

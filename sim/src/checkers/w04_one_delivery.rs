@@ -1,5 +1,6 @@
 //! W1 and W4: an event answers a watch that is set, uses it up, and tells of a change that happened.
 
+use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::watch_book::WatchBook;
 use crate::checkers::{Check, Cx};
 use crate::history::ClientFact;
@@ -15,6 +16,10 @@ pub(crate) struct W04 {
 }
 
 impl Check for W04 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh, Topic::Client])
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         for (fresh, judged) in cx.canon.judged() {
             if !judged.events.is_empty() {

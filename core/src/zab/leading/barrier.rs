@@ -63,6 +63,9 @@ impl Barrier {
     ) {
         let is_ready = |one: &Waiting| one.round <= confirmed && one.bound <= committed;
         let ready = self.waiting.partition_point(is_ready);
+        if ready == 0 {
+            return;
+        }
         let later = self.waiting.split_off(ready);
         let mut full: Vec<Asker> = Vec::new();
         self.waiting.retain(|one| {

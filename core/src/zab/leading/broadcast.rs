@@ -151,11 +151,13 @@ impl Leading {
         if self.barrier.len() == 0 {
             return;
         }
-        if self.barrier.wants_round(self.confirmed_round(cx)) {
+        let mut confirmed = self.confirmed_round(cx);
+        if self.barrier.wants_round(confirmed) {
             self.send_pings(cx);
+            // A leader that is a quorum alone confirms its own rounds.
+            confirmed = self.confirmed_round(cx);
         }
-        let confirmed =
-            if cx.config.linearizable_sync { self.confirmed_round(cx) } else { u64::MAX };
+        let confirmed = if cx.config.linearizable_sync { confirmed } else { u64::MAX };
         let (learners, events) = (&mut self.learners, &mut self.events);
         self.barrier.answer_ready(confirmed, cx.history.committed(), |asker, bound| match asker {
             Asker::Local { session, cxid } => {
@@ -167,6 +169,7 @@ impl Leading {
             }
         });
     }
+
     /// PING to every learner that was sent NEWLEADER. Echoes count from UPTODATE on only: before
     /// it a learner does not answer.
     pub(super) fn send_pings(&mut self, cx: &mut ZabCx<'_>) {

@@ -81,7 +81,7 @@ impl Leading {
     }
 
     pub(super) fn advance_synchronization(&mut self, cx: &mut ZabCx<'_>) {
-        if matches!(self.phase, Phase::Discovery(_)) {
+        if matches!(self.phase, Phase::Discovery(_)) || self.is_settled() {
             return;
         }
         if let Phase::Synchronization(synchronization) = &mut self.phase {
@@ -95,6 +95,13 @@ impl Leading {
         self.inform_caught_up(cx);
         self.establish(cx);
         self.admit_acked(cx);
+    }
+
+    /// In office, with nobody on the way to being served: nothing here is left to do.
+    fn is_settled(&self) -> bool {
+        let is_served =
+            |learner: &Learner| matches!(learner.stage, Stage::Arrived | Stage::Serving { .. });
+        matches!(self.phase, Phase::Broadcast(_)) && self.learners.values().all(is_served)
     }
 
     fn start_syncs(&mut self, cx: &mut ZabCx<'_>) {
