@@ -17,6 +17,7 @@ pub mod cluster;
 pub mod codec;
 pub mod disk;
 pub mod disk_view;
+pub mod divergence;
 pub mod failure;
 mod faults;
 pub mod history;
@@ -30,6 +31,7 @@ mod panics;
 mod process;
 pub mod recorded;
 pub mod recording;
+pub mod report;
 pub mod rng;
 pub mod run;
 pub mod scenario;
@@ -39,7 +41,7 @@ pub mod workload;
 mod world;
 pub mod zkclient;
 
-pub use self::trace::TraceSink;
+pub use self::trace::{TraceLine, TraceSink};
 
 /// The commit that this program was built from.
 pub const COMMIT: &str = match option_env!("VIVARIUM_COMMIT") {

@@ -10,7 +10,23 @@ use vivarium_core::server::input::{DiskInput, Input, LinkInput};
 use crate::ids::{NodeId, SimTime};
 
 /// Takes one line per event. Absent in bulk runs, where no line is even formatted.
-pub type TraceSink = Box<dyn FnMut(&str) + Send>;
+pub type TraceSink = Box<dyn FnMut(&TraceLine<'_>) + Send>;
+
+/// One event as a line.
+#[derive(Clone, Copy, Debug)]
+pub struct TraceLine<'a> {
+    pub at: SimTime,
+    pub node: NodeId,
+    pub text: &'a str,
+    /// Hash of what the text stands for: it covers more than is shown, such as bytes.
+    pub content: u64,
+}
+
+impl fmt::Display for TraceLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:<5} {}", self.at, self.node, self.text)
+    }
+}
 
 /// What kind of event a step of the hash covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +93,7 @@ impl Trace {
             self.hash = mix(self.hash, part);
         }
         if let Some(sink) = &mut self.sink {
-            sink(&format!("{now} {node:<5} {}", line()));
+            sink(&TraceLine { at: now, node, text: &line(), content });
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::thread;
 
+use vivarium_sim::TraceLine;
 use vivarium_sim::run::run_seed;
 use vivarium_sim::scenario::Options;
 
@@ -34,7 +35,9 @@ fn reading_the_trace_changes_nothing() {
     for seed in 1..=3 {
         let silent = run_seed(seed, &options, None).expect("the harness works");
         let (sender, lines) = std::sync::mpsc::channel();
-        let sink = Box::new(move |line: &str| sender.send(line.to_owned()).expect("we listen"));
+        let sink = Box::new(move |line: &TraceLine<'_>| {
+            sender.send(line.to_string()).expect("we listen");
+        });
         let told = run_seed(seed, &options, Some(sink)).expect("the harness works");
         assert_eq!(silent.trace_hash, told.trace_hash);
         assert_eq!(told.events, lines.iter().count() as u64);

@@ -126,7 +126,7 @@ fn transaction(txn: &Txn) -> String {
             let all: Vec<_> = all.iter().map(transaction).collect();
             format!("multi [{}]", all.join("; "))
         }
-        Txn::Error { code } => format!("error {code}"),
+        Txn::Error { code } => format!("refused: {}", super::tell::error_name(*code)),
     }
 }
 

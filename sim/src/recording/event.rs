@@ -1,14 +1,15 @@
 //! One thing that happened.
 
 use vivarium_core::ids::Zxid;
+use vivarium_core::server::action::Halt;
 use vivarium_core::server::input::{DialError, LinkEnd, Plane, Queue};
+use vivarium_core::server::note::Note;
 use vivarium_core::timers::Timer;
 
 use crate::history::ClientFact;
 use crate::ids::{NodeId, SimTime};
 use crate::net::EndId;
 use crate::observe::{CrashKind, Durable, LossKind, Violation};
-use vivarium_core::server::note::Note;
 
 /// Place of an event in its recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,7 +43,7 @@ pub enum What {
     Boot,
     Up,
     Crash(CrashKind),
-    Exit(String),
+    Exit(Halt),
     Paused,
     Resumed,
     /// A server was woken since a deadline had passed.

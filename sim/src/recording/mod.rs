@@ -19,6 +19,7 @@ pub use self::event::{DiskOp, Event, EventId, Message, What};
 pub(crate) use self::recorder::Recorder;
 pub use self::spans::{FaultSpan, Life, LifeEnd, Operation, OperationEnd, Pause, PhaseSpan, Spans};
 pub use self::tell::Teller;
+pub(crate) use self::tell::{error_name, phase_name};
 use crate::ids::{NodeId, SimTime};
 use crate::schedule::FaultUnit;
 

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use vivarium_core::ids::Zxid;
 use vivarium_core::server::action::{Action, DiskAction, LinkAction};
 use vivarium_core::server::input::{DialError, Input, LinkEnd, Plane};
@@ -23,7 +24,6 @@ use crate::ids::{NodeId, SimTime};
 use crate::net::{Delivery, EndId};
 use crate::observe::{SimEvent, Violation};
 use crate::schedule::{FaultKind, FaultUnit};
-use bytes::Bytes;
 
 #[derive(Debug)]
 pub(crate) struct Recorder {
@@ -276,7 +276,8 @@ impl Recorder {
     pub(crate) fn disk_done(&mut self, node: NodeId, done: &DiskDone) {
         let (cause, failed) = self.disk.done(node, done);
         let what = if failed { What::DiskFailed } else { What::DiskDone };
-        self.arrive(node, what, cause.into_iter().collect());
+        let broken = if failed { self.newest_fault(node, breaks_disks) } else { None };
+        self.arrive(node, what, cause.into_iter().chain(broken).collect());
     }
 }
 
@@ -316,7 +317,7 @@ impl Recorder {
                 self.disk.died(node);
             }
             SimEvent::Exit(halt) => {
-                self.changes(node, What::Exit(format!("{halt:?}")));
+                self.changes(node, What::Exit(halt.clone()));
                 self.turns.remove(&node);
                 self.disk.died(node);
             }
@@ -390,10 +391,15 @@ impl Recorder {
         if self.because.iter().any(by_fault) {
             return None;
         }
-        let armed = |unit: &FaultUnit| {
-            matches!(unit.kind, FaultKind::CrashAtBoundary { .. }) && unit.scope.may_hit(node)
-        };
-        let struck = self.struck.iter().filter(|(unit, _)| armed(&self.faults[**unit]));
+        self.newest_fault(node, |kind| matches!(kind, FaultKind::CrashAtBoundary { .. }))
+    }
+
+    /// The newest unit of such a kind that struck this machine.
+    fn newest_fault(&self, node: NodeId, wanted: fn(FaultKind) -> bool) -> Option<EventId> {
+        let struck = self.struck.iter().filter(|(unit, _)| {
+            let unit = &self.faults[**unit];
+            wanted(unit.kind) && unit.scope.may_hit(node)
+        });
         struck.map(|(_, id)| *id).max()
     }
 
@@ -421,4 +427,8 @@ impl Recorder {
         }
         self.push(node, What::Violation(violation.clone()), causes);
     }
+}
+
+fn breaks_disks(kind: FaultKind) -> bool {
+    matches!(kind, FaultKind::DiskFull | FaultKind::DiskFail { .. } | FaultKind::ReadFail)
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use vivarium_core::ids::{Epoch, Zxid};
-use vivarium_core::server::input::{DialError, LinkEnd, Plane};
+use vivarium_core::server::action::{FatalReason, Halt, RestartReason};
+use vivarium_core::server::input::{DialError, DiskFault, LinkEnd, Plane};
 use vivarium_core::server::note::{Note, Phase, SyncKind};
 use vivarium_core::timers::Timer;
 
@@ -38,7 +39,7 @@ impl<'a> Teller<'a> {
             What::Up => String::from("has recovered, and takes part"),
             What::Crash(CrashKind::Process) => String::from("is killed"),
             What::Crash(CrashKind::PowerLoss) => String::from("loses power"),
-            What::Exit(halt) => format!("ends itself: {halt}"),
+            What::Exit(halt) => format!("ends itself: {}", halt_reason(halt)),
             What::Paused => String::from("is paused"),
             What::Resumed => String::from("goes on"),
             What::Woken(timer) => format!("is woken{}", timer.map_or("", timer_name)),
@@ -113,6 +114,31 @@ impl<'a> Teller<'a> {
 
     fn fault(&self, unit: usize) -> String {
         self.recording.faults.get(unit).map_or_else(String::new, ToString::to_string)
+    }
+}
+
+fn halt_reason(halt: &Halt) -> String {
+    match halt {
+        Halt::Stop => String::from("it was asked to stop"),
+        Halt::Restart(RestartReason::Truncated) => String::from("its log was cut, it restarts"),
+        Halt::Restart(RestartReason::SnapIncomplete) => {
+            String::from("a SNAP broke off, it restarts")
+        }
+        Halt::Restart(RestartReason::LogUnreadable) => {
+            String::from("it cannot read its log, it restarts")
+        }
+        Halt::Fatal(FatalReason::Disk { file, fault }) => {
+            let fault = match fault {
+                DiskFault::Io => "the disk fails",
+                DiskFault::NoSpace => "no space is left",
+                DiskFault::Denied => "access is denied",
+            };
+            format!("{fault}, {file}")
+        }
+        Halt::Fatal(FatalReason::Corrupt { file, offset, what }) => {
+            format!("{file} is damaged at byte {offset}: {what}")
+        }
+        Halt::Fatal(FatalReason::Config(what)) => format!("its configuration is wrong: {what}"),
     }
 }
 

@@ -1,8 +1,10 @@
 //! `vivarium-sim`: runs seeds, replays any of them, and judges recorded histories.
 
 mod check;
+mod diff;
 mod merge;
 mod replay;
+mod report;
 mod sweep;
 
 use std::process::ExitCode;
@@ -28,6 +30,10 @@ enum Command {
     Merge(merge::MergeArgs),
     /// Run one seed again and print its trace.
     Replay(replay::ReplayArgs),
+    /// Draw one run as a page for a browser, and as a trace for Perfetto.
+    Report(report::ReportArgs),
+    /// Find the first event in which two runs differ.
+    Diff(diff::DiffArgs),
     /// Judge a recorded history of real servers and clients.
     Check(check::CheckArgs),
 }
@@ -107,6 +113,8 @@ fn main() -> ExitCode {
         Command::Run(args) => sweep::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Report(args) => report::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Check(args) => check::run(&args),
     };
     ExitCode::from(code)

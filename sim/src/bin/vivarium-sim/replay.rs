@@ -4,8 +4,8 @@ use std::io::{BufWriter, Write, stdout};
 use std::sync::{Arc, Mutex};
 
 use clap::Args;
-use vivarium_sim::TraceSink;
 use vivarium_sim::run::{Outcome, run_seed};
+use vivarium_sim::{TraceLine, TraceSink};
 
 use crate::{Format, HARNESS, OK, VIOLATION, WorldArgs};
 
@@ -15,6 +15,9 @@ pub(crate) struct ReplayArgs {
     seed: u64,
     #[command(flatten)]
     world: WorldArgs,
+    /// End each line with a hash of all that it stands for, so that `diff` sees what it does not show
+    #[arg(long)]
+    hashes: bool,
     /// `text` prints one line an event and a summary, `json` one document
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
@@ -24,9 +27,15 @@ pub(crate) fn run(args: &ReplayArgs) -> u8 {
     let out = Arc::new(Mutex::new(BufWriter::new(stdout())));
     let sink = (args.output == Format::Text).then(|| {
         let out = Arc::clone(&out);
-        Box::new(move |line: &str| {
+        let hashes = args.hashes;
+        Box::new(move |line: &TraceLine<'_>| {
+            let mut out = out.lock().expect("one thread writes");
             // A reader that has seen enough closes the pipe; the run goes on to its verdict.
-            let _ = writeln!(out.lock().expect("one thread writes"), "{line}");
+            let _ = if hashes {
+                writeln!(out, "{line} [{:016x}]", line.content)
+            } else {
+                writeln!(out, "{line}")
+            };
         }) as TraceSink
     });
     let outcome = match run_seed(args.seed, &args.world.options(), sink) {
