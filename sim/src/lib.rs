@@ -36,6 +36,7 @@ pub mod rng;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+mod shadow;
 mod trace;
 pub mod workload;
 mod world;

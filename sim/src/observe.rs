@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use vivarium_core::config::Config;
 use vivarium_core::ids::{Epoch, ServerId, Zxid};
 use vivarium_core::server::action::Halt;
+use vivarium_core::server::input::Queue;
 use vivarium_core::server::note::Note;
 
 use crate::disk_view::DiskView;
@@ -94,7 +95,18 @@ pub enum SimEvent {
     Paused,
     Resumed,
     Note(Note),
+    /// The server ends a connection to another one because of what that one said.
+    Objection {
+        to: ServerId,
+        why: &'static str,
+    },
     Durable(Durable),
+    /// The process is told that an operation of this queue failed.
+    DiskFailed {
+        queue: Queue,
+    },
+    /// Had this server lost power now, its next process would have found this.
+    Shadow(Shadow),
     /// A fault destroyed durable state: what this server had promised is charged to the atlas.
     HistoryLost(LossKind),
     Client(ClientFact),
@@ -124,6 +136,15 @@ pub enum SimEvent {
     Healed {
         dead: Vec<ServerId>,
     },
+}
+
+/// A recovery of a copy of a disk.
+#[derive(Clone, Debug)]
+pub enum Shadow {
+    /// The notes of a recovery that gave a server.
+    Recovered(Vec<Note>),
+    /// It would not have started, or not without a panic.
+    Refused(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

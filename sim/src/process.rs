@@ -7,9 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use vivarium_core::config::Config;
 use vivarium_core::ids::{DialId, LinkId, ServerId};
 use vivarium_core::server::action::{
-    Action, Close, DiskAction, FatalReason, Halt, LinkAction, RestartReason,
+    Action, Close, CloseReason, DiskAction, FatalReason, Halt, LinkAction, RestartReason,
 };
-use vivarium_core::server::input::{DialError, DiskInput, Input, LinkInput};
+use vivarium_core::server::input::{DialError, DiskInput, Input, LinkInput, Plane};
 use vivarium_core::server::note::{Note, Phase};
 use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
 use vivarium_core::time::Mono;
@@ -390,6 +390,7 @@ impl World {
         if self.crash_strikes(index, boundary, true) {
             return;
         }
+        self.look_at_disk(index);
         let (content, input) = match done {
             None => return,
             Some(DiskDone::Single { result, .. }) => {
@@ -405,6 +406,7 @@ impl World {
             }
             Some(DiskDone::Op { queue, op, .. }) => (op.0, DiskInput::Done { queue, upto: op }),
             Some(DiskDone::Failed { queue, op, fault }) => {
+                self.observe(NodeId::Server(id), &SimEvent::DiskFailed { queue });
                 (op.0 << 1, DiskInput::Failed { queue, op, fault })
             }
             Some(DiskDone::Read { read, result }) => {
@@ -483,6 +485,14 @@ impl World {
         self.forward_posts();
     }
 
+    fn observe_objection(&mut self, node: NodeId, end: EndId, why: &'static str) {
+        if let Some((host, Plane::Quorum | Plane::Election)) = self.net.far(end)
+            && let NodeId::Server(to) = self.node(host)
+        {
+            self.observe(node, &SimEvent::Objection { to, why });
+        }
+    }
+
     fn link_action(&mut self, index: usize, action: LinkAction) {
         let node = NodeId::Server(self.servers[index].id());
         match action {
@@ -517,6 +527,9 @@ impl World {
                 self.trace.event(self.now, node, Mark::Closed, content, || {
                     format!("-> close {link} {how:?}: {why:?}")
                 });
+                if let CloseReason::Protocol(why) = why {
+                    self.observe_objection(node, EndId(link.0), why);
+                }
                 if !self.disguise_close(index, link) {
                     return;
                 }

@@ -32,6 +32,8 @@ pub enum Stream {
     Operation = 11,
     /// Habits of one server's machine.
     Machine = 12,
+    /// When disks are looked at with a recovery of their own, and what a power cut then leaves.
+    Shadow = 13,
 }
 
 /// A deterministic generator.

@@ -29,6 +29,7 @@ use crate::process::ServerSlot;
 use crate::recording::Recorder;
 use crate::rng::{SimRng, Stream};
 use crate::schedule::{FaultUnit, Peer};
+use crate::shadow::Shadows;
 use crate::trace::{Mark, Trace, TraceSink, hash_value};
 
 /// Counts for the summary.
@@ -74,6 +75,7 @@ pub(crate) struct World {
     pub(crate) undo: BTreeMap<usize, crate::faults::Undo>,
     pub(crate) fault_rng: SimRng,
     pub(crate) atlas: Atlas,
+    pub(crate) shadows: Shadows,
     pub(crate) phase: RunPhase,
     /// When a server last entered a phase, booted or died.
     pub(crate) quiet_since: SimTime,
@@ -213,6 +215,7 @@ impl World {
             undo: BTreeMap::new(),
             fault_rng: stream(Stream::Fault, 0),
             atlas: Atlas::new(cluster.voters.clone()),
+            shadows: Shadows::new(stream(Stream::Shadow, 0)),
             phase: RunPhase::Faults,
             quiet_since: SimTime::ZERO,
             verdict: None,

@@ -361,6 +361,9 @@ impl Canon {
             | SimEvent::Client(_)
             | SimEvent::Faults { .. }
             | SimEvent::HalfOpen { .. }
+            | SimEvent::DiskFailed { .. }
+            | SimEvent::Objection { .. }
+            | SimEvent::Shadow(_)
             | SimEvent::Healed { .. } => {}
         }
     }

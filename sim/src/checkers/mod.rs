@@ -7,12 +7,14 @@ mod canon;
 mod d01_versions;
 mod d02_sequential_names;
 mod d03_multi_atomic;
+mod d06_no_orphans;
 mod damage;
 mod e02_ephemerals;
 mod e03_no_early_expiry;
 mod e04_nothing_after_close;
 mod e05_resume;
 mod e06_session_move;
+mod e07_expiry_happens;
 mod k01_linearizable_writes;
 mod k02_session_fifo;
 mod k03_monotonic_zxid;
@@ -35,14 +37,19 @@ mod p07_global_order;
 mod p08_leader_completeness;
 mod p09_durability;
 mod p10_history_consistency;
+mod p11_initial_history_growth;
 mod p12_epoch_monotonicity;
 mod p13_electability;
+mod p14_commit_consistency;
 mod p15_zombie_fence;
+mod p16_no_future_commit;
 mod s01_replay;
 mod s06_ack_implies_durable;
+mod s07_fsync_failure;
 mod s08_purge_safety;
 mod s09_epoch_implies_history;
 mod t01_digest_equality;
+mod t02_replay_digest;
 #[cfg(test)]
 mod testing;
 mod topic;
@@ -50,6 +57,8 @@ mod w02_event_before_data;
 mod w03_no_lost_trigger;
 mod w04_one_delivery;
 mod watch_book;
+mod x02_ack_content;
+mod x05_objections;
 
 use std::fmt;
 
@@ -140,17 +149,23 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("P8", Box::new(p08_leader_completeness::P08)),
         ("P9", Box::new(p09_durability::P09)),
         ("P10", Box::new(p10_history_consistency::P10::default())),
+        ("P11", Box::new(p11_initial_history_growth::P11::default())),
         ("P12", Box::new(p12_epoch_monotonicity::P12::default())),
         ("P13", Box::new(p13_electability::P13::default())),
+        ("P14", Box::new(p14_commit_consistency::P14)),
         ("P15", Box::new(p15_zombie_fence::P15)),
+        ("P16", Box::new(p16_no_future_commit::P16::default())),
         ("S1", Box::new(s01_replay::S01)),
         ("S6", Box::new(s06_ack_implies_durable::S06)),
+        ("S7", Box::new(s07_fsync_failure::S07::default())),
         ("S8", Box::new(s08_purge_safety::S08)),
         ("S9", Box::new(s09_epoch_implies_history::S09)),
         ("T1", Box::new(t01_digest_equality::T01::default())),
+        ("T2", Box::new(t02_replay_digest::T02)),
         ("D1", Box::new(d01_versions::D01)),
         ("D2", Box::new(d02_sequential_names::D02::default())),
         ("D3", Box::new(d03_multi_atomic::D03)),
+        ("D6", Box::new(d06_no_orphans::D06)),
         ("K1", Box::new(k01_linearizable_writes::K01::default())),
         ("K2", Box::new(k02_session_fifo::K02::default())),
         ("K3", Box::new(k03_monotonic_zxid::K03::default())),
@@ -165,10 +180,13 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("E4", Box::new(e04_nothing_after_close::E04::default())),
         ("E5", Box::new(e05_resume::E05::default())),
         ("E6", Box::new(e06_session_move::E06::default())),
+        ("E7", Box::new(e07_expiry_happens::E07::default())),
         ("L1", Box::new(l01_one_leader::L01::default())),
         ("L2", Box::new(l02_learners_catch_up::L02::default())),
         ("L3", Box::new(l03_restart::L03::default())),
         ("L5", Box::new(l05_requests_end::L05::default())),
+        ("X2", Box::new(x02_ack_content::X02::default())),
+        ("X5", Box::new(x05_objections::X05)),
         ("O1", Box::new(o01_oracle_sees::O01)),
     ]
 }
@@ -315,7 +333,7 @@ mod tests {
         run.commit(1, header(z(1, 3), 5, 3), &Txn::Error { code: -101 }).unwrap();
         run.err(5, 3, z(1, 3), -101).unwrap();
         run.heal().unwrap();
-        run.wait_ms(200_000).unwrap();
+        run.wait_ms(20_000).unwrap();
         run.close(z(1, 4), 5).unwrap();
         run.wait_ms(200_000).unwrap();
         assert_eq!(run.canon.committed.len(), 4);

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use vivarium_core::ids::{Epoch, Zxid};
-use vivarium_core::server::input::FileEntry;
+use vivarium_core::server::action::DiskAction;
+use vivarium_core::server::input::{DiskFault, FileEntry, ReadData};
 use vivarium_core::storage::files::{Dir, FileName};
 
 use crate::disk::index::{LogIndex, Record, is_complete_snapshot};
@@ -157,6 +158,36 @@ impl Image {
         let mut ignored = Vec::new();
         self.sync_file(&name, &mut ignored);
         self.sync_dir(name.dir, &mut ignored);
+    }
+
+    /// Does what an operation asks for; what that makes durable goes into `changes`.
+    pub(crate) fn carry_out(
+        &mut self,
+        action: &DiskAction,
+        changes: &mut Vec<Durable>,
+    ) -> Result<Option<ReadData>, DiskFault> {
+        match action {
+            DiskAction::Write { file, offset, bytes, .. } => {
+                self.write(file, *offset, bytes.clone());
+            }
+            DiskAction::SetLen { file, len, .. } => self.set_len(file, *len),
+            DiskAction::SyncFile { file, .. } => self.sync_file(file, changes),
+            DiskAction::Rename { from, to, .. } => {
+                if !self.rename(from, to) {
+                    return Err(DiskFault::Io);
+                }
+            }
+            DiskAction::SyncDir { dir, .. } => self.sync_dir(*dir, changes),
+            DiskAction::Remove { file, .. } => self.remove(file),
+            DiskAction::Read { file, offset, len, .. } => {
+                let bytes = self.read(file, *offset, *len);
+                return Ok(Some(bytes.map_or(ReadData::Missing, ReadData::Bytes)));
+            }
+            DiskAction::List { dir, .. } => {
+                return Ok(Some(ReadData::Listing(self.list(*dir))));
+            }
+        }
+        Ok(None)
     }
 
     pub fn write(&mut self, name: &FileName, offset: u64, bytes: Bytes) {

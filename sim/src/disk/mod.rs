@@ -290,28 +290,7 @@ impl DiskSim {
         changes: &mut Vec<Durable>,
     ) -> Result<Option<ReadData>, DiskFault> {
         self.strike(action)?;
-        match action {
-            DiskAction::Write { file, offset, bytes, .. } => {
-                self.image.write(file, *offset, bytes.clone());
-            }
-            DiskAction::SetLen { file, len, .. } => self.image.set_len(file, *len),
-            DiskAction::SyncFile { file, .. } => self.image.sync_file(file, changes),
-            DiskAction::Rename { from, to, .. } => {
-                if !self.image.rename(from, to) {
-                    return Err(DiskFault::Io);
-                }
-            }
-            DiskAction::SyncDir { dir, .. } => self.image.sync_dir(*dir, changes),
-            DiskAction::Remove { file, .. } => self.image.remove(file),
-            DiskAction::Read { file, offset, len, .. } => {
-                let bytes = self.image.read(file, *offset, *len);
-                return Ok(Some(bytes.map_or(ReadData::Missing, ReadData::Bytes)));
-            }
-            DiskAction::List { dir, .. } => {
-                return Ok(Some(ReadData::Listing(self.image.list(*dir))));
-            }
-        }
-        Ok(None)
+        self.image.carry_out(action, changes)
     }
 
     /// The first part of a write takes effect.

@@ -159,6 +159,12 @@ impl NetSim {
         }
     }
 
+    /// The machine on the other side, and what the connection is for. `None`: it is gone.
+    pub fn far(&self, id: EndId) -> Option<(Host, Plane)> {
+        let end = self.ends.get(usize::try_from(id.peer().0).ok()?)?.as_ref()?;
+        Some((end.host, end.plane))
+    }
+
     pub fn hold(&mut self, id: EndId) {
         if let Some(end) = self.end_mut(id) {
             end.held = true;

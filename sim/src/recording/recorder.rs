@@ -335,7 +335,12 @@ impl Recorder {
                 let dead = dead.iter().copied().map(NodeId::Server).collect();
                 self.push(node, What::Healed { dead }, Vec::new());
             }
-            SimEvent::Cluster { .. } | SimEvent::HalfOpen { .. } | SimEvent::Faults { .. } => {}
+            SimEvent::Cluster { .. }
+            | SimEvent::HalfOpen { .. }
+            | SimEvent::Objection { .. }
+            | SimEvent::DiskFailed { .. }
+            | SimEvent::Shadow(_)
+            | SimEvent::Faults { .. } => {}
         }
     }
 

@@ -158,11 +158,11 @@ impl Following {
                 Ok(Some(packet)) => {
                     cx.counters.packets_in += 1;
                     if let Err(why) = self.on_packet(packet, cx) {
-                        self.lose(why, cx);
+                        self.object(why, cx);
                     }
                 }
                 Ok(None) => break,
-                Err(_) => self.lose("the leader sent an unreadable packet", cx),
+                Err(_) => self.object("the leader sent an unreadable packet", cx),
             }
         }
         self.regulate(cx);
@@ -244,6 +244,15 @@ impl Following {
     }
 
     fn lose(&mut self, why: &'static str, cx: &mut ZabCx<'_>) {
+        self.part(why, &CloseReason::RoleEnded, cx);
+    }
+
+    /// The leader said what this server does not accept.
+    fn object(&mut self, why: &'static str, cx: &mut ZabCx<'_>) {
+        self.part(why, &CloseReason::Protocol(why), cx);
+    }
+
+    fn part(&mut self, why: &'static str, close: &CloseReason, cx: &mut ZabCx<'_>) {
         let phase = core::mem::replace(&mut self.phase, Phase::Over);
         let event = match phase {
             Phase::Over => return,
@@ -255,7 +264,7 @@ impl Following {
             | Phase::Synchronization(_)
             | Phase::Broadcast(_) => FollowingEvent::Lost(why),
         };
-        self.close(&CloseReason::RoleEnded, cx);
+        self.close(close, cx);
         self.events.push_back(event);
     }
 

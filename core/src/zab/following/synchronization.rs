@@ -131,7 +131,7 @@ impl Following {
         match decoder.push(&link.buffer.take_rest()) {
             Ok(Fed::More) => return,
             Ok(Fed::Complete) => {}
-            Err(_) => return self.lose("the leader's snapshot is unreadable", cx),
+            Err(_) => return self.object("the leader's snapshot is unreadable", cx),
         }
         let step = core::mem::replace(&mut sync.step, Step::Sealing { zxid });
         let Step::Snapshot { decoder, .. } = step else { return };
@@ -142,7 +142,7 @@ impl Following {
                 let (database, fuzzy) = (Box::new(decoded.database), sync.fuzzy);
                 self.events.push_back(FollowingEvent::SnapReceived { zxid, database, fuzzy });
             }
-            Err(_) => self.lose("the leader's snapshot is unreadable", cx),
+            Err(_) => self.object("the leader's snapshot is unreadable", cx),
         }
     }
 

@@ -1,0 +1,152 @@
+//! E7: in the calm phase, the session of a client that says nothing ends: within its timeout, a few
+//! ticks and the time that a leader has been in office.
+
+use crate::checkers::topic::{Topic, Topics};
+use crate::checkers::{Check, Cx, note_of};
+use crate::history::{ClientFact, SessionFact};
+use crate::ids::SimTime;
+use crate::observe::SimEvent;
+use crate::oracle::txn::Txn;
+use std::collections::BTreeMap;
+use vivarium_core::ids::SessionId;
+use vivarium_core::server::note::{Note, Phase};
+
+#[derive(Debug, Default)]
+pub(crate) struct E07 {
+    /// Timeout of every open session.
+    open: BTreeMap<SessionId, u64>,
+    /// When its client was last heard of, whatever became of what it said.
+    used: BTreeMap<SessionId, SimTime>,
+    /// Since when the leader in office has been there.
+    led_since: Option<SimTime>,
+    next: Option<SimTime>,
+}
+
+/// Microseconds between two looks at all sessions.
+const INTERVAL: u64 = 1_000_000;
+
+/// Beyond its timeout a session may live until the end of its tick, one more for the last report of
+/// its use, and some for the wheel of the expiry itself and for the commit.
+const SPARE_TICKS: u64 = 4;
+const SPARE: u64 = 2_000_000;
+
+impl Check for E07 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Fresh, Topic::Client, Topic::Healed, Topic::PhaseEntered])
+    }
+
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+        for (_, judged) in cx.canon.judged() {
+            let session = SessionId(judged.header.session);
+            match judged.txn {
+                Txn::CreateSession { timeout_ms } => {
+                    self.open.insert(session, u64::try_from(timeout_ms).unwrap_or(0) * 1000);
+                    self.used.insert(session, cx.now);
+                }
+                Txn::CloseSession { .. } => {
+                    self.open.remove(&session);
+                    self.used.remove(&session);
+                }
+                _ => {}
+            }
+        }
+        match event {
+            SimEvent::Client(fact) => self.client(cx.now, fact),
+            SimEvent::Healed { .. } => self.next = Some(cx.now.plus(INTERVAL)),
+            _ => {}
+        }
+        if let Some((_, Note::PhaseEntered { phase, .. })) = note_of(cx, event) {
+            match phase {
+                Phase::LeadingBroadcast | Phase::Standalone => self.led_since = Some(cx.now),
+                Phase::LeadingDiscovery | Phase::LeadingSynchronization => self.led_since = None,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<SimTime> {
+        self.next
+    }
+
+    fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
+        self.next = Some(cx.now.plus(INTERVAL));
+        let (Some(led), Some(healed)) = (self.led_since, cx.canon.healed_at) else { return Ok(()) };
+        let spare = cx.canon.cluster.tick_us * SPARE_TICKS + SPARE;
+        for (session, timeout) in &self.open {
+            let used = self.used.get(session).copied().unwrap_or_default();
+            let drift = timeout / 1_000_000 * cx.spec.drift_ppm + cx.spec.drift_ppm;
+            let from = used.max(led).max(healed);
+            if cx.now > from.plus(timeout + drift + spare) {
+                return Err(format!(
+                    "{session} is open, though its client has said nothing since {used}, its timeout \
+                     is {} ms, and the leader has been there since {led}",
+                    timeout / 1000
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl E07 {
+    fn client(&mut self, now: SimTime, fact: &ClientFact) {
+        let session = match fact {
+            ClientFact::Invoke { op, .. } => op.session,
+            ClientFact::Ping { session, .. } => *session,
+            ClientFact::Session(
+                SessionFact::Asked { resume: Some(session), .. }
+                | SessionFact::Granted { got: session, .. },
+            ) => *session,
+            ClientFact::Session(_)
+            | ClientFact::Ok { .. }
+            | ClientFact::Err { .. }
+            | ClientFact::Unknown { .. }
+            | ClientFact::Pong { .. }
+            | ClientFact::Watch { .. }
+            | ClientFact::Nonsense { .. } => return,
+        };
+        if let Some(used) = self.used.get_mut(&session) {
+            *used = now;
+        }
+        if let ClientFact::Session(SessionFact::Granted { got, timeout_ms, .. }) = fact
+            && let Some(timeout) = self.open.get_mut(got)
+        {
+            // One that comes back may have negotiated another timeout; the longer one binds.
+            *timeout = (*timeout).max(u64::try_from(*timeout_ms).unwrap_or(0) * 1000);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+
+    #[test]
+    fn a_session_that_never_ends_is_found() {
+        let mut run = Run::new(E07::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.wait_ms(100_000).unwrap();
+        run.heal().unwrap();
+        run.client(ClientFact::Ping { session: SessionId(5), connection: 1 }).unwrap();
+        assert!(run.wait_ms(60_000).unwrap_err().contains("said nothing"));
+    }
+
+    #[test]
+    fn one_that_is_used_or_closed_is_fine() {
+        let mut run = Run::new(E07::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.open(z(1, 2), 6);
+        run.close(z(1, 3), 6).unwrap();
+        run.heal().unwrap();
+        for _ in 0..100 {
+            run.client(ClientFact::Ping { session: SessionId(5), connection: 1 }).unwrap();
+            run.wait_ms(1_000).unwrap();
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! T2: what lies on a disk at any moment recovers to what the server had: the committed sequence as far
+//! as it has acknowledged it, then proposals in order, and behind the last committed transaction the
+//! oracle's state, every Stat field, ACL and session of it. Judged on copies of disks (shadow
+//! recovery), so that no crash is needed; where one strikes, S1 and T1 say the same.
+
+use crate::checkers::line::Line;
+use crate::checkers::topic::{Topic, Topics};
+use crate::checkers::{Check, Cx};
+use crate::observe::{Shadow, SimEvent};
+use vivarium_core::ids::{ServerId, Zxid};
+use vivarium_core::server::note::{Note, StateDigest};
+
+#[derive(Debug, Default)]
+pub(crate) struct T02;
+
+impl Check for T02 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Shadow])
+    }
+
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+        let (SimEvent::Shadow(shadow), Some(server)) = (event, cx.server()) else { return Ok(()) };
+        // Folders of Apache's kind hold what only a boot explains.
+        let apache = cx.canon.cluster.apache.contains(&server);
+        if !cx.spec.white_box || apache || cx.damage.is_damaged(server) || cx.canon.oracle_blind {
+            return Ok(());
+        }
+        match shadow {
+            Shadow::Recovered(notes) => judge(cx, server, notes),
+            Shadow::Refused(why) => Err(format!("{server} would not start from its disk: {why}")),
+        }
+    }
+}
+
+fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note]) -> Result<(), String> {
+    let committed = &cx.canon.committed;
+    let mut replay: Vec<(Zxid, u64, StateDigest)> = Vec::new();
+    for note in notes {
+        match note {
+            Note::MovedAside => {
+                return Err(format!("{server} would move its undamaged history aside"));
+            }
+            Note::Applied { zxid, hash, digest, .. } => replay.push((*zxid, *hash, *digest)),
+            Note::Recovered { from, blank, digest, .. } => {
+                let from = from.filter(|_| !*blank);
+                let base = from.map_or(0, |from| cx.canon.count_upto(from));
+                let mut line = Line::of_committed(base);
+                replay.iter().for_each(|(zxid, hash, _)| line.push(*zxid, *hash, committed));
+                has_promised(cx, server, &line)?;
+                are_proposals(cx, server, &line)?;
+                if *blank {
+                    return Ok(());
+                }
+                // The state behind the last transaction that is committed.
+                let at = line.common();
+                let state = match at.checked_sub(base + 1) {
+                    Some(index) => replay.get(index).map(|(_, _, digest)| *digest),
+                    None => replay.is_empty().then_some(*digest),
+                };
+                return is_the_oracles(cx, server, at, state);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn has_promised(cx: &Cx<'_>, server: ServerId, line: &Line) -> Result<(), String> {
+    let acked = cx.canon.member(server).and_then(|member| member.acked);
+    let owed = acked.map_or(0, |acked| cx.canon.count_upto(acked));
+    if line.common() >= owed {
+        return Ok(());
+    }
+    let lost = cx.canon.committed[line.common()].zxid;
+    Err(format!("{server} would recover without {lost}, which it acknowledged and is committed"))
+}
+
+fn are_proposals(cx: &Cx<'_>, server: ServerId, line: &Line) -> Result<(), String> {
+    let mut previous = Zxid::ZERO;
+    for entry in line.tail() {
+        let known = cx.canon.proposals.get(&entry.zxid);
+        if known.is_none_or(|known| known.hash != entry.hash) || entry.zxid <= previous {
+            return Err(format!(
+                "{server} would recover {} behind {previous}, which nobody proposed so",
+                entry.zxid
+            ));
+        }
+        previous = entry.zxid;
+    }
+    Ok(())
+}
+
+fn is_the_oracles(
+    cx: &Cx<'_>,
+    server: ServerId,
+    len: usize,
+    state: Option<StateDigest>,
+) -> Result<(), String> {
+    let (Some(state), Some(index)) = (state, len.checked_sub(1)) else { return Ok(()) };
+    let Some(oracle) = cx.canon.digests.get(index) else { return Ok(()) };
+    if !cx.canon.cluster.full_digest || *oracle == state.full {
+        return Ok(());
+    }
+    let at = cx.canon.committed[index].zxid;
+    Err(format!(
+        "{server} would recover the state {:#x} behind {at}, the oracle has {oracle:#x}",
+        state.full
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+
+    /// Server 2 has acknowledged 1:1 to 1:3; a recovery of its disk shows `replayed`, and this state.
+    fn shadow(replayed: &[(Zxid, u64)], right: bool) -> Result<(), String> {
+        let mut run = Run::new(T02);
+        run.boot_all();
+        run.establish(1, 1)?;
+        (1..=3).try_for_each(|counter| run.write(1, 1, counter))?;
+        let full = if right { run.canon.oracle.full_digest() } else { 1 };
+        let digest = StateDigest { tree: full, full };
+        let replay = replayed.iter().map(|&(zxid, hash)| Note::Applied {
+            zxid,
+            hash,
+            digest,
+            recovered: true,
+        });
+        let last = replayed.last().map(|(zxid, _)| *zxid);
+        let recovered = Note::Recovered { last, from: None, blank: false, digest };
+        let notes = replay.chain([recovered]).collect();
+        run.server(2, SimEvent::Shadow(Shadow::Recovered(notes)))
+    }
+
+    fn whole() -> Vec<(Zxid, u64)> {
+        (1..=3).map(|counter| (z(1, counter), z(1, counter).0 ^ 0x5555)).collect()
+    }
+
+    #[test]
+    fn a_whole_disk_is_fine() {
+        shadow(&whole(), true).unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_lacks_what_was_acknowledged_is_found() {
+        assert!(shadow(&whole()[..2], true).unwrap_err().contains("without"));
+    }
+
+    #[test]
+    fn a_state_that_differs_is_found() {
+        assert!(shadow(&whole(), false).unwrap_err().contains("the oracle has"));
+    }
+
+    #[test]
+    fn what_nobody_proposed_is_found() {
+        let mut replayed = whole();
+        replayed.push((z(1, 4), 9));
+        assert!(shadow(&replayed, true).unwrap_err().contains("nobody proposed"));
+    }
+
+    #[test]
+    fn a_disk_that_no_server_starts_from_is_found() {
+        let mut run = Run::new(T02);
+        run.boot_all();
+        let refused = Shadow::Refused("currentEpoch is ahead".into());
+        assert!(run.server(2, SimEvent::Shadow(refused)).is_err());
+        let aside = Shadow::Recovered(vec![Note::MovedAside]);
+        assert!(run.server(2, SimEvent::Shadow(aside)).is_err());
+    }
+}
