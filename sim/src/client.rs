@@ -62,6 +62,8 @@ pub trait SimClient {
 pub struct ClientOut {
     next_conn: u64,
     asks: Vec<ClientAsk>,
+    /// Frames that the client decoded.
+    pub(crate) frames: u64,
 }
 
 #[derive(Debug)]
@@ -97,6 +99,11 @@ impl ClientOut {
     /// RST; what was not delivered yet is lost.
     pub fn abort(&mut self, conn: ConnId) {
         self.asks.push(ClientAsk::Close { conn, abort: true });
+    }
+
+    /// The client decoded one frame: for the count of messages.
+    pub fn heard_frame(&mut self) {
+        self.frames += 1;
     }
 
     /// Tells the observers, in order.

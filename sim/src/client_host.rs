@@ -25,6 +25,11 @@ pub(crate) struct ClientSlot {
 }
 
 impl ClientSlot {
+    /// Frames that it decoded so far.
+    pub(crate) fn frames(&self) -> u64 {
+        self.out.frames
+    }
+
     pub(crate) fn new(starts: SimTime, machine: Box<dyn SimClient + Send>) -> Self {
         Self {
             starts,
@@ -44,7 +49,7 @@ impl World {
     /// Returns when the client's task has to run again.
     pub(crate) fn poll_client(&mut self, index: usize) -> Option<SimTime> {
         let host = self.client_host(index);
-        let mut deliveries = Vec::new();
+        let mut deliveries = std::mem::take(&mut self.scratch.deliveries);
         while let Some(what) = self.inboxes[host.0].pop(self.now) {
             if let Some(recorder) = &mut self.recorder {
                 recorder.begin(self.now);
@@ -68,6 +73,7 @@ impl World {
             }
             self.forward_posts();
         }
+        self.scratch.deliveries = deliveries;
         let slot = &mut self.clients[index];
         if slot.machine.deadline().is_some_and(|deadline| deadline <= self.now) {
             let node = NodeId::Client(ClientId(index as u32));

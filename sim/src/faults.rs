@@ -6,6 +6,7 @@ use vivarium_core::ids::ServerId;
 use vivarium_core::server::note::Phase;
 
 use crate::armed_crash::ArmedCrash;
+use crate::client_host::ClientSlot;
 use crate::disk::FailOp;
 use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
@@ -403,6 +404,7 @@ impl World {
         for index in 0..self.servers.len() {
             self.collect_counters(index);
         }
+        self.stats.messages += self.clients.iter().map(ClientSlot::frames).sum::<u64>();
         match self.observer.finish(self.now, &self.disks) {
             Ok(()) if !quiet => {
                 let what = format!("a server last changed its part at {}", self.quiet_since);

@@ -4,14 +4,14 @@
 //! go below the millisecond that madsim's `sleep` rounds up to. madsim never cancels a timer, so
 //! the inbox remembers which it has outstanding and arms another only for an earlier moment.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use madsim::time::{Sleep, TimeHandle};
+use madsim::time::{Instant, Sleep, TimeHandle};
 
 use crate::disk::DiskEvent;
 use crate::ids::SimTime;
@@ -36,74 +36,66 @@ pub(crate) enum What {
     End,
 }
 
-#[derive(Debug)]
+/// A place in the heap: small, since heaps move their entries about. Of two moments that are equal,
+/// what was posted first comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Due {
     at: SimTime,
     seq: u64,
-    incarnation: u32,
-    what: What,
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Due {}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Due {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at, self.seq).cmp(&(other.at, other.seq))
-    }
+    /// Where its content waits.
+    slot: u32,
 }
 
 pub(crate) struct Inbox {
     heap: BinaryHeap<Reverse<Due>>,
+    /// What the entries of the heap mean.
+    content: Vec<Option<What>>,
+    /// Places in `content` that nothing waits in.
+    vacant: Vec<u32>,
     seq: u64,
-    /// Bumped when the process dies: what was on its way to it is dropped.
-    incarnation: u32,
     outstanding: BinaryHeap<Reverse<SimTime>>,
+    /// The host's task has nothing to do before.
+    idle_until: SimTime,
     sleep: Pin<Box<Sleep>>,
     waker: Option<Waker>,
-    time: TimeHandle,
+    /// When the run began, on madsim's clock.
+    origin: Instant,
 }
 
 impl Inbox {
     pub(crate) fn new(time: &TimeHandle) -> Self {
         Self {
             heap: BinaryHeap::new(),
+            content: Vec::new(),
+            vacant: Vec::new(),
             seq: 0,
-            incarnation: 0,
             outstanding: BinaryHeap::new(),
+            idle_until: SimTime::ZERO,
             sleep: Box::pin(time.sleep(Duration::ZERO)),
             waker: None,
-            time: time.clone(),
+            origin: time.now_instant() - time.elapsed(),
         }
     }
 
     pub(crate) fn post(&mut self, now: SimTime, at: SimTime, what: What) {
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.content.push(None);
+            (self.content.len() - 1) as u32
+        });
+        self.content[slot as usize] = Some(what);
         self.seq += 1;
-        let (seq, incarnation) = (self.seq, self.incarnation);
-        self.heap.push(Reverse(Due { at, seq, incarnation, what }));
+        self.heap.push(Reverse(Due { at, seq: self.seq, slot }));
         self.arm(now, at);
     }
 
     /// Takes the earliest entry whose moment has come.
     pub(crate) fn pop(&mut self, now: SimTime) -> Option<What> {
-        while self.heap.peek().is_some_and(|Reverse(due)| due.at <= now) {
-            let Reverse(due) = self.heap.pop().expect("peeked just now");
-            if due.incarnation == self.incarnation {
-                return Some(due.what);
-            }
+        if self.heap.peek().is_none_or(|Reverse(due)| due.at > now) {
+            return None;
         }
-        None
+        let Reverse(due) = self.heap.pop()?;
+        self.vacant.push(due.slot);
+        self.content[due.slot as usize].take()
     }
 
     pub(crate) fn next(&self) -> Option<SimTime> {
@@ -112,14 +104,25 @@ impl Inbox {
 
     /// The process is gone, and everything that was on its way to it.
     pub(crate) fn clear(&mut self) {
-        self.incarnation += 1;
         self.heap.clear();
+        self.content.clear();
+        self.vacant.clear();
+        self.idle_until = SimTime::ZERO;
     }
 
     /// Another process takes the place of the one that ended: what it asked of its disk is no concern
     /// of the next.
     pub(crate) fn forget_disk(&mut self) {
-        self.heap.retain(|Reverse(due)| !matches!(due.what, What::Disk(_)));
+        let (content, vacant) = (&mut self.content, &mut self.vacant);
+        self.heap.retain(|Reverse(due)| {
+            let what = &mut content[due.slot as usize];
+            let keep = !matches!(what, Some(What::Disk(_)));
+            if !keep {
+                *what = None;
+                vacant.push(due.slot);
+            }
+            keep
+        });
     }
 
     /// The host's task is running: it is this waker that timers have to wake.
@@ -134,17 +137,22 @@ impl Inbox {
         }
     }
 
-    /// Makes sure that the host's task runs at `at`.
+    /// The host is busy: whatever comes before `until` waits for that moment.
+    pub(crate) fn rest(&mut self, until: SimTime) {
+        self.idle_until = until;
+    }
+
+    /// Makes sure that the host's task runs at `at`, or when the host is done with what it does.
     pub(crate) fn arm(&mut self, now: SimTime, at: SimTime) {
         let Some(waker) = &self.waker else { return };
+        let at = at.max(self.idle_until);
         if self.outstanding.peek().is_some_and(|Reverse(known)| *known <= at)
             || at == SimTime::NEVER
         {
             return;
         }
         if at > now {
-            let base = self.time.now_instant() - self.time.elapsed();
-            self.sleep.as_mut().reset(base + Duration::from_micros(at.0));
+            self.sleep.as_mut().reset(self.origin + Duration::from_micros(at.0));
             let armed = self.sleep.as_mut().poll(&mut Context::from_waker(waker));
             if armed == Poll::Pending {
                 self.outstanding.push(Reverse(at));

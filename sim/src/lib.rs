@@ -20,6 +20,7 @@ pub mod disk_view;
 pub mod divergence;
 pub mod failure;
 mod faults;
+mod hashed;
 pub mod history;
 pub mod ids;
 mod inbox;

@@ -170,6 +170,7 @@ impl World {
         self.drain(index);
         let slot = &mut self.servers[index];
         slot.busy_until = self.now.plus(slot.cpu * taken);
+        self.inboxes[index].rest(slot.busy_until);
         self.next_turn(index)
     }
 
@@ -334,14 +335,15 @@ impl World {
     }
 
     fn take_net(&mut self, index: usize, event: crate::net::NetEvent) {
-        let mut deliveries = Vec::new();
+        let mut deliveries = std::mem::take(&mut self.scratch.deliveries);
         self.net.due(self.now, event, &mut deliveries);
-        for delivery in deliveries {
+        for delivery in deliveries.drain(..) {
             self.record_delivery(Host(index), &delivery);
             let Some(delivery) = self.disguise_delivery(index, delivery) else { continue };
             let (mark, content, input) = self.link_input(delivery);
             self.step(index, mark, content, Input::Link(input));
         }
+        self.scratch.deliveries = deliveries;
         self.forward_posts();
     }
 
@@ -458,12 +460,13 @@ impl World {
     /// Carries out what the server asked for, in its order.
     fn drain(&mut self, index: usize) {
         while !self.servers[index].outbox.is_empty() || self.tell_disguised(index) {
-            let actions: Vec<_> = self.servers[index].outbox.drain().collect();
+            let mut actions = std::mem::take(&mut self.scratch.actions);
+            actions.extend(self.servers[index].outbox.drain());
             let node = NodeId::Server(self.servers[index].id());
             if let Some(recorder) = &mut self.recorder {
                 recorder.drain(node);
             }
-            for (place, action) in actions.into_iter().enumerate() {
+            for (place, action) in actions.drain(..).enumerate() {
                 if self.verdict.is_some() {
                     return;
                 }
@@ -481,6 +484,7 @@ impl World {
                     }
                 }
             }
+            self.scratch.actions = actions;
         }
         self.forward_posts();
     }
@@ -616,7 +620,7 @@ impl World {
     pub(crate) fn collect_counters(&mut self, index: usize) {
         if let Process::Running(server) = &self.servers[index].process {
             let view = catch_unwind(AssertUnwindSafe(|| server.view()));
-            self.stats.messages += view.map_or(0, |view| view.counters.packets_in);
+            self.stats.messages += view.map_or(0, |view| view.counters.packets_in + view.received);
         }
     }
 }

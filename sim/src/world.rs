@@ -13,6 +13,7 @@ use madsim::runtime::Handle;
 use madsim::task::NodeId as TaskNode;
 use madsim::time::TimeHandle;
 use vivarium_core::ids::ServerId;
+use vivarium_core::server::action::Action;
 use vivarium_core::server::input::Plane;
 
 use crate::apache::Guise;
@@ -23,7 +24,7 @@ use crate::disk::{DiskSim, Disks};
 use crate::faults::Atlas;
 use crate::ids::{ClientId, NodeId, SimTime};
 use crate::inbox::{Inbox, What};
-use crate::net::{EndId, Host, NetSim};
+use crate::net::{Delivery, EndId, Host, NetSim};
 use crate::observe::{CrashKind, Observer, SimEvent, Violation};
 use crate::process::ServerSlot;
 use crate::recording::Recorder;
@@ -35,7 +36,7 @@ use crate::trace::{Mark, Trace, TraceSink, hash_value};
 /// Counts for the summary.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Packets and frames that servers decoded.
+    /// Packets and frames that servers and clients decoded.
     pub messages: u64,
     /// Chunks of bytes that reached a process.
     pub chunks: u64,
@@ -82,6 +83,14 @@ pub(crate) struct World {
     pub(crate) verdict: Option<Result<(), Violation>>,
     pub(crate) calm_min: u64,
     pub(crate) calm_max: u64,
+    pub(crate) scratch: Scratch,
+}
+
+/// Lists that every turn of a host fills and empties, kept for their room.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) deliveries: Vec<Delivery>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,6 +230,7 @@ impl World {
             verdict: None,
             calm_min: spec.calm_min,
             calm_max: spec.calm_max,
+            scratch: Scratch::default(),
             cluster,
         }
     }
@@ -328,6 +338,9 @@ impl World {
 
     /// Moves what the network wants to happen into the heaps of its hosts.
     pub(crate) fn forward_posts(&mut self) {
+        if !self.net.has_posts() {
+            return;
+        }
         for (at, host, event) in self.net.take_posts() {
             self.inboxes[host.0].post(self.now, at, What::Net(event));
         }

@@ -122,6 +122,7 @@ impl Server {
             nodes: self.db.node_count(),
             watches: self.clients.watches().len(),
             outstanding: self.clients.outstanding(),
+            received: self.clients.traffic().received,
             awaited: self.election.as_ref().map_or_else(Vec::new, Election::waiting_for),
             synced,
             counters: Counters {

@@ -44,6 +44,7 @@ use crate::server::role::{Role, WaitingLearner};
 use crate::server::view::Counters;
 use crate::session::{SessionIds, SessionTracker, TouchTable};
 use crate::time::{Mono, Stamp};
+use crate::timers::Timer;
 use crate::tree::Database;
 use crate::zab::history::History;
 
@@ -54,6 +55,8 @@ pub struct Server {
     /// Voters and observers; a standalone server is an ensemble of one without an election.
     ensemble: Ensemble,
     at: Stamp,
+    /// As of the last step.
+    due: Option<(Mono, Timer)>,
     prng: Prng,
     dials: DialIds,
     counters: Counters,

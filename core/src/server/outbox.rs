@@ -11,6 +11,9 @@ use crate::server::input::Queue;
 use crate::server::note::Note;
 use crate::storage::files::FileName;
 
+/// Room for what most batches send on one link: packets are put together from small parts.
+const SEND_BYTES: usize = 256;
+
 /// Actions in causal order. Sends of one link are joined; so are neighbouring appends of one file.
 ///
 /// A host steps any number of inputs into one outbox, then drains it. Dropping one that still
@@ -64,7 +67,8 @@ impl Outbox {
         let index = match self.sends.iter().rev().find(|(known, _)| *known == link) {
             Some(&(_, index)) => index,
             None => {
-                self.entries.push_back(Entry::Send { link, bytes: BytesMut::new() });
+                let bytes = BytesMut::with_capacity(SEND_BYTES);
+                self.entries.push_back(Entry::Send { link, bytes });
                 self.sends.push((link, self.entries.len() - 1));
                 self.entries.len() - 1
             }

@@ -21,7 +21,8 @@ use crate::session::{SessionIds, TouchTable};
 use crate::storage::log_writer::LogWriter;
 use crate::storage::ops::DiskIds;
 use crate::storage::recovery::{self, Recovered, Recovering};
-use crate::time::Stamp;
+use crate::time::{Mono, Stamp};
+use crate::timers::Timer;
 use crate::zab::KnownSnapshot;
 use crate::zab::history::{History, Recalled};
 use crate::zab::window::{Entry, Window};
@@ -114,6 +115,8 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         session_ids,
         ensemble,
         at,
+        // The first step begins everything.
+        due: Some((Mono::default(), Timer::Phase)),
         prng,
         dials: DialIds::default(),
         counters: Counters::default(),

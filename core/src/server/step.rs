@@ -37,11 +37,11 @@ impl Server {
             Input::ReloadConfig(new) => out.note(Note::Reloaded(self.config.adopt(&new))),
         }
         // Nothing follows a Halt: it is the last action.
-        if matches!(self.role, Role::Halted) {
-            return;
+        if !matches!(self.role, Role::Halted) {
+            self.on_due(out);
+            self.settle(out);
         }
-        self.on_due(out);
-        self.settle(out);
+        self.due = self.earliest();
     }
 
     /// `mono` never goes back; a host that claims so is clamped.
@@ -55,6 +55,10 @@ impl Server {
 
     /// When the host should send `Wake` at the latest. Pure; a late or extra wake is harmless.
     pub fn deadline(&self) -> Option<(Mono, Timer)> {
+        self.due
+    }
+
+    fn earliest(&self) -> Option<(Mono, Timer)> {
         let config = &self.config;
         let role = match &self.role {
             Role::Starting => Some(Mono::default()),
@@ -79,9 +83,10 @@ impl Server {
         due.into_iter().flatten().min()
     }
 
-    /// Everything whose time has come; calls before their time do nothing.
+    /// Everything whose time has come; calls before their time do nothing. What this very input made due
+    /// waits for the Wake that `deadline` asks for.
     fn on_due(&mut self, out: &mut Outbox) {
-        if self.deadline().is_none_or(|(at, _)| at > self.at.mono) {
+        if self.due.is_none_or(|(at, _)| at > self.at.mono) {
             return;
         }
         if let Some(election) = &mut self.election {

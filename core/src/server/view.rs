@@ -26,6 +26,8 @@ pub struct View {
     pub watches: usize,
     /// Client requests that wait for an answer.
     pub outstanding: usize,
+    /// Frames that clients sent, since the start or the last reset of the statistics.
+    pub received: u64,
     /// Voters whose word a first start still waits for.
     pub awaited: Vec<ServerId>,
     /// Learners whose NEWLEADER ack was counted (leader only).

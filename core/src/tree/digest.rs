@@ -20,7 +20,9 @@
 //! `/zookeeper/config` is left out of `full`: its Stat is local to each server until a reconfig.
 //! `/zookeeper`, `/zookeeper/quota` and all below it are in.
 
-use bytes::{BufMut, BytesMut};
+use alloc::vec::Vec;
+
+use bytes::BufMut;
 use crc32fast::Hasher;
 
 use super::CONFIG_PATH;
@@ -42,12 +44,12 @@ pub(super) struct Digests {
     sum: StateDigest,
     full: bool,
     /// Where a node is put together before it is hashed; kept for its capacity.
-    scratch: BytesMut,
+    scratch: Vec<u8>,
 }
 
 impl Digests {
     pub(super) fn new(full: bool) -> Self {
-        Self { sum: StateDigest::default(), full, scratch: BytesMut::new() }
+        Self { sum: StateDigest::default(), full, scratch: Vec::new() }
     }
 
     pub(super) fn sum(&self) -> StateDigest {
@@ -104,7 +106,7 @@ pub fn node_digest(path: &str, data: Option<&[u8]>, stat: &StoredStat) -> u64 {
     u64::from(crc.finalize())
 }
 
-fn full_of_node(path: &str, node: &Node, acl: &[Acl], bytes: &mut BytesMut) -> u64 {
+fn full_of_node(path: &str, node: &Node, acl: &[Acl], bytes: &mut Vec<u8>) -> u64 {
     if path == CONFIG_PATH {
         return 0;
     }
@@ -120,7 +122,7 @@ fn full_of_node(path: &str, node: &Node, acl: &[Acl], bytes: &mut BytesMut) -> u
             bytes.put_slice(data);
         }
     }
-    node.stat.write(bytes);
+    bytes.put_slice(&node.stat.to_bytes());
     bytes.put_i32(acl.len() as i32);
     for entry in acl {
         bytes.put_i32(entry.perms);
@@ -175,7 +177,7 @@ mod tests {
     fn null_and_empty_data_differ_in_full_alone() {
         let null = Node::new(None, -1, StoredStat::default());
         let empty = Node::new(Some(bytes::Bytes::new()), -1, StoredStat::default());
-        let full = |node| full_of_node("/a", node, &[], &mut BytesMut::new());
+        let full = |node| full_of_node("/a", node, &[], &mut Vec::new());
         assert_ne!(full(&null), full(&empty));
         assert_eq!(node_digest("/a", None, &null.stat), node_digest("/a", Some(&[]), &empty.stat));
     }

@@ -273,11 +273,16 @@ impl Database {
     /// Inserts a node whose parent already lists it and whose ACL is already counted.
     fn put_node(&mut self, path: &str, mut node: Node) {
         self.walker.keep(path, None);
-        let acl = self.acls.stored(node.acl);
-        self.digests.replace(path, &mut node, acl);
-        self.lifetimes.insert(path, node.lifetime());
-        self.data_size += size_of(path, &node);
+        self.count_node(path, &mut node);
         self.nodes.insert(path.into(), node);
+    }
+
+    /// Everything about a new node but its place.
+    fn count_node(&mut self, path: &str, node: &mut Node) {
+        let acl = self.acls.stored(node.acl);
+        self.digests.replace(path, node, acl);
+        self.lifetimes.insert(path, node.lifetime());
+        self.data_size += size_of(path, node);
     }
 
     /// Removes a node that no parent lists any more.

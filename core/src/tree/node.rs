@@ -25,17 +25,23 @@ pub struct StoredStat {
 }
 
 impl StoredStat {
-    /// 60 bytes in the order of `StatPersisted`.
+    /// In the order of `StatPersisted`, big endian.
+    pub fn to_bytes(&self) -> [u8; 60] {
+        let mut bytes = [0; 60];
+        let mut rest = &mut bytes[..];
+        for long in [self.czxid, self.mzxid, self.ctime, self.mtime] {
+            rest.put_i64(long);
+        }
+        for int in [self.version, self.cversion, self.aversion] {
+            rest.put_i32(int);
+        }
+        rest.put_i64(self.ephemeral_owner);
+        rest.put_i64(self.pzxid);
+        bytes
+    }
+
     pub fn write(&self, out: &mut BytesMut) {
-        out.put_i64(self.czxid);
-        out.put_i64(self.mzxid);
-        out.put_i64(self.ctime);
-        out.put_i64(self.mtime);
-        out.put_i32(self.version);
-        out.put_i32(self.cversion);
-        out.put_i32(self.aversion);
-        out.put_i64(self.ephemeral_owner);
-        out.put_i64(self.pzxid);
+        out.put_slice(&self.to_bytes());
     }
 
     /// Client form. Containers and TTL nodes show no owner (T14).

@@ -10,6 +10,7 @@ use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use vivarium_core::server::note::{Note, Phase, StateDigest, SyncKind};
 
 use crate::checkers::line::{Entry, Line};
+use crate::hashed::HashedMap;
 use crate::history::{Call, ClientFact, RequestId, SessionFact};
 use crate::ids::{NodeId, SimTime};
 use crate::observe::{LossKind, SimEvent};
@@ -222,7 +223,7 @@ pub(crate) struct Canon {
     /// Full digest after each committed transaction, by the oracle.
     pub digests: Vec<u64>,
     pub members: BTreeMap<ServerId, Member>,
-    pub proposals: BTreeMap<Zxid, Proposal>,
+    pub proposals: HashedMap<Zxid, Proposal>,
     pub established: BTreeMap<Epoch, ServerId>,
     /// Last transaction of the leader's log when it began to synchronize, by epoch.
     pub initial: BTreeMap<Epoch, Option<Entry>>,

@@ -3,14 +3,14 @@
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
+use crate::hashed::HashedSet;
 use crate::observe::SimEvent;
-use std::collections::BTreeSet;
 use vivarium_core::ids::Zxid;
 use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
 pub(crate) struct P02 {
-    proposed: BTreeSet<Zxid>,
+    proposed: HashedSet<Zxid>,
 }
 
 impl Check for P02 {

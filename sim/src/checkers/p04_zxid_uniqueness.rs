@@ -2,14 +2,14 @@
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
+use crate::hashed::HashedMap;
 use crate::observe::SimEvent;
-use std::collections::BTreeMap;
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
 pub(crate) struct P04 {
-    seen: BTreeMap<Zxid, (u64, ServerId)>,
+    seen: HashedMap<Zxid, (u64, ServerId)>,
 }
 
 impl Check for P04 {

@@ -5,15 +5,15 @@
 use crate::checkers::line::Line;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
+use crate::hashed::HashedMap;
 use crate::observe::SimEvent;
-use std::collections::BTreeMap;
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::note::{Note, StateDigest};
 
 #[derive(Debug, Default)]
 pub(crate) struct T01 {
     /// By fingerprint of all transactions applied.
-    seen: BTreeMap<u64, (StateDigest, ServerId)>,
+    seen: HashedMap<u64, (StateDigest, ServerId)>,
 }
 
 impl Check for T01 {

@@ -123,6 +123,10 @@ impl NetSim {
         }
     }
 
+    pub fn has_posts(&self) -> bool {
+        !self.posts.is_empty()
+    }
+
     /// What has to go into delivery heaps since the last call.
     pub fn take_posts(&mut self) -> std::vec::Drain<'_, (SimTime, Host, NetEvent)> {
         self.posts.drain(..)

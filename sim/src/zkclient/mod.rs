@@ -220,9 +220,13 @@ impl ZkClient {
                 (Err(what), _) => Err(what),
                 (Ok(None), _) | (_, Stage::Away { .. } | Stage::Dialling { .. }) => return,
                 (Ok(Some(frame)), Stage::Asking { conn, server, .. }) => {
+                    out.heard_frame();
                     self.on_answer(now, conn, server, frame, out)
                 }
-                (Ok(Some(frame)), Stage::Attached { .. }) => self.on_packet(now, frame, out),
+                (Ok(Some(frame)), Stage::Attached { .. }) => {
+                    out.heard_frame();
+                    self.on_packet(now, frame, out)
+                }
             };
             if let Err(what) = done {
                 return self.nonsense(now, what, out);

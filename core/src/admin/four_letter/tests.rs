@@ -128,6 +128,7 @@ fn view() -> View {
         nodes: 11,
         watches: 0,
         outstanding: 0,
+        received: 0,
         awaited: vec![],
         synced: 0,
         counters: Counters::default(),

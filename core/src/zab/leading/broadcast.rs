@@ -134,7 +134,8 @@ impl Leading {
 
     /// The newest PING round that a quorum echoed, this leader's own seat included.
     fn confirmed_round(&self, cx: &ZabCx<'_>) -> u64 {
-        let mut echoes: Vec<(u64, ServerId)> = alloc::vec![(self.barrier.round(), cx.config.me)];
+        let mut echoes: Vec<(u64, ServerId)> = Vec::with_capacity(self.learners.len() + 1);
+        echoes.push((self.barrier.round(), cx.config.me));
         for learner in self.learners.values() {
             if let (Stage::Serving { .. }, Some(id)) = (&learner.stage, learner.voter()) {
                 echoes.push((learner.confirmed_round, id));

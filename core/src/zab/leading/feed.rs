@@ -126,6 +126,13 @@ impl Feed {
         matches!(self.source, Source::Window { .. }) && (self.observer || self.sent == head)
     }
 
+    /// Whether there is nothing left to send, with everything up to `known` committed.
+    pub(super) fn is_current(&self, head: Zxid, known: Zxid) -> bool {
+        matches!(self.source, Source::Window { .. })
+            && self.sent == head
+            && self.committed_sent >= known.min(head)
+    }
+
     /// Sends as much as fits below the link's high-water mark. `known` is what may be announced as
     /// committed. Returns the bytes that went to the link.
     pub(super) fn pump(

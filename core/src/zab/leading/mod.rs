@@ -238,7 +238,23 @@ impl Leading {
             if matches!(learner.stage, Stage::Syncing { .. }) {
                 learner.last_heard = cx.at.mono;
             }
-            self.advance(cx);
+            let known = cx.history.committed();
+            let is_current = match &learner.stage {
+                Stage::Serving { feed, .. } => feed.is_current(cx.history.head(), known),
+                Stage::Arrived
+                | Stage::Greeted(_)
+                | Stage::Invited(_)
+                | Stage::Promised { .. }
+                | Stage::Searching { .. }
+                | Stage::AwaitingSnapshot { .. }
+                | Stage::Syncing { .. }
+                | Stage::Informed { .. }
+                | Stage::Acked { .. } => false,
+            };
+            // Room on a link makes nothing possible where nothing waits for it.
+            if !is_current {
+                self.advance(cx);
+            }
         }
     }
 
