@@ -86,6 +86,8 @@ pub struct World {
     /// Free for the workload of a test.
     pub book: super::audit::Book,
     pub steps: u64,
+    /// Calls of [`Server::step`](vivarium_core::server::Server::step).
+    pub core_steps: u64,
 }
 
 impl World {
@@ -120,6 +122,7 @@ impl World {
             trace,
             book: super::audit::Book::default(),
             steps: 0,
+            core_steps: 0,
         }
     }
 

@@ -129,6 +129,7 @@ impl World {
         let Some(server) = &mut this.server else { return };
         let woken = matches!(input, Input::Wake);
         server.step(stamp, input, &mut this.out);
+        self.core_steps += 1;
         let past = server.deadline().is_some_and(|(at, _)| at <= stamp.mono);
         this.spins = if woken && past { this.spins + 1 } else { 0 };
         assert!(this.spins < 3, "s{} spins: {:?}", node + 1, server.deadline());
