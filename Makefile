@@ -7,7 +7,7 @@ VENV := .venv/installed
 SIM := $(TARGET)/release/vivarium-sim
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run test verify fix build sim replay quorum clients failover interop bench mutants determinism
+.PHONY: help run test verify fix build sim replay quorum clients failover interop bench mutants determinism report report-check
 
 help:
 	@echo 'make run             from a fresh machine to a seeded sweep and a quorum that survives kills'
@@ -16,6 +16,8 @@ help:
 	@echo 'make fix             formats, and applies what clippy can mend'
 	@echo 'make sim SEEDS=200   simulate that many seeds'
 	@echo 'make replay SEED=..  one seed again, with its trace hash and verdict'
+	@echo 'make report SEED=..  the same as a picture: a page for a browser'
+	@echo 'make report-check    opens such pages in headless Chromium, and uses them'
 	@echo 'make mutants         plants known bugs and counts the seeds to the catch of each [DIR=.. SEEDS=..]'
 	@echo 'make determinism     one seed, one trace: across processes and build profiles'
 	@echo 'make quorum          three real servers, kazoo sessions, leaders killed and paused; the history is judged'
@@ -61,6 +63,13 @@ sim: build
 replay: build
 	@test -n '$(SEED)' || { echo 'make replay SEED=..: which seed?' >&2; exit 2; }
 	$(SIM) replay $(SEED)
+
+report: build
+	@test -n '$(SEED)' || { echo 'make report SEED=..: which seed?' >&2; exit 2; }
+	$(SIM) report $(SEED)
+
+report-check: build
+	python3 scripts/report_check.py --sim $(SIM)
 
 DIR ?= scenarios/mutants
 LIMIT := $(if $(filter command% environment%,$(origin SEEDS)),$(SEEDS),2000)

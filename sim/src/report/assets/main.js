@@ -97,8 +97,10 @@ document.addEventListener("DOMContentLoaded", () => {
     page.redraw();
   });
   new ResizeObserver(() => {
+    // A canvas that changes its size is empty: no frame may show it so.
     layOut(picture);
-    page.redraw();
+    draw(picture);
+    showStatus(picture);
   }).observe(byId("picture").parentElement);
   page.refill();
   page.select(run.violation, { keepView: true });

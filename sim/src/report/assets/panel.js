@@ -210,7 +210,7 @@ function newList(run, picture, page) {
 function addRow(list, run, picture, page, spacer, place) {
   const i = list.shown[place];
   const kind = run.kind[i];
-  const classes = ["row", kind];
+  const classes = ["row", `is-${kind}`];
   if (MINOR.has(kind)) classes.push("minor");
   if (kind === "life" && isEnd(run.text(i))) classes.push("ends");
   if (picture.past[i]) classes.push("in-past");

@@ -188,7 +188,7 @@ function drawAxis(picture, context) {
     context.fillStyle = picture.colour("line");
     context.fillRect(x, AXIS - 5, 1, picture.height);
     context.fillStyle = picture.colour("faint");
-    context.fillText(seconds(time, digits), x, AXIS / 2);
+    if (x > GUTTER + 12) context.fillText(seconds(time, digits), x, AXIS / 2);
   }
 }
 
@@ -208,14 +208,15 @@ function drawFaults(picture, context) {
         if (lane) context.fillRect(left, lane.y, right - left, lane.height);
       }
     }
-    context.globalAlpha = fault.struck ? (isDimmed(picture, fault.event) ? 0.55 : 1) : 0.3;
+    context.globalAlpha = fault.struck ? (isDimmed(picture, fault.event) ? 0.4 : 1) : 0.3;
     context.fillStyle = picture.colour("fault");
     context.fillRect(left, y, right - left, height);
     context.globalAlpha = 1;
     const label = `${fault.name.replaceAll("_", " ")} ${fault.nodes.map((node) => run.nodes[node].name).join(" ")}${fault.struck ? "" : " (could not strike)"}`;
     const room = right - Math.max(left, GUTTER);
     if (context.measureText(label).width < room - 6) {
-      context.fillStyle = "#ffffff";
+      const isPale = isDimmed(picture, fault.event) || !fault.struck;
+      context.fillStyle = isPale ? picture.colour("text") : "#ffffff";
       context.fillText(label, Math.max(left, GUTTER) + 4, y + height / 2);
     } else if (right + 4 < picture.width && roomBehind(run, picture, fault, right) > context.measureText(label).width + 8) {
       context.fillStyle = picture.colour(fault.struck ? "fault" : "faint");
@@ -681,10 +682,15 @@ function drawOverview(picture) {
   context.lineWidth = 1.5;
   context.strokeRect(left, 0.75, Math.max(3, right - left), height - 1.5);
   context.font = "11px system-ui, 'DejaVu Sans', sans-serif";
-  context.fillStyle = colour("faint");
-  context.textBaseline = "top";
+  context.textBaseline = "middle";
   context.textAlign = "right";
-  context.fillText(`${seconds(run.end, 2)} s`, width - 4, 2);
+  const label = `whole run: ${seconds(run.end, 2)} s`;
+  context.globalAlpha = 0.8;
+  context.fillStyle = colour("ground");
+  context.fillRect(width - context.measureText(label).width - 10, height - 16, width, 15);
+  context.globalAlpha = 1;
+  context.fillStyle = colour("faint");
+  context.fillText(label, width - 5, height - 8);
 }
 
 function histogramOf(run, count) {
