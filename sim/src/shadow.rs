@@ -16,8 +16,9 @@ use crate::panics;
 use crate::rng::SimRng;
 use crate::world::World;
 
-/// Disk operations from one look to the next, on average: some two thousand events of a run.
-const SPACING: u64 = 230;
+/// Disk operations from one look to the next, on average: some five thousand events of a run, so that
+/// looking costs a twentieth of it.
+const SPACING: u64 = 600;
 
 /// When to look next.
 #[derive(Debug)]
