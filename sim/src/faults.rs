@@ -140,6 +140,9 @@ impl World {
         let counts = if undo.is_some() { &mut self.stats.faults } else { &mut self.stats.skipped };
         *counts.entry(name).or_default() += 1;
         if let Some(undo) = undo {
+            let hit: Vec<ServerId> =
+                self.scope_servers(&unit.scope).iter().map(|&at| self.servers[at].id()).collect();
+            self.coverage.struck(&unit, &hit);
             self.undo.insert(index, undo);
             let control = self.control();
             self.post(self.now.plus(unit.length), control, What::FaultEnds(index));

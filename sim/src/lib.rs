@@ -15,6 +15,7 @@ mod client_host;
 pub mod clock;
 pub mod cluster;
 pub mod codec;
+pub mod coverage;
 pub mod disk;
 pub mod disk_view;
 pub mod divergence;

@@ -386,11 +386,16 @@ impl World {
         if let (Some(recorder), Some(done)) = (&mut self.recorder, &done) {
             recorder.disk_done(NodeId::Server(id), done);
         }
+        let steps = self.disks.of(id).progress().take_steps();
+        self.coverage.disk_step(id, steps);
         for change in changes {
             self.observe(NodeId::Server(id), &SimEvent::Durable(change));
         }
         if self.crash_strikes(index, boundary, true) {
             return;
+        }
+        if let Some((struck, fault)) = done.as_ref().and_then(DiskDone::failure) {
+            self.coverage.disk_failed(id, struck, fault);
         }
         self.look_at_disk(index);
         let (content, input) = match done {

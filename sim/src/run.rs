@@ -14,6 +14,7 @@ use crate::checkers::{Checkers, RunSpec};
 use crate::client::SimClient;
 use crate::client_host::ClientSlot;
 use crate::cluster::Cluster;
+use crate::coverage::Marks;
 use crate::ids::SimTime;
 use crate::observe::{Observer, Violation};
 use crate::panics;
@@ -46,6 +47,10 @@ pub struct Outcome {
     /// Servers that behave as Apache's do.
     pub apache: Vec<ApachePeer>,
     pub faults: Vec<FaultUnit>,
+    /// What it reached.
+    pub marks: Marks,
+    /// Fingerprints of the ways that servers went, in order.
+    pub paths: Vec<u16>,
     /// What it cost: no part of what a seed means.
     pub cpu: Duration,
     /// What each client did and when, where that was asked for.
@@ -199,6 +204,7 @@ fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
     });
     let mut world = world.take();
     let recording = world.recorder.take().map(|recorder| recorder.finish(world.now));
+    let (marks, paths) = std::mem::take(&mut world.coverage).finish(&world.stats);
     let outcome = Outcome {
         seed,
         verdict,
@@ -210,6 +216,8 @@ fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
         clients: cluster.clients,
         apache: peers(&cluster),
         faults,
+        marks,
+        paths,
         cpu: Duration::ZERO,
         operations: world.clients.iter_mut().map(ClientSlot::take_performed).collect(),
     };

@@ -20,6 +20,7 @@ use crate::apache::Guise;
 use crate::client::SimClient;
 use crate::client_host::ClientSlot;
 use crate::cluster::Cluster;
+use crate::coverage::Coverage;
 use crate::disk::{DiskSim, Disks};
 use crate::faults::Atlas;
 use crate::ids::{ClientId, NodeId, SimTime};
@@ -72,6 +73,7 @@ pub(crate) struct World {
     /// Absent in bulk runs.
     pub(crate) recorder: Option<Box<Recorder>>,
     pub(crate) stats: Stats,
+    pub(crate) coverage: Coverage,
     pub(crate) faults: Vec<FaultUnit>,
     pub(crate) undo: BTreeMap<usize, crate::faults::Undo>,
     pub(crate) fault_rng: SimRng,
@@ -220,6 +222,7 @@ impl World {
             trace: Trace::new(spec.sink),
             recorder,
             stats: Stats::default(),
+            coverage: Coverage::default(),
             faults,
             undo: BTreeMap::new(),
             fault_rng: stream(Stream::Fault, 0),
@@ -354,6 +357,7 @@ impl World {
         if let Some(recorder) = &mut self.recorder {
             recorder.observe(node, event);
         }
+        self.coverage.event(self.now, node, event);
         if let Err(violation) = self.observer.event(self.now, node, event, &self.disks) {
             self.violated(node, violation);
         }
@@ -380,6 +384,8 @@ impl World {
         self.trace.event(self.now, NodeId::Server(id), Mark::Crash, kind as u64, || {
             format!("crash: {kind:?}")
         });
+        let pending = self.disks.of(id).progress().take_pending();
+        self.coverage.crash(self.now, id, kind, &pending);
         self.collect_counters(index);
         self.servers[index].died();
         self.inboxes[index].clear();

@@ -88,7 +88,7 @@ fn shards_of_two_engines_merge_to_the_sweep_of_one_process() {
     let command = |ledger: &str| {
         simulator(
             folder.path(),
-            &format!("run --seeds 8 --sim-seconds 1 --ledger {ledger} -o json"),
+            &format!("run --seeds 8 --sim-seconds 1 --ledger parts/{ledger}.jsonl -o json"),
         )
     };
     let mut slurm = command("first");
@@ -99,21 +99,29 @@ fn shards_of_two_engines_merge_to_the_sweep_of_one_process() {
     let second = command("second").env("VIVARIUM_SHARD", "2/2").output().expect("it starts");
     assert_eq!(document(&second)["seeds"], 4);
 
-    let lacking = run(folder.path(), "merge first -o json");
+    let lacking = run(folder.path(), "merge parts/first.jsonl -o json");
     assert_eq!(lacking.status.code(), Some(3));
     assert_eq!(document(&lacking)["missing"].as_array().map(Vec::len), Some(4));
-    let merged = run(folder.path(), "merge second first -o json --junit report.xml");
+    let merged = run(folder.path(), "merge parts -o json --junit report.xml");
     assert_eq!(merged.status.code(), Some(0));
     let (merged, whole) = (document(&merged), document(&whole));
-    for name in
-        ["seeds", "events", "messages", "faults", "skipped", "boots", "sim_seconds", "classes"]
-    {
+    for name in [
+        "seeds",
+        "events",
+        "messages",
+        "coverage",
+        "faults",
+        "skipped",
+        "boots",
+        "sim_seconds",
+        "classes",
+    ] {
         assert_eq!(merged[name], whole[name], "{name}");
     }
     let read =
         |name: &str| hashes(&fs::read_to_string(folder.path().join(name)).expect("a ledger"));
-    let mut joined = read("first");
-    joined.extend(read("second"));
+    let mut joined = read("parts/first.jsonl");
+    joined.extend(read("parts/second.jsonl"));
     assert_eq!(joined, read("whole"));
     let junit = fs::read_to_string(folder.path().join("report.xml")).expect("a report");
     assert!(roxmltree::Document::parse(&junit).is_ok(), "{junit}");
@@ -125,11 +133,12 @@ fn what_cannot_be_meant_is_refused() {
     fs::write(folder.path().join("text"), "hello\n").expect("written");
     for (arguments, named) in [
         ("run --shard 5/4", "5/4"),
-        ("run --ledger no/such/folder", "no/such/folder"),
+        ("run --ledger text/below/a/file", "text/below/a/file"),
         ("run --ledger text", "text:1"),
         ("merge", "LEDGERS"),
         ("merge none", "none"),
         ("merge text", "text:1"),
+        ("merge .", "no file in it ends in .jsonl"),
     ] {
         let output = run(folder.path(), arguments);
         let why = String::from_utf8_lossy(&output.stderr);

@@ -13,6 +13,7 @@ use vivarium_core::storage::files::FileName;
 
 pub use self::image::Image;
 pub(crate) use self::index::adler32;
+use crate::coverage::{DiskProgress, Struck};
 pub use crate::disk_view::{DiskView, NoDisks};
 use crate::ids::SimTime;
 use crate::machine::Machine;
@@ -61,6 +62,21 @@ pub enum DiskDone {
     },
 }
 
+impl DiskDone {
+    /// What failed, and how.
+    pub(crate) fn failure(&self) -> Option<(Struck, DiskFault)> {
+        match self {
+            Self::Op { .. } => None,
+            Self::Failed { queue: Queue::Log, fault, .. } => Some((Struck::Log, *fault)),
+            Self::Failed { queue: Queue::Snap, fault, .. } => Some((Struck::Snapshot, *fault)),
+            Self::Read { result, .. } => result.as_ref().err().map(|fault| (Struck::Read, *fault)),
+            Self::Single { result, .. } => {
+                result.as_ref().err().map(|fault| (Struck::Recovery, *fault))
+            }
+        }
+    }
+}
+
 /// What kind of persistence step an operation was: crashes are biased towards them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boundary {
@@ -105,6 +121,7 @@ pub struct DiskSim {
     slow_until: SimTime,
     full: bool,
     fail_next: Option<FailOp>,
+    progress: DiskProgress,
 }
 
 impl DiskSim {
@@ -122,7 +139,13 @@ impl DiskSim {
             slow_until: SimTime::ZERO,
             full: false,
             fail_next: None,
+            progress: DiskProgress::default(),
         }
+    }
+
+    /// What was done and is not durable yet.
+    pub(crate) fn progress(&mut self) -> &mut DiskProgress {
+        &mut self.progress
     }
 
     pub fn image(&self) -> &Image {
@@ -290,6 +313,7 @@ impl DiskSim {
         changes: &mut Vec<Durable>,
     ) -> Result<Option<ReadData>, DiskFault> {
         self.strike(action)?;
+        self.progress.did(action);
         self.image.carry_out(action, changes)
     }
 

@@ -15,7 +15,7 @@ use crate::{Format, HARNESS, UNUSABLE};
 
 #[derive(Debug, Args)]
 pub(crate) struct MergeArgs {
-    /// What `run --ledger` wrote, in any order
+    /// What `run --ledger` wrote, in any order; of a folder all files whose names end in .jsonl
     #[arg(required = true)]
     ledgers: Vec<PathBuf>,
     /// `text` prints a summary, `json` one document
@@ -26,15 +26,14 @@ pub(crate) struct MergeArgs {
 }
 
 pub(crate) fn run(args: &MergeArgs) -> u8 {
-    let mut merge = Merge::default();
-    for path in &args.ledgers {
-        let name = path.display().to_string();
-        if let Err(why) = Contents::read(path).and_then(|contents| merge.take(&name, contents)) {
-            eprintln!("{why}");
-            return UNUSABLE;
+    let merged = files(&args.ledgers).and_then(|files| {
+        let mut merge = Merge::default();
+        for path in files {
+            merge.take(&path.display().to_string(), Contents::read(&path)?)?;
         }
-    }
-    let summary = match merge.summary() {
+        merge.summary()
+    });
+    let summary = match merged {
         Ok(summary) => summary,
         Err(why) => {
             eprintln!("{why}");
@@ -56,6 +55,28 @@ pub(crate) fn run(args: &MergeArgs) -> u8 {
         eprintln!("{why}");
         HARNESS
     })
+}
+
+/// The ledgers themselves, where folders are named.
+fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for path in named {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let fail = |error: std::io::Error| format!("{}: {error}", path.display());
+        let entries = std::fs::read_dir(path).map_err(fail)?;
+        let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+        let mut found = paths.collect::<Result<Vec<_>, _>>().map_err(fail)?;
+        found.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+        if found.is_empty() {
+            return Err(format!("{}: no file in it ends in .jsonl", path.display()));
+        }
+        found.sort();
+        files.extend(found);
+    }
+    Ok(files)
 }
 
 #[derive(Debug, Default)]
@@ -142,7 +163,7 @@ impl Merge {
         if builds.len() > 1 {
             eprintln!("written by {} builds of commit {}", builds.len(), summary.commit);
         }
-        summary.sort();
+        summary.close();
         Ok(summary)
     }
 

@@ -127,7 +127,7 @@ mod tests {
         summary.add(&failing(7, 500, nasty));
         summary.add(&failing(3, 400, &nasty.replace("1:28", "12:4")));
         summary.add(&SeedRecord::new(9, &Options::default(), Err("seed 9: <gone>".into())));
-        summary.sort();
+        summary.close();
         let text = super::of(&summary);
         let document = Document::parse(&text).unwrap();
         let of_kind = |kind: &str| {

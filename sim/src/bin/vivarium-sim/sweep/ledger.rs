@@ -133,6 +133,9 @@ impl Ledger {
     /// Why this sweep cannot go on with it, and what to do.
     pub(crate) fn open(path: &Path, header: &Header) -> Result<(Self, Contents), String> {
         let fail = |error: std::io::Error| format!("{}: {error}", path.display());
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(fail)?;
+        }
         let options = OpenOptions::new().read(true).append(true).create(true).clone();
         let mut file = options.open(path).map_err(fail)?;
         match file.try_lock() {

@@ -186,7 +186,7 @@ fn take(record: &SeedRecord, args: &RunArgs, summary: &mut Summary, progress: &P
 
 /// Prints and writes what was found.
 fn finish(summary: &mut Summary, args: &RunArgs) -> u8 {
-    summary.sort();
+    summary.close();
     let told = match args.output {
         SweepFormat::Text => text::of(summary),
         SweepFormat::Json => {

@@ -24,6 +24,8 @@ pub(crate) struct SeedRecord {
     pub(crate) message: Option<String>,
     /// Empty where the harness failed.
     pub(crate) trace_hash: String,
+    /// Marks that were hit, as `Marks` writes them; empty where the harness failed.
+    pub(crate) coverage: String,
     pub(crate) cost: Cost,
     /// Things that happened, by name.
     pub(crate) counts: BTreeMap<String, u64>,
@@ -74,6 +76,7 @@ impl SeedRecord {
             class: None,
             message: None,
             trace_hash: String::new(),
+            coverage: String::new(),
             cost: Cost::default(),
             counts: BTreeMap::new(),
             faults: BTreeMap::new(),
@@ -101,6 +104,7 @@ impl SeedRecord {
             self.message = Some(violation.what.clone());
         }
         self.trace_hash = format!("{:016x}", outcome.trace_hash);
+        self.coverage = outcome.marks.to_hex();
         self.cost = Cost {
             cpu_us: u64::try_from(outcome.cpu.as_micros()).unwrap_or(u64::MAX),
             sim_us: outcome.end.0,

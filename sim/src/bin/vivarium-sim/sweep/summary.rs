@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Serialize;
+use vivarium_sim::coverage::Marks;
 use vivarium_sim::failure::FailureClass;
 use vivarium_sim::observe::Violation;
 use vivarium_sim::scenario::Options;
@@ -42,6 +43,7 @@ pub(crate) struct Summary {
     pub(crate) faults: BTreeMap<String, u64>,
     pub(crate) skipped: BTreeMap<String, u64>,
     pub(crate) mixed: Mixed,
+    pub(crate) coverage: Coverage,
     pub(crate) interrupted: bool,
     /// The most frequent first.
     pub(crate) classes: Vec<Class>,
@@ -56,6 +58,16 @@ pub(crate) struct Mixed {
     pub(crate) peers: u64,
     /// How often each habit showed.
     pub(crate) habits: BTreeMap<String, u64>,
+}
+
+/// Marks that were hit by any seed.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Coverage {
+    pub(crate) hit: u64,
+    pub(crate) of: u64,
+    pub(crate) never: Vec<String>,
+    #[serde(skip)]
+    marks: Marks,
 }
 
 /// Failures of one cause.
@@ -108,6 +120,7 @@ impl Summary {
             faults: BTreeMap::new(),
             skipped: BTreeMap::new(),
             mixed: Mixed::default(),
+            coverage: Coverage::default(),
             interrupted: false,
             classes: Vec::new(),
             failures: Vec::new(),
@@ -134,6 +147,9 @@ impl Summary {
             for (name, count) in part {
                 *sum.entry(name.clone()).or_default() += count;
             }
+        }
+        if let Some(marks) = Marks::from_hex(&record.coverage) {
+            self.coverage.marks.join(&marks);
         }
         self.mixed.seeds += u64::from(record.apache_peers > 0);
         self.mixed.peers += record.apache_peers;
@@ -166,8 +182,12 @@ impl Summary {
         self.failures.push(failure);
     }
 
-    /// Puts lists into an order that does not depend on which seed ended first.
-    pub(crate) fn sort(&mut self) {
+    /// All seeds are in: lists come into an order that does not depend on which seed ended first.
+    pub(crate) fn close(&mut self) {
+        let (hit, never) = self.coverage.marks.split();
+        self.coverage.hit = hit.len() as u64;
+        self.coverage.of = (hit.len() + never.len()) as u64;
+        self.coverage.never = never;
         self.failures.sort_by_key(|failure| failure.seed);
         self.classes.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.class.cmp(&b.class)));
         self.harness_faults.sort();

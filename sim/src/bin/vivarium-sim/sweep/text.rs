@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::sweep::summary::{Class, SHOWN, Summary};
+use crate::sweep::summary::{Class, Coverage, SHOWN, Summary};
 
 /// Of more harness faults than this, the rest says nothing new.
 const HARNESS_SHOWN: usize = 20;
@@ -36,6 +36,7 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
         mixed.peers,
         counts(&mixed.habits)
     )?;
+    write_coverage(&summary.coverage, out)?;
     let kinds = match summary.classes.len() {
         0 => String::new(),
         1 => String::from(" of 1 class"),
@@ -85,6 +86,16 @@ fn headline(summary: &Summary) -> String {
         summary.sim_seconds,
         summary.sim_seconds / summary.cpu_seconds.max(1e-9),
     )
+}
+
+fn write_coverage(coverage: &Coverage, out: &mut String) -> std::fmt::Result {
+    let Coverage { hit, of, never, .. } = coverage;
+    writeln!(out, "marks hit: {hit} of {of} ({:.1} %)", *hit as f64 * 100.0 / *of as f64)?;
+    // A short sweep misses too many for a list to say anything.
+    if hit * 2 < *of {
+        return Ok(());
+    }
+    never.iter().try_for_each(|name| writeln!(out, "  never: {name}"))
 }
 
 fn write_class(class: &Class, out: &mut String) -> std::fmt::Result {
