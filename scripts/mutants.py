@@ -9,7 +9,8 @@ on the same seed. The next mutant is built while the last one runs.
 Core's assertions have no effect but to panic, so a run that does not panic is the same run without
 them: the build without assertions is made only for a mutant that panics.
 
-Exit codes: 0 all found in both gradings, 1 some were missed, 2 usage, 3 the runner itself failed.
+Exit codes: 0 all found as built (the black box is reported beside it, and may miss what only code or
+disks show), 1 some were missed, 2 usage, 3 the runner itself failed.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import os
 import pathlib
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import threading
@@ -138,6 +140,31 @@ class Grade:
     detail: str = ""
     replays: str = "-"
     unchecked: bool = False
+    # Of each range, where several are asked for: CPU seconds, `None` where it was missed.
+    ranges: list = dataclasses.field(default_factory=list)
+
+
+# From the first seed of one range to that of the next.
+RANGE_STRIDE = 100_000
+
+
+def grade_ranges(build, grading, baseline, span, jobs, ranges):
+    """The grade of the first range, with the medians over all of them."""
+    spans = [
+        range(span.start + RANGE_STRIDE * index, span.stop + RANGE_STRIDE * index)
+        for index in range(ranges)
+    ]
+    grades = [grade(build, grading, baseline, each, jobs) for each in spans]
+    result = grades[0]
+    if ranges > 1:
+        result.ranges = [each.cpu if each.found else None for each in grades]
+        # A range that misses has cost what it cost, and counts as more than any that found it.
+        costs = [each.cpu if each.found else float("inf") for each in grades]
+        median = statistics.median(costs)
+        result.found = median != float("inf")
+        result.cpu = median if result.found else max(each.cpu for each in grades)
+        result.seeds = int(statistics.median(each.seeds for each in grades))
+    return result
 
 
 def grade(build, grading, baseline, span, jobs):
@@ -230,6 +257,7 @@ def grade_all(mutants, tree, arguments):
     records = []
     heads = ["id", "grading", "", "seeds", "seed", "cpu s", "check", "replay", "shrunk", "what"]
     span = range(arguments.seed_start, arguments.seed_start + arguments.seeds)
+    gradings = ["as built"] if arguments.median > 1 else list(GRADINGS)
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as builder:
         unmutated = builder.submit(tree.build, None, CHECKED)
         first = [(mutant, builder.submit(tree.build, mutant, CHECKED)) for mutant in mutants]
@@ -243,9 +271,11 @@ def grade_all(mutants, tree, arguments):
                     builds[rustflags] = builder.submit(tree.build, mutant, rustflags)
                 return builds[rustflags].result()
 
-            for grading in GRADINGS:
+            for grading in gradings:
                 try:
-                    result = grade(build, grading, baseline, span, arguments.jobs)
+                    result = grade_ranges(
+                        build, grading, baseline, span, arguments.jobs, arguments.median
+                    )
                     records.append(row(mutant, grading, result))
                 except Missed as why:
                     records.append(row(mutant, grading, None, str(why)))
@@ -274,6 +304,10 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--scratch", type=pathlib.Path, default=None)
     parser.add_argument("--json", type=pathlib.Path, default=None, help="also write the table here")
+    parser.add_argument(
+        "--median", type=int, default=1, metavar="N", help="medians over N ranges of seeds, as built"
+    )
+    parser.add_argument("--only", default="", help="ids of the mutants to grade, with commas")
     parser.add_argument("--check", action="store_true", help="only see that the patches apply")
     arguments = parser.parse_args()
     paths = sorted(arguments.dir.resolve().glob("*.patch"))
@@ -281,18 +315,57 @@ def main():
         print(f"no *.patch in {arguments.dir}", file=sys.stderr)
         return 2
     mutants = [Mutant(path) for path in paths]
+    wanted = {name for name in arguments.only.split(",") if name}
+    unknown = wanted - {mutant.id for mutant in mutants}
+    if unknown:
+        print(f"no mutant in {arguments.dir} has the id {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    mutants = [mutant for mutant in mutants if not wanted or mutant.id in wanted]
     if arguments.check:
         return check_patches(mutants)
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     scratch = (arguments.scratch or target / "mutant-runs").resolve()
     began = time.monotonic()
     records = grade_all(mutants, Tree(scratch), arguments)
-    found = sum(record["found"] for record in records)
-    seconds = time.monotonic() - began
-    print(f"{found} of {len(records)} gradings caught their mutant in {seconds:.0f} s")
+    summarize(records, time.monotonic() - began)
     if arguments.json:
         arguments.json.write_text(json.dumps(records, indent=2) + "\n")
-    return 0 if found == len(records) else 1
+    as_built = [record for record in records if record["grading"] == "as built"]
+    return 0 if all(record["found"] for record in as_built) else 1
+
+
+# The budget of a job that runs for each change.
+SHORT_SECONDS = 600
+
+
+def summarize(records, seconds):
+    """How many were caught, at what cost, by which checks; and which checks caught nothing."""
+    print()
+    for grading in GRADINGS:
+        graded = [record for record in records if record["grading"] == grading]
+        if not graded:
+            continue
+        costs = sorted(record["cpu"] for record in graded if record["found"])
+        within = sum(1 for at in range(len(costs)) if sum(costs[: at + 1]) <= SHORT_SECONDS)
+        print(
+            f"{grading}: {len(costs)} of {len(graded)} caught, "
+            f"{within} of them within {SHORT_SECONDS // 60} minutes of CPU on seeds"
+        )
+    print(f"in all {seconds / 60:.1f} minutes, builds included")
+    fired = {}
+    for record in records:
+        if record["found"]:
+            fired.setdefault(record["check"], set()).add(record["id"])
+    for check in sorted(fired, key=lambda check: (-len(fired[check]), check)):
+        print(f"  {check:<6} caught {' '.join(sorted(fired[check]))}")
+    idle = [check for check in check_names() if check not in fired]
+    print(f"  caught nothing here, proven by their own tests alone: {' '.join(idle)}")
+
+
+def check_names():
+    """Every statement that the simulator judges, in its order."""
+    text = (ROOT / "sim" / "src" / "checkers" / "mod.rs").read_text()
+    return re.findall(r'\("([A-Z]\d+)", Box::new', text)
 
 
 if __name__ == "__main__":

@@ -381,6 +381,25 @@ mod tests {
         }
     }
 
+    /// A check that was never seen to object proves nothing. Each has tests of its own in which it does.
+    #[test]
+    fn every_check_is_proven_by_a_violation() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/checkers");
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap()).collect();
+        for name in names() {
+            let (letter, number) = name.split_at(1);
+            let prefix = format!("{}{:0>2}_", letter.to_lowercase(), number);
+            let file = files.iter().find(|file| {
+                file.file_name().to_str().is_some_and(|name| name.starts_with(&prefix))
+            });
+            let file = file.unwrap_or_else(|| panic!("no file {prefix}* for {name}"));
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            let (_, tests) = text.split_once("#[cfg(test)]").expect("a check has tests");
+            let objects = tests.contains(".is_err()") || tests.contains(".unwrap_err()");
+            assert!(objects, "{name} objects to nothing in its tests");
+        }
+    }
+
     /// What is wanted stops the run from ending well, and is told where it ends all the same.
     #[test]
     fn a_calm_phase_that_shows_nothing_is_no_success() {
