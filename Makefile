@@ -7,7 +7,7 @@ VENV := .venv/installed
 SIM := $(TARGET)/release/vivarium-sim
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run test verify fix build sim replay quorum clients failover interop bench mutants determinism report report-check
+.PHONY: help run test verify fix build sim replay quorum clients failover interop bench mutants nightly slurm determinism report report-check
 
 help:
 	@echo 'make run             from a fresh machine to a seeded sweep and a quorum that survives kills'
@@ -19,6 +19,8 @@ help:
 	@echo 'make report SEED=..  the same as a picture: a page for a browser'
 	@echo 'make report-check    opens such pages in headless Chromium, and uses them'
 	@echo 'make mutants         plants known bugs and counts the seeds to the catch of each [DIR=.. SEEDS=..]'
+	@echo 'make nightly         a long sweep that goes on where it was ended, and a canary that it must catch'
+	@echo 'make slurm           a sweep as a Slurm array, and the same result as from one process'
 	@echo 'make determinism     one seed, one trace: across processes and build profiles'
 	@echo 'make quorum          three real servers, kazoo sessions, leaders killed and paused; the history is judged'
 	@echo 'make interop         beside Apache ZooKeeper 3.9.5: data folders both ways, mixed ensembles,'
@@ -76,6 +78,14 @@ LIMIT := $(if $(filter command% environment%,$(origin SEEDS)),$(SEEDS),2000)
 
 mutants:
 	python3 scripts/mutants.py --dir $(DIR) --seeds $(LIMIT) --jobs $(JOBS)
+
+# The ledger of the day lies in target/nightly; make nightly again goes on with it.
+nightly: build
+	python3 scripts/nightly.py --binary $(SIM) --jobs $(JOBS) $(if $(filter command% environment%,$(origin SEEDS)),--seeds $(SEEDS))
+
+# Needs Debian's packages slurm-wlm and munge, and root.
+slurm: build
+	python3 scripts/slurm_check.py --binary $(SIM)
 
 determinism: build
 	cargo build --locked -p vivarium-sim

@@ -147,3 +147,31 @@ fn what_cannot_be_meant_is_refused() {
         assert!(output.stdout.is_empty(), "{arguments}");
     }
 }
+
+/// What docs/ci.md tells to type, in its order, with fewer and shorter seeds.
+#[test]
+fn the_commands_of_the_page_on_sweeps_work_as_they_stand() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = include_str!("../../docs/ci.md");
+    let mut in_shell = false;
+    let mut ran = 0;
+    for line in page.lines() {
+        if line.starts_with("```") {
+            in_shell = line == "```sh";
+            continue;
+        }
+        let Some(arguments) = line.strip_prefix("vivarium-sim ").filter(|_| in_shell) else {
+            continue;
+        };
+        let mut arguments: String = arguments.replace("00", "");
+        if arguments.starts_with("run") {
+            arguments.push_str(" --sim-seconds 1");
+        }
+        let output = run(folder.path(), &arguments);
+        let why = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{line}: {why}");
+        assert!(!output.stdout.is_empty(), "{line}");
+        ran += 1;
+    }
+    assert!(ran >= 8, "the page shows {ran} commands");
+}
