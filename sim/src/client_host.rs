@@ -67,6 +67,7 @@ impl World {
                 | What::Boot
                 | What::Stop
                 | What::FaultBegins(_)
+                | What::FaultTurns(_)
                 | What::FaultEnds(_)
                 | What::Heal
                 | What::End => unreachable!("clients get nothing of the kind"),

@@ -31,6 +31,8 @@ pub(crate) enum What {
     ClientCalm,
     /// Control of the run: a unit of the schedule begins or ends.
     FaultBegins(usize),
+    /// One that comes and goes does so.
+    FaultTurns(usize),
     FaultEnds(usize),
     Heal,
     End,

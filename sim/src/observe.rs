@@ -161,6 +161,10 @@ pub enum LossKind {
     Wiped,
     /// A durable byte of the log is flipped.
     BitRot,
+    /// The same of a snapshot.
+    SnapshotRot,
+    /// A write of the log landed on older records, and is not in its place.
+    Misdirected,
 }
 
 /// What a sync, or a crash, made of the image that survives a power cut.

@@ -24,7 +24,7 @@ use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
 use crate::machine::Machine;
 use crate::net::{Delivery, EndId, Host, Presence};
-use crate::observe::{CrashKind, SimEvent, Violation};
+use crate::observe::{CrashKind, LossKind, SimEvent, Violation};
 use crate::panics;
 use crate::rng::SimRng;
 use crate::trace::{Brief, Mark, describe, hash_action, hash_bytes, hash_value, mix};
@@ -57,6 +57,8 @@ pub(crate) struct ServerSlot {
     pub(crate) dead: bool,
     /// Microseconds of CPU for one input.
     cpu: u64,
+    /// A fault makes it so many times as slow.
+    pub(crate) cpu_factor: u64,
     busy_until: SimTime,
     /// Wakes in a row that left the deadline in the past.
     spins: u32,
@@ -84,6 +86,7 @@ impl ServerSlot {
             crash_armed: None,
             dead: false,
             cpu: machine.cpu_us,
+            cpu_factor: 1,
             busy_until: SimTime::ZERO,
             spins: 0,
             deadline: Cell::new(None),
@@ -169,7 +172,7 @@ impl World {
         }
         self.drain(index);
         let slot = &mut self.servers[index];
-        slot.busy_until = self.now.plus(slot.cpu * taken);
+        slot.busy_until = self.now.plus(slot.cpu * slot.cpu_factor * taken);
         self.inboxes[index].rest(slot.busy_until);
         self.next_turn(index)
     }
@@ -198,6 +201,7 @@ impl World {
             What::ClientStart
             | What::ClientCalm
             | What::FaultBegins(_)
+            | What::FaultTurns(_)
             | What::FaultEnds(_)
             | What::Heal
             | What::End => unreachable!("servers get nothing of the kind"),
@@ -388,6 +392,7 @@ impl World {
         }
         let steps = self.disks.of(id).progress().take_steps();
         self.coverage.disk_step(id, steps);
+        self.tell_strayed(id);
         for change in changes {
             self.observe(NodeId::Server(id), &SimEvent::Durable(change));
         }
@@ -421,6 +426,15 @@ impl World {
             }
         };
         self.step(index, Mark::Disk, content, Input::Disk(input));
+    }
+
+    /// Tells the observers of a write that the disk has put elsewhere.
+    pub(crate) fn tell_strayed(&mut self, id: ServerId) {
+        if self.disks.of(id).take_strayed() {
+            let host = self.server_host(id).expect("it has a disk");
+            self.atlas.charge(id, self.servers[host.0].incarnation);
+            self.observe(NodeId::Server(id), &SimEvent::HistoryLost(LossKind::Misdirected));
+        }
     }
 
     /// Whether an armed crash strikes at this side of a disk operation.
@@ -614,7 +628,9 @@ impl World {
             self.servers[index].restarts = true;
             self.net.set_presence(self.now, Host(index), Presence::Backlog);
         }
-        for change in self.disks.of(id).crash(kind) {
+        let changes = self.disks.of(id).crash(kind);
+        self.tell_strayed(id);
+        for change in changes {
             self.observe(node, &SimEvent::Durable(change));
         }
         self.observe(node, &SimEvent::Exit(halt));

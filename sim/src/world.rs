@@ -30,7 +30,7 @@ use crate::observe::{CrashKind, Observer, SimEvent, Violation};
 use crate::process::ServerSlot;
 use crate::recording::Recorder;
 use crate::rng::{SimRng, Stream};
-use crate::schedule::{FaultUnit, Peer};
+use crate::schedule::{FaultKind, FaultUnit, Peer};
 use crate::shadow::Shadows;
 use crate::trace::{Mark, Trace, TraceSink, hash_value};
 
@@ -80,6 +80,8 @@ pub(crate) struct World {
     pub(crate) atlas: Atlas,
     pub(crate) shadows: Shadows,
     pub(crate) phase: RunPhase,
+    /// When all faults end.
+    pub(crate) heal_at: SimTime,
     /// When a server last entered a phase, booted or died.
     pub(crate) quiet_since: SimTime,
     pub(crate) verdict: Option<Result<(), Violation>>,
@@ -201,6 +203,10 @@ impl World {
             slot.guise = guise;
             slot
         });
+        let mut net = NetSim::new(hosts, stream(Stream::Latency, 0));
+        if faults.iter().any(|unit| matches!(unit.kind, FaultKind::DelayPacket { .. })) {
+            net.watch_packets();
+        }
         let inboxes = (0..=hosts).map(|_| Inbox::new(&time)).collect();
         let recorder = spec.records.then(|| {
             let servers = cluster.configs.iter().map(|config| NodeId::Server(config.me));
@@ -212,7 +218,7 @@ impl World {
             time,
             nodes: Vec::new(),
             now: SimTime::ZERO,
-            net: NetSim::new(hosts, stream(Stream::Latency, 0)),
+            net,
             disks: Disks(disks.collect()),
             inboxes,
             servers: servers.collect(),
@@ -229,6 +235,7 @@ impl World {
             atlas: Atlas::new(cluster.voters.clone()),
             shadows: Shadows::new(stream(Stream::Shadow, 0)),
             phase: RunPhase::Faults,
+            heal_at: spec.faults_for,
             quiet_since: SimTime::ZERO,
             verdict: None,
             calm_min: spec.calm_min,
@@ -390,7 +397,9 @@ impl World {
         self.servers[index].died();
         self.inboxes[index].clear();
         self.net.host_died(self.now, host, kind);
-        for change in self.disks.of(id).crash(kind) {
+        let changes = self.disks.of(id).crash(kind);
+        self.tell_strayed(id);
+        for change in changes {
             self.observe(NodeId::Server(id), &SimEvent::Durable(change));
         }
         // Restarting alone would leave madsim's own simulators as they were.

@@ -11,7 +11,7 @@ mod folder;
 mod habits;
 mod host;
 mod ledger;
-mod packet;
+pub(crate) mod packet;
 #[cfg(test)]
 mod tests;
 mod to_leader;

@@ -21,8 +21,8 @@ const DATA_AT: usize = 12;
 
 /// One record of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Packet {
-    pub(super) kind: i32,
+pub(crate) struct Packet {
+    pub(crate) kind: i32,
     pub(super) zxid: i64,
     pub(super) data: Option<Bytes>,
     /// The vector of ids, count included, as it came.
@@ -35,7 +35,7 @@ impl Packet {
     }
 
     /// Takes the packet at the front, once it is all there.
-    pub(super) fn cut(buffer: &mut BytesMut) -> Option<Self> {
+    pub(crate) fn cut(buffer: &mut BytesMut) -> Option<Self> {
         let ids_at = text_end(buffer, DATA_AT)?;
         let mut end = ids_at + 4;
         for _ in 0..2 * int(buffer, ids_at)?.max(0) {

@@ -83,9 +83,13 @@ impl Damage {
         let new = Charge { boot, upto: before, rotten: false };
         let charge = self.charges.entry(server).or_insert(new);
         charge.boot = boot;
-        charge.upto = charge.upto.max(before);
+        charge.upto = match kind {
+            // Nor is what was written just now.
+            LossKind::Misdirected => Some(Zxid(u64::MAX)),
+            LossKind::BitRot | LossKind::SnapshotRot | LossKind::Wiped => charge.upto.max(before),
+        };
         charge.rotten = match kind {
-            LossKind::BitRot => true,
+            LossKind::BitRot | LossKind::SnapshotRot | LossKind::Misdirected => true,
             LossKind::Wiped => false,
         };
     }

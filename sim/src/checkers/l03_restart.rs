@@ -26,6 +26,7 @@ impl Check for L03 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if matches!(event, SimEvent::Faults { active: 0 }) {
             self.calm_since = cx.now;
+            self.set_deadline();
         }
         let Some(server) = cx.server() else { return Ok(()) };
         match event {
@@ -54,8 +55,7 @@ impl Check for L03 {
             }
             _ => {}
         }
-        let first = self.booting.values().min();
-        self.next = first.map(|since| (*since).max(self.calm_since).plus(T_START_US));
+        self.set_deadline();
         Ok(())
     }
 
@@ -77,6 +77,13 @@ impl Check for L03 {
                 Ok(())
             }
         }
+    }
+}
+
+impl L03 {
+    fn set_deadline(&mut self) {
+        let first = self.booting.values().min();
+        self.next = first.map(|since| (*since).max(self.calm_since).plus(T_START_US));
     }
 }
 

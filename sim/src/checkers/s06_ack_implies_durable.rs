@@ -25,7 +25,9 @@ impl Check for S06 {
                 let Some(hash) = cx.canon.proposals.get(zxid).map(|known| known.hash) else {
                     return Err(format!("{server} acknowledges {zxid}, which nobody proposed"));
                 };
-                if !cx.disks.durable_has_txn(server, *zxid, hash) {
+                if !cx.damage.rotted(server, *zxid)
+                    && !cx.disks.durable_has_txn(server, *zxid, hash)
+                {
                     return Err(format!(
                         "{server} acknowledges {zxid}, which is not durable there"
                     ));

@@ -16,9 +16,6 @@ use crate::disk::index::{LogIndex, Record, is_complete_snapshot};
 use crate::observe::Durable;
 use crate::rng::SimRng;
 
-/// What a disk writes as a whole or not at all.
-const SECTOR: usize = 512;
-
 #[derive(Clone, Debug)]
 enum Pending {
     Write { offset: usize, bytes: Bytes },
@@ -132,13 +129,15 @@ pub struct Image {
     logs: Vec<(Zxid, u64)>,
     snapshots: Vec<(Zxid, u64)>,
     hash: fn(&[u8]) -> u64,
+    /// Bytes that are written as a whole or not at all.
+    sector: usize,
     /// A name was given up since inodes were collected.
     garbage: bool,
 }
 
 impl Image {
     /// An empty disk. `hash` names the payload of a log record, as notes do.
-    pub fn new(hash: fn(&[u8]) -> u64) -> Self {
+    pub fn new(sector: usize, hash: fn(&[u8]) -> u64) -> Self {
         Self {
             inodes: BTreeMap::new(),
             next_inode: 0,
@@ -148,6 +147,7 @@ impl Image {
             logs: Vec::new(),
             snapshots: Vec::new(),
             hash,
+            sector,
             garbage: false,
         }
     }
@@ -290,7 +290,8 @@ impl Image {
             let torn = matches!(survivors, Survivors::AnySubset);
             let differs = std::mem::take(&mut inode.lost) || !pending.is_empty();
             for effect in keep(pending, survivors, rng) {
-                let touched = apply_torn(&mut inode.durable, &effect, torn, rng);
+                let sector = torn.then_some(self.sector);
+                let touched = apply_torn(&mut inode.durable, &effect, sector, rng);
                 inode.changed(touched);
             }
             if differs {
@@ -308,7 +309,7 @@ impl Image {
     }
 
     pub fn wipe(&mut self) {
-        *self = Self::new(self.hash);
+        *self = Self::new(self.sector, self.hash);
     }
 
     /// Flips one bit of a durable log record that is older than `spare` bytes before the end of
@@ -335,6 +336,59 @@ impl Image {
         inode.durable[at] ^= mask;
         if let Meaning::Log(index) = &mut inode.meaning {
             index.rot(start);
+        }
+        true
+    }
+
+    /// Flips one bit of a durable snapshot. False where there is none.
+    pub fn rot_snapshot(&mut self, rng: &mut SimRng) -> bool {
+        let sealed = self.snapshots.iter().filter(|(_, id)| self.inodes[id].is_sealed());
+        let targets: Vec<u64> = sealed.map(|(_, id)| *id).collect();
+        if targets.is_empty() {
+            return false;
+        }
+        let inode = self.inodes.get_mut(rng.pick(&targets)).expect("snapshots point at inodes");
+        let at = rng.below(inode.durable.len() as u64) as usize;
+        let mask = 1 << rng.below(8);
+        inode.current[at] ^= mask;
+        inode.durable[at] ^= mask;
+        inode.meaning = Meaning::Snapshot { sealed: is_complete_snapshot(&inode.durable) };
+        true
+    }
+
+    /// A write to a log lands on older records of the same file, durably, and never in its place. A
+    /// checksum shows it: those records end `spare` bytes before the place, or more. False where there
+    /// are none.
+    pub fn misdirect(
+        &mut self,
+        name: &FileName,
+        offset: u64,
+        bytes: &[u8],
+        spare: u64,
+        rng: &mut SimRng,
+    ) -> bool {
+        let Some(id) = self.names.get(name).filter(|_| log_zxid(name).is_some()) else {
+            return false;
+        };
+        let limit = offset.saturating_sub(spare);
+        let old = self.inodes[id].records().iter().filter(|record| record.end < limit);
+        let old: Vec<(u64, u64)> = old.map(|record| (record.start, record.end)).collect();
+        if old.is_empty() {
+            return false;
+        }
+        // Not where a record begins: it must not pass for one.
+        let &(start, first_end) = rng.pick(&old);
+        let hit = rng.range(start + 1, first_end - 2);
+        let end = limit.min(hit + bytes.len() as u64);
+        let part = &bytes[..(end - hit) as usize];
+        let inode = self.inodes.get_mut(id).expect("names point at inodes");
+        overwrite(&mut inode.current, hit as usize, part);
+        overwrite(&mut inode.durable, hit as usize, part);
+        if let Meaning::Log(index) = &mut inode.meaning {
+            old.iter()
+                .filter(|(from, to)| *from < end && *to > hit)
+                .for_each(|(from, _)| index.rot(*from));
+            index.hole(offset, offset + bytes.len() as u64);
         }
         true
     }
@@ -499,14 +553,21 @@ fn apply(content: &mut Vec<u8>, effect: &Pending) -> u64 {
 }
 
 /// As [`apply`], or in part: what a power cut leaves of a write.
-fn apply_torn(content: &mut Vec<u8>, effect: &Pending, torn: bool, rng: &mut SimRng) -> u64 {
-    let Pending::Write { offset, bytes } = effect else { return apply(content, effect) };
-    if !torn || rng.chance(500) {
+fn apply_torn(
+    content: &mut Vec<u8>,
+    effect: &Pending,
+    sector: Option<usize>,
+    rng: &mut SimRng,
+) -> u64 {
+    let (Pending::Write { offset, bytes }, Some(sector)) = (effect, sector) else {
+        return apply(content, effect);
+    };
+    if rng.chance(500) {
         return apply(content, effect);
     }
     let mut at = 0;
     while at < bytes.len() {
-        let border = ((offset + at) / SECTOR + 1) * SECTOR - offset;
+        let border = ((offset + at) / sector + 1) * sector - offset;
         let to = border.min(bytes.len());
         if rng.chance(500) {
             overwrite(content, offset + at, &bytes[at..to]);

@@ -40,7 +40,7 @@ impl LogIndex {
             return;
         }
         let len = content.len() as u64;
-        self.rotten.retain(|(_, end)| *end <= len);
+        self.rotten.retain(|(start, _)| *start <= len);
         let mut at = self.records.last().map_or(HEADER, |last| last.end);
         loop {
             if let Some(record) = parse(content, at, hash) {
@@ -63,6 +63,11 @@ impl LogIndex {
             }
             !hit
         });
+    }
+
+    /// What was written here went elsewhere: reading goes on behind it.
+    pub(crate) fn hole(&mut self, start: u64, end: u64) {
+        self.rotten.push((start, end));
     }
 
     pub(crate) fn records(&self) -> &[Record] {

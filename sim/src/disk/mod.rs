@@ -119,6 +119,13 @@ pub struct DiskSim {
     tail_per_mille: u64,
     /// All syncs are slow until then.
     slow_until: SimTime,
+    /// Everything takes so many times as long until then.
+    loaded: (SimTime, u64),
+    /// What is handed over before then completes no earlier.
+    stalled_until: SimTime,
+    /// The next write to the log goes astray, to what lies at least so many bytes before its place.
+    astray: Option<u64>,
+    strayed: bool,
     full: bool,
     fail_next: Option<FailOp>,
     progress: DiskProgress,
@@ -126,9 +133,11 @@ pub struct DiskSim {
 
 impl DiskSim {
     /// `hash` names the payload of a log record, as notes do.
-    pub fn new(machine: &Machine, rng: SimRng, torn: SimRng, hash: fn(&[u8]) -> u64) -> Self {
+    pub fn new(machine: &Machine, rng: SimRng, mut torn: SimRng, hash: fn(&[u8]) -> u64) -> Self {
+        // What the disk writes as a whole or not at all.
+        let sector = *torn.pick(&[512, 4096]);
         Self {
-            image: Image::new(hash),
+            image: Image::new(sector, hash),
             sync_base: machine.sync_us,
             tail_per_mille: machine.slow_syncs_per_mille,
             rng,
@@ -137,6 +146,10 @@ impl DiskSim {
             snap: Lane::default(),
             reads: BTreeMap::new(),
             slow_until: SimTime::ZERO,
+            loaded: (SimTime::ZERO, 1),
+            stalled_until: SimTime::ZERO,
+            astray: None,
+            strayed: false,
             full: false,
             fail_next: None,
             progress: DiskProgress::default(),
@@ -165,12 +178,12 @@ impl DiskSim {
 
     /// Takes an operation; the result goes into the delivery heap of the server.
     pub fn submit(&mut self, now: SimTime, action: DiskAction) -> (SimTime, DiskEvent) {
-        let latency = self.latency(now, &action);
+        let (start, latency) = (now.max(self.stalled_until), self.latency(now, &action));
         match &action {
             DiskAction::Read { read, .. } | DiskAction::List { read, .. } => {
                 let read = *read;
                 self.reads.insert(read, action);
-                (now.plus(latency), DiskEvent(Event::Read { read }))
+                (self.completion(start, latency), DiskEvent(Event::Read { read }))
             }
             DiskAction::Write { queue, .. }
             | DiskAction::SetLen { queue, .. }
@@ -179,8 +192,9 @@ impl DiskSim {
             | DiskAction::SyncDir { queue, .. }
             | DiskAction::Remove { queue, .. } => {
                 let queue = *queue;
+                let done = self.completion(self.lane_ref(queue).last.max(start), latency);
                 let lane = self.lane(queue);
-                lane.last = lane.last.max(now).plus(latency);
+                lane.last = done;
                 lane.ops.push_back(action);
                 let event = Event::Op { queue, generation: lane.generation };
                 (lane.last, DiskEvent(event))
@@ -190,7 +204,8 @@ impl DiskSim {
 
     /// Takes one operation of a recovery, which waits for nothing else.
     pub fn submit_single(&mut self, now: SimTime, action: DiskAction) -> (SimTime, DiskEvent) {
-        (now.plus(self.latency(now, &action)), DiskEvent(Event::Single(action)))
+        let (start, latency) = (now.max(self.stalled_until), self.latency(now, &action));
+        (self.completion(start, latency), DiskEvent(Event::Single(action)))
     }
 
     /// What the operation would be, before it is carried out.
@@ -283,6 +298,29 @@ impl DiskSim {
         self.image.rot(spare, &mut self.rng)
     }
 
+    /// See [`Image::rot_snapshot`].
+    pub fn rot_snapshot(&mut self) -> bool {
+        self.image.rot_snapshot(&mut self.rng)
+    }
+
+    /// See [`Image::misdirect`].
+    pub fn misdirect_next(&mut self, spare: Option<u64>) {
+        self.astray = spare;
+    }
+
+    /// Whether a write went astray since this was asked before.
+    pub fn take_strayed(&mut self) -> bool {
+        std::mem::take(&mut self.strayed)
+    }
+
+    pub fn load_until(&mut self, until: SimTime, factor: u64) {
+        self.loaded = (until, factor);
+    }
+
+    pub fn stall_until(&mut self, until: SimTime) {
+        self.stalled_until = self.stalled_until.max(until);
+    }
+
     pub fn set_full(&mut self, full: bool) {
         self.full = full;
     }
@@ -305,6 +343,9 @@ impl DiskSim {
         self.full = false;
         self.fail_next = None;
         self.slow_until = SimTime::ZERO;
+        self.loaded = (SimTime::ZERO, 1);
+        self.stalled_until = SimTime::ZERO;
+        self.astray = None;
     }
 
     fn carry_out(
@@ -314,6 +355,13 @@ impl DiskSim {
     ) -> Result<Option<ReadData>, DiskFault> {
         self.strike(action)?;
         self.progress.did(action);
+        if let (DiskAction::Write { file, offset, bytes, .. }, Some(spare)) = (action, self.astray)
+            && self.image.misdirect(file, *offset, bytes, spare, &mut self.torn)
+        {
+            self.astray = None;
+            self.strayed = true;
+            return Ok(None);
+        }
         self.image.carry_out(action, changes)
     }
 
@@ -353,6 +401,14 @@ impl DiskSim {
             }
             (None | Some(FailOp::Write | FailOp::Sync | FailOp::Read), _) => Ok(()),
         }
+    }
+
+    /// When an operation is done that begins then and takes so long where nothing else loads the disk.
+    /// What is under way when the load goes takes no longer than that from there on.
+    fn completion(&self, begins: SimTime, latency: u64) -> SimTime {
+        let (until, factor) = self.loaded;
+        let loaded = begins.plus(latency.saturating_mul(factor));
+        if begins < until { loaded.min(until.plus(latency)) } else { begins.plus(latency) }
     }
 
     fn latency(&mut self, now: SimTime, action: &DiskAction) -> u64 {
@@ -539,5 +595,27 @@ mod tests {
         disk.fail_no_more(FailOp::Write);
         disk.fail_no_more(FailOp::Read);
         assert!(read(&mut disk).is_ok());
+    }
+
+    #[test]
+    fn a_loaded_disk_is_slow_until_the_load_goes_and_a_stalled_one_silent() {
+        let mut disk = disk(1);
+        let until = SimTime::from_ms(5_000);
+        let quick = |disk: &mut DiskSim| {
+            let (file, op, queue) = (file(), OpId(1), Queue::Log);
+            disk.submit(SimTime::ZERO, DiskAction::SyncFile { op, queue, file }).0
+        };
+        let usual = quick(&mut disk);
+        disk.load_until(until, 200);
+        let loaded = quick(&mut disk).since(usual);
+        assert!(loaded > 20 * usual.0 / 2, "{loaded} where {usual} is usual");
+        let last = (0..1000).map(|_| quick(&mut disk)).last().expect("a thousand");
+        assert!(last < until.plus(1001 * 80_000), "the backlog goes at the usual speed");
+        disk.crash(CrashKind::Process);
+        disk.stall_until(until);
+        assert!(quick(&mut disk) >= until);
+        disk.heal();
+        disk.crash(CrashKind::Process);
+        assert!(quick(&mut disk) < until);
     }
 }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use vivarium_core::server::input::Plane;
 
 use crate::ids::SimTime;
+use crate::net::sniffer::Sniffer;
 use crate::net::topology::Host;
 
 /// One side of one connection; also the `LinkId` that a server sees. Never reused.
@@ -74,6 +75,8 @@ pub(super) struct End {
     pub(super) drain_due: bool,
     /// Received and not read.
     pub(super) unread: VecDeque<Segment>,
+    /// Reads along with what we send.
+    pub(super) sniffer: Option<Sniffer>,
 }
 
 impl End {
@@ -97,6 +100,7 @@ impl End {
             held: false,
             drain_due: false,
             unread: VecDeque::new(),
+            sniffer: None,
         }
     }
 

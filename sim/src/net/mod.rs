@@ -12,6 +12,8 @@
 //! reach it after it has booted.
 
 mod end;
+mod path_fault;
+mod sniffer;
 mod topology;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,8 @@ use vivarium_core::server::input::{DialError, LinkEnd, Plane};
 
 pub use self::end::EndId;
 use self::end::{End, EndState, Segment};
+pub use self::path_fault::PathFault;
+use self::sniffer::Sniffer;
 pub use self::topology::{Host, Presence};
 use self::topology::{Topology, arrival};
 use crate::ids::SimTime;
@@ -105,6 +109,8 @@ pub struct NetSim {
     posts: Vec<(SimTime, Host, NetEvent)>,
     /// Connections that are black holes and not given up by both sides.
     black_holes: Vec<EndId>,
+    /// A fault of the run asks which packets go by.
+    watches_packets: bool,
 }
 
 impl NetSim {
@@ -120,6 +126,7 @@ impl NetSim {
             next_attempt: 0,
             posts: Vec::new(),
             black_holes: Vec::new(),
+            watches_packets: false,
         }
     }
 
@@ -266,7 +273,7 @@ impl NetSim {
                 .is_some_and(|peer| peer.host == host && peer.state == EndState::Vanished);
             if gone {
                 let rto = self.rng.range(200_000, 3_000_000);
-                self.answer_rst(now.plus(rto), id);
+                self.answer(now.plus(rto), id, Segment::Rst);
             }
         }
     }
@@ -279,52 +286,8 @@ impl NetSim {
         }
     }
 
-    /// Adds or removes one reason why nothing passes from `from` to `to`.
-    pub fn block(&mut self, now: SimTime, from: Host, to: Host, on: bool) {
-        self.topology.block(from, to, on);
-        self.reopen(now, from, to);
-    }
-
-    /// As `block`, but new connections are not hindered.
-    pub fn stall(&mut self, now: SimTime, from: Host, to: Host, on: bool) {
-        self.topology.stall(from, to, on);
-        self.reopen(now, from, to);
-    }
-
     pub fn is_blocked(&self, from: Host, to: Host) -> bool {
         self.topology.is_blocked(from, to)
-    }
-
-    /// Resets every connection between two hosts, as a firewall does. Returns how many.
-    pub fn reset_between(&mut self, now: SimTime, a: Host, b: Host) -> usize {
-        let ids = self.between(a, b);
-        for &id in &ids {
-            self.answer_rst(now, id);
-        }
-        ids.len() / 2
-    }
-
-    /// Makes every connection between two hosts a black hole. Returns how many.
-    pub fn half_open_between(&mut self, a: Host, b: Host) -> usize {
-        let ids = self.between(a, b);
-        for &id in &ids {
-            self.end_mut(id).expect("listed just now").black_hole = true;
-        }
-        self.black_holes.extend(&ids);
-        ids.len() / 2
-    }
-
-    /// Whether the last connection that was a black hole has gone since this was asked before.
-    pub fn black_holes_ended(&mut self) -> bool {
-        if self.black_holes.is_empty() {
-            return false;
-        }
-        let ends = &self.ends;
-        let lives = |id: EndId| {
-            ends.get(id.0 as usize).and_then(Option::as_deref).is_some_and(End::can_send)
-        };
-        self.black_holes.retain(|&id| lives(id));
-        self.black_holes.is_empty()
     }
 
     /// An event whose moment has come, at a host that is awake.
@@ -352,8 +315,11 @@ impl NetSim {
     fn dial_answer(&mut self, now: SimTime, key: u64, out: &mut Vec<Delivery>) {
         let Some(attempt) = self.attempts.get(&key) else { return };
         let Attempt { from, to, dial, plane, give_up } = *attempt;
+        let refused = self.topology.presence(to) == Presence::NoProcess
+            || self.topology.are_dials_refused(from, to);
         let silent = self.topology.is_blocked(from, to)
             || self.topology.is_blocked(to, from)
+            || self.topology.are_dials_dropped(from, to)
             || self.topology.presence(to) == Presence::Off;
         if silent && now < give_up {
             // The kernel sends its SYN again every second.
@@ -364,19 +330,24 @@ impl NetSim {
         self.attempts.remove(&key);
         if silent {
             out.push(Delivery::DialFailed { dial, why: DialError::TimedOut });
-        } else if self.topology.presence(to) == Presence::NoProcess {
+        } else if refused {
             out.push(Delivery::DialFailed { dial, why: DialError::Refused });
         } else {
-            let near = EndId(self.ends.len() as u64);
-            let mut far = End::new(to, plane, None);
+            let id = EndId(self.ends.len() as u64);
+            let (mut near, mut far) =
+                (End::new(from, plane, Some(dial)), End::new(to, plane, None));
             far.queued = self.topology.presence(to) == Presence::Backlog;
             far.held = far.queued;
             let is_queued = far.queued;
-            self.ends.push(Some(Box::new(End::new(from, plane, Some(dial)))));
+            if self.watches_packets && plane == Plane::Quorum {
+                near.sniffer = Some(Sniffer::default());
+                far.sniffer = Some(Sniffer::default());
+            }
+            self.ends.push(Some(Box::new(near)));
             self.ends.push(Some(Box::new(far)));
-            self.opened(near, out);
+            self.opened(id, out);
             if !is_queued {
-                self.post(now, to, Event::Incoming { end: near.peer() });
+                self.post(now, to, Event::Incoming { end: id.peer() });
             }
         }
     }
@@ -418,7 +389,7 @@ impl NetSim {
             let refuse = matches!(segment, Segment::Bytes(_)) && !lost;
             if refuse && self.end(id.peer()).is_some_and(End::can_send) {
                 let back = self.latency_back(id);
-                self.answer_rst(now.plus(back), id.peer());
+                self.answer(now.plus(back), id.peer(), Segment::Rst);
             }
             return;
         }
@@ -520,7 +491,7 @@ impl NetSim {
 
     /// Moves what fits from the process into the kernel, and so onto the wire.
     fn pump(&mut self, now: SimTime, id: EndId) {
-        let window = self.window;
+        let window = self.window_of(id);
         loop {
             let Some(end) = self.end_mut(id) else { return };
             let room = window.saturating_sub(end.in_flight);
@@ -539,9 +510,24 @@ impl NetSim {
                 let soon = self.rng.range(5, 100);
                 self.post(now.plus(soon), host, Event::Credit { end: id });
             }
-            self.cut_and_transmit(now, id, bytes);
+            let held = self.held_back(now, id, &mut bytes);
+            if !bytes.is_empty() {
+                self.cut_and_transmit(now, id, bytes);
+            }
+            if let Some((held, until)) = held {
+                let end = self.end_mut(id).expect("it sends just now");
+                end.busy_until = end.busy_until.max(until);
+                self.cut_and_transmit(now, id, held);
+            }
         }
         self.finish_flush(now, id);
+    }
+
+    /// Little is under way on a narrow path: 200 ms of it.
+    fn window_of(&self, id: EndId) -> u64 {
+        let hosts = self.end(id).zip(self.end(id.peer())).map(|(end, peer)| (end.host, peer.host));
+        let rate = hosts.and_then(|(from, to)| self.topology.narrowest(from, to));
+        rate.map_or(self.window, |rate| (rate * 200).clamp(1024.min(self.window), self.window))
     }
 
     fn cut_and_transmit(&mut self, now: SimTime, id: EndId, mut bytes: Bytes) {
@@ -566,7 +552,7 @@ impl NetSim {
         if peer.state == EndState::Vanished {
             if self.topology.presence(to) != Presence::Off {
                 let rtt = self.rtt(from, to);
-                self.answer_rst(now.plus(rtt), id);
+                self.answer(now.plus(rtt), id, Segment::Rst);
             }
             return;
         }
@@ -608,11 +594,11 @@ impl NetSim {
         self.mark_closed(id);
     }
 
-    /// A RST towards `id` from the network or from the far machine's kernel.
-    fn answer_rst(&mut self, at: SimTime, id: EndId) {
+    /// A RST, or a FIN, towards `id` from the network or from the far machine's kernel.
+    fn answer(&mut self, at: SimTime, id: EndId, how: Segment) {
         let Some(end) = self.end(id) else { return };
         let host = end.host;
-        self.post(at, host, Event::Arrive { end: id, segment: Segment::Rst });
+        self.post(at, host, Event::Arrive { end: id, segment: how });
     }
 
     fn mark_closed(&mut self, id: EndId) {

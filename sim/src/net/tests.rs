@@ -5,17 +5,17 @@
 use bytes::Bytes;
 use vivarium_core::server::input::{DialError, LinkEnd, Plane};
 
-use super::{Delivery, EndId, Host, NetEvent, NetSim, Presence};
+use super::{Delivery, EndId, Host, NetEvent, NetSim, PathFault, Presence};
 use crate::ids::SimTime;
 use crate::observe::CrashKind;
 use crate::rng::{SimRng, Stream};
 
-const A: Host = Host(0);
-const B: Host = Host(1);
+pub(super) const A: Host = Host(0);
+pub(super) const B: Host = Host(1);
 
-struct Bench {
-    net: NetSim,
-    now: SimTime,
+pub(super) struct Bench {
+    pub(super) net: NetSim,
+    pub(super) now: SimTime,
     seq: u64,
     heap: Vec<(SimTime, u64, Host, NetEvent)>,
     /// Hosts whose process takes nothing for now.
@@ -24,7 +24,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let mut net = NetSim::new(2, SimRng::new(seed, Stream::Latency, 0));
         net.set_presence(SimTime::ZERO, A, Presence::Listening);
         net.set_presence(SimTime::ZERO, B, Presence::Listening);
@@ -45,7 +45,7 @@ impl Bench {
         }
     }
 
-    fn run_ms(&mut self, ms: u64) {
+    pub(super) fn run_ms(&mut self, ms: u64) {
         let until = self.now.plus(ms * 1000);
         loop {
             self.collect();
@@ -64,7 +64,7 @@ impl Bench {
         self.now = until;
     }
 
-    fn connect(&mut self) -> (EndId, EndId) {
+    pub(super) fn connect(&mut self) -> (EndId, EndId) {
         self.net.dial(self.now, A, 7, B, Plane::Quorum, 1_000_000);
         self.run_ms(500);
         let opened: Vec<_> = self
@@ -80,14 +80,14 @@ impl Bench {
         (near, far)
     }
 
-    fn take(&mut self, host: Host) -> Vec<Delivery> {
+    pub(super) fn take(&mut self, host: Host) -> Vec<Delivery> {
         let (mine, rest) = std::mem::take(&mut self.got).into_iter().partition(|(h, _)| *h == host);
         self.got = rest;
         let mine: Vec<(Host, Delivery)> = mine;
         mine.into_iter().map(|(_, delivery)| delivery).collect()
     }
 
-    fn bytes(&mut self, host: Host) -> Vec<u8> {
+    pub(super) fn bytes(&mut self, host: Host) -> Vec<u8> {
         let chunks = self.take(host).into_iter();
         chunks
             .filter_map(|delivery| match delivery {
@@ -98,7 +98,7 @@ impl Bench {
             .collect()
     }
 
-    fn end(&mut self, host: Host) -> Option<LinkEnd> {
+    pub(super) fn end(&mut self, host: Host) -> Option<LinkEnd> {
         self.take(host).into_iter().find_map(|delivery| match delivery {
             Delivery::Closed { how, .. } => Some(how),
             _ => None,
@@ -106,7 +106,7 @@ impl Bench {
     }
 }
 
-fn text(len: usize) -> Bytes {
+pub(super) fn text(len: usize) -> Bytes {
     (0..len).map(|i| (i * 31 % 251) as u8).collect()
 }
 
@@ -175,10 +175,16 @@ fn dials_are_refused_time_out_or_stand() {
     bench.net.set_presence(bench.now, B, Presence::Off);
     assert_eq!(why(&mut bench), Some(DialError::TimedOut));
     bench.net.set_presence(bench.now, B, Presence::Listening);
-    bench.net.block(bench.now, B, A, true);
+    bench.net.path_fault(bench.now, B, A, PathFault::Block, true);
     assert_eq!(why(&mut bench), Some(DialError::TimedOut), "the answer is lost");
-    bench.net.block(bench.now, B, A, false);
+    bench.net.path_fault(bench.now, B, A, PathFault::Block, false);
     assert_eq!(why(&mut bench), None);
+    for (refused, expected) in [(true, DialError::Refused), (false, DialError::TimedOut)] {
+        bench.net.path_fault(bench.now, A, B, PathFault::Dials { refused }, true);
+        assert_eq!(why(&mut bench), Some(expected));
+        bench.net.path_fault(bench.now, A, B, PathFault::Dials { refused }, false);
+        assert_eq!(why(&mut bench), None);
+    }
 }
 
 #[test]
@@ -186,12 +192,12 @@ fn a_partition_parks_everything_and_delivers_it_after_it_heals() {
     for seed in 0..20 {
         let mut bench = Bench::new(seed);
         let (near, _) = bench.connect();
-        bench.net.block(bench.now, A, B, true);
+        bench.net.path_fault(bench.now, A, B, PathFault::Block, true);
         bench.net.send(bench.now, near, text(100));
         bench.net.close(bench.now, near);
         bench.run_ms(8_000);
         assert!(bench.take(B).is_empty(), "neither bytes nor FIN cross a partition");
-        bench.net.block(bench.now, A, B, false);
+        bench.net.path_fault(bench.now, A, B, PathFault::Block, false);
         bench.run_ms(5_000);
         let got = bench.take(B);
         let bytes: Vec<u8> = got
@@ -215,10 +221,10 @@ fn bytes_sent_around_a_heal_keep_their_order() {
         let sent = text(4_000);
         for (index, part) in sent.chunks(100).enumerate() {
             if index == 5 || index == 20 {
-                bench.net.stall(bench.now, A, B, true);
+                bench.net.path_fault(bench.now, A, B, PathFault::Stall, true);
             }
             if index == 10 || index == 25 {
-                bench.net.stall(bench.now, A, B, false);
+                bench.net.path_fault(bench.now, A, B, PathFault::Stall, false);
             }
             bench.net.send(bench.now, near, Bytes::copy_from_slice(part));
             bench.run_ms(20);
@@ -303,11 +309,11 @@ fn a_killed_process_leaves_fin_or_rst_and_a_dark_machine_leaves_silence() {
 fn a_kill_behind_a_partition_is_not_felt_until_it_heals() {
     let mut bench = Bench::new(9);
     bench.connect();
-    bench.net.block(bench.now, B, A, true);
+    bench.net.path_fault(bench.now, B, A, PathFault::Block, true);
     bench.net.host_died(bench.now, B, CrashKind::Process);
     bench.run_ms(20_000);
     assert_eq!(bench.end(A), None);
-    bench.net.block(bench.now, B, A, false);
+    bench.net.path_fault(bench.now, B, A, PathFault::Block, false);
     bench.run_ms(5_000);
     assert!(bench.end(A).is_some());
 }

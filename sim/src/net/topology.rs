@@ -1,7 +1,9 @@
 //! Who can reach whom, how long it takes, and who is there to answer.
 
 use crate::ids::SimTime;
+use crate::net::PathFault;
 use crate::rng::{SimRng, Stream};
+use crate::schedule::PacketKind;
 
 /// Index of a machine: servers first, then clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,7 +23,7 @@ pub enum Presence {
 }
 
 /// One direction between two hosts.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Path {
     base: u64,
     jitter: u64,
@@ -31,6 +33,15 @@ struct Path {
     blocked: u32,
     /// How many faults stall it right now; only what standing connections carry waits.
     stalled: u32,
+    /// How many faults make new connections fail by silence, or by refusal.
+    dropped: u32,
+    refused: u32,
+    /// What faults add to the latency, and to its jitter.
+    slow: u64,
+    slow_jitter: u64,
+    /// Bandwidths that faults leave; the narrowest counts.
+    throttles: Vec<u64>,
+    delays: Vec<(PacketKind, SimTime)>,
 }
 
 #[derive(Debug)]
@@ -59,6 +70,12 @@ impl Topology {
                 bandwidth: rng.log_range(2_000, 1_000_000),
                 blocked: 0,
                 stalled: 0,
+                dropped: 0,
+                refused: 0,
+                slow: 0,
+                slow_jitter: 0,
+                throttles: Vec::new(),
+                delays: Vec::new(),
             });
         }
         Self {
@@ -81,12 +98,19 @@ impl Topology {
     pub(super) fn latency(&self, from: Host, to: Host, rng: &mut SimRng) -> u64 {
         let path = self.path(from, to);
         let tail = if rng.chance(self.tail_per_mille) { rng.below(self.tail_max) } else { 0 };
-        path.base + rng.below(path.jitter) + tail
+        let slow = if path.slow > 0 { path.slow + rng.below(path.slow_jitter + 1) } else { 0 };
+        path.base + rng.below(path.jitter) + tail + slow
     }
 
     /// Microseconds that so many bytes keep the path busy.
     pub(super) fn busy(&self, from: Host, to: Host, bytes: u64) -> u64 {
-        bytes * 1000 / self.path(from, to).bandwidth
+        let bandwidth = self.path(from, to).bandwidth;
+        bytes * 1000 / self.narrowest(from, to).map_or(bandwidth, |rate| rate.min(bandwidth))
+    }
+
+    /// Bytes per millisecond that a fault leaves.
+    pub(super) fn narrowest(&self, from: Host, to: Host) -> Option<u64> {
+        self.path(from, to).throttles.iter().copied().min()
     }
 
     pub(super) fn is_blocked(&self, from: Host, to: Host) -> bool {
@@ -99,12 +123,38 @@ impl Topology {
         path.blocked > 0 || path.stalled > 0
     }
 
-    pub(super) fn block(&mut self, from: Host, to: Host, on: bool) {
-        bump(&mut self.path_mut(from, to).blocked, on);
+    pub(super) fn are_dials_refused(&self, from: Host, to: Host) -> bool {
+        self.path(from, to).refused > 0
     }
 
-    pub(super) fn stall(&mut self, from: Host, to: Host, on: bool) {
-        bump(&mut self.path_mut(from, to).stalled, on);
+    pub(super) fn are_dials_dropped(&self, from: Host, to: Host) -> bool {
+        self.path(from, to).dropped > 0
+    }
+
+    /// Until when a packet of this kind waits that leaves now.
+    pub(super) fn delayed_until(&self, from: Host, to: Host, kind: PacketKind) -> Option<SimTime> {
+        let delays = self.path(from, to).delays.iter();
+        delays.filter(|(delayed, _)| *delayed == kind).map(|(_, until)| *until).max()
+    }
+
+    pub(super) fn fault(&mut self, from: Host, to: Host, fault: PathFault, on: bool) {
+        let path = self.path_mut(from, to);
+        match fault {
+            PathFault::Block => bump(&mut path.blocked, on),
+            PathFault::Stall => bump(&mut path.stalled, on),
+            PathFault::Dials { refused: true } => bump(&mut path.refused, on),
+            PathFault::Dials { refused: false } => bump(&mut path.dropped, on),
+            PathFault::Slow { add, jitter } if on => {
+                path.slow += add;
+                path.slow_jitter += jitter;
+            }
+            PathFault::Slow { add, jitter } => {
+                path.slow -= add;
+                path.slow_jitter -= jitter;
+            }
+            PathFault::Throttle { bytes_per_ms } => list(&mut path.throttles, bytes_per_ms, on),
+            PathFault::Delay { packet, until } => list(&mut path.delays, (packet, until), on),
+        }
     }
 
     pub(super) fn presence(&self, host: Host) -> Presence {
@@ -118,6 +168,15 @@ impl Topology {
 
 fn bump(count: &mut u32, on: bool) {
     *count = if on { *count + 1 } else { count.checked_sub(1).expect("each fault ends once") };
+}
+
+fn list<T: PartialEq>(faults: &mut Vec<T>, fault: T, on: bool) {
+    if on {
+        faults.push(fault);
+    } else {
+        let at = faults.iter().position(|known| *known == fault);
+        faults.swap_remove(at.expect("each fault ends once"));
+    }
 }
 
 /// When a segment that leaves now arrives, behind those before it on the same connection.

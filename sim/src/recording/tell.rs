@@ -67,6 +67,12 @@ impl<'a> Teller<'a> {
             What::Durable(change) => durable(*change),
             What::HistoryLost(LossKind::Wiped) => String::from("its disk is empty now"),
             What::HistoryLost(LossKind::BitRot) => String::from("a byte of its log is flipped"),
+            What::HistoryLost(LossKind::SnapshotRot) => {
+                String::from("a byte of its snapshot is flipped")
+            }
+            What::HistoryLost(LossKind::Misdirected) => {
+                String::from("a write to its log went astray")
+            }
             What::Note(told) => note(told),
             What::Client(fact) => client(fact),
             What::ClientStarts => String::from("starts, or hears that faults are over"),

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use super::span::{moment, span};
 use super::words::{Words, names};
 use crate::ids::SimTime;
-use crate::schedule::{Counted, FaultKind, FaultUnit, Peer, Scope, Since};
+use crate::schedule::{Counted, FaultKind, FaultUnit, PacketKind, Peer, RotPlace, Scope, Since};
 
 impl fmt::Display for FaultUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,21 +46,51 @@ fn deed(kind: FaultKind, scope: &Scope) -> String {
         FaultKind::Isolate { one_way: None } => format!("isolate {who}"),
         FaultKind::Isolate { one_way: Some(true) } => format!("isolate {who} outwards"),
         FaultKind::Isolate { one_way: Some(false) } => format!("isolate {who} inwards"),
+        FaultKind::SlowCpu { factor } => format!("slow-cpu {who} by {factor}"),
+        FaultKind::Ring => format!("ring {who}"),
+        FaultKind::Flap { cut_ms, whole_ms } => {
+            let (cut, whole) = (millis(cut_ms), millis(whole_ms));
+            format!("flap {} cut {cut} whole {whole}", between(scope, "|"))
+        }
+        FaultKind::BlockDials { refused: true } => format!("refuse-dials {}", between(scope, "->")),
+        FaultKind::BlockDials { refused: false } => format!("drop-dials {}", between(scope, "->")),
         FaultKind::StallLink => format!("stall {}", between(scope, "->")),
         FaultKind::ResetLinks => format!("reset {}", between(scope, "|")),
+        FaultKind::FinishLinks => format!("finish {}", between(scope, "|")),
         FaultKind::HalfOpen => format!("half-open {}", between(scope, "|")),
+        FaultKind::SlowLink { add_ms, jitter_ms } => {
+            let (add, jitter) = (millis(add_ms), millis(jitter_ms));
+            format!("slow-link {} by {add} jitter {jitter}", between(scope, "->"))
+        }
+        FaultKind::Throttle { bytes_per_ms } => {
+            format!("throttle {} to {bytes_per_ms} bytes/ms", between(scope, "->"))
+        }
+        FaultKind::DelayPacket { packet } => {
+            format!("delay {} {}", packet.name(), between(scope, "->"))
+        }
+        FaultKind::StrayLinks { count } => format!("stray-links {who} count {count}"),
         FaultKind::DiskFull => format!("disk-full {who}"),
         FaultKind::FsyncSlow => format!("slow-fsync {who}"),
+        FaultKind::DiskSlow { factor } => format!("slow-disk {who} by {factor}"),
+        FaultKind::DiskStall => format!("stall-disk {who}"),
         FaultKind::ClockStep { ms } => {
             let way = if ms < 0 { "back" } else { "forward" };
             format!("step-clock {who} {way} by {}", span(ms.unsigned_abs().saturating_mul(1000)))
         }
+        FaultKind::WallFreeze => format!("freeze-wall-clock {who}"),
+        FaultKind::SlowMono { percent } => format!("slow-clock {who} to {percent} percent"),
         FaultKind::DiskFail { sync: true } => format!("fail-sync {who}"),
         FaultKind::DiskFail { sync: false } => format!("fail-write {who}"),
         FaultKind::ReadFail => format!("fail-read {who}"),
-        FaultKind::BitRot => format!("bit-rot {who}"),
+        FaultKind::BitRot { place: RotPlace::Log } => format!("bit-rot {who}"),
+        FaultKind::BitRot { place: RotPlace::Snapshot } => format!("snapshot-rot {who}"),
+        FaultKind::Misdirect => format!("misdirect-write {who}"),
         FaultKind::Wipe => format!("wipe {who}"),
     }
+}
+
+fn millis(ms: u32) -> String {
+    span(u64::from(ms) * 1000)
 }
 
 const fn counted(counts: Counted) -> &'static str {
@@ -127,16 +157,76 @@ const VERBS: &[(&str, Parse)] = &[
         let one_way = (outwards || words.take("inwards")).then_some(outwards);
         Ok((FaultKind::Isolate { one_way }, scope))
     }),
+    ("slow-cpu", |words| {
+        let scope = servers(words)?;
+        Ok((FaultKind::SlowCpu { factor: factor(words)? }, scope))
+    }),
+    ("ring", |words| on_servers(words, FaultKind::Ring)),
+    ("flap", |words| {
+        let scope = cut(words, &["|"])?.1;
+        words.expect("cut")?;
+        let cut_ms = whole_millis(words)?;
+        words.expect("whole")?;
+        Ok((FaultKind::Flap { cut_ms, whole_ms: whole_millis(words)? }, scope))
+    }),
+    ("refuse-dials", |words| Ok((FaultKind::BlockDials { refused: true }, cut(words, &["->"])?.1))),
+    ("drop-dials", |words| Ok((FaultKind::BlockDials { refused: false }, cut(words, &["->"])?.1))),
     ("stall", |words| Ok((FaultKind::StallLink, cut(words, &["->"])?.1))),
     ("reset", |words| Ok((FaultKind::ResetLinks, cut(words, &["|"])?.1))),
+    ("finish", |words| Ok((FaultKind::FinishLinks, cut(words, &["|"])?.1))),
     ("half-open", |words| Ok((FaultKind::HalfOpen, cut(words, &["|"])?.1))),
+    ("slow-link", |words| {
+        let scope = cut(words, &["->"])?.1;
+        words.expect("by")?;
+        let add_ms = whole_millis(words)?;
+        words.expect("jitter")?;
+        Ok((FaultKind::SlowLink { add_ms, jitter_ms: whole_millis(words)? }, scope))
+    }),
+    ("throttle", |words| {
+        let scope = cut(words, &["->"])?.1;
+        words.expect("to")?;
+        let bytes_per_ms = words.number("a number of bytes")?;
+        words.expect("bytes/ms")?;
+        Ok((FaultKind::Throttle { bytes_per_ms }, scope))
+    }),
+    ("delay", |words| {
+        let name = words.next("the kind of packet")?;
+        let Some(packet) = PacketKind::named(name) else {
+            let known: Vec<_> = PacketKind::all().map(PacketKind::name).collect();
+            return Err(format!("`{name}` is no kind of packet; there are {}", known.join(", ")));
+        };
+        Ok((FaultKind::DelayPacket { packet }, cut(words, &["->"])?.1))
+    }),
+    ("stray-links", |words| {
+        let scope = servers(words)?;
+        words.expect("count")?;
+        Ok((FaultKind::StrayLinks { count: words.number("how many")? }, scope))
+    }),
     ("disk-full", |words| on_servers(words, FaultKind::DiskFull)),
     ("slow-fsync", |words| on_servers(words, FaultKind::FsyncSlow)),
+    ("slow-disk", |words| {
+        let scope = servers(words)?;
+        Ok((FaultKind::DiskSlow { factor: factor(words)? }, scope))
+    }),
+    ("stall-disk", |words| on_servers(words, FaultKind::DiskStall)),
     ("step-clock", step_clock),
+    ("freeze-wall-clock", |words| on_servers(words, FaultKind::WallFreeze)),
+    ("slow-clock", |words| {
+        let scope = servers(words)?;
+        words.expect("to")?;
+        let percent = words.number("hundredths of its speed")?;
+        words.expect("percent")?;
+        if !(1..=100).contains(&percent) {
+            return Err("a clock is slowed to 1 to 100 percent".into());
+        }
+        Ok((FaultKind::SlowMono { percent }, scope))
+    }),
     ("fail-sync", |words| on_servers(words, FaultKind::DiskFail { sync: true })),
     ("fail-write", |words| on_servers(words, FaultKind::DiskFail { sync: false })),
     ("fail-read", |words| on_servers(words, FaultKind::ReadFail)),
-    ("bit-rot", |words| on_servers(words, FaultKind::BitRot)),
+    ("bit-rot", |words| on_servers(words, FaultKind::BitRot { place: RotPlace::Log })),
+    ("snapshot-rot", |words| on_servers(words, FaultKind::BitRot { place: RotPlace::Snapshot })),
+    ("misdirect-write", |words| on_servers(words, FaultKind::Misdirect)),
     ("wipe", |words| on_servers(words, FaultKind::Wipe)),
 ];
 
@@ -186,6 +276,21 @@ fn step_clock(words: &mut Words<'_>) -> Parsed {
     }
     let ms = (micros / 1000).cast_signed();
     Ok((FaultKind::ClockStep { ms: if back { -ms } else { ms } }, scope))
+}
+
+/// `by 20`: so many times as slow.
+fn factor(words: &mut Words<'_>) -> Result<u32, String> {
+    words.expect("by")?;
+    match words.number("how many times as slow")? {
+        0 => Err("0 times as slow is no speed; 1 is the usual one".into()),
+        factor => Ok(factor),
+    }
+}
+
+fn whole_millis(words: &mut Words<'_>) -> Result<u32, String> {
+    let micros = words.span()?;
+    let millis = u32::try_from(micros / 1000).ok().filter(|_| micros % 1000 == 0);
+    millis.ok_or_else(|| "whole milliseconds stand here, 49 days at most".into())
 }
 
 fn on_servers(words: &mut Words<'_>, kind: FaultKind) -> Parsed {
@@ -244,6 +349,13 @@ mod tests {
             "at 0.5 s crash s3 after sync 4 by power loss for 1 s",
             "at 0.5 s crash s3 before name 1 of its next synchronization for 1 s",
             "at 0.5 s step-clock s3 back by 1 s for 1 s",
+            "at 1 s flap s1 | s2,s3 cut 200 ms whole 1 s for 3 s",
+            "at 1 s slow-link s1 -> s2 by 40 ms jitter 5 ms for 3 s",
+            "at 1 s throttle s1 -> s2 to 20 bytes/ms for 3 s",
+            "at 1 s delay NEWLEADER s1 -> s2,s3 for 2 s",
+            "at 1 s slow-clock leader to 20 percent for 2 s",
+            "at 1 s slow-cpu leader by 100 for 2 s",
+            "at 1 s snapshot-rot s2 for 1 s",
         ] {
             let unit: FaultUnit = line.parse().unwrap_or_else(|why| panic!("{line}: {why}"));
             assert_eq!(unit.to_string(), line);
@@ -263,6 +375,8 @@ mod tests {
             ("at 3 s pause s2 for 5 s again", "where it should end"),
             ("at 3 s partition s1 s2 for 5 s", "where `|` or `->` should"),
             ("at 3 s crash s1 after fsync 2 for 5 s", "`operation`, `sync` or `name`"),
+            ("at 3 s delay HELLO s1 -> s2 for 5 s", "there are REQUEST, PROPOSAL"),
+            ("at 3 s slow-clock s1 to 200 percent for 5 s", "1 to 100 percent"),
             ("at 3 s crash s1 after sync 0 for 5 s", "counted from 1"),
         ] {
             let error = line.parse::<FaultUnit>().unwrap_err();

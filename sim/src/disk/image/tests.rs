@@ -12,7 +12,7 @@ use crate::observe::Durable;
 use crate::rng::{SimRng, Stream};
 
 fn image() -> Image {
-    Image::new(|payload| payload.len() as u64)
+    Image::new(512, |payload| payload.len() as u64)
 }
 
 fn name(name: &str) -> FileName {
@@ -161,4 +161,48 @@ fn rot_spares_the_newest_batch_and_is_seen_by_the_index() {
     image.wipe();
     assert!(!image.rot(0, &mut rng(1)), "nothing is left to rot");
     assert_eq!(image.list(Dir::Data), []);
+}
+
+/// A body between the magic and its seal.
+fn snapshot(body: usize) -> Vec<u8> {
+    let mut file = b"ZKSN".to_vec();
+    file.resize(4 + body, 7);
+    let seal = u64::from(crate::disk::adler32(&file)).to_be_bytes();
+    file.extend(seal);
+    file.extend([0, 0, 0, 1, b'/']);
+    file
+}
+
+#[test]
+fn a_rotten_snapshot_is_none() {
+    for seed in 0..20 {
+        let mut image = image();
+        assert!(!image.rot_snapshot(&mut rng(seed)), "nothing to rot");
+        image.plant(name("snapshot.5"), &snapshot(64));
+        assert_eq!(image.snapshot(), Some(Zxid(5)));
+        assert!(image.rot_snapshot(&mut rng(seed)));
+        assert_eq!(image.snapshot(), None, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_misdirected_write_damages_what_is_old_and_is_not_in_its_place() {
+    let mut image = image();
+    let mut changes = Vec::new();
+    let old = log(&[1, 2, 3, 4, 5]);
+    image.write(&name("log.1"), 0, Bytes::from(old.clone()));
+    image.sync_file(&name("log.1"), &mut changes);
+    image.sync_dir(Dir::Data, &mut changes);
+    let (place, bytes) = (old.len() as u64, record(6, 5));
+    let log_1 = name("log.1");
+    assert!(!image.misdirect(&log_1, place, &bytes, 10_000, &mut rng(1)), "nothing is as old");
+    assert!(!image.misdirect(&name("currentEpoch"), 9, b"3", 0, &mut rng(1)));
+    assert!(image.misdirect(&log_1, place, &bytes, 60, &mut rng(1)));
+    assert_eq!(image.log_hash(Zxid(6)), None);
+    let found = (1..=5).filter(|&zxid| image.log_hash(Zxid(zxid)).is_some()).count();
+    assert!((2..5).contains(&found), "{found} records are whole");
+    // What is written behind the hole is there, and readable for who knows of the hole.
+    image.write(&log_1, place + bytes.len() as u64, Bytes::from(record(7, 5)));
+    image.sync_file(&log_1, &mut changes);
+    assert!(image.log_hash(Zxid(7)).is_some());
 }

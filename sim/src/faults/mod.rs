@@ -1,0 +1,276 @@
+//! Control of a run: strikes the units of the schedule, undoes them, heals the world, and ends it.
+
+mod atlas;
+mod scope;
+mod strike;
+
+use std::collections::BTreeSet;
+
+use vivarium_core::ids::ServerId;
+
+pub(crate) use self::atlas::Atlas;
+use crate::client_host::ClientSlot;
+use crate::disk::FailOp;
+use crate::ids::{NodeId, SimTime};
+use crate::inbox::What;
+use crate::net::{EndId, Host, PathFault, Presence};
+use crate::observe::{CrashKind, SimEvent, Violation};
+use crate::schedule::FaultKind;
+use crate::trace::{Mark, hash_value};
+use crate::world::{RunPhase, World};
+
+/// What ends a fault.
+#[derive(Clone, Debug)]
+pub(crate) enum Undo {
+    Nothing,
+    Boot(Vec<usize>),
+    Resume(usize),
+    FullCpu(usize),
+    Paths(Vec<(Host, Host)>, PathFault),
+    /// A partition that comes and goes; whether it is there now.
+    Flap {
+        paths: Vec<(Host, Host)>,
+        cut: bool,
+    },
+    Strays(Vec<EndId>),
+    NotFull(usize),
+    ReadsAgain(usize),
+    StraightWrites(usize),
+    Thaw(usize),
+    FullMono(usize),
+    Disarm(usize),
+}
+
+impl World {
+    /// Tells the observers once the last black hole is gone.
+    pub(crate) fn watch_black_holes(&mut self) {
+        if self.net.black_holes_ended() {
+            self.observe(NodeId::World, &SimEvent::HalfOpen { on: false });
+        }
+    }
+
+    /// Returns when the control of the run has to run again.
+    pub(crate) fn poll_control(&mut self) -> Option<SimTime> {
+        let control = self.control();
+        while self.verdict.is_none() {
+            let Some(what) = self.inboxes[control.0].pop(self.now) else { break };
+            match what {
+                What::FaultBegins(unit) => self.fault_begins(unit),
+                What::FaultTurns(unit) => self.fault_turns(unit),
+                What::FaultEnds(unit) => self.fault_ends(unit),
+                What::Heal => self.heal(),
+                What::End => self.end(),
+                What::Net(_)
+                | What::Disk(_)
+                | What::Boot
+                | What::Stop
+                | What::ClientStart
+                | What::ClientCalm => unreachable!("the control of a run gets nothing of the kind"),
+            }
+        }
+        self.ask_observer();
+        let due = self.observer.deadline().map(|at| at.max(self.now.plus(1000)));
+        self.inboxes[control.0].next().into_iter().chain(due).min()
+    }
+
+    fn ask_observer(&mut self) {
+        let due = self.observer.deadline().is_some_and(|at| at <= self.now);
+        if self.verdict.is_none()
+            && due
+            && let Err(violation) = self.observer.due(self.now, &self.disks)
+        {
+            self.violated(NodeId::World, violation);
+        }
+    }
+
+    fn fault_begins(&mut self, index: usize) {
+        if self.phase != RunPhase::Faults {
+            return;
+        }
+        let unit = self.faults[index].clone();
+        let name = unit.kind.name();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(self.now);
+            recorder.fault_begins(index);
+        }
+        let undo = self.strike(index, &unit);
+        if let Some(recorder) = &mut self.recorder
+            && undo.is_none()
+        {
+            recorder.fault_skipped(index);
+        }
+        let content = hash_value(&(index, undo.is_some()));
+        self.trace.event(self.now, NodeId::World, Mark::Fault, content, || {
+            let what = if undo.is_some() { "fault" } else { "skipped" };
+            format!("{what} #{index}: {unit}")
+        });
+        let counts = if undo.is_some() { &mut self.stats.faults } else { &mut self.stats.skipped };
+        *counts.entry(name).or_default() += 1;
+        if let Some(undo) = undo {
+            let hit: Vec<ServerId> =
+                self.scope_servers(&unit.scope).iter().map(|&at| self.servers[at].id()).collect();
+            self.coverage.struck(&unit, &hit);
+            self.undo.insert(index, undo);
+            let control = self.control();
+            self.post(self.now.plus(unit.length), control, What::FaultEnds(index));
+            self.tell_active();
+        }
+        self.forward_posts();
+    }
+
+    fn tell_active(&mut self) {
+        let active = self.undo.len() as u32;
+        self.observe(NodeId::World, &SimEvent::Faults { active });
+    }
+
+    fn fault_ends(&mut self, index: usize) {
+        let Some(undo) = self.undo.remove(&index) else { return };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.begin(self.now);
+            recorder.fault_ends(index);
+        }
+        self.trace.event(self.now, NodeId::World, Mark::Fault, index as u64, || {
+            format!("end of #{index}")
+        });
+        self.undo(index, undo);
+        self.tell_active();
+        self.forward_posts();
+    }
+
+    /// A fault that comes and goes does so.
+    fn fault_turns(&mut self, index: usize) {
+        let FaultKind::Flap { cut_ms, whole_ms } = self.faults[index].kind else { return };
+        let Some(Undo::Flap { paths, cut }) = self.undo.remove(&index) else { return };
+        self.path_fault(&paths, PathFault::Block, !cut);
+        self.trace.event(self.now, NodeId::World, Mark::Fault, u64::from(cut), || {
+            format!("#{index} {}", if cut { "lets everything pass" } else { "cuts again" })
+        });
+        self.undo.insert(index, Undo::Flap { paths, cut: !cut });
+        let next_ms = if cut { whole_ms } else { cut_ms };
+        let (control, turn) = (self.control(), self.now.plus(u64::from(next_ms.max(1)) * 1000));
+        self.post(turn, control, What::FaultTurns(index));
+        self.forward_posts();
+    }
+
+    fn undo(&mut self, index: usize, undo: Undo) {
+        match undo {
+            Undo::Nothing => {}
+            Undo::Boot(servers) => {
+                for server in servers {
+                    self.post(self.now, Host(server), What::Boot);
+                }
+            }
+            Undo::Resume(server) => self.resume(server, index),
+            Undo::FullCpu(server) => self.servers[server].cpu_factor = 1,
+            Undo::Paths(paths, fault) => self.path_fault(&paths, fault, false),
+            Undo::Flap { paths, cut } => {
+                if cut {
+                    self.path_fault(&paths, PathFault::Block, false);
+                }
+            }
+            Undo::Strays(strays) => {
+                for stray in strays {
+                    self.net.end_stray(self.now, stray);
+                }
+            }
+            Undo::NotFull(server) => {
+                let id = self.servers[server].id();
+                self.disks.of(id).set_full(false);
+            }
+            Undo::ReadsAgain(server) => {
+                let id = self.servers[server].id();
+                self.disks.of(id).fail_no_more(FailOp::Read);
+            }
+            Undo::StraightWrites(server) => {
+                let id = self.servers[server].id();
+                self.disks.of(id).misdirect_next(None);
+                self.atlas.charge(id, self.servers[server].incarnation);
+            }
+            Undo::Thaw(server) => self.servers[server].clock.freeze_wall(self.now, false),
+            Undo::FullMono(server) => {
+                self.servers[server].clock.set_mono_speed(self.now, 100);
+                // Its deadlines are nearer now than when its timer was set.
+                self.inboxes[server].arm(self.now, self.now);
+            }
+            Undo::Disarm(server) => self.servers[server].crash_armed = None,
+        }
+    }
+
+    fn resume(&mut self, server: usize, by: usize) {
+        if self.servers[server].paused_by != Some(by) {
+            // It died meanwhile, and what runs now was never paused.
+            return;
+        }
+        self.servers[server].paused_by = None;
+        self.pause_task(server, false);
+        let id = self.servers[server].id();
+        self.observe(NodeId::Server(id), &SimEvent::Resumed);
+    }
+
+    /// Ends all faults. Servers that are to stay dead do, as far as the others can spare them.
+    fn heal(&mut self) {
+        self.phase = RunPhase::Calm { since: self.now };
+        let dead = self.choose_dead();
+        self.trace.event(self.now, NodeId::World, Mark::Fault, dead.len() as u64, || {
+            format!("heal; stay dead: {dead:?}")
+        });
+        for (index, undo) in std::mem::take(&mut self.undo) {
+            self.undo(index, undo);
+        }
+        for index in 0..self.servers.len() {
+            let id = self.servers[index].id();
+            self.disks.of(id).heal();
+            self.servers[index].crash_armed = None;
+            if dead.contains(&id) {
+                if self.servers[index].is_up() {
+                    self.crash(index, CrashKind::PowerLoss);
+                }
+                self.servers[index].dead = true;
+                self.net.set_presence(self.now, Host(index), Presence::Off);
+            } else {
+                self.post(self.now, Host(index), What::Boot);
+            }
+        }
+        self.observe(NodeId::World, &SimEvent::Faults { active: 0 });
+        self.observe(NodeId::World, &SimEvent::Healed { dead: dead.into_iter().collect() });
+        for index in 0..self.clients.len() {
+            let host = self.client_host(index);
+            self.post(self.now, host, What::ClientCalm);
+        }
+        let (control, check) = (self.control(), self.now.plus(self.calm_min));
+        self.post(check, control, What::End);
+        self.forward_posts();
+    }
+
+    /// A charged server that is dead would not count twice, but the choice stays simple.
+    fn choose_dead(&self) -> BTreeSet<ServerId> {
+        let chosen = self.stay_dead.iter().filter(|id| !self.atlas.is_charged(**id));
+        chosen.copied().take(self.atlas.spare()).collect()
+    }
+
+    /// The calm phase is over once the observer has seen all that it is there to show and no server
+    /// changed its part for a while: a longer one shows nothing new, and costs what ten other seeds
+    /// would. At its bound the observer judges what it still misses.
+    fn end(&mut self) {
+        let RunPhase::Calm { since } = self.phase else { return };
+        let content = self.observer.is_content(self.now, &self.disks);
+        let quiet = self.now.since(self.quiet_since.max(since)) >= self.calm_min;
+        if !(content && quiet) && self.now.since(since) < self.calm_max {
+            let control = self.control();
+            self.post(self.now.plus(500_000), control, What::End);
+            return;
+        }
+        for index in 0..self.servers.len() {
+            self.collect_counters(index);
+        }
+        self.stats.messages += self.clients.iter().map(ClientSlot::frames).sum::<u64>();
+        match self.observer.finish(self.now, &self.disks) {
+            Ok(()) if !quiet => {
+                let what = format!("a server last changed its part at {}", self.quiet_since);
+                self.violated(NodeId::World, Violation::new("L1", what));
+            }
+            Ok(()) => self.verdict = Some(Ok(())),
+            Err(violation) => self.violated(NodeId::World, violation),
+        }
+    }
+}

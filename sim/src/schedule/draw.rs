@@ -1,0 +1,136 @@
+//! The swarm: which classes a seed keeps, how often each strikes, and how densely all do.
+
+use crate::cluster::Cluster;
+use crate::ids::SimTime;
+use crate::rng::{SimRng, Stream};
+use crate::schedule::FaultUnit;
+use crate::schedule::class::CLASSES;
+use crate::schedule::outage::{relapses, rolling_outage, rolling_restart, swizzle};
+
+/// Streams of what is no class stand behind those of the classes.
+const KEPT: u64 = 1000;
+const ROLLING: u64 = 1001;
+const IS_ALONE: u64 = 1002;
+const DENSITY: u64 = 1003;
+const THINNING: u64 = 1004;
+const SWIZZLE: u64 = 1005;
+const RESTART: u64 = 1006;
+
+/// Seeds with a rolling outage and no other fault, in per mille.
+const ALONE: u64 = 200;
+
+/// The calmest seed has one fault where the stormiest has so many.
+const DENSITIES: u64 = 4;
+
+/// Draws the schedule of a seed: each class is left out with probability one half, and how often
+/// the others strike is log-uniform; so is the density of all of them together.
+pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
+    let stream = |index| SimRng::new(seed, Stream::Schedule, index);
+    // A chain of several steps completes only where nothing else comes between them.
+    let alone = is_alone(seed, cluster);
+    let mut units = if alone { Vec::new() } else { swarm(seed, cluster, faults_for) };
+    let mut rng = stream(ROLLING);
+    let rolls = rng.chance(400) || alone;
+    if rolls {
+        units.extend(rolling_outage(cluster, faults_for, &mut rng));
+    }
+    let share = if alone { 0 } else { *rng.pick(&[0, 0, 300, 800]) };
+    units.extend(relapses(share, &units, faults_for, &mut rng));
+    units.sort_by_key(|unit| unit.at);
+    units
+}
+
+fn swarm(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
+    let stream = |index| SimRng::new(seed, Stream::Schedule, index);
+    let mut units = Vec::new();
+    // A long phase of faults has more of them, a short one still some.
+    let scale = (faults_for.0 / 5_000_000).max(1);
+    let mut kept = stream(KEPT);
+    for (place, class) in CLASSES.iter().enumerate() {
+        let (keep, count) = (kept.chance(500), kept.log_range(1, 8) * scale);
+        let mut rng = stream(place as u64 + 1);
+        if keep {
+            units.extend((0..count).map(|_| class.unit(cluster, faults_for, &mut rng)));
+        }
+    }
+    let (mut thinning, density) = (stream(THINNING), density(seed));
+    units.retain(|_| thinning.chance(density));
+    let mut rng = stream(SWIZZLE);
+    if rng.chance(200) {
+        units.extend(swizzle(cluster, faults_for, &mut rng));
+    }
+    let mut rng = stream(RESTART);
+    if rng.chance(200) {
+        units.extend(rolling_restart(cluster, faults_for, &mut rng));
+    }
+    units
+}
+
+/// How many of the faults of the stormiest seed this one has, in per mille: storms stop whatever takes
+/// several steps, and calm stretches let a server fall far behind, or catch up. What was measured
+/// stands in docs/decisions/0019.
+fn density(seed: u64) -> u64 {
+    SimRng::new(seed, Stream::Schedule, DENSITY).log_range(1000 / DENSITIES, 1000)
+}
+
+/// Whether the seed has nothing but a rolling outage. One voter has no other to follow it.
+fn is_alone(seed: u64, cluster: &Cluster) -> bool {
+    let draw = SimRng::new(seed, Stream::Schedule, IS_ALONE).chance(ALONE);
+    draw && cluster.voters.len() > 2
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::draw;
+    use crate::cluster::Cluster;
+    use crate::ids::SimTime;
+    use crate::schedule::FaultKind;
+
+    #[test]
+    fn a_schedule_repeats_survives_json_and_keeps_to_its_phase() {
+        let phase = SimTime::from_secs(5);
+        for seed in 0..50 {
+            let cluster = Cluster::draw(seed, None);
+            let units = draw(seed, &cluster, phase);
+            assert_eq!(units, draw(seed, &cluster, phase));
+            assert!(units.iter().all(|unit| unit.at <= phase && unit.length > 0));
+            let json = serde_json::to_string(&units).unwrap();
+            assert_eq!(units, serde_json::from_str::<Vec<_>>(&json).unwrap());
+        }
+    }
+
+    #[test]
+    fn some_seeds_have_nothing_but_a_rolling_outage() {
+        let chain = ["crash", "power_loss", "crash_at_boundary", "crash_in_sync"];
+        let phase = SimTime::from_secs(5);
+        let alone = (0..200).filter(|&seed| {
+            let cluster = Cluster::draw(seed, None);
+            let is_alone = super::is_alone(seed, &cluster);
+            let units = draw(seed, &cluster, phase);
+            let only_chain = units.iter().all(|unit| chain.contains(&unit.kind.name()));
+            assert!(!is_alone || only_chain && units.len() > 1, "seed {seed}: {units:?}");
+            is_alone
+        });
+        assert!((20..=60).contains(&alone.count()));
+        let single = Cluster::draw(1, Some(1));
+        assert!((0..200).all(|seed| !super::is_alone(seed, &single)));
+    }
+
+    #[test]
+    fn the_swarm_omits_classes_and_reaches_all_of_them() {
+        let mut seen = BTreeSet::new();
+        let mut omitted = 0;
+        for seed in 0..300 {
+            let cluster = Cluster::draw(seed, None);
+            let units = draw(seed, &cluster, SimTime::from_secs(5));
+            let names: BTreeSet<_> = units.iter().map(|unit| unit.kind.name()).collect();
+            omitted += usize::from(!names.contains("pause"));
+            seen.extend(names);
+        }
+        assert_eq!(seen, FaultKind::NAMES.into_iter().collect());
+        // Thin schedules happen to omit it, too.
+        assert!((120..=240).contains(&omitted), "pause was omitted in {omitted} of 300 seeds");
+    }
+}
