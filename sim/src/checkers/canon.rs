@@ -178,6 +178,13 @@ impl Member {
         origin.is_some_and(|origin| zxid < origin.end)
     }
 
+    /// The history that the snapshot of `zxid` in its folder stands for; before it has been replayed up
+    /// to the second, the state in it is nobody's.
+    pub(crate) fn snapshot(&self, zxid: Zxid, committed: &[Entry]) -> (Line, Zxid) {
+        let end = self.lineage.folder.get(&zxid).map_or(zxid, |origin| origin.end);
+        (self.lineage.line(zxid, committed), end)
+    }
+
     /// Whether what it applies now must be committed.
     pub(crate) fn in_broadcast(&self) -> bool {
         match self.phase {

@@ -42,21 +42,25 @@ fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note]) -> Result<(), String> {
             }
             Note::Applied { zxid, hash, digest, .. } => replay.push((*zxid, *hash, *digest)),
             Note::Recovered { from, blank, digest, .. } => {
-                let from = from.filter(|_| !*blank);
-                let base = from.map_or(0, |from| cx.canon.count_upto(from));
-                let mut line = Line::of_committed(base);
+                let from = from.filter(|_| !*blank).unwrap_or_default();
+                let member = cx.canon.member(server).expect("every server is a member");
+                let (mut line, clear_from) = member.snapshot(from, committed);
+                let base = line.len();
                 replay.iter().for_each(|(zxid, hash, _)| line.push(*zxid, *hash, committed));
                 has_promised(cx, server, &line)?;
                 are_proposals(cx, server, &line)?;
                 if *blank {
                     return Ok(());
                 }
-                // The state behind the last transaction that is committed.
+                // The state behind the last transaction that is committed; a snapshot of a leader of
+                // Apache's kind may be beyond it.
                 let at = line.common();
                 let state = match at.checked_sub(base + 1) {
                     Some(index) => replay.get(index).map(|(_, _, digest)| *digest),
-                    None => replay.is_empty().then_some(*digest),
+                    None => (replay.is_empty() && at == base).then_some(*digest),
                 };
+                let zxid = at.checked_sub(1).map(|index| committed[index].zxid);
+                let state = state.filter(|_| zxid >= Some(clear_from));
                 return is_the_oracles(cx, server, at, state);
             }
             _ => {}
