@@ -12,25 +12,17 @@ use vivarium_core::server::action::DiskAction;
 use vivarium_core::server::input::{DiskFault, FileEntry, ReadData};
 use vivarium_core::storage::files::{Dir, FileName};
 
+use crate::disk::content::{Content, overwrite};
 use crate::disk::index::{LogIndex, Record, is_complete_snapshot};
+use crate::disk::survivors::Survivors;
 use crate::observe::Durable;
 use crate::rng::SimRng;
 
-#[derive(Clone, Debug)]
-enum Pending {
-    Write { offset: usize, bytes: Bytes },
-    SetLen(usize),
-}
-
 #[derive(Clone, Debug, Default)]
 struct Inode {
-    current: Vec<u8>,
-    durable: Vec<u8>,
-    pending: Vec<Pending>,
-    /// A failed fsync dropped writes that `current` still shows.
-    lost: bool,
+    content: Content,
     meaning: Meaning,
-    /// The first byte of `durable` that changed since its meaning was read; `None`: nothing did.
+    /// The first durable byte that changed since its meaning was read; `None`: nothing did.
     unread: Option<u64>,
 }
 
@@ -84,10 +76,11 @@ impl Inode {
                 self.meaning = Meaning::Log(LogIndex::default());
             }
             if let Meaning::Log(index) = &mut self.meaning {
-                index.update(&self.durable, from, hash);
+                index.update(&self.content.durable(), from, hash);
             }
         } else if is_snapshot {
-            self.meaning = Meaning::Snapshot { sealed: is_complete_snapshot(&self.durable) };
+            let sealed = is_complete_snapshot(&self.content.durable());
+            self.meaning = Meaning::Snapshot { sealed };
         }
     }
 }
@@ -106,15 +99,6 @@ impl NameOp {
             Self::Rename { to, .. } => to.dir,
         }
     }
-}
-
-/// How much of what was not synced a power cut leaves.
-#[derive(Clone, Copy, Debug)]
-enum Survivors {
-    Nothing,
-    Everything,
-    Prefix,
-    AnySubset,
 }
 
 /// One server's folders.
@@ -191,16 +175,11 @@ impl Image {
     }
 
     pub fn write(&mut self, name: &FileName, offset: u64, bytes: Bytes) {
-        let inode = self.open(name);
-        let offset = offset as usize;
-        overwrite(&mut inode.current, offset, &bytes);
-        inode.pending.push(Pending::Write { offset, bytes });
+        self.open(name).content.write(offset as usize, bytes);
     }
 
     pub fn set_len(&mut self, name: &FileName, len: u64) {
-        let inode = self.open(name);
-        inode.current.resize(len as usize, 0);
-        inode.pending.push(Pending::SetLen(len as usize));
+        self.open(name).content.set_len(len as usize);
     }
 
     pub fn rename(&mut self, from: &FileName, to: &FileName) -> bool {
@@ -220,12 +199,8 @@ impl Image {
     pub fn sync_file(&mut self, name: &FileName, changes: &mut Vec<Durable>) {
         let Some(&id) = self.names.get(name) else { return };
         let inode = self.inodes.get_mut(&id).expect("names point at inodes");
-        let pending = std::mem::take(&mut inode.pending);
-        for effect in &pending {
-            let touched = apply(&mut inode.durable, effect);
-            inode.changed(touched);
-        }
-        if !pending.is_empty() {
+        if let Some(first) = inode.content.sync() {
+            inode.changed(first);
             inode.read_as(name, self.hash);
             if self.durable_names.get(name) == Some(&id) {
                 changes.extend(self.meaning(name, id));
@@ -237,8 +212,7 @@ impl Image {
     pub fn lose_dirty_pages(&mut self, name: &FileName) {
         if let Some(&id) = self.names.get(name) {
             let inode = self.inodes.get_mut(&id).expect("names point at inodes");
-            inode.lost |= !inode.pending.is_empty();
-            inode.pending.clear();
+            inode.content.lose_pending();
         }
     }
 
@@ -261,7 +235,7 @@ impl Image {
     }
 
     pub fn read(&self, name: &FileName, offset: u64, len: u32) -> Option<Bytes> {
-        let content = &self.inodes[self.names.get(name)?].current;
+        let content = self.inodes[self.names.get(name)?].content.current();
         let from = (offset as usize).min(content.len());
         let to = from.saturating_add(len as usize).min(content.len());
         Some(Bytes::copy_from_slice(&content[from..to]))
@@ -272,30 +246,22 @@ impl Image {
         files
             .map(|(name, id)| FileEntry {
                 name: name.name.clone(),
-                len: self.inodes[id].current.len() as u64,
+                len: self.inodes[id].content.current().len() as u64,
             })
             .collect()
     }
 
     /// The machine lost power: what was not synced survives in part, and the page cache is gone.
     pub fn power_loss(&mut self, rng: &mut SimRng) {
-        let survivors = draw_survivors(rng);
-        let ops = std::mem::take(&mut self.pending_names);
-        for op in keep(ops, survivors, rng) {
+        let survivors = Survivors::draw(rng);
+        for op in survivors.keep(std::mem::take(&mut self.pending_names), rng) {
             self.apply_name(&op);
         }
         for inode in self.inodes.values_mut() {
-            let survivors = draw_survivors(rng);
-            let pending = std::mem::take(&mut inode.pending);
-            let torn = matches!(survivors, Survivors::AnySubset);
-            let differs = std::mem::take(&mut inode.lost) || !pending.is_empty();
-            for effect in keep(pending, survivors, rng) {
-                let sector = torn.then_some(self.sector);
-                let touched = apply_torn(&mut inode.durable, &effect, sector, rng);
-                inode.changed(touched);
-            }
-            if differs {
-                inode.current.clone_from(&inode.durable);
+            let survivors = Survivors::draw(rng);
+            let sector = matches!(survivors, Survivors::AnySubset).then_some(self.sector);
+            if let Some(first) = inode.content.power_loss(survivors, sector, rng) {
+                inode.changed(first);
             }
         }
         self.names.clone_from(&self.durable_names);
@@ -332,8 +298,7 @@ impl Image {
         let at = rng.range(start, end - 1) as usize;
         let mask = 1 << rng.below(8);
         let inode = self.inodes.get_mut(&id).expect("logs point at inodes");
-        inode.current[at] ^= mask;
-        inode.durable[at] ^= mask;
+        inode.content.damage(|bytes| bytes[at] ^= mask);
         if let Meaning::Log(index) = &mut inode.meaning {
             index.rot(start);
         }
@@ -348,11 +313,11 @@ impl Image {
             return false;
         }
         let inode = self.inodes.get_mut(rng.pick(&targets)).expect("snapshots point at inodes");
-        let at = rng.below(inode.durable.len() as u64) as usize;
+        let at = rng.below(inode.content.durable().len() as u64) as usize;
         let mask = 1 << rng.below(8);
-        inode.current[at] ^= mask;
-        inode.durable[at] ^= mask;
-        inode.meaning = Meaning::Snapshot { sealed: is_complete_snapshot(&inode.durable) };
+        inode.content.damage(|bytes| bytes[at] ^= mask);
+        let sealed = is_complete_snapshot(&inode.content.durable());
+        inode.meaning = Meaning::Snapshot { sealed };
         true
     }
 
@@ -382,8 +347,7 @@ impl Image {
         let end = limit.min(hit + bytes.len() as u64);
         let part = &bytes[..(end - hit) as usize];
         let inode = self.inodes.get_mut(id).expect("names point at inodes");
-        overwrite(&mut inode.current, hit as usize, part);
-        overwrite(&mut inode.durable, hit as usize, part);
+        inode.content.damage(|bytes| overwrite(bytes, hit as usize, part));
         if let Meaning::Log(index) = &mut inode.meaning {
             old.iter()
                 .filter(|(from, to)| *from < end && *to > hit)
@@ -418,7 +382,7 @@ impl Image {
 
     pub fn epoch(&self, name: &str) -> Option<Epoch> {
         let id = self.durable_names.get(&FileName::new(Dir::Data, name))?;
-        std::str::from_utf8(&self.inodes[id].durable).ok()?.trim().parse().ok().map(Epoch)
+        std::str::from_utf8(&self.inodes[id].content.durable()).ok()?.trim().parse().ok().map(Epoch)
     }
 
     #[cfg(test)]
@@ -527,75 +491,6 @@ fn snapshot_zxid(name: &FileName) -> Option<Zxid> {
 
 fn hex_suffix(name: &FileName, prefix: &str) -> Option<Zxid> {
     u64::from_str_radix(name.name.strip_prefix(prefix)?, 16).ok().map(Zxid)
-}
-
-fn overwrite(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
-    let end = offset + bytes.len();
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    content[offset..end].copy_from_slice(bytes);
-}
-
-/// Applies one effect; returns the first byte that it touched.
-fn apply(content: &mut Vec<u8>, effect: &Pending) -> u64 {
-    match effect {
-        Pending::Write { offset, bytes } => {
-            overwrite(content, *offset, bytes);
-            *offset as u64
-        }
-        Pending::SetLen(len) => {
-            let touched = content.len().min(*len);
-            content.resize(*len, 0);
-            touched as u64
-        }
-    }
-}
-
-/// As [`apply`], or in part: what a power cut leaves of a write.
-fn apply_torn(
-    content: &mut Vec<u8>,
-    effect: &Pending,
-    sector: Option<usize>,
-    rng: &mut SimRng,
-) -> u64 {
-    let (Pending::Write { offset, bytes }, Some(sector)) = (effect, sector) else {
-        return apply(content, effect);
-    };
-    if rng.chance(500) {
-        return apply(content, effect);
-    }
-    let mut at = 0;
-    while at < bytes.len() {
-        let border = ((offset + at) / sector + 1) * sector - offset;
-        let to = border.min(bytes.len());
-        if rng.chance(500) {
-            overwrite(content, offset + at, &bytes[at..to]);
-        }
-        at = to;
-    }
-    *offset as u64
-}
-
-fn draw_survivors(rng: &mut SimRng) -> Survivors {
-    *rng.pick(&[
-        Survivors::Nothing,
-        Survivors::Nothing,
-        Survivors::Everything,
-        Survivors::Prefix,
-        Survivors::AnySubset,
-        Survivors::AnySubset,
-    ])
-}
-
-fn keep<T>(mut all: Vec<T>, survivors: Survivors, rng: &mut SimRng) -> Vec<T> {
-    match survivors {
-        Survivors::Nothing => all.clear(),
-        Survivors::Everything => {}
-        Survivors::Prefix => all.truncate(rng.below(all.len() as u64 + 1) as usize),
-        Survivors::AnySubset => all.retain(|_| rng.chance(500)),
-    }
-    all
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The disk of one server: two FIFO queues of operations with latencies, reads beside them, and
 //! faults. What the operations do to files is in `image`.
 
+mod content;
 mod image;
 pub(crate) mod index;
+mod survivors;
 
 use std::collections::{BTreeMap, VecDeque};
 
