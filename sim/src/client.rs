@@ -51,6 +51,10 @@ pub trait SimClient {
     fn on_wake(&mut self, now: SimTime, out: &mut ClientOut);
     /// When `on_wake` should be called.
     fn deadline(&self) -> Option<SimTime>;
+    /// When it comes back, and to whom, is drawn anew.
+    fn reroll(&mut self, rolls: u32) {
+        let _ = rolls;
+    }
     /// What it did in the run, where it was told to remember.
     fn take_performed(&mut self) -> Vec<Timed> {
         Vec::new()

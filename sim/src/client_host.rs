@@ -40,6 +40,10 @@ impl ClientSlot {
         }
     }
 
+    pub(crate) fn reroll(&mut self, rolls: u32) {
+        self.machine.reroll(rolls);
+    }
+
     pub(crate) fn take_performed(&mut self) -> Vec<Timed> {
         self.machine.take_performed()
     }
@@ -70,7 +74,9 @@ impl World {
                 | What::FaultTurns(_)
                 | What::FaultEnds(_)
                 | What::Heal
-                | What::End => unreachable!("clients get nothing of the kind"),
+                | What::End
+                | What::Cut
+                | What::Reroll(_) => unreachable!("clients get nothing of the kind"),
             }
             self.forward_posts();
         }

@@ -42,6 +42,10 @@ impl ClockSim {
         }
     }
 
+    pub(crate) fn reroll(&mut self, rng: SimRng) {
+        self.rng = rng;
+    }
+
     pub fn boot(&mut self, now: SimTime) {
         self.since = now;
         self.mono_then = self.rng.below(5_000_000);

@@ -36,17 +36,32 @@ pub struct Cluster {
     pub apache: BTreeMap<ServerId, Habits>,
 }
 
+/// How many servers there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) voters: usize,
+    pub(crate) observers: usize,
+    /// One server without an ensemble.
+    pub(crate) standalone: bool,
+}
+
 impl Cluster {
     /// `servers` forces the number of voters, which are an ensemble also where it is one.
     pub fn draw(seed: u64, servers: Option<usize>) -> Self {
+        let size = |voters| Size { voters, observers: 0, standalone: false };
+        Self::of_size(seed, servers.map(size))
+    }
+
+    /// The size is drawn too where it is not given.
+    pub(crate) fn of_size(seed: u64, size: Option<Size>) -> Self {
         let mut rng = SimRng::new(seed, Stream::Config, 0);
-        let (mut voters, mut observers) = draw_size(servers, &mut rng);
-        let mut alone = false;
+        let mut drawn = draw_size(&mut rng);
         // A stream of its own: all other seeds stay what they are.
         let mut unusual = SimRng::new(seed, Stream::Config, 1);
-        if servers.is_none() && unusual.chance(UNUSUAL) {
-            (voters, observers, alone) = draw_unusual_size(&mut unusual);
+        if unusual.chance(UNUSUAL) {
+            drawn = draw_unusual_size(&mut unusual);
         }
+        let Size { voters, observers, standalone } = size.unwrap_or(drawn);
         let ensemble = ensemble(voters, observers);
         let shape = draw_limits(&mut rng);
         let configs = ensemble
@@ -54,7 +69,7 @@ impl Cluster {
             .keys()
             .map(|&me| Config {
                 me,
-                ensemble: (!alone).then(|| ensemble.clone()),
+                ensemble: (!standalone).then(|| ensemble.clone()),
                 seed: SimRng::new(seed, Stream::Node, me.0).bytes32(),
                 ..shape.clone()
             })
@@ -108,24 +123,24 @@ pub(crate) fn client_ip(index: usize) -> String {
     format!("10.0.1.{index}")
 }
 
-fn draw_size(servers: Option<usize>, rng: &mut SimRng) -> (usize, usize) {
+fn draw_size(rng: &mut SimRng) -> Size {
     let draw = rng.below(10);
     let observers = usize::from(rng.chance(300)) + 1;
-    match (servers, draw) {
-        (Some(voters), _) => (voters, 0),
-        (None, 0..=5) => (3, 0),
-        (None, 6..=8) => (5, 0),
-        (None, _) => (3, observers),
-    }
+    let (voters, observers) = match draw {
+        0..=5 => (3, 0),
+        6..=8 => (5, 0),
+        _ => (3, observers),
+    };
+    Size { voters, observers, standalone: false }
 }
 
 /// Voters, observers, and whether it is one server without an ensemble. Even numbers, whose majority
 /// is more than a half and one; a quorum of one; and the largest that people run.
-fn draw_unusual_size(rng: &mut SimRng) -> (usize, usize, bool) {
+fn draw_unusual_size(rng: &mut SimRng) -> Size {
     let voters = *rng.pick(&[1, 1, 2, 4, 6, 7]);
     let alone = voters == 1 && rng.chance(500);
     let observers = if !alone && rng.chance(250) { rng.range(1, 2) as usize } else { 0 };
-    (voters, observers, alone)
+    Size { voters, observers, standalone: alone }
 }
 
 fn ensemble(voters: usize, observers: usize) -> EnsembleConfig {

@@ -36,6 +36,10 @@ pub(crate) enum What {
     FaultEnds(usize),
     Heal,
     End,
+    /// Nobody wants to see more of the run.
+    Cut,
+    /// What is not drawn yet is drawn anew, so many times.
+    Reroll(u32),
 }
 
 /// A place in the heap: small, since heaps move their entries about. Of two moments that are equal,

@@ -39,6 +39,7 @@ pub mod run;
 pub mod scenario;
 pub mod schedule;
 mod shadow;
+pub mod shrink;
 mod trace;
 pub mod workload;
 mod world;

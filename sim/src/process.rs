@@ -95,6 +95,12 @@ impl ServerSlot {
         }
     }
 
+    pub(crate) fn reroll(&mut self, clock: SimRng, boot: SimRng, seed: [u8; 32]) {
+        self.clock.reroll(clock);
+        self.boot_rng = boot;
+        self.config.seed = seed;
+    }
+
     /// A deadline is a pure function of the server, so that it is reckoned once after each step.
     fn deadline(&self) -> Option<(Mono, Timer)> {
         let Process::Running(server) = &self.process else { return None };
@@ -204,7 +210,9 @@ impl World {
             | What::FaultTurns(_)
             | What::FaultEnds(_)
             | What::Heal
-            | What::End => unreachable!("servers get nothing of the kind"),
+            | What::End
+            | What::Cut
+            | What::Reroll(_) => unreachable!("servers get nothing of the kind"),
         }
     }
 

@@ -23,6 +23,7 @@ use crate::rng::{SimRng, Stream};
 use crate::scenario::{Options, Scenario};
 use crate::schedule::FaultUnit;
 use crate::trace::TraceSink;
+pub use crate::world::Reroll;
 use crate::world::{Shared, Stats, WorldSpec};
 use crate::zkclient::{ClientSpec, Timed, ZkClient};
 
@@ -117,10 +118,13 @@ pub struct Look {
     pub sink: Option<TraceSink>,
     /// Keep what each client did.
     pub operations: bool,
-    /// Take a recording.
+    /// Take a recording: see [`look_and_record`].
     pub records: bool,
     /// Who judges, in place of the checks.
     pub judge: Option<Box<dyn Observer + Send>>,
+    /// End it there if nothing was violated before.
+    pub until: Option<SimTime>,
+    pub reroll: Option<Reroll>,
 }
 
 /// The whole run of a scenario. `white_box`: judge with the checks that look into disks, too.
@@ -143,8 +147,15 @@ pub fn record_scenario(
     scenario: Scenario,
     white_box: bool,
 ) -> Result<(Outcome, Recording), String> {
-    let look = Look { white_box, records: true, ..Look::default() };
-    let (outcome, recording) = run_apart(scenario, look)?;
+    look_and_record(scenario, Look { white_box, ..Look::default() })
+}
+
+/// As [`look_at`], and takes a recording.
+///
+/// # Errors
+/// What went wrong in the harness itself.
+pub fn look_and_record(scenario: Scenario, look: Look) -> Result<(Outcome, Recording), String> {
+    let (outcome, recording) = run_apart(scenario, Look { records: true, ..look })?;
     Ok((outcome, recording.expect("a run that records has a recording")))
 }
 
@@ -191,6 +202,8 @@ fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
         faults_for,
         sink: look.sink,
         records: look.records,
+        until: look.until,
+        reroll: look.reroll,
         calm_min: CALM_MIN,
         calm_max: CALM_MAX,
         cluster: cluster.clone(),

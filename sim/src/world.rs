@@ -57,6 +57,7 @@ pub struct Stats {
 pub(crate) struct Shared(Mutex<Option<World>>);
 
 pub(crate) struct World {
+    seed: u64,
     handle: Handle,
     time: TimeHandle,
     nodes: Vec<TaskNode>,
@@ -109,6 +110,13 @@ impl std::fmt::Debug for World {
     }
 }
 
+/// From a moment on, whatever is still open is drawn anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reroll {
+    pub at: SimTime,
+    pub rolls: u32,
+}
+
 /// What a world is made of.
 pub(crate) struct WorldSpec {
     pub(crate) seed: u64,
@@ -123,6 +131,9 @@ pub(crate) struct WorldSpec {
     pub(crate) faults_for: SimTime,
     pub(crate) sink: Option<TraceSink>,
     pub(crate) records: bool,
+    /// The run ends there if nothing was violated before.
+    pub(crate) until: Option<SimTime>,
+    pub(crate) reroll: Option<Reroll>,
     pub(crate) calm_min: u64,
     pub(crate) calm_max: u64,
 }
@@ -130,7 +141,7 @@ pub(crate) struct WorldSpec {
 impl Shared {
     /// Builds the world inside madsim's runtime: one node and task for each host.
     pub(crate) fn build(handle: &Handle, spec: WorldSpec) -> Arc<Self> {
-        let faults_for = spec.faults_for;
+        let WorldSpec { faults_for, until, reroll, .. } = spec;
         let shared = Arc::new(Self(Mutex::new(Some(World::new(handle, spec)))));
         let hosts = shared.with(|world| world.inboxes.len() - 1);
         for index in 0..hosts {
@@ -142,7 +153,16 @@ impl Shared {
             let id = node.build().id();
             shared.with(|world| world.nodes.push(id));
         }
-        shared.with(|world| world.open(faults_for));
+        shared.with(|world| {
+            world.open(faults_for);
+            let control = world.control();
+            if let Some(until) = until {
+                world.post(until, control, What::Cut);
+            }
+            if let Some(Reroll { at, rolls }) = reroll {
+                world.post(at, control, What::Reroll(rolls));
+            }
+        });
         shared
     }
 
@@ -214,6 +234,7 @@ impl World {
             Box::new(Recorder::new(servers.chain(clients).collect(), faults.clone()))
         });
         Self {
+            seed,
             handle: handle.clone(),
             time,
             nodes: Vec::new(),
@@ -423,6 +444,28 @@ impl World {
             self.handle.pause(self.nodes[index]);
         } else {
             self.handle.resume(self.nodes[index]);
+        }
+    }
+
+    /// Draws anew what is not drawn yet: latencies, disks, clocks, what servers draw behind their next
+    /// boot, when clients come back.
+    pub(crate) fn reroll(&mut self, rolls: u32) {
+        let seed = self.seed;
+        let stream = |stream, index| SimRng::rolled(seed, rolls, stream, index);
+        self.net.reroll(stream(Stream::Latency, 0));
+        self.fault_rng = stream(Stream::Fault, 0);
+        for slot in &mut self.servers {
+            let id = slot.id().0;
+            let disk = self.disks.of(slot.id());
+            disk.reroll(stream(Stream::Disk, id), stream(Stream::Disk, id + 1000));
+            slot.reroll(
+                stream(Stream::Clock, id),
+                stream(Stream::Clock, id + 1000),
+                stream(Stream::Node, id).bytes32(),
+            );
+        }
+        for slot in &mut self.clients {
+            slot.reroll(rolls);
         }
     }
 

@@ -68,6 +68,21 @@ impl Habits {
         }
     }
 
+    /// The switch of this name.
+    pub fn named(&mut self, name: &str) -> Option<&mut bool> {
+        Some(match name {
+            "plain_greetings" => &mut self.plain_greetings,
+            "late_logging" => &mut self.late_logging,
+            "fuzzy_snap" => &mut self.fuzzy_snap,
+            "epoch_zxids" => &mut self.epoch_zxids,
+            "fuzzy_files" => &mut self.fuzzy_files,
+            "twin_records" => &mut self.twin_records,
+            "truncates_in_place" => &mut self.truncates_in_place,
+            "weak_sync" => &mut self.weak_sync,
+            _ => return None,
+        })
+    }
+
     /// Those that it has, by name.
     pub fn names(&self) -> Vec<&'static str> {
         let all = [

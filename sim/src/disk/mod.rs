@@ -163,6 +163,12 @@ impl DiskSim {
         &mut self.progress
     }
 
+    /// Latencies, and what a crash leaves, come from here.
+    pub(crate) fn reroll(&mut self, rng: SimRng, torn: SimRng) {
+        self.rng = rng;
+        self.torn = torn;
+    }
+
     pub fn image(&self) -> &Image {
         &self.image
     }

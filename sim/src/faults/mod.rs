@@ -60,6 +60,8 @@ impl World {
                 What::FaultEnds(unit) => self.fault_ends(unit),
                 What::Heal => self.heal(),
                 What::End => self.end(),
+                What::Cut => self.verdict = Some(Ok(())),
+                What::Reroll(rolls) => self.reroll(rolls),
                 What::Net(_)
                 | What::Disk(_)
                 | What::Boot

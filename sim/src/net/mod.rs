@@ -114,6 +114,11 @@ pub struct NetSim {
 }
 
 impl NetSim {
+    /// Latencies and whatever else is not drawn yet come from here.
+    pub(crate) fn reroll(&mut self, rng: SimRng) {
+        self.rng = rng;
+    }
+
     /// `hosts` machines, all off. Latencies, windows and chunk borders come from `rng`.
     pub fn new(hosts: usize, mut rng: SimRng) -> Self {
         Self {

@@ -1,6 +1,8 @@
 //! A scenario: everything that a run is made of, drawn from a seed or written by hand.
 
 mod fault_line;
+pub mod file;
+mod op_line;
 pub mod span;
 mod words;
 
@@ -63,7 +65,11 @@ impl Scenario {
         let mut cluster = Cluster::draw(seed, options.servers);
         cluster.clients = options.clients.unwrap_or(cluster.clients);
         cluster.disguise(apache::draw(seed, &cluster, options.apache_peers));
-        let faults_for = SimTime::from_secs(options.sim_seconds);
+        Self::around(seed, cluster, SimTime::from_secs(options.sim_seconds))
+    }
+
+    /// Draws what happens to a cluster.
+    fn around(seed: u64, cluster: Cluster, faults_for: SimTime) -> Self {
         Self {
             seed,
             rolls: 0,

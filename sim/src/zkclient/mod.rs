@@ -461,6 +461,11 @@ impl ZkClient {
 }
 
 impl SimClient for ZkClient {
+    fn reroll(&mut self, rolls: u32) {
+        let index = u64::from(self.spec.id.0);
+        self.rng = SimRng::rolled(self.spec.seed, rolls, Stream::Workload, index);
+    }
+
     fn take_performed(&mut self) -> Vec<Timed> {
         self.performed.take().unwrap_or_default()
     }

@@ -5,7 +5,11 @@ mod diff;
 mod merge;
 mod replay;
 mod report;
+mod scenario;
+mod shrink;
+mod subject;
 mod sweep;
+mod when;
 
 use std::process::ExitCode;
 
@@ -34,6 +38,12 @@ enum Command {
     Report(report::ReportArgs),
     /// Find the first event in which two runs differ.
     Diff(diff::DiffArgs),
+    /// Write a seed as a scenario file; look a scenario file through.
+    Scenario(scenario::ScenarioArgs),
+    /// Make a failing seed or scenario as small as it gets.
+    Shrink(shrink::ShrinkArgs),
+    /// Say from which moment on a failure was likely.
+    When(when::WhenArgs),
     /// Judge a recorded history of real servers and clients.
     Check(check::CheckArgs),
 }
@@ -115,6 +125,9 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Diff(args) => diff::run(&args),
+        Command::Scenario(args) => scenario::run(&args),
+        Command::Shrink(args) => shrink::run(&args),
+        Command::When(args) => when::run(&args),
         Command::Check(args) => check::run(&args),
     };
     ExitCode::from(code)

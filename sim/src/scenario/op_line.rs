@@ -1,0 +1,313 @@
+//! What a client does, as a line that a person reads and writes:
+//!
+//! ```text
+//! at 1.2 s create /r0/n1 "0-3" ephemeral
+//! at 1.25 s set /r0/n1 "0-4" filled to 300 version 2
+//! at 1.3 s sync /r0 then get /r0/n1 watch
+//! at 1.3 s multi { check /r0 version 1 ; delete /r0/n1 }
+//! at 2 s silent for 3 s
+//! ```
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::span::{moment, span};
+use super::words::Words;
+use crate::ids::SimTime;
+use crate::workload::{Content, Create, Operation, Part, Read, Reading, Target, Version, Write};
+use crate::zkclient::Timed;
+
+impl fmt::Display for Timed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {} {}", moment(self.at), self.operation)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(write) => write.fmt(f),
+            Self::Multi(parts) => {
+                let parts: Vec<_> = parts.iter().map(Part::to_string).collect();
+                write!(f, "multi {{ {} }}", parts.join(" ; "))
+            }
+            Self::Read(read) => read.fmt(f),
+            Self::Sync { path } => write!(f, "sync {path}"),
+            Self::SyncThenRead { path, read } => write!(f, "sync {path} then {read}"),
+            Self::UnknownOp { code } => write!(f, "unknown {code}"),
+            Self::Malformed { code } => write!(f, "malformed {code}"),
+            Self::CloseSession => f.write_str("close"),
+            Self::DropConnection => f.write_str("drop"),
+            Self::FallSilent { us } => write!(f, "silent for {}", span(*us)),
+        }
+    }
+}
+
+impl fmt::Display for Write {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(create) => {
+                write!(f, "create {} {}", create.path, content(create.data.as_ref()))?;
+                let flags = [
+                    (create.ephemeral, " ephemeral"),
+                    (create.sequential, " sequential"),
+                    (create.with_stat, " stat"),
+                ];
+                flags.iter().filter(|(on, _)| *on).try_for_each(|(_, name)| f.write_str(name))
+            }
+            Self::Delete { path, version } => write!(f, "delete {path}{version}"),
+            Self::SetData { path, data, version } => {
+                write!(f, "set {path} {}{version}", content(data.as_ref()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write(write) => write.fmt(f),
+            Self::Check { path, version } => write!(f, "check {path}{version}"),
+        }
+    }
+}
+
+impl fmt::Display for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.what {
+            Reading::Exists => write!(f, "exists {}", self.path)?,
+            Reading::Data => write!(f, "get {}", self.path)?,
+            Reading::Children { with_stat } => {
+                write!(f, "children {}{}", self.path, if with_stat { " stat" } else { "" })?;
+            }
+        }
+        f.write_str(if self.watch { " watch" } else { "" })
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => f.write_str(path),
+            Self::Seen { per_mille, otherwise } => write!(f, "seen {per_mille} or {otherwise}"),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => Ok(()),
+            Self::Is(version) => write!(f, " version {version}"),
+            Self::Seen => f.write_str(" version seen"),
+        }
+    }
+}
+
+fn content(content: Option<&Content>) -> String {
+    match content {
+        None => "null".into(),
+        Some(Content { word, len: None }) => format!("\"{word}\""),
+        Some(Content { word, len: Some(len) }) => format!("\"{word}\" filled to {len}"),
+    }
+}
+
+impl FromStr for Timed {
+    type Err = String;
+
+    /// # Errors
+    /// What is wrong with the line, and what is allowed there.
+    fn from_str(line: &str) -> Result<Self, String> {
+        let words = &mut Words::of(line);
+        words.expect("at")?;
+        let at = SimTime(words.span()?);
+        let operation = operation(words)?;
+        words.end()?;
+        Ok(Self { at, operation })
+    }
+}
+
+/// What may stand behind a time.
+const VERBS: &str = "create, delete, set, multi, exists, get, children, sync, unknown, malformed, \
+                     close, drop, silent";
+
+fn operation(words: &mut Words<'_>) -> Result<Operation, String> {
+    let verb = words.next("what the client does")?;
+    if let Some(write) = write(verb, words)? {
+        return Ok(Operation::Write(write));
+    }
+    if let Some(read) = read(verb, words)? {
+        return Ok(Operation::Read(read));
+    }
+    Ok(match verb {
+        "multi" => multi(words)?,
+        "sync" => {
+            let path = target(words)?;
+            if !words.take("then") {
+                return Ok(Operation::Sync { path });
+            }
+            let verb = words.next("exists, get or children")?;
+            let read = read(verb, words)?;
+            let read = read.ok_or_else(|| format!("`{verb}` is no read: exists, get, children"))?;
+            Operation::SyncThenRead { path, read }
+        }
+        "unknown" => Operation::UnknownOp { code: words.number("an opcode")? },
+        "malformed" => Operation::Malformed { code: words.number("an opcode")? },
+        "close" => Operation::CloseSession,
+        "drop" => Operation::DropConnection,
+        "silent" => {
+            words.expect("for")?;
+            Operation::FallSilent { us: words.span()? }
+        }
+        other => return Err(format!("`{other}` is nothing that a client does; it can {VERBS}")),
+    })
+}
+
+fn write(verb: &str, words: &mut Words<'_>) -> Result<Option<Write>, String> {
+    Ok(Some(match verb {
+        "create" => Write::Create(Create {
+            path: path(words.next("a path")?)?,
+            data: data(words)?,
+            ephemeral: words.take("ephemeral"),
+            sequential: words.take("sequential"),
+            with_stat: words.take("stat"),
+        }),
+        "delete" => Write::Delete { path: target(words)?, version: version(words)? },
+        "set" => {
+            Write::SetData { path: target(words)?, data: data(words)?, version: version(words)? }
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn read(verb: &str, words: &mut Words<'_>) -> Result<Option<Read>, String> {
+    if !["exists", "get", "children"].contains(&verb) {
+        return Ok(None);
+    }
+    let path = target(words)?;
+    let what = match verb {
+        "exists" => Reading::Exists,
+        "get" => Reading::Data,
+        _ => Reading::Children { with_stat: words.take("stat") },
+    };
+    Ok(Some(Read { what, path, watch: words.take("watch") }))
+}
+
+fn multi(words: &mut Words<'_>) -> Result<Operation, String> {
+    words.expect("{")?;
+    let mut parts = Vec::new();
+    loop {
+        let verb = words.next("create, delete, set or check")?;
+        parts.push(match write(verb, words)? {
+            Some(write) => Part::Write(write),
+            None if verb == "check" => {
+                Part::Check { path: target(words)?, version: version(words)? }
+            }
+            None => return Err(format!("a multi has create, delete, set and check, no `{verb}`")),
+        });
+        match words.next("`;` or `}`")? {
+            ";" => {}
+            "}" => return Ok(Operation::Multi(parts)),
+            other => return Err(format!("`{other}` stands where `;` or `}}` should")),
+        }
+    }
+}
+
+fn target(words: &mut Words<'_>) -> Result<Target, String> {
+    if !words.take("seen") {
+        return words.next("a path").and_then(path).map(Target::Path);
+    }
+    let per_mille: u16 = words.number("a number below 1000")?;
+    if per_mille >= 1000 {
+        return Err(format!("`seen {per_mille}`: a number below 1000 chooses what was seen"));
+    }
+    words.expect("or")?;
+    let otherwise = words.next("a path")?;
+    Ok(Target::Seen { per_mille, otherwise: path(otherwise)? })
+}
+
+fn path(word: &str) -> Result<String, String> {
+    match word.starts_with('/') {
+        true => Ok(word.to_owned()),
+        false => Err(format!("`{word}` stands where a path such as /r0/n1 should")),
+    }
+}
+
+fn version(words: &mut Words<'_>) -> Result<Version, String> {
+    Ok(match words.take("version") {
+        false => Version::Any,
+        true if words.take("seen") => Version::Seen,
+        true => Version::Is(words.number("a version, or `seen`")?),
+    })
+}
+
+/// Longest data that is worth a simulation.
+const MOST_DATA: usize = 1 << 20;
+
+fn data(words: &mut Words<'_>) -> Result<Option<Content>, String> {
+    let word = words.next("data: null, or a word in quotes")?;
+    if word == "null" {
+        return Ok(None);
+    }
+    let quoted = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
+    let Some(quoted) = quoted.filter(|word| !word.contains('"')) else {
+        return Err(format!("`{word}` stands where data should: null, or one word in quotes"));
+    };
+    let mut len = None;
+    if words.take("filled") {
+        words.expect("to")?;
+        let bytes: usize = words.number("a number of bytes")?;
+        if bytes > MOST_DATA {
+            return Err(format!("data of {bytes} bytes: at most {MOST_DATA}"));
+        }
+        len = Some(bytes);
+    }
+    Ok(Some(Content { word: quoted.to_owned(), len }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::{SimRng, Stream};
+    use crate::workload::{Memory, Workload};
+
+    #[test]
+    fn every_drawn_operation_reads_back_from_its_line() {
+        for seed in 0..100 {
+            let workload = Workload::draw(seed);
+            let mut rng = SimRng::new(seed, Stream::Operation, 0);
+            for n in 0..200 {
+                let at = SimTime(rng.below(9_000_000));
+                let drawn = workload.draw_operation(3, n, &mut rng);
+                for operation in [drawn.clone(), drawn.settled(&Memory::default())] {
+                    let timed = Timed { at, operation };
+                    assert_eq!(timed.to_string().parse(), Ok(timed.clone()), "{timed}");
+                }
+            }
+        }
+        for line in ["at 1 s close", "at 1 s drop", "at 1.5 s silent for 3 s", "at 1 s sync /r0"] {
+            let timed: Timed = line.parse().unwrap_or_else(|why| panic!("{line}: {why}"));
+            assert_eq!(timed.to_string(), line);
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_says_what_may_stand_there() {
+        for (line, hint) in [
+            ("create /a null", "where `at` should"),
+            ("at 1 s write /a null", "it can create, delete"),
+            ("at 1 s create a null", "a path such as /r0/n1"),
+            ("at 1 s create /a word", "one word in quotes"),
+            ("at 1 s create /a null eternal", "where it should end"),
+            ("at 1 s delete /a version two", "a version, or `seen`"),
+            ("at 1 s multi { get /a }", "no `get`"),
+            ("at 1 s multi { delete /a", "`;` or `}`"),
+            ("at 1 s sync /a then create /b null", "is no read"),
+            ("at 1 s set /a \"x\" filled to 99999999", "at most 1048576"),
+            ("at 1 s get seen 1000 or /a", "below 1000"),
+        ] {
+            let error = line.parse::<Timed>().unwrap_err();
+            assert!(error.contains(hint), "{line}: {error}");
+        }
+    }
+}
