@@ -34,6 +34,8 @@ FIRST_STEP = 50
 # A seed takes milliseconds; a mutant that hangs the simulator is not found by it.
 SECONDS_PER_SEED = 3
 SECONDS_PER_STEP = 120
+# Of CPU, the budget of `vivarium-sim shrink`; other work may share the processor.
+SHRINK_SECONDS = 60
 
 
 CHECKED = "--cfg madsim"
@@ -142,6 +144,15 @@ class Grade:
     unchecked: bool = False
     # Of each range, where several are asked for: CPU seconds, `None` where it was missed.
     ranges: list = dataclasses.field(default_factory=list)
+    # What `vivarium-sim shrink` said of the seed that was caught.
+    shrunk: dict | None = None
+
+    def shrunk_to(self):
+        """Fault units and client operations that are left."""
+        if not self.shrunk:
+            return "-"
+        after = self.shrunk["after"]
+        return f"{after['fault_units']}+{after['operations']}"
 
 
 # From the first seed of one range to that of the next.
@@ -198,6 +209,8 @@ def grade(build, grading, baseline, span, jobs):
         result.found, result.seed = True, failure["seed"]
         result.check, result.detail = violation["check"], violation["what"]
         result.replays = "yes" if replays(binary, grading, failure) else "NO"
+        if grading == "as built":
+            result.shrunk = shrink(binary, failure["seed"])
         break
     result.seeds = min(at, end) - span.start
     return result
@@ -209,6 +222,16 @@ def replays(binary, grading, failure):
     again, _ = simulate(command, 1)
     same = (again["trace_hash"], again["violation"]) == (failure["trace_hash"], failure["violation"])
     return same and again["verdict"] == "violation"
+
+
+def shrink(binary, seed):
+    """What is left of the failure, within the budget of the command."""
+    place = binary.parent / f"{binary.name}-{seed}.toml"
+    command = [binary, "shrink", str(seed), "-o", "json", "--out", place]
+    try:
+        return simulate(command, SHRINK_SECONDS)[0]
+    except Missed:
+        return None
 
 
 def simulate(command, seeds):
@@ -246,10 +269,10 @@ def row(mutant, grading, result, why=None):
     result = result or Grade()
     cells = [mutant.id, grading, "found" if result.found else "missed"]
     cells += [result.seeds, result.seed if result.found else "-", f"{result.cpu:.1f}"]
-    cells += [result.check, result.replays, "-", why or result.detail]
+    cells += [result.check, result.replays, result.shrunk_to(), why or result.detail]
     print(COLUMNS.format(*map(str, cells))[:180].rstrip(), flush=True)
     record = {**dataclasses.asdict(result), "id": mutant.id, "grading": grading}
-    return {**record, "shrunk": None, "missed_because": why}
+    return {**record, "missed_because": why}
 
 
 def grade_all(mutants, tree, arguments):
@@ -279,9 +302,17 @@ def grade_all(mutants, tree, arguments):
                     records.append(row(mutant, grading, result))
                 except Missed as why:
                     records.append(row(mutant, grading, None, str(why)))
+    print(shrunk_summary(records))
     if baseline.ignored():
         print(f"ignored, as they fail without a mutant: seeds {baseline.ignored()}")
     return records
+
+
+def shrunk_summary(records):
+    """How many failures ended short: at most 3 fault units and 10 client operations."""
+    ends = [record["shrunk"]["after"] for record in records if record.get("shrunk")]
+    short = sum(end["fault_units"] <= 3 and end["operations"] <= 10 for end in ends)
+    return f"shrunk to at most 3 fault units and 10 operations: {short} of {len(ends)}"
 
 
 def check_patches(mutants):

@@ -169,21 +169,22 @@ fn every_option_of_vivarium_sim_exists() {
         found
     };
     let file_of = |subcommand: &str| match subcommand {
-        "run" => Some("sweep.rs"),
-        "replay" => Some("replay.rs"),
-        "check" => Some("check.rs"),
-        _ => None,
+        "run" => "sweep/mod.rs".to_owned(),
+        other => format!("{other}.rs"),
     };
+    // Options that several subcommands share.
+    let shared = ["subject.rs", "sweep/report.rs"];
+    let shared = shared.map(|file| fs::read_to_string(folder.join(file)).expect("a file"));
     let mut seen = 0;
     for (document, command) in shown() {
         if program(&command) != "vivarium-sim" {
             continue;
         }
         let words: Vec<&str> = command.split_whitespace().skip(1).collect();
-        let file = file_of(words[0]);
-        let file = file.unwrap_or_else(|| panic!("{document}: `{command}`: no such subcommand"));
-        let own = fs::read_to_string(folder.join(file)).expect("a subcommand's file");
+        let own = fs::read_to_string(folder.join(file_of(words[0])))
+            .unwrap_or_else(|_| panic!("{document}: `{command}`: no such subcommand"));
         let mut known = options(&own);
+        shared.iter().for_each(|text| known.extend(options(text)));
         known.extend(options(&main));
         known.extend(["-o".to_owned()].into_iter().filter(|_| own.contains("short, long")));
         for option in words.iter().filter(|word| word.starts_with('-')) {

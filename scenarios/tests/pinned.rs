@@ -1,39 +1,14 @@
-//! Seeds that once found a bug in core. They must pass now.
-//!
-//! A pinned seed is only as good as the generator stays the same: when the generator changes, the
-//! seed draws another schedule and proves nothing of the old bug.
+//! Scenarios that once found a bug, and the published traces of ZooKeeper's: each ends as its file
+//! expects.
 
 use std::path::{Path, PathBuf};
 use std::{fs, thread};
 
-use serde::Deserialize;
-use vivarium_sim::run::run_seed;
-use vivarium_sim::scenario::Options;
+use vivarium_sim::run::run_scenario;
+use vivarium_sim::scenario::file::ScenarioFile;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Pinned {
-    seed: u64,
-    /// The check that caught it.
-    checker: String,
-    /// What was wrong.
-    why: String,
-    options: PinnedOptions,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PinnedOptions {
-    servers: Option<usize>,
-    clients: Option<usize>,
-    sim_seconds: u64,
-    white_box: bool,
-    /// Servers that behave as Apache's do: part of what the seed draws, and so of the run.
-    apache_peers: usize,
-}
-
-fn pinned() -> Vec<(PathBuf, Pinned)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("pinned");
+fn files(folder: &str) -> Vec<(PathBuf, ScenarioFile)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<PathBuf> = fs::read_dir(folder)
         .expect("the folder is part of the tree")
         .map(|entry| entry.expect("the folder is readable").path())
@@ -44,33 +19,35 @@ fn pinned() -> Vec<(PathBuf, Pinned)> {
         .into_iter()
         .map(|path| {
             let text = fs::read_to_string(&path).expect("the file is readable");
-            let pinned = toml::from_str(&text).unwrap_or_else(|why| panic!("{path:?}: {why}"));
-            (path, pinned)
+            let file = text.parse().unwrap_or_else(|mistake| panic!("{path:?}: {mistake}"));
+            (path, file)
         })
         .collect()
 }
 
-#[test]
-fn pinned_seeds_pass() {
-    let all = pinned();
-    assert!(!all.is_empty(), "nothing is pinned");
+fn all_end_as_expected(folder: &str) {
+    let all = files(folder);
+    assert!(!all.is_empty(), "{folder} holds no scenario");
     let runs: Vec<_> = all
         .into_iter()
-        .map(|(path, pinned)| {
+        .map(|(path, file)| {
             thread::spawn(move || {
-                let Pinned { seed, checker, why, options } = pinned;
-                let PinnedOptions { servers, clients, sim_seconds, white_box, apache_peers } =
-                    options;
-                let apache_peers = Some(apache_peers);
-                let options = Options { servers, clients, sim_seconds, white_box, apache_peers };
-                let outcome = run_seed(seed, &options, None).expect("the harness works");
-                outcome.verdict.err().map(|violation| {
-                    format!("{path:?}: seed {seed}: {violation}\n  once caught by {checker}: {why}")
+                assert!(!file.why.is_empty(), "{path:?} does not say what it is kept for");
+                let outcome = run_scenario(file.scenario, file.white_box, None);
+                let verdict = outcome.expect("the harness works").verdict;
+                let met = file.expect.is_met(&verdict);
+                (!met).then(|| {
+                    format!("{path:?}: {verdict:?}, not {}\n  kept for: {}", file.expect, file.why)
                 })
             })
         })
         .collect();
     let failed: Vec<String> =
-        runs.into_iter().filter_map(|run| run.join().expect("no run panics")).collect();
+        runs.into_iter().filter_map(|run| run.join().expect("every file is in order")).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+#[test]
+fn pinned_scenarios_end_as_expected() {
+    all_end_as_expected("pinned");
 }

@@ -7,6 +7,8 @@ pub mod span;
 mod words;
 
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
 use vivarium_core::ids::ServerId;
 
 use crate::apache;
@@ -31,11 +33,21 @@ pub struct Options {
     pub white_box: bool,
     /// Number of servers that behave as Apache's do; drawn where `None`. One of ours stays.
     pub apache_peers: Option<usize>,
+    /// A scenario file in place of what seeds draw; what stands for a seed is then a roll of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scenario: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { servers: None, clients: None, sim_seconds: 5, white_box: true, apache_peers: None }
+        Self {
+            servers: None,
+            clients: None,
+            sim_seconds: 5,
+            white_box: true,
+            apache_peers: None,
+            scenario: None,
+        }
     }
 }
 

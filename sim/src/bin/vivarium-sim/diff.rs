@@ -9,20 +9,19 @@ use std::thread::{self, JoinHandle};
 use clap::{Args, Parser};
 use serde_json::json;
 use vivarium_sim::divergence::{Comparison, Divergence, Line, compare};
-use vivarium_sim::run::{Outcome, run_seed};
+use vivarium_sim::run::{Outcome, run_scenario};
 use vivarium_sim::{TraceLine, TraceSink};
 
-use crate::{Format, HARNESS, OK, UNUSABLE, VIOLATION, WorldArgs};
+use crate::subject::SubjectArgs;
+use crate::{Format, HARNESS, OK, UNUSABLE, VIOLATION};
 
 /// Lines of one run that may wait for the other.
 const AHEAD: usize = 4096;
 
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Each side is a seed, a seed with the options that `replay` takes (in one argument, \
-    as in \"42 --servers 3\"), or a file that `replay --hashes` has written. \
-    Exit code 0: equal, 1: they differ, 2: a side that cannot be run or read."
-)]
+#[command(after_help = "Each side is a seed, or whatever else `replay` takes, in one argument, \
+    as in \"42 --servers 3\" or \"--scenario FILE\", or a file that `replay --hashes` has written. \
+    Exit code 0: equal, 1: they differ, 2: a side that cannot be run or read.")]
 pub(crate) struct DiffArgs {
     /// One run
     a: String,
@@ -39,9 +38,8 @@ pub(crate) struct DiffArgs {
 #[derive(Debug, Parser)]
 #[command(name = "replay", no_binary_name = true)]
 struct Replayed {
-    seed: u64,
     #[command(flatten)]
-    world: WorldArgs,
+    subject: SubjectArgs,
 }
 
 /// One side: its events, and the run that makes them.
@@ -85,9 +83,8 @@ pub(crate) fn run(args: &DiffArgs) -> u8 {
 
 impl Side {
     fn open(what: &str) -> Result<Self, String> {
-        let starts_with_seed =
-            what.split_whitespace().next().is_some_and(|word| word.parse::<u64>().is_ok());
-        if starts_with_seed {
+        let first = what.split_whitespace().next().unwrap_or("");
+        if first.parse::<u64>().is_ok() || first == "--scenario" {
             let replayed = Replayed::try_parse_from(what.split_whitespace())
                 .map_err(|error| format!("\"{what}\" is not what `replay` takes: {error}"))?;
             return Self::start(replayed);
@@ -107,10 +104,11 @@ impl Side {
             // Once the runs have parted nobody reads on.
             let _ = sender.send(Line { text: line.to_string(), content: Some(line.content) });
         }) as TraceSink;
-        let options = replayed.world.options();
+        let file = replayed.subject.read()?.file;
+        let seed = file.scenario.seed;
         let run = thread::Builder::new()
-            .spawn(move || run_seed(replayed.seed, &options, Some(sink)))
-            .map_err(|error| format!("no thread for seed {}: {error}", replayed.seed))?;
+            .spawn(move || run_scenario(file.scenario, file.white_box, Some(sink)))
+            .map_err(|error| format!("no thread for seed {seed}: {error}"))?;
         Ok(Self { lines: Box::new(drained(receiver)), run: Some(run) })
     }
 }

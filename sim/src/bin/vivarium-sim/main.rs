@@ -80,6 +80,7 @@ impl WorldArgs {
             sim_seconds: self.sim_seconds,
             white_box: !self.no_white_box,
             apache_peers: self.apache_peers.map(usize::from),
+            scenario: None,
         }
     }
 }
@@ -92,7 +93,10 @@ enum Format {
 
 /// The command that shows a failure again.
 fn replay_command(seed: u64, options: &Options) -> String {
-    let mut command = format!("vivarium-sim replay {seed}");
+    let mut command = match &options.scenario {
+        Some(path) => format!("vivarium-sim replay --scenario {} --rolls {seed}", path.display()),
+        None => format!("vivarium-sim replay {seed}"),
+    };
     if let Some(servers) = options.servers {
         command.push_str(&format!(" --servers {servers}"));
     }

@@ -8,16 +8,14 @@ use clap::Args;
 use serde_json::json;
 use vivarium_sim::report::{Origin, page, trace_events};
 use vivarium_sim::run::{Outcome, record_scenario};
-use vivarium_sim::scenario::Scenario;
 
-use crate::{Format, HARNESS, OK, UNUSABLE, VIOLATION, WorldArgs, replay_command};
+use crate::subject::{Subject, SubjectArgs};
+use crate::{Format, HARNESS, OK, UNUSABLE, VIOLATION};
 
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// The seed to run
-    seed: u64,
     #[command(flatten)]
-    world: WorldArgs,
+    subject: SubjectArgs,
     /// The page; `-` is standard output [default: report-SEED.html]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -30,19 +28,24 @@ pub(crate) struct ReportArgs {
 }
 
 pub(crate) fn run(args: &ReportArgs) -> u8 {
-    let options = args.world.options();
-    let scenario = Scenario::draw(args.seed, &options);
-    let (outcome, recording) = match record_scenario(scenario, options.white_box) {
+    let Subject { file, name, replay } = match args.subject.read() {
+        Ok(subject) => subject,
+        Err(why) => {
+            eprintln!("{why}");
+            return UNUSABLE;
+        }
+    };
+    let seed = file.scenario.seed;
+    let (outcome, recording) = match record_scenario(file.scenario, file.white_box) {
         Ok(recorded) => recorded,
         Err(fault) => {
             eprintln!("{fault}");
             return HARNESS;
         }
     };
-    let name = format!("seed {}", args.seed);
-    let origin = Origin { name, replay: replay_command(args.seed, &options) };
+    let origin = Origin { name, replay };
     let out = args.out.clone();
-    let out = out.unwrap_or_else(|| PathBuf::from(format!("report-{}.html", args.seed)));
+    let out = out.unwrap_or_else(|| PathBuf::from(format!("report-{seed}.html")));
     let page = page(&origin, &outcome, &recording);
     let perfetto = args.perfetto.as_ref();
     let written = write(&out, page.as_bytes()).and_then(|()| match perfetto {

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
 
+use crate::subject::read_file;
 use crate::sweep::ledger::{Header, Ledger};
 use crate::sweep::progress::Progress;
 use crate::sweep::record::SeedRecord;
@@ -31,12 +32,15 @@ use crate::{HARNESS, OK, UNUSABLE, WorldArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// How many seeds to run
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
-    seeds: u64,
-    /// The first seed
-    #[arg(long, default_value_t = 1)]
-    seed_start: u64,
+    /// How many seeds to run; with --scenario, how many rolls of it [default: 100, of a scenario 1]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// The first seed, or roll [default: 1, of a scenario the roll that it names]
+    #[arg(long)]
+    seed_start: Option<u64>,
+    /// A scenario file in place of what seeds draw: latencies, disks and tasks differ from run to run
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["servers", "clients", "apache_peers"])]
+    scenario: Option<PathBuf>,
     /// Seeds that run side by side [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
@@ -100,12 +104,17 @@ struct Sweep {
 
 impl Sweep {
     fn prepare(args: &RunArgs, shard: Option<(Shard, &'static str)>) -> Result<Self, String> {
+        let file = args.scenario.as_deref().map(read_file).transpose()?;
+        let mut options = args.world.options();
+        options.scenario.clone_from(&args.scenario);
+        options.white_box &= file.as_ref().is_none_or(|file| file.white_box);
+        let first = file.as_ref().map_or(1, |file| file.scenario.rolls.into());
         let header = Header {
             commit: vivarium_sim::COMMIT.to_owned(),
             program: args.ledger.as_ref().map(|_| ledger::program()).unwrap_or_default(),
-            options: args.world.options(),
-            seed_start: args.seed_start,
-            seeds: args.seeds,
+            options,
+            seed_start: args.seed_start.unwrap_or(first),
+            seeds: args.seeds.unwrap_or(if file.is_some() { 1 } else { 100 }),
             shard: shard.map(|(shard, _)| shard),
         };
         let mut summary = Summary::new(&header.commit, &header.options);
@@ -126,6 +135,7 @@ impl Sweep {
         let work = Work {
             todo,
             options: header.options,
+            scenario: file.map(|file| Arc::new(file.scenario)),
             jobs,
             ledger: ledger.clone(),
             verbose: args.verbose,

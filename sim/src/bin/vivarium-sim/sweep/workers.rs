@@ -6,8 +6,8 @@ use std::{process, thread};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use vivarium_sim::run::run_seed;
-use vivarium_sim::scenario::Options;
+use vivarium_sim::run::{Outcome, run_scenario, run_seed};
+use vivarium_sim::scenario::{Options, Scenario};
 
 use crate::HARNESS;
 use crate::sweep::ledger::Ledger;
@@ -17,6 +17,8 @@ pub(crate) struct Work {
     /// In the order in which they start.
     pub(crate) todo: Vec<u64>,
     pub(crate) options: Options,
+    /// In place of what seeds draw.
+    pub(crate) scenario: Option<Arc<Scenario>>,
     /// `None`: one for each core.
     pub(crate) jobs: Option<usize>,
     pub(crate) ledger: Option<Arc<Ledger>>,
@@ -31,12 +33,14 @@ pub(crate) fn start_workers(work: Work, stop: &Arc<AtomicBool>) -> mpsc::Receive
     for _ in 0..jobs {
         let (todo, stop, sender) = (Arc::clone(&todo), Arc::clone(stop), sender.clone());
         let (options, ledger, verbose) = (work.options.clone(), work.ledger.clone(), work.verbose);
+        let scenario = work.scenario.clone();
         thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 let next = todo.lock().unwrap_or_else(PoisonError::into_inner).next();
                 let Some(seed) = next else { break };
                 announce(seed, ledger.as_deref(), verbose);
-                let record = SeedRecord::new(seed, &options, run_seed(seed, &options, None));
+                let record =
+                    SeedRecord::new(seed, &options, run_one(seed, &options, scenario.as_deref()));
                 if sender.send(record).is_err() {
                     break;
                 }
@@ -44,6 +48,14 @@ pub(crate) fn start_workers(work: Work, stop: &Arc<AtomicBool>) -> mpsc::Receive
         });
     }
     results
+}
+
+/// A seed, or a roll of a scenario.
+fn run_one(seed: u64, options: &Options, scenario: Option<&Scenario>) -> Result<Outcome, String> {
+    let Some(scenario) = scenario else { return run_seed(seed, options, None) };
+    let rolls =
+        u32::try_from(seed).map_err(|_| format!("there is no roll {seed}: at most 2^32"))?;
+    run_scenario(Scenario { rolls, ..scenario.clone() }, options.white_box, None)
 }
 
 /// Whoever finds this process killed can tell what it was at.
