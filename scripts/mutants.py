@@ -165,7 +165,7 @@ def grade_ranges(build, grading, baseline, span, jobs, ranges):
         range(span.start + RANGE_STRIDE * index, span.stop + RANGE_STRIDE * index)
         for index in range(ranges)
     ]
-    grades = [grade(build, grading, baseline, each, jobs) for each in spans]
+    grades = [grade(build, grading, baseline, each, jobs, each is spans[0]) for each in spans]
     result = grades[0]
     if ranges > 1:
         result.ranges = [each.cpu if each.found else None for each in grades]
@@ -178,7 +178,7 @@ def grade_ranges(build, grading, baseline, span, jobs, ranges):
     return result
 
 
-def grade(build, grading, baseline, span, jobs):
+def grade(build, grading, baseline, span, jobs, shrinks=True):
     """Runs seeds until one is caught that the unmutated tree passes. `build` gives the simulator
     for rustflags; one without assertions is asked for where an assertion caught the mutant."""
     result, at, step, end = Grade(), span.start, FIRST_STEP, span.stop
@@ -209,7 +209,7 @@ def grade(build, grading, baseline, span, jobs):
         result.found, result.seed = True, failure["seed"]
         result.check, result.detail = violation["check"], violation["what"]
         result.replays = "yes" if replays(binary, grading, failure) else "NO"
-        if grading == "as built":
+        if shrinks and grading == "as built":
             result.shrunk = shrink(binary, failure["seed"])
         break
     result.seeds = min(at, end) - span.start
