@@ -51,3 +51,8 @@ fn all_end_as_expected(folder: &str) {
 fn pinned_scenarios_end_as_expected() {
     all_end_as_expected("pinned");
 }
+
+#[test]
+fn published_traces_do_no_harm_to_core() {
+    all_end_as_expected("published");
+}
