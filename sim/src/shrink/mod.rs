@@ -60,6 +60,16 @@ pub struct Size {
     pub servers: usize,
 }
 
+impl Size {
+    /// A person takes it in at a glance.
+    fn is_short(self) -> bool {
+        self.fault_units <= 3 && self.operations <= 10
+    }
+}
+
+/// How often what is not short is tried with more rolls.
+const PATIENCE: u32 = 2;
+
 /// Why nothing was shrunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
@@ -130,6 +140,23 @@ impl Shrinker<'_> {
         self.step("clients", Self::fewer_clients)?;
         self.step("operations", Self::fewer_operations)?;
         self.step("servers", Self::fewer_servers)?;
+        self.until_nothing_goes()?;
+        for _ in 0..PATIENCE {
+            if size(&self.best.scenario).is_short() {
+                break;
+            }
+            // Whoever needs a rare roll is told from whoever is needed by more of them.
+            self.effort.rolls = self.effort.rolls.saturating_mul(4);
+            self.until_nothing_goes()?;
+        }
+        self.step("habits", Self::plainer)?;
+        self.step("dead time", Self::less_dead_time)?;
+        self.step("lengths", Self::shorter_units)?;
+        self.step("fault phase", Self::shorter_phase)?;
+        self.step("round times", Self::rounder_times)
+    }
+
+    fn until_nothing_goes(&mut self) -> Result<(), Over> {
         let mut before = size(&self.best.scenario);
         loop {
             self.step("fault units", Self::fewer_units)?;
@@ -137,14 +164,9 @@ impl Shrinker<'_> {
             self.step("operations", Self::fewer_operations)?;
             let after = size(&self.best.scenario);
             if std::mem::replace(&mut before, after) == after {
-                break;
+                return Ok(());
             }
         }
-        self.step("habits", Self::plainer)?;
-        self.step("dead time", Self::less_dead_time)?;
-        self.step("lengths", Self::shorter_units)?;
-        self.step("fault phase", Self::shorter_phase)?;
-        self.step("round times", Self::rounder_times)
     }
 
     fn step(
