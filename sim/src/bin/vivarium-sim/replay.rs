@@ -132,7 +132,10 @@ fn play_with_packets(
         if shown.is_empty() || shown.contains(&from) || shown.contains(&to) {
             let at = recording.event(message.sent).at;
             let arrival = message.received.map(|id| recording.event(id).at);
-            let fate = arrival.map_or("never arrives".into(), |at| format!("arrives at {at}"));
+            let fate = match arrival {
+                Some(at) => format!("arrives at {at}"),
+                None => "never arrives".to_owned(),
+            };
             let text = &message.text;
             all.push((at, format!("{at} {from:<5} => {to} {text}, {fate}")));
         }

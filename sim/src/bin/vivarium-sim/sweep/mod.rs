@@ -108,13 +108,14 @@ impl Sweep {
         let mut options = args.world.options();
         options.scenario.clone_from(&args.scenario);
         options.white_box &= file.as_ref().is_none_or(|file| file.white_box);
+        let default = if file.is_some() { 1 } else { 100 };
         let first = file.as_ref().map_or(1, |file| file.scenario.rolls.into());
         let header = Header {
             commit: vivarium_sim::COMMIT.to_owned(),
             program: args.ledger.as_ref().map(|_| ledger::program()).unwrap_or_default(),
             options,
             seed_start: args.seed_start.unwrap_or(first),
-            seeds: args.seeds.unwrap_or(if file.is_some() { 1 } else { 100 }),
+            seeds: args.seeds.unwrap_or(default),
             shard: shard.map(|(shard, _)| shard),
         };
         let mut summary = Summary::new(&header.commit, &header.options);
