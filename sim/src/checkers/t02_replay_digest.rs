@@ -55,11 +55,11 @@ fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note]) -> Result<(), String> {
                 // The state behind the last transaction that is committed; a snapshot of a leader of
                 // Apache's kind may be beyond it.
                 let at = line.common();
+                let zxid = at.checked_sub(1).map(|index| committed[index].zxid);
                 let state = match at.checked_sub(base + 1) {
                     Some(index) => replay.get(index).map(|(_, _, digest)| *digest),
-                    None => (replay.is_empty() && at == base).then_some(*digest),
+                    None => (replay.is_empty() && zxid == Some(from)).then_some(*digest),
                 };
-                let zxid = at.checked_sub(1).map(|index| committed[index].zxid);
                 let state = state.filter(|_| zxid >= Some(clear_from));
                 return is_the_oracles(cx, server, at, state);
             }
