@@ -19,6 +19,7 @@ pub mod coverage;
 pub mod disk;
 pub mod disk_view;
 pub mod divergence;
+pub mod explore;
 pub mod failure;
 mod faults;
 mod hashed;

@@ -148,6 +148,23 @@ fn what_cannot_be_meant_is_refused() {
     }
 }
 
+#[test]
+fn a_search_is_the_same_one_with_any_number_of_threads() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let search = |jobs: u8| {
+        let command = format!("run --explore --seeds 80 --sim-seconds 1 -o json --jobs {jobs}");
+        let mut found = document(&run(folder.path(), &command));
+        for name in ["wall_seconds", "cpu_seconds", "seeds_per_second"] {
+            found[name] = Value::Null;
+        }
+        found
+    };
+    let alone = search(1);
+    assert_eq!(alone, search(3));
+    assert!(alone["explored"]["mutated"].as_u64() > Some(0), "{}", alone["explored"]);
+    assert!(alone["explored"]["kept"].as_u64() > Some(5), "{}", alone["explored"]);
+}
+
 /// What docs/ci.md tells to type, in its order, with fewer and shorter seeds.
 #[test]
 fn the_commands_of_the_page_on_sweeps_work_as_they_stand() {

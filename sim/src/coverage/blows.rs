@@ -201,11 +201,13 @@ const fn blow_of(kind: FaultKind) -> Option<Blow> {
         kind,
         FaultKind::Partition { .. }
             | FaultKind::Isolate { .. }
+            | FaultKind::Ring
+            | FaultKind::Flap { .. }
             | FaultKind::StallLink
             | FaultKind::HalfOpen
     ) {
         Some(Blow::CutOff)
-    } else if matches!(kind, FaultKind::ResetLinks) {
+    } else if matches!(kind, FaultKind::ResetLinks | FaultKind::FinishLinks) {
         Some(Blow::LinksReset)
     } else if matches!(kind, FaultKind::Stop) {
         Some(Blow::Stop)

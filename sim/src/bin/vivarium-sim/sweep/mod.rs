@@ -1,5 +1,6 @@
 //! Many seeds, side by side, and their sum.
 
+mod explore;
 mod junit;
 pub(crate) mod ledger;
 mod progress;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 
 use crate::subject::read_file;
+use crate::sweep::explore::{Folders, start_search};
 use crate::sweep::ledger::{Header, Ledger};
 use crate::sweep::progress::Progress;
 use crate::sweep::record::SeedRecord;
@@ -54,6 +56,13 @@ pub(crate) struct RunArgs {
     /// Keep results in this file, and run no seed again that has one
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
+    /// Make scenarios of those that reached something new, in place of drawing each from its seed;
+    /// a search is one process's, and no shard of another
+    #[arg(long, conflicts_with_all = ["ledger", "shard", "scenario"])]
+    explore: bool,
+    /// With --explore: write what reached something new into this folder, as scenario files
+    #[arg(long, value_name = "FOLDER", requires = "explore")]
+    corpus: Option<PathBuf>,
     /// Name each seed on standard error before it runs
     #[arg(short, long)]
     verbose: bool,
@@ -74,7 +83,8 @@ enum SweepFormat {
 }
 
 pub(crate) fn run(args: &RunArgs) -> u8 {
-    let prepared = shard(args.shard).and_then(|found| Sweep::prepare(args, found));
+    let named = if args.explore { Some(ShardArg::None) } else { args.shard };
+    let prepared = shard(named).and_then(|found| Sweep::prepare(args, found));
     match prepared {
         Ok(sweep) => sweep.run(args),
         Err(why) => {
@@ -149,7 +159,10 @@ impl Sweep {
         let progress = Progress::new(work.todo.len() as u64);
         let clock = start_clock();
         let (stop, interrupts) = (Arc::default(), watch_interrupts());
-        let results = start_workers(work, &stop);
+        let results = match args.explore {
+            true => start_search(work, folders(args), &stop),
+            false => start_workers(work, &stop),
+        };
         loop {
             match results.recv_timeout(Duration::from_millis(100)) {
                 Ok(record) => {
@@ -182,6 +195,11 @@ impl Sweep {
         }
         code
     }
+}
+
+fn folders(args: &RunArgs) -> Folders {
+    let failing = args.corpus.clone().unwrap_or_else(|| PathBuf::from("explored"));
+    Folders { corpus: args.corpus.clone(), failing }
 }
 
 fn take(record: &SeedRecord, args: &RunArgs, summary: &mut Summary, progress: &Progress) {

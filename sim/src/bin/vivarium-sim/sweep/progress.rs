@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::replay_command;
 use crate::sweep::record::{SeedRecord, Verdict};
 use crate::sweep::summary::{SHOWN, Summary};
 
@@ -54,8 +53,7 @@ impl Progress {
         let message = record.message.as_deref().unwrap_or_default();
         self.say(&match &record.check {
             Some(check) => {
-                let command = replay_command(record.seed, &record.options);
-                format!("seed {}: {check}: {message}\n  {command}", record.seed)
+                format!("seed {}: {check}: {message}\n  {}", record.seed, record.replay())
             }
             None => message.to_owned(),
         });

@@ -9,6 +9,9 @@ use vivarium_sim::observe::Violation;
 use vivarium_sim::run::Outcome;
 use vivarium_sim::scenario::Options;
 
+use crate::replay_command;
+use crate::sweep::explore::Explored;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct SeedRecord {
     pub(crate) seed: u64,
@@ -36,6 +39,9 @@ pub(crate) struct SeedRecord {
     pub(crate) apache_peers: u64,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) habits: BTreeMap<String, u64>,
+    /// Where the scenario is not simply that of the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) explored: Option<Explored>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,13 +89,11 @@ impl SeedRecord {
             skipped: BTreeMap::new(),
             apache_peers: 0,
             habits: BTreeMap::new(),
+            explored: None,
         };
         match result {
             Ok(outcome) => record.fill(&outcome),
-            Err(fault) => {
-                record.class = Some(FailureClass::of_harness(&fault));
-                record.message = Some(fault);
-            }
+            Err(fault) => record.fail_harness(fault),
         }
         record
     }
@@ -122,6 +126,22 @@ impl SeedRecord {
         self.skipped = named(&stats.skipped);
         self.apache_peers = outcome.apache.len() as u64;
         self.habits = named(&stats.habits);
+    }
+
+    /// The harness failed on what it found.
+    pub(crate) fn fail_harness(&mut self, fault: String) {
+        self.verdict = Verdict::HarnessFault;
+        self.class = Some(FailureClass::of_harness(&fault));
+        self.message = Some(fault);
+        self.check = None;
+    }
+
+    /// The command that shows it again.
+    pub(crate) fn replay(&self) -> String {
+        match self.explored.as_ref().and_then(|explored| explored.scenario.as_ref()) {
+            Some(path) => format!("vivarium-sim replay --scenario {}", path.display()),
+            None => replay_command(self.seed, &self.options),
+        }
     }
 
     pub(crate) fn violation(&self) -> Option<Violation> {

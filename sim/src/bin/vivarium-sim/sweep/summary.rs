@@ -11,7 +11,7 @@ use vivarium_sim::scenario::Options;
 
 pub(crate) use crate::sweep::range::SeedRange;
 use crate::sweep::record::{SeedRecord, Verdict};
-use crate::{HARNESS, OK, VIOLATION, replay_command};
+use crate::{HARNESS, OK, VIOLATION};
 
 /// How many failures are told one by one, to people.
 pub(crate) const SHOWN: u64 = 20;
@@ -44,6 +44,7 @@ pub(crate) struct Summary {
     pub(crate) skipped: BTreeMap<String, u64>,
     pub(crate) mixed: Mixed,
     pub(crate) coverage: Coverage,
+    pub(crate) explored: Exploration,
     pub(crate) interrupted: bool,
     /// The most frequent first.
     pub(crate) classes: Vec<Class>,
@@ -58,6 +59,15 @@ pub(crate) struct Mixed {
     pub(crate) peers: u64,
     /// How often each habit showed.
     pub(crate) habits: BTreeMap<String, u64>,
+}
+
+/// What a search guided by coverage did.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Exploration {
+    /// Scenarios that were made of kept ones, and not drawn.
+    pub(crate) mutated: u64,
+    /// Scenarios that reached something new.
+    pub(crate) kept: u64,
 }
 
 /// Marks that were hit by any seed.
@@ -121,6 +131,7 @@ impl Summary {
             skipped: BTreeMap::new(),
             mixed: Mixed::default(),
             coverage: Coverage::default(),
+            explored: Exploration::default(),
             interrupted: false,
             classes: Vec::new(),
             failures: Vec::new(),
@@ -151,6 +162,10 @@ impl Summary {
         if let Some(marks) = Marks::from_hex(&record.coverage) {
             self.coverage.marks.join(&marks);
         }
+        if let Some(explored) = &record.explored {
+            self.explored.mutated += u64::from(explored.mutated);
+            self.explored.kept += u64::from(explored.kept);
+        }
         self.mixed.seeds += u64::from(record.apache_peers > 0);
         self.mixed.peers += record.apache_peers;
         if let Some(violation) = record.violation() {
@@ -160,7 +175,7 @@ impl Summary {
                 violation,
                 events: record.cost.events,
                 trace_hash: record.trace_hash.clone(),
-                replay: replay_command(record.seed, &record.options),
+                replay: record.replay(),
             });
         }
     }

@@ -36,6 +36,14 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
         mixed.peers,
         counts(&mixed.habits)
     )?;
+    let explored = &summary.explored;
+    if explored.kept > 0 {
+        writeln!(
+            out,
+            "explored: {} scenarios made of others, {} reached something new",
+            explored.mutated, explored.kept
+        )?;
+    }
     write_coverage(&summary.coverage, out)?;
     let kinds = match summary.classes.len() {
         0 => String::new(),

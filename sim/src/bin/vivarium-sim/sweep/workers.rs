@@ -26,21 +26,19 @@ pub(crate) struct Work {
 }
 
 pub(crate) fn start_workers(work: Work, stop: &Arc<AtomicBool>) -> mpsc::Receiver<SeedRecord> {
-    let cores = || thread::available_parallelism().map_or(1, usize::from);
-    let jobs = work.jobs.unwrap_or_else(cores).min(work.todo.len());
-    let todo = Arc::new(Mutex::new(work.todo.into_iter()));
+    let jobs = job_count(&work).min(work.todo.len());
+    let todo = Arc::new(Mutex::new(work.todo.clone().into_iter()));
+    let work = Arc::new(work);
     let (sender, results) = mpsc::channel();
     for _ in 0..jobs {
         let (todo, stop, sender) = (Arc::clone(&todo), Arc::clone(stop), sender.clone());
-        let (options, ledger, verbose) = (work.options.clone(), work.ledger.clone(), work.verbose);
-        let scenario = work.scenario.clone();
+        let work = Arc::clone(&work);
         thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 let next = todo.lock().unwrap_or_else(PoisonError::into_inner).next();
                 let Some(seed) = next else { break };
-                announce(seed, ledger.as_deref(), verbose);
-                let record =
-                    SeedRecord::new(seed, &options, run_one(seed, &options, scenario.as_deref()));
+                announce(seed, &work);
+                let record = SeedRecord::new(seed, &work.options, run_one(seed, &work));
                 if sender.send(record).is_err() {
                     break;
                 }
@@ -51,19 +49,25 @@ pub(crate) fn start_workers(work: Work, stop: &Arc<AtomicBool>) -> mpsc::Receive
 }
 
 /// A seed, or a roll of a scenario.
-fn run_one(seed: u64, options: &Options, scenario: Option<&Scenario>) -> Result<Outcome, String> {
-    let Some(scenario) = scenario else { return run_seed(seed, options, None) };
+fn run_one(seed: u64, work: &Work) -> Result<Outcome, String> {
+    let Some(scenario) = &work.scenario else { return run_seed(seed, &work.options, None) };
     let rolls =
         u32::try_from(seed).map_err(|_| format!("there is no roll {seed}: at most 2^32"))?;
-    run_scenario(Scenario { rolls, ..scenario.clone() }, options.white_box, None)
+    let scenario = Scenario { rolls, ..Scenario::clone(scenario) };
+    run_scenario(scenario, work.options.white_box, None)
+}
+
+pub(crate) fn job_count(work: &Work) -> usize {
+    let cores = || thread::available_parallelism().map_or(1, usize::from);
+    work.jobs.unwrap_or_else(cores)
 }
 
 /// Whoever finds this process killed can tell what it was at.
-fn announce(seed: u64, ledger: Option<&Ledger>, verbose: bool) {
-    if verbose {
+pub(crate) fn announce(seed: u64, work: &Work) {
+    if work.verbose {
         eprintln!("seed {seed}");
     }
-    if let Some(Err(why)) = ledger.map(|ledger| ledger.started(seed)) {
+    if let Some(Err(why)) = work.ledger.as_ref().map(|ledger| ledger.started(seed)) {
         eprintln!("{why}");
         process::exit(HARNESS.into());
     }
