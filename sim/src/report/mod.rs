@@ -21,10 +21,12 @@ pub struct Origin {
     pub replay: String,
 }
 
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 8] = [
     include_str!("assets/model.js"),
     include_str!("assets/theme.js"),
     include_str!("assets/picture.js"),
+    include_str!("assets/arrows.js"),
+    include_str!("assets/marks.js"),
     include_str!("assets/pointer.js"),
     include_str!("assets/panel.js"),
     include_str!("assets/main.js"),

@@ -73,10 +73,20 @@ fn a_trace_for_perfetto_ties_messages_to_slices() {
     let key = |event: &Value| (event["pid"].as_u64(), event["tid"].as_u64(), event["ts"].as_u64());
     let slices: BTreeSet<_> = events.iter().filter(|e| e["ph"] == "X").map(key).collect();
     let flows: Vec<_> = events.iter().filter(|e| e["ph"] == "s" || e["ph"] == "f").collect();
-    assert!(flows.len() > 100);
+    assert!(!flows.is_empty());
     for flow in flows {
         assert!(slices.contains(&key(flow)), "{flow}");
     }
     let begun = events.iter().filter(|e| e["ph"] == "b").count();
     assert_eq!(begun, events.iter().filter(|e| e["ph"] == "e").count());
+}
+
+#[test]
+fn the_page_says_what_each_check_stands_for() {
+    for name in crate::checkers::names().chain(["panic", "spin"]) {
+        assert!(
+            super::checks::promise(name).is_some(),
+            "report/checks.rs has no sentence for {name}"
+        );
+    }
 }

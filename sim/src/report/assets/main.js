@@ -2,7 +2,7 @@
 
 document.addEventListener("DOMContentLoaded", () => {
   const run = readRun(JSON.parse(byId("data").textContent));
-  const filter = newFilter(run);
+  const filter = newFilter();
   const picture = newPicture(byId("picture"), byId("overview"), run, filter);
   let listed = run.violation === null ? "all" : "story";
   let due = false;
@@ -91,7 +91,7 @@ document.addEventListener("DOMContentLoaded", () => {
   setStoryView(picture);
   startPointer(picture, page);
   startButtons(run, picture, page);
-  startSearch(run, filter, picture, page);
+  startSearch(run, filter, page);
   startTheme(byId("theme"), () => {
     picture.colour = readColours();
     page.redraw();
@@ -102,6 +102,9 @@ document.addEventListener("DOMContentLoaded", () => {
     draw(picture);
     showStatus(picture);
   }).observe(byId("picture").parentElement);
+  addEventListener("beforeprint", () => {
+    if (run.violation !== null) writeStory(run, listOf(run, filter, picture, "story"));
+  });
   page.refill();
   page.select(run.violation, { keepView: true });
   draw(picture);
@@ -165,7 +168,7 @@ function startButtons(run, picture, page) {
   });
 }
 
-function startSearch(run, filter, picture, page) {
+function startSearch(run, filter, page) {
   const search = byId("search");
   search.addEventListener("input", () => {
     filter.text = search.value.trim().toLowerCase();

@@ -2,15 +2,14 @@
 
 // The run: columns of the document, and what can be asked of them.
 
-const MINOR = new Set(["sent", "received", "link", "disk", "wake", "sync"]);
+const MINOR = new Set(["sent", "received", "link", "disk", "wake"]);
 
 function readRun(doc) {
   const count = doc.events.after.length;
   const at = new Float64Array(count);
   let now = 0;
   for (let i = 0; i < count; i++) at[i] = now += doc.events.after[i];
-  const causes = doc.events.causes.map((before, i) => before.map((back) => i - back));
-  const messages = readMessages(doc, at, count);
+  const messages = readMessages(doc, at);
   const run = {
     meta: doc.meta,
     nodes: doc.nodes,
@@ -19,7 +18,8 @@ function readRun(doc) {
     node: doc.events.node,
     kind: doc.events.kind,
     incarnation: doc.events.incarnation,
-    causes,
+    causes: (i) => doc.events.causes[i].map((back) => i - back),
+    effects: (i) => effectsOf(doc.events.causes, i),
     messages,
     phases: doc.phases,
     lives: doc.lives,
@@ -35,11 +35,10 @@ function readRun(doc) {
     end: Math.max(doc.end, 1),
   };
   run.text = (i) => eventText(run, doc, i);
-  run.effects = lazily(() => effectsOf(causes));
   return run;
 }
 
-function readMessages(doc, at, count) {
+function readMessages(doc, at) {
   const raw = doc.messages;
   const list = raw.sent.map((sent, m) => ({
     from: raw.from[m],
@@ -50,24 +49,37 @@ function readMessages(doc, at, count) {
     sent,
     received: raw.received[m] ? sent + raw.received[m] : null,
   }));
-  const of = new Map();
+  // Chains of the messages that an event sent, and of those that it got: a long run has millions.
+  const sent = newChains(at.length, list.length);
+  const received = newChains(at.length, list.length);
   let longest = 0;
-  list.forEach((message, m) => {
-    for (const event of [message.sent, message.received]) {
-      if (event === null) continue;
-      if (!of.has(event)) of.set(event, []);
-      of.get(event).push(m);
-    }
-    if (message.received !== null) {
-      longest = Math.max(longest, at[message.received] - at[message.sent]);
-    }
-  });
-  return { list, of: (event) => of.get(event) ?? [], longest, events: count };
+  for (let m = list.length - 1; m >= 0; m--) {
+    const message = list[m];
+    addToChain(sent, message.sent, m);
+    if (message.received === null) continue;
+    addToChain(received, message.received, m);
+    longest = Math.max(longest, at[message.received] - at[message.sent]);
+  }
+  return { list, of: (event) => [...chain(sent, event), ...chain(received, event)], longest };
+}
+
+function newChains(heads, links) {
+  return { head: new Int32Array(heads).fill(-1), next: new Int32Array(links) };
+}
+
+function addToChain(chains, at, link) {
+  chains.next[link] = chains.head[at];
+  chains.head[at] = link;
+}
+
+function* chain(chains, at) {
+  for (let link = chains.head[at]; link >= 0; link = chains.next[link]) yield link;
 }
 
 function eventText(run, doc, i) {
   const text = doc.texts[doc.events.text[i]];
   const kind = run.kind[i];
+  if (kind === "violation") return readable(text);
   if (kind !== "sent" && kind !== "received") return text;
   const messages = run.messages.of(i).map((m) => run.messages.list[m]);
   const verb = kind === "sent" ? "sends" : "gets";
@@ -78,16 +90,11 @@ function eventText(run, doc, i) {
   return `${verb} ${shown.join(" + ")} ${word} ${run.nodes[other].name}`;
 }
 
-function lazily(make) {
-  let made = null;
-  return () => (made ??= make());
-}
-
-function effectsOf(causes) {
-  const effects = causes.map(() => []);
-  causes.forEach((before, i) => {
-    for (const cause of before) effects[cause].push(i);
-  });
+function effectsOf(causes, event) {
+  const effects = [];
+  for (let i = event + 1; i < causes.length; i++) {
+    if (causes[i].includes(i - event)) effects.push(i);
+  }
   return effects;
 }
 
@@ -100,7 +107,7 @@ function pastOf(run, event) {
     const i = open.pop();
     if (past[i]) continue;
     past[i] = 1;
-    open.push(...run.causes[i]);
+    open.push(...run.causes(i));
   }
   return past;
 }
@@ -122,7 +129,7 @@ function seconds(us, digits = 6) {
 }
 
 // What a person may choose to see.
-function newFilter(run) {
+function newFilter() {
   return {
     hidden: new Set(),
     kinds: {
@@ -135,6 +142,12 @@ function newFilter(run) {
     },
     text: "",
   };
+}
+
+// Zxids as the rest of the page writes them, before those in hexadecimal.
+function readable(text) {
+  return text.replace(/\b0x([0-9a-f]{1,5})([0-9a-f]{8})\b/g, (hex, epoch, counter) =>
+    `${parseInt(epoch, 16)}:${parseInt(counter, 16)} (${hex})`);
 }
 
 function isPing(name) {

@@ -47,12 +47,6 @@ function fillHead(run) {
   });
 }
 
-// Zxids as the rest of the page writes them, behind those in hexadecimal.
-function readable(text) {
-  return text.replace(/\b0x([0-9a-f]{1,5})([0-9a-f]{8})\b/g, (hex, epoch, counter) =>
-    `${parseInt(epoch, 16)}:${parseInt(counter, 16)} (${hex})`);
-}
-
 function chip(label, checked, changed, colour) {
   const input = element("input", { type: "checkbox" });
   input.checked = checked;
@@ -138,13 +132,19 @@ function showDetails(run, page, i, message) {
     }
     return item;
   }));
-  list("Came of", run.causes[i].slice(-12).map((cause) => eventLink(run, cause, page)));
-  const effects = run.effects()[i];
+  list("Came of", run.causes(i).slice(-12).map((cause) => eventLink(run, cause, page)));
+  const effects = run.effects(i);
   list("Led to", effects.slice(0, 12).map((effect) => eventLink(run, effect, page)));
   if (effects.length > 12) box.append(element("div", { class: "muted", text: `and ${effects.length - 12} more` }));
   const focus = element("button", { type: "button", text: "Highlight what led to this" });
   focus.addEventListener("click", () => page.focus(i));
   box.append(element("p", {}, focus));
+}
+
+// On paper there is nothing to scroll: the story is written out.
+function writeStory(run, story) {
+  byId("printed").replaceChildren(...story.slice(-120).map((i) =>
+    element("li", { text: `${seconds(run.at[i])} ${run.nodes[run.node[i]].name} ${run.text(i)}` })));
 }
 
 // A list of which only the rows in sight exist.

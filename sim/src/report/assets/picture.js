@@ -6,10 +6,6 @@ const FAULT_ROW = 17;
 const SERVER_LANE = 64;
 const CLIENT_LANE = 34;
 const BAND = 18;
-const MANY = 12000;
-const HANDSHAKES = new Set([
-  "FOLLOWERINFO", "OBSERVERINFO", "LEADERINFO", "ACKEPOCH", "NEWLEADER", "UPTODATE", "DIFF", "TRUNC", "SNAP", "snapshot",
-]);
 
 function newPicture(canvas, overview, run, filter) {
   const picture = {
@@ -22,6 +18,7 @@ function newPicture(canvas, overview, run, filter) {
     hovered: null,
     lanes: [],
     faultRows: packFaults(run),
+    operationRows: packOperations(run),
     width: 0,
     height: 0,
   };
@@ -32,13 +29,30 @@ function newPicture(canvas, overview, run, filter) {
 function packFaults(run) {
   const ends = [];
   const least = run.end / 400;
+  const newest = [];
   run.faults.forEach((fault) => {
     let row = ends.findIndex((end) => end <= fault.from);
     if (row < 0) row = ends.length;
     ends[row] = Math.max(fault.to, fault.from + least);
     fault.row = row;
+    fault.nextFrom = Infinity;
+    if (newest[row]) newest[row].nextFrom = fault.from;
+    newest[row] = fault;
   });
   return ends.length;
+}
+
+// The same for the operations of each client; how many rows each needs.
+function packOperations(run) {
+  const ends = new Map();
+  for (const op of run.operations) {
+    const rows = ends.get(op.node) ?? [];
+    ends.set(op.node, rows);
+    const free = rows.findIndex((end) => end <= op.from);
+    op.row = free >= 0 ? free : rows.length < 4 ? rows.length : 3;
+    rows[op.row] = Math.max(op.to, rows[op.row] ?? 0);
+  }
+  return new Map([...ends].map(([node, rows]) => [node, rows.length]));
 }
 
 function layOut(picture) {
@@ -218,7 +232,7 @@ function drawFaults(picture, context) {
       const isPale = isDimmed(picture, fault.event) || !fault.struck;
       context.fillStyle = isPale ? picture.colour("text") : "#ffffff";
       context.fillText(label, Math.max(left, GUTTER) + 4, y + height / 2);
-    } else if (right + 4 < picture.width && roomBehind(run, picture, fault, right) > context.measureText(label).width + 8) {
+    } else if (right + 4 < picture.width && roomBehind(picture, fault, right) > context.measureText(label).width + 8) {
       context.fillStyle = picture.colour(fault.struck ? "fault" : "faint");
       context.fillText(label, right + 4, y + height / 2);
     }
@@ -226,10 +240,8 @@ function drawFaults(picture, context) {
   });
 }
 
-function roomBehind(run, picture, fault, right) {
-  const next = run.faults.filter((other) => other.row === fault.row && other.from > fault.from);
-  const edge = Math.min(picture.width, ...next.map((other) => xOf(picture, other.from)));
-  return edge - right;
+function roomBehind(picture, fault, right) {
+  return Math.min(picture.width, xOf(picture, fault.nextFrom)) - right;
 }
 
 function drawLives(picture, context) {
@@ -331,28 +343,23 @@ function drawOperations(picture, context) {
   const { run } = picture;
   if (!picture.filter.kinds.client) return;
   context.textAlign = "left";
-  const ends = new Map();
   run.operations.forEach((op, index) => {
     const lane = picture.laneOf.get(op.node);
     if (!lane) return;
-    const rows = ends.get(op.node) ?? [];
-    ends.set(op.node, rows);
-    let row = rows.findIndex((end) => end <= op.from);
-    if (row < 0) row = rows.length < 3 ? rows.length : 0;
-    rows[row] = op.to;
     const left = xOf(picture, op.from);
     const right = Math.max(xOf(picture, op.to), left + 2);
     if (right < GUTTER || left > picture.width) return;
-    const height = Math.min(14, lane.height / 2.4);
-    const top = lane.middle - height / 2 + (row - 0) * 3;
+    const rows = picture.operationRows.get(op.node);
+    const height = Math.min(14, (lane.height - 4) / rows);
+    const top = lane.middle + (op.row - rows / 2) * height;
     const dim = isDimmed(picture, op.answered ?? op.asked) && isDimmed(picture, op.asked);
     context.globalAlpha = dim ? 0.4 : 1;
     context.fillStyle = picture.colour(op.status);
     context.beginPath();
-    context.roundRect(left, top, right - left, height, 3);
+    context.roundRect(left, top + 0.5, right - left, height - 1, 3);
     context.fill();
     const shown = Math.max(left, GUTTER);
-    if (right - shown > 40) {
+    if (right - shown > 40 && height > 9) {
       context.save();
       context.clip(rectangle(shown, top, right - shown - 3, height));
       context.fillStyle = "#ffffff";
@@ -366,285 +373,6 @@ function drawOperations(picture, context) {
 
 function isDimmed(picture, event) {
   return picture.focus !== null && !picture.past[event];
-}
-
-function messageColour(message) {
-  if (isPing(message.name)) return "ping";
-  if (HANDSHAKES.has(message.name)) return "handshake";
-  return message.plane;
-}
-
-// Ends of the arrow of a message; `null` where nothing of it can be seen.
-function arrowOf(picture, message) {
-  const near = picture.laneOf.get(message.from);
-  const far = picture.laneOf.get(message.to);
-  if (!near || !far) return null;
-  const { run } = picture;
-  const down = far.middle > near.middle;
-  const from = { x: xOf(picture, run.at[message.sent]), y: near.middle + (down ? near.half : -near.half) };
-  const end = far.middle + (down ? -far.half : far.half);
-  if (message.received === null) {
-    const way = 0.45;
-    return { from, to: { x: from.x + 22, y: from.y + (end - from.y) * way }, lost: true };
-  }
-  return { from, to: { x: xOf(picture, run.at[message.received]), y: end }, lost: false };
-}
-
-function visibleMessages(picture) {
-  const { run, filter } = picture;
-  const { from, to } = picture.view;
-  const first = firstFrom(run, from - run.messages.longest);
-  const shown = [];
-  const list = run.messages.list;
-  for (let m = lowerBound(list, first); m < list.length; m++) {
-    const message = list[m];
-    if (run.at[message.sent] > to) break;
-    const over = message.received === null ? run.at[message.sent] : run.at[message.received];
-    if (over < from) continue;
-    if (messageShown(filter, message)) shown.push(m);
-  }
-  return shown;
-}
-
-function lowerBound(list, event) {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (list[middle].sent < event) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function inPast(picture, message) {
-  const { past } = picture;
-  return message.received !== null && past[message.received] === 1 && past[message.sent] === 1;
-}
-
-function drawMessages(picture, context) {
-  const { run } = picture;
-  const shown = visibleMessages(picture);
-  const every = Math.ceil(shown.length / MANY);
-  picture.skipped = every > 1;
-  const strokes = new Map();
-  const strong = [];
-  picture.arrows = [];
-  shown.forEach((m, place) => {
-    const message = run.messages.list[m];
-    const isStrong = picture.focus !== null && inPast(picture, message);
-    if (!isStrong && place % every !== 0) return;
-    const arrow = arrowOf(picture, message);
-    if (!arrow) return;
-    picture.arrows.push({ ...arrow, m });
-    if (isStrong) return strong.push({ arrow, message });
-    const colour = messageColour(message);
-    if (!strokes.has(colour)) strokes.set(colour, new Path2D());
-    trace(strokes.get(colour), arrow);
-  });
-  const crowd = Math.max(0.12, Math.min(1, 700 / (shown.length + 1)));
-  context.lineWidth = 1;
-  for (const [colour, path] of strokes) {
-    context.globalAlpha = (picture.focus === null ? 0.85 : 0.3) * crowd;
-    context.strokeStyle = picture.colour(colour);
-    context.stroke(path);
-  }
-  context.globalAlpha = 1;
-  for (const { arrow, message } of strong) drawStrong(picture, context, arrow, message);
-  drawArrowLabels(picture, context, strong, shown.length);
-}
-
-function trace(path, { from, to, lost }) {
-  path.moveTo(from.x, from.y);
-  path.lineTo(to.x, to.y);
-  if (lost) {
-    path.moveTo(to.x - 3, to.y - 3);
-    path.lineTo(to.x + 3, to.y + 3);
-    path.moveTo(to.x - 3, to.y + 3);
-    path.lineTo(to.x + 3, to.y - 3);
-    return;
-  }
-  const angle = Math.atan2(to.y - from.y, to.x - from.x);
-  for (const side of [-0.4, 0.4]) {
-    path.moveTo(to.x, to.y);
-    path.lineTo(to.x - 7 * Math.cos(angle + side), to.y - 7 * Math.sin(angle + side));
-  }
-}
-
-function drawStrong(picture, context, arrow, message) {
-  const path = new Path2D();
-  trace(path, arrow);
-  context.strokeStyle = picture.colour(messageColour(message));
-  context.lineWidth = 2;
-  context.stroke(path);
-}
-
-// Names along arrows, as long as they do not run into each other.
-function drawArrowLabels(picture, context, strong, shown) {
-  const { run } = picture;
-  const taken = [];
-  const wanted = strong.map(({ arrow, message }) => ({ arrow, message }));
-  if (shown < 60) {
-    for (const { m, ...arrow } of picture.arrows) {
-      const message = run.messages.list[m];
-      if (!strong.some((each) => each.message === message)) wanted.push({ arrow, message, faint: true });
-    }
-  }
-  context.textAlign = "left";
-  context.font = "11px system-ui, 'DejaVu Sans', sans-serif";
-  for (const { arrow, message, faint } of wanted) {
-    const label = shortLabel(message);
-    const width = context.measureText(label).width;
-    for (const way of [0.5, 0.3, 0.7]) {
-      const x = arrow.from.x + (arrow.to.x - arrow.from.x) * way + 5;
-      const y = arrow.from.y + (arrow.to.y - arrow.from.y) * way;
-      const box = { left: x - 2, right: x + width + 2, top: y - 7, bottom: y + 7 };
-      const inBand = picture.lanes.some((lane) => box.bottom > lane.middle - lane.half && box.top < lane.middle + lane.half);
-      if (box.right > picture.width || box.left < GUTTER || inBand || taken.some((other) => overlaps(box, other))) continue;
-      taken.push(box);
-      context.globalAlpha = 0.85;
-      context.fillStyle = picture.colour("ground");
-      context.fillRect(box.left, box.top, width + 4, 14);
-      context.globalAlpha = faint ? 0.6 : 1;
-      context.fillStyle = picture.colour(faint ? "faint" : messageColour(message));
-      context.fillText(label, x, y);
-      context.globalAlpha = 1;
-      break;
-    }
-  }
-  context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
-}
-
-function shortLabel(message) {
-  const text = message.text;
-  if (message.name === "vote") return text.split(",")[0];
-  return text.length > 34 ? `${text.slice(0, 33)}…` : text;
-}
-
-function overlaps(a, b) {
-  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
-}
-
-// Points on the bands: what happened at a server, the strongest last.
-function drawEvents(picture, context) {
-  const { run, filter } = picture;
-  const first = firstFrom(run, picture.view.from);
-  const last = firstFrom(run, picture.view.to + 1);
-  const dense = last - first > 4000;
-  picture.points = [];
-  for (let i = first; i < last; i++) {
-    const lane = picture.laneOf.get(run.node[i]);
-    if (!lane || !eventShown(run, filter, i)) continue;
-    const kind = run.kind[i];
-    const past = picture.focus !== null && picture.past[i] === 1;
-    const x = xOf(picture, run.at[i]);
-    if (kind === "sync") {
-      context.fillStyle = picture.colour("sync");
-      context.globalAlpha = past || picture.focus === null ? 1 : 0.45;
-      context.fillRect(x - 0.75, lane.middle + lane.half + 1, 1.5, 7);
-      context.globalAlpha = 1;
-      picture.points.push({ x, y: lane.middle + lane.half + 5, i });
-      continue;
-    }
-    if (kind === "life") {
-      drawLife(picture, context, x, lane, run.text(i));
-      picture.points.push({ x, y: lane.middle, i });
-      continue;
-    }
-    if (!past && (dense || MINOR.has(kind) || lane.kind === "client")) continue;
-    const y = lane.middle;
-    picture.points.push({ x, y, i });
-    context.beginPath();
-    context.arc(x, y, past ? 3.6 : 2, 0, 2 * Math.PI);
-    context.fillStyle = past ? picture.colour("past") : picture.colour("on-band");
-    context.fill();
-    if (past) {
-      context.lineWidth = 1.2;
-      context.strokeStyle = picture.colour("ground");
-      context.stroke();
-    }
-  }
-}
-
-function isEnd(text) {
-  return /killed|power|ends itself|empty|flipped/.test(text);
-}
-
-function drawLife(picture, context, x, lane, text) {
-  const ends = isEnd(text);
-  context.lineWidth = 2.5;
-  context.strokeStyle = picture.colour(ends ? "fault" : "good");
-  context.beginPath();
-  if (ends) {
-    context.moveTo(x - 5, lane.middle - 5);
-    context.lineTo(x + 5, lane.middle + 5);
-    context.moveTo(x - 5, lane.middle + 5);
-    context.lineTo(x + 5, lane.middle - 5);
-  } else {
-    context.moveTo(x, lane.middle - lane.half - 3);
-    context.lineTo(x, lane.middle + lane.half + 3);
-  }
-  context.stroke();
-}
-
-// The violation, the selection, matches of the search.
-function drawMarks(picture, context) {
-  const { run, filter } = picture;
-  if (filter.text !== "") {
-    context.strokeStyle = picture.colour("accent");
-    context.lineWidth = 2;
-    const last = firstFrom(run, picture.view.to + 1);
-    for (let i = firstFrom(run, picture.view.from); i < last; i++) {
-      const lane = picture.laneOf.get(run.node[i]);
-      if (!lane || !eventShown(run, filter, i) || !matches(run, filter, i)) continue;
-      context.beginPath();
-      context.arc(xOf(picture, run.at[i]), lane.middle, 6.5, 0, 2 * Math.PI);
-      context.stroke();
-    }
-  }
-  if (run.healed !== null) {
-    line(picture, context, run.healed, picture.colour("good"), "all faults end", [5, 4]);
-  }
-  if (run.violation !== null) {
-    const label = `VIOLATION ${run.meta.check}`;
-    line(picture, context, run.at[run.violation], picture.colour("bad"), label, []);
-    ring(picture, context, run.violation, picture.colour("bad"), 10);
-  }
-  if (picture.selected !== null && picture.selected !== run.violation) {
-    ring(picture, context, picture.selected, picture.colour("accent"), 9);
-  }
-}
-
-function line(picture, context, time, colour, label, dashes) {
-  const x = xOf(picture, time);
-  if (x < GUTTER - 200 || x > picture.width + 200) return;
-  context.strokeStyle = colour;
-  context.lineWidth = 2;
-  context.setLineDash(dashes);
-  context.beginPath();
-  context.moveTo(x, AXIS - 4);
-  context.lineTo(x, picture.height);
-  context.stroke();
-  context.setLineDash([]);
-  context.font = "600 12px system-ui, 'DejaVu Sans', sans-serif";
-  const width = context.measureText(label).width + 10;
-  const left = Math.min(x, picture.width - width);
-  context.fillStyle = colour;
-  context.fillRect(left, 2, width, AXIS - 5);
-  context.fillStyle = "#ffffff";
-  context.textAlign = "left";
-  context.fillText(label, left + 5, AXIS / 2);
-  context.font = "12px system-ui, 'DejaVu Sans', sans-serif";
-}
-
-function ring(picture, context, event, colour, radius) {
-  const lane = picture.laneOf.get(picture.run.node[event]);
-  if (!lane) return;
-  context.strokeStyle = colour;
-  context.lineWidth = 3;
-  context.beginPath();
-  context.arc(xOf(picture, picture.run.at[event]), lane.middle, radius, 0, 2 * Math.PI);
-  context.stroke();
 }
 
 // The whole run in one strip, and the part of it that is shown.
