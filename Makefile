@@ -7,7 +7,7 @@ VENV := .venv/installed
 SIM := $(TARGET)/release/vivarium-sim
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run test verify fix build sim replay quorum clients failover interop bench mutants nightly slurm determinism report report-check
+.PHONY: help run test verify fix build sim replay quorum clients failover interop bench mutants nightly slurm determinism report report-check first-bug
 
 help:
 	@echo 'make run             from a fresh machine to a seeded sweep and a quorum that survives kills'
@@ -17,6 +17,7 @@ help:
 	@echo 'make sim SEEDS=200   simulate that many seeds'
 	@echo 'make replay SEED=..  one seed again, with its trace hash and verdict'
 	@echo 'make report SEED=..  the same as a picture: a page for a browser'
+	@echo 'make first-bug       runs the chapter "Your first bug" of docs/debugging.md, word by word'
 	@echo 'make report-check    opens such pages in headless Chromium, and uses them'
 	@echo 'make mutants         plants known bugs and counts the seeds to the catch of each [DIR=.. SEEDS=..]'
 	@echo 'make nightly         a long sweep that goes on where it was ended, and a canary that it must catch'
@@ -42,6 +43,7 @@ test: verify $(VENV)
 	.venv/bin/python -m unittest discover --quiet --start-directory scripts --pattern 'record_test.py'
 	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/debug/vivarium --sim $(TARGET)/debug/vivarium-sim --rounds 1 --kills 1
 	.venv/bin/python scripts/clients.py --binary $(TARGET)/debug/vivarium --no-zkcli
+	python3 scripts/report_check.py --sim $(TARGET)/debug/vivarium-sim
 	cargo test --workspace --locked --doc --quiet
 ifneq ($(NEXTEST),)
 	cargo nextest run --workspace --locked --no-fail-fast
@@ -69,6 +71,9 @@ replay: build
 report: build
 	@test -n '$(SEED)' || { echo 'make report SEED=..: which seed?' >&2; exit 2; }
 	$(SIM) report $(SEED)
+
+first-bug:
+	python3 scripts/first_bug.py
 
 report-check: build
 	python3 scripts/report_check.py --sim $(SIM)

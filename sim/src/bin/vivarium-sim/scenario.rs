@@ -3,8 +3,9 @@
 use std::io::{Write, stdout};
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
+use vivarium_sim::scenario::file::Expect;
 
 use crate::subject::{SubjectArgs, write_file};
 use crate::{Format, OK, UNUSABLE};
@@ -16,6 +17,12 @@ pub(crate) struct ScenarioArgs {
     /// Write the file here, and not to standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// What it is kept for
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    /// How the run should end from now on: `ok` for a pin, which fails until its bug is gone
+    #[arg(long, value_name = "VERDICT")]
+    expect: Option<Expected>,
     /// Only say whether the file is in order
     #[arg(long, requires = "scenario", conflicts_with = "out")]
     check: bool,
@@ -24,14 +31,28 @@ pub(crate) struct ScenarioArgs {
     output: Format,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Expected {
+    Ok,
+    Violation,
+}
+
 pub(crate) fn run(args: &ScenarioArgs) -> u8 {
-    let subject = match args.subject.read() {
+    let mut subject = match args.subject.read() {
         Ok(subject) => subject,
         Err(why) => {
             eprintln!("{why}");
             return UNUSABLE;
         }
     };
+    if let Some(why) = &args.why {
+        subject.file.why.clone_from(why);
+    }
+    match args.expect {
+        Some(Expected::Ok) => subject.file.expect = Expect::Ok,
+        Some(Expected::Violation) => subject.file.expect = Expect::Violation { check: None },
+        None => {}
+    }
     let file = &subject.file;
     if let Some(path) = &args.out {
         if let Err(why) = write_file(path, file) {
