@@ -42,6 +42,8 @@ pub enum ClientEvent {
     },
     /// Faults are over; the calm phase begins.
     Calm,
+    /// The run ends: asks for nothing new, closes its session, and does not come back.
+    Leave,
 }
 
 /// One simulated client.

@@ -61,6 +61,7 @@ impl World {
             match what {
                 What::ClientStart => self.tell(index, ClientEvent::Start),
                 What::ClientCalm => self.tell(index, ClientEvent::Calm),
+                What::ClientLeave => self.tell(index, ClientEvent::Leave),
                 What::Net(event) => {
                     self.net.due(self.now, event, &mut deliveries);
                     for delivery in deliveries.drain(..) {
@@ -133,10 +134,11 @@ impl World {
             ClientEvent::Bytes { bytes, .. } => hash_bytes(bytes),
             ClientEvent::Closed { conn } => conn.0 << 8 | 4,
             ClientEvent::Calm => 5,
+            ClientEvent::Leave => 6,
         };
         let node = NodeId::Client(ClientId(index as u32));
         if let Some(recorder) = &mut self.recorder
-            && matches!(event, ClientEvent::Start | ClientEvent::Calm)
+            && matches!(event, ClientEvent::Start | ClientEvent::Calm | ClientEvent::Leave)
         {
             recorder.client_starts(self.now, node);
         }
@@ -146,7 +148,8 @@ impl World {
             | ClientEvent::Connected { .. }
             | ClientEvent::ConnectFailed { .. }
             | ClientEvent::Closed { .. }
-            | ClientEvent::Calm => format!("{event:?}"),
+            | ClientEvent::Calm
+            | ClientEvent::Leave => format!("{event:?}"),
         });
         let slot = &mut self.clients[index];
         slot.machine.on_event(self.now, event, &mut slot.out);

@@ -29,6 +29,7 @@ pub(crate) enum What {
     /// First event of a client.
     ClientStart,
     ClientCalm,
+    ClientLeave,
     /// Control of the run: a unit of the schedule begins or ends.
     FaultBegins(usize),
     /// One that comes and goes does so.

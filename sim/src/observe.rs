@@ -8,10 +8,12 @@ use vivarium_core::ids::{Epoch, ServerId, Zxid};
 use vivarium_core::server::action::Halt;
 use vivarium_core::server::input::Queue;
 use vivarium_core::server::note::Note;
+use vivarium_core::server::view::View;
 
 use crate::disk_view::DiskView;
 use crate::history::ClientFact;
 use crate::ids::{NodeId, SimTime};
+use crate::schedule::FaultKind;
 
 /// A broken promise. The run ends at the first one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +33,21 @@ impl Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.check, self.what)
+    }
+}
+
+/// Why a bound on liveness was not asked of a run, or later: computed from the run itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Excuse {
+    /// Name of the invariant that was less strict.
+    pub check: String,
+    /// One sentence for a person.
+    pub why: String,
+}
+
+impl fmt::Display for Excuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.check, self.why)
     }
 }
 
@@ -62,6 +79,11 @@ pub trait Observer {
     fn is_content(&mut self, now: SimTime, disks: &dyn DiskView) -> bool {
         let _ = (now, disks);
         true
+    }
+
+    /// What was excused, as of now.
+    fn excuses(&self) -> Vec<Excuse> {
+        Vec::new()
     }
 
     /// The run is over: content, or at the end of its patience.
@@ -132,10 +154,90 @@ pub enum SimEvent {
     Faults {
         active: u32,
     },
-    /// Faults are over. `dead` stay dead until the end; all others are up, or boot right now.
+    /// Faults are over. `dead` stay dead until the end, and `sick` sick; all others are up, or boot right
+    /// now.
     Healed {
         dead: Vec<ServerId>,
+        sick: Vec<(ServerId, Sickness)>,
     },
+    /// Packets and frames that servers have decoded so far; when the clients begin to leave, and at the end of
+    /// the run.
+    Traffic {
+        messages: u64,
+    },
+    /// The clients have left, and their sessions had time to end: what this server still holds.
+    AtRest(Box<View>),
+}
+
+/// What stays wrong with a server in the calm phase, without an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sickness {
+    /// The process hangs.
+    Stalled,
+    DiskFull,
+    /// No operation of its disk completes any more.
+    DiskStalled,
+    /// No other server hears it.
+    Mute,
+    /// It hears no other server.
+    Deaf,
+}
+
+impl Sickness {
+    /// What a fault is that does not end.
+    pub const fn of(kind: FaultKind) -> Option<Self> {
+        match kind {
+            FaultKind::Pause => Some(Self::Stalled),
+            FaultKind::DiskFull => Some(Self::DiskFull),
+            FaultKind::DiskStall => Some(Self::DiskStalled),
+            FaultKind::Isolate { one_way: Some(true) } => Some(Self::Mute),
+            FaultKind::Isolate { one_way: Some(false) } => Some(Self::Deaf),
+            FaultKind::Crash
+            | FaultKind::PowerLoss
+            | FaultKind::CrashAtBoundary { .. }
+            | FaultKind::Stop
+            | FaultKind::SlowCpu { .. }
+            | FaultKind::Partition { .. }
+            | FaultKind::Isolate { one_way: None }
+            | FaultKind::Ring
+            | FaultKind::Flap { .. }
+            | FaultKind::BlockDials { .. }
+            | FaultKind::StallLink
+            | FaultKind::ResetLinks
+            | FaultKind::FinishLinks
+            | FaultKind::HalfOpen
+            | FaultKind::SlowLink { .. }
+            | FaultKind::Throttle { .. }
+            | FaultKind::DelayPacket { .. }
+            | FaultKind::StrayLinks { .. }
+            | FaultKind::FsyncSlow
+            | FaultKind::DiskSlow { .. }
+            | FaultKind::ClockStep { .. }
+            | FaultKind::WallFreeze
+            | FaultKind::SlowMono { .. }
+            | FaultKind::DiskFail { .. }
+            | FaultKind::ReadFail
+            | FaultKind::BitRot { .. }
+            | FaultKind::Misdirect
+            | FaultKind::Wipe => None,
+        }
+    }
+
+    /// A short name for summaries.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stalled => "stays_stalled",
+            Self::DiskFull => "stays_full",
+            Self::DiskStalled => "stays_disk_stalled",
+            Self::Mute => "stays_mute",
+            Self::Deaf => "stays_deaf",
+        }
+    }
+
+    /// It cannot take part in a quorum, nor lead, whatever it believes.
+    pub const fn is_cut_off(self) -> bool {
+        matches!(self, Self::Stalled | Self::Mute | Self::Deaf)
+    }
 }
 
 /// A recovery of a copy of a disk.

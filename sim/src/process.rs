@@ -11,6 +11,7 @@ use vivarium_core::server::action::{
 };
 use vivarium_core::server::input::{DialError, DiskInput, Input, LinkInput, Plane};
 use vivarium_core::server::note::{Note, Phase};
+use vivarium_core::server::view::View;
 use vivarium_core::server::{Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
 use vivarium_core::time::Mono;
 use vivarium_core::timers::Timer;
@@ -24,7 +25,7 @@ use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
 use crate::machine::Machine;
 use crate::net::{Delivery, EndId, Host, Presence};
-use crate::observe::{CrashKind, LossKind, SimEvent, Violation};
+use crate::observe::{CrashKind, LossKind, Sickness, SimEvent, Violation};
 use crate::panics;
 use crate::rng::SimRng;
 use crate::trace::{Brief, Mark, describe, hash_action, hash_bytes, hash_value, mix};
@@ -55,6 +56,8 @@ pub(crate) struct ServerSlot {
     pub(crate) crash_armed: Option<ArmedCrash>,
     /// Never boots again.
     pub(crate) dead: bool,
+    /// What stays wrong with it in the calm phase.
+    pub(crate) sick: Option<Sickness>,
     /// Microseconds of CPU for one input.
     cpu: u64,
     /// A fault makes it so many times as slow.
@@ -85,6 +88,7 @@ impl ServerSlot {
             paused_by: None,
             crash_armed: None,
             dead: false,
+            sick: None,
             cpu: machine.cpu_us,
             cpu_factor: 1,
             busy_until: SimTime::ZERO,
@@ -206,6 +210,7 @@ impl World {
             What::Disk(event) => self.take_disk(index, event),
             What::ClientStart
             | What::ClientCalm
+            | What::ClientLeave
             | What::FaultBegins(_)
             | What::FaultTurns(_)
             | What::FaultEnds(_)
@@ -246,7 +251,7 @@ impl World {
         .bytes32();
         let recovery = Recovery::start(config, stamp);
         self.stats.boots += 1;
-        self.quiet_since = self.now;
+        self.stirred(index);
         self.trace.event(self.now, NodeId::Server(id), Mark::Boot, incarnation.into(), || {
             format!("boot {incarnation}")
         });
@@ -592,7 +597,7 @@ impl World {
         self.trace.event(self.now, NodeId::Server(id), Mark::Note, content, || format!("{note:?}"));
         if let Note::PhaseEntered { phase, .. } = &note {
             self.servers[index].enters(*phase);
-            self.quiet_since = self.now;
+            self.stirred(index);
             self.stats.elections += u64::from(*phase == Phase::LeadingBroadcast);
             self.atlas.entered(id, *phase, self.servers[index].incarnation);
         }
@@ -647,9 +652,23 @@ impl World {
     }
 
     pub(crate) fn collect_counters(&mut self, index: usize) {
-        if let Process::Running(server) = &self.servers[index].process {
-            let view = catch_unwind(AssertUnwindSafe(|| server.view()));
-            self.stats.messages += view.map_or(0, |view| view.counters.packets_in + view.received);
-        }
+        self.stats.messages += self.decoded(index);
+    }
+
+    /// Packets and frames that a running server has decoded.
+    fn decoded(&self, index: usize) -> u64 {
+        self.view(index).map_or(0, |view| view.counters.packets_in + view.received)
+    }
+
+    /// What a running server shows of itself.
+    pub(crate) fn view(&self, index: usize) -> Option<View> {
+        let Process::Running(server) = &self.servers[index].process else { return None };
+        catch_unwind(AssertUnwindSafe(|| server.view())).ok()
+    }
+
+    /// Packets and frames that servers have decoded so far.
+    pub(crate) fn messages(&self) -> u64 {
+        let running: u64 = (0..self.servers.len()).map(|index| self.decoded(index)).sum();
+        self.stats.messages + running
     }
 }

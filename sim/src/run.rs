@@ -16,7 +16,7 @@ use crate::client_host::ClientSlot;
 use crate::cluster::Cluster;
 use crate::coverage::Marks;
 use crate::ids::SimTime;
-use crate::observe::{Observer, Violation};
+use crate::observe::{Excuse, Observer, Violation};
 use crate::panics;
 use crate::recording::Recording;
 use crate::rng::{SimRng, Stream};
@@ -52,6 +52,8 @@ pub struct Outcome {
     pub marks: Marks,
     /// Fingerprints of the ways that servers went, in order.
     pub paths: Vec<u16>,
+    /// Bounds on liveness that the run was excused from, and why.
+    pub excuses: Vec<Excuse>,
     /// What it cost: no part of what a seed means.
     pub cpu: Duration,
     /// What each client did and when, where that was asked for.
@@ -80,6 +82,7 @@ pub struct OutcomeDocument<'a> {
     pub clients: usize,
     pub apache: &'a [ApachePeer],
     pub faults: &'a [FaultUnit],
+    pub excuses: &'a [Excuse],
 }
 
 impl Outcome {
@@ -97,6 +100,7 @@ impl Outcome {
             clients: self.clients,
             apache: &self.apache,
             faults: &self.faults,
+            excuses: &self.excuses,
         }
     }
 }
@@ -231,6 +235,7 @@ fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
         faults,
         marks,
         paths,
+        excuses: world.observer.excuses(),
         cpu: Duration::ZERO,
         operations: world.clients.iter_mut().map(ClientSlot::take_performed).collect(),
     };

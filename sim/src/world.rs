@@ -101,7 +101,13 @@ pub(crate) struct Scratch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RunPhase {
     Faults,
-    Calm { since: SimTime },
+    Calm {
+        since: SimTime,
+    },
+    /// The clients leave.
+    Leaving {
+        since: SimTime,
+    },
 }
 
 impl std::fmt::Debug for World {
@@ -403,12 +409,19 @@ impl World {
         }
     }
 
+    /// A server changed its part. What is sick may do so for ever.
+    pub(crate) fn stirred(&mut self, index: usize) {
+        if self.servers[index].sick.is_none() {
+            self.quiet_since = self.now;
+        }
+    }
+
     /// The process of a server dies, or its machine does.
     pub(crate) fn crash(&mut self, index: usize, kind: CrashKind) {
         let host = Host(index);
         let id = self.servers[index].id();
         let was_up = self.servers[index].is_up();
-        self.quiet_since = self.now;
+        self.stirred(index);
         self.trace.event(self.now, NodeId::Server(id), Mark::Crash, kind as u64, || {
             format!("crash: {kind:?}")
         });

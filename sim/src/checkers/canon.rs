@@ -13,7 +13,7 @@ use crate::checkers::line::{Entry, Line};
 use crate::hashed::HashedMap;
 use crate::history::{Call, ClientFact, RequestId, SessionFact};
 use crate::ids::{NodeId, SimTime};
-use crate::observe::{LossKind, SimEvent};
+use crate::observe::{LossKind, Sickness, SimEvent};
 use crate::oracle::{Judged, Oracle};
 
 /// Facts of the cluster that its configuration tells.
@@ -26,6 +26,8 @@ pub(crate) struct Cluster {
     pub init_limit_ticks: u64,
     pub sync_limit_ticks: u64,
     pub zxid_counter_limit: u32,
+    /// A server that looks for a leader gives up a silent connection within this time.
+    pub silence_us: u64,
     pub max_session_timeout_ms: u64,
     /// Servers that answer a sync without asking a quorum, when they lead.
     pub weak_sync: BTreeSet<ServerId>,
@@ -43,6 +45,7 @@ impl Cluster {
             init_limit_ticks: first.init_limit_ticks,
             sync_limit_ticks: first.sync_limit_ticks,
             zxid_counter_limit: first.zxid_counter_limit,
+            silence_us: 3 * first.cnx_timeout.0 + 2 * first.max_notification.0,
             max_session_timeout_ms: u64::try_from(first.max_session_timeout_ms).unwrap_or(0),
             weak_sync: configs
                 .iter()
@@ -245,6 +248,7 @@ pub(crate) struct Canon {
     pub faults_active: u32,
     pub healed_at: Option<SimTime>,
     pub dead: BTreeSet<ServerId>,
+    pub sick: BTreeMap<ServerId, Sickness>,
     calls: BTreeMap<(SessionId, i32), (RequestId, Call)>,
     unknown: BTreeSet<(SessionId, i32)>,
 }
@@ -252,6 +256,11 @@ pub(crate) struct Canon {
 impl Canon {
     pub(crate) fn member(&self, server: ServerId) -> Option<&Member> {
         self.members.get(&server)
+    }
+
+    /// Whether the calm phase asks nothing of this server: it stays dead, or sick.
+    pub(crate) fn is_spared(&self, server: ServerId) -> bool {
+        self.dead.contains(&server) || self.sick.contains_key(&server)
     }
 
     /// Number of committed transactions at or below `zxid`.
@@ -284,9 +293,10 @@ impl Canon {
                 }
             }
             (_, SimEvent::Faults { active }) => self.faults_active = *active,
-            (_, SimEvent::Healed { dead }) => {
+            (_, SimEvent::Healed { dead, sick }) => {
                 self.healed_at = Some(now);
                 self.dead = dead.iter().copied().collect();
+                self.sick = sick.iter().copied().collect();
             }
             (NodeId::Client(_), SimEvent::Client(fact)) => self.learn_client(fact),
             (NodeId::Server(server), event) => self.learn_server(now, server, event),
@@ -372,7 +382,9 @@ impl Canon {
             | SimEvent::DiskFailed { .. }
             | SimEvent::Objection { .. }
             | SimEvent::Shadow(_)
-            | SimEvent::Healed { .. } => {}
+            | SimEvent::Healed { .. }
+            | SimEvent::Traffic { .. }
+            | SimEvent::AtRest(_) => {}
         }
     }
 

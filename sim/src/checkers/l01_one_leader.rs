@@ -18,6 +18,9 @@ pub(crate) struct L01 {
     last_proposed: Option<Zxid>,
     rolled_over: bool,
     healed: bool,
+    /// What the clock was started anew for, or held.
+    excuse: Option<String>,
+    held: bool,
     /// A connection loses what is sent on it. It outlives the heal, until its ends give it up.
     half_open: bool,
 }
@@ -73,8 +76,16 @@ impl Check for L01 {
         let newest =
             cx.canon.members.values().filter(|member| member.up).filter_map(|m| m.accepted).max();
         let outbid = newest > cx.canon.member(leader).map(|member| member.epoch);
-        if (planned && !self.rolled_over) || outbid {
+        let sick = cx.canon.sick.contains_key(&leader);
+        if (planned && !self.rolled_over) || outbid || sick {
             self.rolled_over |= planned;
+            self.excuse = Some(match (planned, outbid) {
+                (true, _) => {
+                    format!("{leader} changed the epoch in order, at the last zxid of its own")
+                }
+                (_, true) => format!("{leader} made room for an epoch that a server had accepted"),
+                (_, _) => format!("{leader} led when faults ended, and stayed sick"),
+            });
             self.restart(cx);
             return Ok(());
         }
@@ -88,6 +99,16 @@ impl Check for L01 {
     fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
         self.next = None;
         if self.half_open && only_leader(cx).is_err() {
+            if self.held {
+                only_leader(cx)?;
+            }
+            let why = "a connection that failed silently was still in use when a leader was due";
+            self.excuse = Some(why.into());
+            self.held = true;
+            // Whoever looks for a leader gives up a silent connection within this time, and then the
+            // bound begins once more.
+            self.restart(cx);
+            self.next = self.next.map(|at| at.plus(cx.canon.cluster.silence_us));
             return Ok(());
         }
         self.leader = Some(only_leader(cx)?);
@@ -97,11 +118,17 @@ impl Check for L01 {
     fn wants(&mut self, cx: &Cx<'_>) -> Option<String> {
         if cx.canon.cluster.standalone { None } else { only_leader(cx).err() }
     }
+
+    fn excuse(&self) -> Option<String> {
+        self.excuse.clone()
+    }
 }
 
 fn only_leader(cx: &Cx<'_>) -> Result<ServerId, String> {
     let leads = |member: &Member| member.up && member.phase == Phase::LeadingBroadcast;
-    let members = cx.canon.members.iter();
+    // Such a one may believe what it likes.
+    let is_cut_off = |server| cx.canon.sick.get(server).is_some_and(|sick| sick.is_cut_off());
+    let members = cx.canon.members.iter().filter(|(server, _)| !is_cut_off(*server));
     let leaders: Vec<ServerId> =
         members.filter(|(_, member)| leads(member)).map(|(server, _)| *server).collect();
     match leaders[..] {
@@ -123,6 +150,7 @@ mod tests {
     use super::*;
     use crate::checkers::testing::*;
     use crate::ids::NodeId;
+    use crate::observe::Sickness;
 
     fn calm() -> Run<L01> {
         let mut run = Run::new(L01::default());
@@ -132,16 +160,23 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_fails_silently_holds_the_clock() {
-        let half_open = |run: &mut Run<L01>, on| {
-            run.feed(NodeId::World, &SimEvent::HalfOpen { on }).unwrap();
-        };
+    fn a_connection_that_fails_silently_holds_the_clock_once() {
         let mut run = calm();
-        half_open(&mut run, true);
-        run.wait_ms(100_000).unwrap();
-        half_open(&mut run, false);
+        run.canon.cluster.silence_us = 10_000_000;
+        run.feed(NodeId::World, &SimEvent::HalfOpen { on: true }).unwrap();
+        run.wait_ms(129_000).unwrap();
+        assert!(run.check.excuse().unwrap().contains("failed silently"));
+        assert!(run.wait_ms(2_000).is_err(), "60 s, 10 s until it is given up, and 60 s again");
+    }
+
+    #[test]
+    fn from_the_end_of_such_a_connection_on_the_clock_runs() {
+        let mut run = calm();
+        run.feed(NodeId::World, &SimEvent::HalfOpen { on: true }).unwrap();
+        run.wait_ms(50_000).unwrap();
+        run.feed(NodeId::World, &SimEvent::HalfOpen { on: false }).unwrap();
         run.wait_ms(59_000).unwrap();
-        assert!(run.wait_ms(2_000).is_err(), "from its end on the clock runs");
+        assert!(run.wait_ms(2_000).is_err());
     }
 
     #[test]
@@ -149,6 +184,32 @@ mod tests {
         let mut run = calm();
         run.wait_ms(59_000).unwrap();
         assert!(run.wait_ms(2_000).is_err());
+    }
+
+    #[test]
+    fn who_is_cut_off_may_believe_that_it_leads() {
+        let mut run = Run::new(L01::default());
+        run.boot_all();
+        run.establish(3, 1).unwrap();
+        let sick = vec![(ServerId(3), Sickness::Mute)];
+        run.feed(NodeId::World, &SimEvent::Healed { dead: Vec::new(), sick }).unwrap();
+        run.establish(1, 2).unwrap();
+        run.wait_ms(61_000).unwrap();
+        assert_eq!(run.check.leader, Some(ServerId(1)));
+        assert_eq!(run.check.excuse(), None);
+    }
+
+    #[test]
+    fn a_sick_leader_may_fall_and_the_run_says_so() {
+        let mut run = Run::new(L01::default());
+        run.boot_all();
+        let sick = vec![(ServerId(1), Sickness::DiskStalled)];
+        run.feed(NodeId::World, &SimEvent::Healed { dead: Vec::new(), sick }).unwrap();
+        run.establish(1, 1).unwrap();
+        run.wait_ms(61_000).unwrap();
+        run.note(1, phase(Phase::Looking, 1)).unwrap();
+        assert!(run.check.excuse().unwrap().contains("stayed sick"));
+        assert!(run.wait_ms(61_000).is_err(), "another one has to follow");
     }
 
     #[test]

@@ -32,7 +32,9 @@ impl Check for L02 {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         match note {
             Note::Established { .. } => self.synced.clear(),
-            Note::SyncChosen { learner, how } if self.target.is_some() => {
+            Note::SyncChosen { learner, how }
+                if self.target.is_some() && !cx.canon.is_spared(*learner) =>
+            {
                 let count = self.synced.entry(*learner).or_default();
                 *count += 1;
                 if *count > MOST_SYNCS {
@@ -53,7 +55,7 @@ impl Check for L02 {
     fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
         for (server, member) in &cx.canon.members {
             let behind = self.target.is_some_and(|target| member.applied.common() < target);
-            if behind && !cx.canon.dead.contains(server) {
+            if behind && !cx.canon.is_spared(*server) {
                 return Err(format!(
                     "{server} has applied {} transactions; {:?} were committed {T_SYNC_US} us ago",
                     member.applied.common(),
@@ -70,7 +72,7 @@ impl Check for L02 {
     fn wants(&mut self, cx: &Cx<'_>) -> Option<String> {
         let committed = cx.canon.committed.len();
         let goal = self.known.replace(committed).unwrap_or(committed);
-        let alive = cx.canon.members.iter().filter(|(server, _)| !cx.canon.dead.contains(server));
+        let alive = cx.canon.members.iter().filter(|(server, _)| !cx.canon.is_spared(**server));
         let mut late =
             alive.filter(|(_, member)| !member.in_broadcast() || member.applied.common() < goal);
         late.next().map(|(server, member)| {
@@ -132,7 +134,8 @@ mod tests {
         }
         assert!(run.wants().unwrap().contains("applied 0 of 1"));
         run.crash(3);
-        run.feed(NodeId::World, &SimEvent::Healed { dead: vec![ServerId(3)] }).unwrap();
+        run.feed(NodeId::World, &SimEvent::Healed { dead: vec![ServerId(3)], sick: Vec::new() })
+            .unwrap();
         assert_eq!(run.wants(), None, "who stays dead is not waited for");
     }
 }

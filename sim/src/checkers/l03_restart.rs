@@ -28,7 +28,9 @@ impl Check for L03 {
             self.calm_since = cx.now;
             self.set_deadline();
         }
-        let Some(server) = cx.server() else { return Ok(()) };
+        let Some(server) = cx.server().filter(|server| !cx.canon.sick.contains_key(server)) else {
+            return Ok(());
+        };
         match event {
             SimEvent::Boot { .. } => {
                 self.booting.insert(server, cx.now);
@@ -67,6 +69,7 @@ impl Check for L03 {
         // Disks may be faulty: the bound begins when nothing is.
         self.next = Some(cx.now.plus(T_START_US));
         let late = |since: &SimTime| cx.now.since((*since).max(self.calm_since)) >= T_START_US;
+        self.booting.retain(|server, _| !cx.canon.sick.contains_key(server));
         match self.booting.iter().find(|(_, since)| late(since)) {
             Some((server, since)) if cx.canon.faults_active == 0 => {
                 Err(format!("{server} recovers since {since} and is not up yet"))

@@ -24,7 +24,10 @@ mod k06_exactly_once;
 mod l01_one_leader;
 mod l02_learners_catch_up;
 mod l03_restart;
+mod l04_probe_commits;
 mod l05_requests_end;
+mod l06_queues_drain;
+mod l07_bounded_chatter;
 mod line;
 mod o01_oracle_sees;
 mod p01_leadership;
@@ -70,7 +73,7 @@ use crate::checkers::damage::Damage;
 use crate::checkers::topic::{Topic, Topics};
 use crate::disk_view::DiskView;
 use crate::ids::{NodeId, SimTime};
-use crate::observe::{Observer, SimEvent, Violation};
+use crate::observe::{Excuse, Observer, SimEvent, Violation};
 
 /// What the events themselves do not tell about a run.
 #[derive(Clone, Copy, Debug)]
@@ -121,6 +124,11 @@ pub(crate) trait Check: fmt::Debug {
     /// judged it.
     fn wants(&mut self, cx: &Cx<'_>) -> Option<String> {
         let _ = cx;
+        None
+    }
+
+    /// Why less was asked of this run than of others, as far as it turned out so.
+    fn excuse(&self) -> Option<String> {
         None
     }
 }
@@ -184,7 +192,10 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("L1", Box::new(l01_one_leader::L01::default())),
         ("L2", Box::new(l02_learners_catch_up::L02::default())),
         ("L3", Box::new(l03_restart::L03::default())),
+        ("L4", Box::new(l04_probe_commits::L04::default())),
         ("L5", Box::new(l05_requests_end::L05::default())),
+        ("L6", Box::new(l06_queues_drain::L06)),
+        ("L7", Box::new(l07_bounded_chatter::L07::default())),
         ("X2", Box::new(x02_ack_content::X02::default())),
         ("X5", Box::new(x05_objections::X05)),
         ("O1", Box::new(o01_oracle_sees::O01)),
@@ -298,6 +309,13 @@ impl Observer for Checkers {
             }
         }
         self.wanted.is_none()
+    }
+
+    fn excuses(&self) -> Vec<Excuse> {
+        let excuse = |(check, known): &(&'static str, Box<dyn Check + Send>)| {
+            known.excuse().map(|why| Excuse { check: (*check).into(), why })
+        };
+        self.checks.iter().filter_map(excuse).collect()
     }
 
     fn finish(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use vivarium_core::config::{Address, Config, EnsembleConfig, Member, MemberRole};
 use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use vivarium_core::server::note::{Note, Phase, StateDigest};
+use vivarium_core::server::view::{Counters, View};
 
 use vivarium_core::wire::client::EventKind;
 
@@ -41,6 +42,32 @@ pub(crate) fn proposed(zxid: Zxid, hash: u64) -> Note {
 
 pub(crate) fn applied(zxid: Zxid, hash: u64) -> Note {
     Note::Applied { zxid, hash, digest: StateDigest::default(), recovered: false }
+}
+
+/// A server that serves nobody.
+pub(crate) fn view(server: u64) -> View {
+    View {
+        me: ServerId(server),
+        phase: Phase::FollowingBroadcast,
+        leader: None,
+        accepted: Epoch(1),
+        current: Epoch(1),
+        logged: None,
+        durable: None,
+        committed: None,
+        applied: None,
+        digest: StateDigest::default(),
+        serving: true,
+        sessions: 0,
+        clients: 0,
+        nodes: 0,
+        watches: 0,
+        outstanding: 0,
+        received: 0,
+        awaited: Vec::new(),
+        synced: 0,
+        counters: Counters::default(),
+    }
 }
 
 pub(crate) fn header(zxid: Zxid, session: i64, cxid: i32) -> Header {
@@ -373,7 +400,7 @@ impl<C: Check> Run<C> {
 
     /// All faults end.
     pub(crate) fn heal(&mut self) -> Result<(), String> {
-        self.feed(NodeId::World, &SimEvent::Healed { dead: Vec::new() })
+        self.feed(NodeId::World, &SimEvent::Healed { dead: Vec::new(), sick: Vec::new() })
     }
 
     /// A create directly below the root is invoked and committed, as it should be.

@@ -29,6 +29,8 @@ pub(crate) enum Topic {
     HalfOpen,
     Faults,
     Healed,
+    Traffic,
+    AtRest,
     PhaseEntered,
     Elected,
     EpochAccepted,
@@ -82,6 +84,8 @@ impl Topic {
             SimEvent::HalfOpen { .. } => Self::HalfOpen,
             SimEvent::Faults { .. } => Self::Faults,
             SimEvent::Healed { .. } => Self::Healed,
+            SimEvent::Traffic { .. } => Self::Traffic,
+            SimEvent::AtRest(_) => Self::AtRest,
         }
     }
 

@@ -95,7 +95,7 @@ impl Coverage {
                 self.clients.fact(client, fact, &self.seats, reign, &mut self.marks);
             }
             (_, SimEvent::Cluster { servers, .. }) => self.open(servers),
-            (_, SimEvent::Healed { dead }) => self.moment(match dead.is_empty() {
+            (_, SimEvent::Healed { dead, .. }) => self.moment(match dead.is_empty() {
                 true => Moment::AllHealed,
                 false => Moment::MinorityStaysDead,
             }),

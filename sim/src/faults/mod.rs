@@ -1,20 +1,18 @@
 //! Control of a run: strikes the units of the schedule, undoes them, heals the world, and ends it.
 
 mod atlas;
+mod calm;
 mod scope;
 mod strike;
-
-use std::collections::BTreeSet;
 
 use vivarium_core::ids::ServerId;
 
 pub(crate) use self::atlas::Atlas;
-use crate::client_host::ClientSlot;
 use crate::disk::FailOp;
 use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
-use crate::net::{EndId, Host, PathFault, Presence};
-use crate::observe::{CrashKind, SimEvent, Violation};
+use crate::net::{EndId, Host, PathFault};
+use crate::observe::SimEvent;
 use crate::schedule::FaultKind;
 use crate::trace::{Mark, hash_value};
 use crate::world::{RunPhase, World};
@@ -67,7 +65,10 @@ impl World {
                 | What::Boot
                 | What::Stop
                 | What::ClientStart
-                | What::ClientCalm => unreachable!("the control of a run gets nothing of the kind"),
+                | What::ClientCalm
+                | What::ClientLeave => {
+                    unreachable!("the control of a run gets nothing of the kind")
+                }
             }
         }
         self.ask_observer();
@@ -86,7 +87,8 @@ impl World {
     }
 
     fn fault_begins(&mut self, index: usize) {
-        if self.phase != RunPhase::Faults {
+        // What begins when the others end is chosen then.
+        if self.phase != RunPhase::Faults || self.now >= self.heal_at {
             return;
         }
         let unit = self.faults[index].clone();
@@ -207,72 +209,5 @@ impl World {
         self.pause_task(server, false);
         let id = self.servers[server].id();
         self.observe(NodeId::Server(id), &SimEvent::Resumed);
-    }
-
-    /// Ends all faults. Servers that are to stay dead do, as far as the others can spare them.
-    fn heal(&mut self) {
-        self.phase = RunPhase::Calm { since: self.now };
-        let dead = self.choose_dead();
-        self.trace.event(self.now, NodeId::World, Mark::Fault, dead.len() as u64, || {
-            format!("heal; stay dead: {dead:?}")
-        });
-        for (index, undo) in std::mem::take(&mut self.undo) {
-            self.undo(index, undo);
-        }
-        for index in 0..self.servers.len() {
-            let id = self.servers[index].id();
-            self.disks.of(id).heal();
-            self.servers[index].crash_armed = None;
-            if dead.contains(&id) {
-                if self.servers[index].is_up() {
-                    self.crash(index, CrashKind::PowerLoss);
-                }
-                self.servers[index].dead = true;
-                self.net.set_presence(self.now, Host(index), Presence::Off);
-            } else {
-                self.post(self.now, Host(index), What::Boot);
-            }
-        }
-        self.observe(NodeId::World, &SimEvent::Faults { active: 0 });
-        self.observe(NodeId::World, &SimEvent::Healed { dead: dead.into_iter().collect() });
-        for index in 0..self.clients.len() {
-            let host = self.client_host(index);
-            self.post(self.now, host, What::ClientCalm);
-        }
-        let (control, check) = (self.control(), self.now.plus(self.calm_min));
-        self.post(check, control, What::End);
-        self.forward_posts();
-    }
-
-    /// A charged server that is dead would not count twice, but the choice stays simple.
-    fn choose_dead(&self) -> BTreeSet<ServerId> {
-        let chosen = self.stay_dead.iter().filter(|id| !self.atlas.is_charged(**id));
-        chosen.copied().take(self.atlas.spare()).collect()
-    }
-
-    /// The calm phase is over once the observer has seen all that it is there to show and no server
-    /// changed its part for a while: a longer one shows nothing new, and costs what ten other seeds
-    /// would. At its bound the observer judges what it still misses.
-    fn end(&mut self) {
-        let RunPhase::Calm { since } = self.phase else { return };
-        let content = self.observer.is_content(self.now, &self.disks);
-        let quiet = self.now.since(self.quiet_since.max(since)) >= self.calm_min;
-        if !(content && quiet) && self.now.since(since) < self.calm_max {
-            let control = self.control();
-            self.post(self.now.plus(500_000), control, What::End);
-            return;
-        }
-        for index in 0..self.servers.len() {
-            self.collect_counters(index);
-        }
-        self.stats.messages += self.clients.iter().map(ClientSlot::frames).sum::<u64>();
-        match self.observer.finish(self.now, &self.disks) {
-            Ok(()) if !quiet => {
-                let what = format!("a server last changed its part at {}", self.quiet_since);
-                self.violated(NodeId::World, Violation::new("L1", what));
-            }
-            Ok(()) => self.verdict = Some(Ok(())),
-            Err(violation) => self.violated(NodeId::World, violation),
-        }
     }
 }

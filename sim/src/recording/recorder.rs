@@ -331,7 +331,7 @@ impl Recorder {
                 let what = What::FuzzySnap { base: *base, end: *end };
                 self.push_caused(node, what);
             }
-            SimEvent::Healed { dead } => {
+            SimEvent::Healed { dead, .. } => {
                 let dead = dead.iter().copied().map(NodeId::Server).collect();
                 self.push(node, What::Healed { dead }, Vec::new());
             }
@@ -340,7 +340,9 @@ impl Recorder {
             | SimEvent::Objection { .. }
             | SimEvent::DiskFailed { .. }
             | SimEvent::Shadow(_)
-            | SimEvent::Faults { .. } => {}
+            | SimEvent::Faults { .. }
+            | SimEvent::Traffic { .. }
+            | SimEvent::AtRest(_) => {}
         }
     }
 

@@ -82,14 +82,17 @@ impl Scenario {
 
     /// Draws what happens to a cluster.
     fn around(seed: u64, cluster: Cluster, faults_for: SimTime) -> Self {
+        let mut faults = schedule::draw(seed, &cluster, faults_for);
+        let mut stay_dead = draw_dead(seed, &cluster);
+        faults.extend(schedule::draw_sick(seed, &mut stay_dead, faults_for));
         Self {
             seed,
             rolls: 0,
             workload: Workload::draw(SimRng::new(seed, Stream::Workload, 0).next_u64()),
             clients: draw_clients(seed, &cluster),
-            faults: schedule::draw(seed, &cluster, faults_for),
+            faults,
             faults_for,
-            stay_dead: draw_dead(seed, &cluster),
+            stay_dead,
             cluster,
         }
     }

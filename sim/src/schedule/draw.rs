@@ -1,11 +1,13 @@
 //! The swarm: which classes a seed keeps, how often each strikes, and how densely all do.
 
+use vivarium_core::ids::ServerId;
+
 use crate::cluster::Cluster;
 use crate::ids::SimTime;
 use crate::rng::{SimRng, Stream};
-use crate::schedule::FaultUnit;
 use crate::schedule::class::CLASSES;
 use crate::schedule::outage::{relapses, rolling_outage, rolling_restart, swizzle};
+use crate::schedule::{FaultKind, FaultUnit, Scope};
 
 /// Streams of what is no class stand behind those of the classes.
 const KEPT: u64 = 1000;
@@ -15,6 +17,10 @@ const DENSITY: u64 = 1003;
 const THINNING: u64 = 1004;
 const SWIZZLE: u64 = 1005;
 const RESTART: u64 = 1006;
+const SICK: u64 = 1007;
+
+/// Longer than any calm phase.
+const FOR_GOOD_US: u64 = 600_000_000;
 
 /// Seeds with a rolling outage and no other fault, in per mille.
 const ALONE: u64 = 200;
@@ -68,9 +74,27 @@ fn swarm(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
 
 /// How many of the faults of the stormiest seed this one has, in per mille: storms stop whatever takes
 /// several steps, and calm stretches let a server fall far behind, or catch up. What was measured
-/// stands in docs/decisions/0019.
+/// stands in docs/decisions/0020.
 fn density(seed: u64) -> u64 {
     SimRng::new(seed, Stream::Schedule, DENSITY).log_range(1000 / DENSITIES, 1000)
+}
+
+/// Makes half of those that were to stay dead sick in its place: by units that begin when the faults
+/// end, and outlast the run. Neither a disk that hangs nor a server that hears nobody is drawn: where
+/// such a one has the best vote the others elect it again and again, as with Apache's election.
+pub fn draw_sick(seed: u64, dead: &mut Vec<ServerId>, heal_at: SimTime) -> Vec<FaultUnit> {
+    let mut rng = SimRng::new(seed, Stream::Schedule, SICK);
+    let kinds = [FaultKind::Pause, FaultKind::DiskFull, FaultKind::Isolate { one_way: Some(true) }];
+    let mut units = Vec::new();
+    dead.retain(|id| {
+        let (stays_dead, kind) = (rng.chance(500), *rng.pick(&kinds));
+        if !stays_dead {
+            let scope = Scope::Servers(vec![id.0]);
+            units.push(FaultUnit { at: heal_at, length: FOR_GOOD_US, kind, scope });
+        }
+        stays_dead
+    });
+    units
 }
 
 /// Whether the seed has nothing but a rolling outage. One voter has no other to follow it.

@@ -97,6 +97,8 @@ pub struct ZkClient {
     last_sent: SimTime,
     last_heard: SimTime,
     silent_until: Option<SimTime>,
+    /// Asks for nothing any more.
+    leaving: bool,
 }
 
 impl ZkClient {
@@ -115,6 +117,7 @@ impl ZkClient {
             last_sent: SimTime::ZERO,
             last_heard: SimTime::ZERO,
             silent_until: None,
+            leaving: false,
             spec,
         }
     }
@@ -451,6 +454,9 @@ impl ZkClient {
             out.send(conn, wire::ping());
             self.last_sent = now;
         }
+        if self.leaving && self.outstanding.is_empty() {
+            return self.send(now, Call::CloseSession, out);
+        }
         self.act(now, out);
     }
 
@@ -477,6 +483,11 @@ impl SimClient for ZkClient {
                 self.plan.becomes_calm(now);
                 self.silent_until = None;
             }
+            ClientEvent::Leave => {
+                self.leaving = true;
+                self.plan.stop();
+                self.on_wake(now, out);
+            }
             ClientEvent::Connected { conn } => {
                 if let Stage::Dialling { conn: mine, server, .. } = self.stage
                     && mine == conn
@@ -501,7 +512,7 @@ impl SimClient for ZkClient {
 
     fn on_wake(&mut self, now: SimTime, out: &mut ClientOut) {
         match self.stage {
-            Stage::Away { until } if until <= now => self.dial(now, out),
+            Stage::Away { until } if until <= now && !self.leaving => self.dial(now, out),
             Stage::Away { .. } => {}
             Stage::Dialling { since, .. } | Stage::Asking { since, .. } => {
                 if now.since(since) >= self.patience_us() {
@@ -514,7 +525,7 @@ impl SimClient for ZkClient {
 
     fn deadline(&self) -> Option<SimTime> {
         match (self.stage, &self.session) {
-            (Stage::Away { until }, _) => Some(until),
+            (Stage::Away { until }, _) => (!self.leaving).then_some(until),
             (Stage::Dialling { since, .. } | Stage::Asking { since, .. }, _) => {
                 Some(since.plus(self.patience_us()))
             }

@@ -152,6 +152,13 @@ impl Plan {
         }
     }
 
+    /// Nothing follows any more.
+    pub(super) fn stop(&mut self) {
+        self.listed = Vec::new().into_iter();
+        self.draws = None;
+        self.next = Next::Nothing;
+    }
+
     fn advance(&mut self, now: SimTime) {
         if let Some(Timed { at, operation }) = self.listed.next() {
             self.next = Next::Listed { at, operation };

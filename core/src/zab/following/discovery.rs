@@ -48,8 +48,9 @@ pub(super) struct Discovery {
 enum Step {
     /// FOLLOWERINFO or OBSERVERINFO is on its way.
     AwaitingLeaderInfo,
-    /// acceptedEpoch is on its way to the disk: ACKEPOCH waits for it.
-    Accepting { epoch: Epoch, vivarium: bool },
+    /// acceptedEpoch is on its way to the disk: ACKEPOCH waits for it. `again`: an earlier connection
+    /// asked for it, so that this answer is no promise of its own.
+    Accepting { epoch: Epoch, vivarium: bool, again: bool },
 }
 
 /// Protocol version of every peer since 3.4.
@@ -127,12 +128,14 @@ impl Following {
         }
         if epoch > cx.history.accepted() {
             cx.history.accept(epoch, cx.out);
-            discovery.step = Step::Accepting { epoch, vivarium };
+            discovery.step = Step::Accepting { epoch, vivarium, again: false };
             return Ok(());
         }
-        // Accepted before: this answer must not be counted as a second promise.
+        // Accepted before: this answer must not be counted as a second promise. To look for a leader
+        // again, while a slow disk still writes, would only find the same one at once.
         if cx.history.accepted_durable() < epoch {
-            return Err("this epoch is still on its way to the disk");
+            discovery.step = Step::Accepting { epoch, vivarium, again: true };
+            return Ok(());
         }
         self.promise(epoch, None, vivarium, cx);
         Ok(())
@@ -140,9 +143,10 @@ impl Following {
 
     pub(super) fn advance_discovery(&mut self, cx: &mut ZabCx<'_>) {
         let Phase::Discovery(discovery) = &self.phase else { return };
-        let Step::Accepting { epoch, vivarium } = discovery.step else { return };
+        let Step::Accepting { epoch, vivarium, again } = discovery.step else { return };
         if cx.history.accepted_durable() >= epoch {
-            self.promise(epoch, Some(cx.history.current()), vivarium, cx);
+            let current = (!again).then(|| cx.history.current());
+            self.promise(epoch, current, vivarium, cx);
         }
     }
 

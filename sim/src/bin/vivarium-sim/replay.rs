@@ -180,6 +180,9 @@ fn summary(out: &mut impl Write, outcome: &Outcome, subject: &Subject) -> std::i
     for peer in &outcome.apache {
         writeln!(out, "s{} behaves as Apache's do: {}", peer.server, peer.habits.join(", "))?;
     }
+    for excuse in &outcome.excuses {
+        writeln!(out, "excused {excuse}")?;
+    }
     writeln!(out, "trace_hash {:016x}, commit {}", outcome.trace_hash, vivarium_sim::COMMIT)?;
     match &outcome.verdict {
         Ok(()) => writeln!(out, "verdict ok")?,
