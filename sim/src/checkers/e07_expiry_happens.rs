@@ -8,7 +8,7 @@ use crate::ids::SimTime;
 use crate::observe::SimEvent;
 use crate::oracle::txn::Txn;
 use std::collections::BTreeMap;
-use vivarium_core::ids::SessionId;
+use vivarium_core::ids::{ServerId, SessionId};
 use vivarium_core::server::note::{Note, Phase};
 
 #[derive(Debug, Default)]
@@ -17,8 +17,8 @@ pub(crate) struct E07 {
     open: BTreeMap<SessionId, u64>,
     /// When its client was last heard of, whatever became of what it said.
     used: BTreeMap<SessionId, SimTime>,
-    /// Since when the leader in office has been there.
-    led_since: Option<SimTime>,
+    /// Who came into office last, and when.
+    leader: Option<(ServerId, SimTime)>,
     next: Option<SimTime>,
 }
 
@@ -55,10 +55,12 @@ impl Check for E07 {
             SimEvent::Healed { .. } => self.next = Some(cx.now.plus(INTERVAL)),
             _ => {}
         }
-        if let Some((_, Note::PhaseEntered { phase, .. })) = note_of(cx, event) {
+        if let Some((server, Note::PhaseEntered { phase, .. })) = note_of(cx, event) {
             match phase {
-                Phase::LeadingBroadcast | Phase::Standalone => self.led_since = Some(cx.now),
-                Phase::LeadingDiscovery | Phase::LeadingSynchronization => self.led_since = None,
+                Phase::LeadingBroadcast | Phase::Standalone => {
+                    self.leader = Some((server, cx.now));
+                }
+                Phase::LeadingDiscovery | Phase::LeadingSynchronization => self.leader = None,
                 _ => {}
             }
         }
@@ -71,7 +73,17 @@ impl Check for E07 {
 
     fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
         self.next = Some(cx.now.plus(INTERVAL));
-        let (Some(led), Some(healed)) = (self.led_since, cx.canon.healed_at) else { return Ok(()) };
+        let (Some((leader, led)), Some(healed)) = (self.leader, cx.canon.healed_at) else {
+            return Ok(());
+        };
+        // Without a leader nobody expires anything: whether there has to be one is L1's question.
+        let in_office = cx.canon.member(leader).is_some_and(|member| {
+            member.up && matches!(member.phase, Phase::LeadingBroadcast | Phase::Standalone)
+        });
+        if !in_office {
+            self.leader = None;
+            return Ok(());
+        }
         let spare = cx.canon.cluster.tick_us * SPARE_TICKS + SPARE;
         for (session, timeout) in &self.open {
             let used = self.used.get(session).copied().unwrap_or_default();
@@ -133,6 +145,17 @@ mod tests {
         run.heal().unwrap();
         run.client(ClientFact::Ping { session: SessionId(5), connection: 1 }).unwrap();
         assert!(run.wait_ms(60_000).unwrap_err().contains("said nothing"));
+    }
+
+    #[test]
+    fn a_leader_that_died_expires_nothing() {
+        let mut run = Run::new(E07::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.heal().unwrap();
+        run.crash(1);
+        run.wait_ms(60_000).unwrap();
     }
 
     #[test]
