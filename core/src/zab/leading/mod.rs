@@ -239,18 +239,11 @@ impl Leading {
                 learner.last_heard = cx.at.mono;
             }
             let known = cx.history.committed();
-            let is_current = match &learner.stage {
-                Stage::Serving { feed, .. } => feed.is_current(cx.history.head(), known),
-                Stage::Arrived
-                | Stage::Greeted(_)
-                | Stage::Invited(_)
-                | Stage::Promised { .. }
-                | Stage::Searching { .. }
-                | Stage::AwaitingSnapshot { .. }
-                | Stage::Syncing { .. }
-                | Stage::Informed { .. }
-                | Stage::Acked { .. } => false,
-            };
+            let head = cx.history.head();
+            let is_current = matches!(
+                &learner.stage,
+                Stage::Serving { feed, .. } if feed.is_current(head, known)
+            );
             // Room on a link makes nothing possible where nothing waits for it.
             if !is_current {
                 self.advance(cx);
