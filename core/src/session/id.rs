@@ -9,17 +9,18 @@ const OWN_BITS: u64 = (1 << 56) - 1;
 /// Bits that count on from the start.
 const COUNT_BITS: u64 = 0xffff;
 
-/// Longest jump ahead of a known id: about 17 minutes.
-const JUMP_MS: u64 = 1 << 20;
+/// Longest jump ahead: about 70 minutes.
+const JUMP_MS: u64 = 1 << 22;
 
 /// Hands out the ids of one server: its number in the high byte, then 40 bits of a millisecond
 /// clock at the start, then 16 bits that count on.
 ///
 /// The start is wall time or lies behind the highest own id that is known, whichever is later, so
-/// that neither a clock that was set back nor one that wrapped hands out an id twice. Ids of sessions
-/// that were closed before the newest snapshot are not known: where the clock is behind, the start
-/// jumps ahead by a random time, so that meeting one of those is as unlikely as meeting their
-/// millisecond again.
+/// that neither a clock that was set back nor one that wrapped hands out an id twice. Not every id
+/// is known: those of sessions that were closed before the newest snapshot are not, nor are those
+/// that the last start handed out and this server never logged. So the start jumps ahead by a random
+/// time: where the clock reads what it read at an earlier start, meeting one of those ids is as
+/// unlikely as drawing the same jump.
 #[derive(Clone, Debug)]
 pub struct SessionIds {
     server: u64,
@@ -40,11 +41,12 @@ impl SessionIds {
             .into_iter()
             .map(|id| id.0 as u64)
             .filter(|id| id & !OWN_BITS == server)
-            .map(|id| ((id & OWN_BITS) | COUNT_BITS) + 1 + ((jump % JUMP_MS) << 16))
+            .map(|id| ((id & OWN_BITS) | COUNT_BITS) + 1)
             .max();
         // 0xff and 16 zero bits would read as the owner of a TTL node.
         let lowest = if server >> 56 == 0xff { 1 << 40 } else { 0 };
-        let start = clock.max(after_known.unwrap_or(0)) & OWN_BITS;
+        let jump = (jump % JUMP_MS) << 16;
+        let start = (clock.max(after_known.unwrap_or(0)) + jump) & OWN_BITS;
         Self { server, next: start.max(lowest) }
     }
 
@@ -90,6 +92,13 @@ mod tests {
     fn a_clock_set_back_does_not_repeat_ids() {
         assert_eq!(first(1, 5, &[0x0100_0000_0009_0007]), 0x0100_0000_000a_0000);
         assert_eq!(first(1, 10, &[0x0100_0000_0009_0007]), 0x0100_0000_000a_0000);
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_does_not_repeat_ids() {
+        let mut starts = [7, 8].map(|jump| SessionIds::new(ServerId(1), Wall(5), [], jump));
+        let [before, after] = starts.each_mut().map(|ids| ids.next(|_| false).0);
+        assert_eq!([before, after], [0x0100_0000_000c_0000, 0x0100_0000_000d_0000]);
     }
 
     #[test]
