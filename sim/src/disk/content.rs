@@ -67,6 +67,11 @@ impl Content {
         }
     }
 
+    /// Whether a power cut changes nothing.
+    pub(super) fn is_settled(&self) -> bool {
+        self.pending.is_empty() && matches!(self.durable, Durable::Below(_))
+    }
+
     pub(super) fn write(&mut self, offset: usize, bytes: Bytes) {
         let len = self.current.len();
         if let Durable::Below(undo) = &mut self.durable {

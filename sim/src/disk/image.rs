@@ -5,6 +5,7 @@
 //! subset, in any order, whole or torn at sector borders.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use vivarium_core::ids::{Epoch, Zxid};
@@ -12,78 +13,12 @@ use vivarium_core::server::action::DiskAction;
 use vivarium_core::server::input::{DiskFault, FileEntry, ReadData};
 use vivarium_core::storage::files::{Dir, FileName};
 
-use crate::disk::content::{Content, overwrite};
-use crate::disk::index::{LogIndex, Record, is_complete_snapshot};
+use crate::disk::content::overwrite;
+use crate::disk::index::is_complete_snapshot;
+use crate::disk::inode::{Inode, Meaning, log_zxid, snapshot_zxid};
 use crate::disk::survivors::Survivors;
 use crate::observe::Durable;
 use crate::rng::SimRng;
-
-#[derive(Clone, Debug, Default)]
-struct Inode {
-    content: Content,
-    meaning: Meaning,
-    /// The first durable byte that changed since its meaning was read; `None`: nothing did.
-    unread: Option<u64>,
-}
-
-/// What durable content says, by the name that it has.
-#[derive(Clone, Debug, Default)]
-enum Meaning {
-    #[default]
-    Other,
-    Log(LogIndex),
-    Snapshot {
-        sealed: bool,
-    },
-}
-
-impl Inode {
-    fn index(&self) -> Option<&LogIndex> {
-        match &self.meaning {
-            Meaning::Log(index) => Some(index),
-            Meaning::Snapshot { .. } | Meaning::Other => None,
-        }
-    }
-
-    fn records(&self) -> &[Record] {
-        self.index().map_or(&[], LogIndex::records)
-    }
-
-    fn is_sealed(&self) -> bool {
-        matches!(self.meaning, Meaning::Snapshot { sealed: true })
-    }
-
-    /// Durable content changed at `from` at the earliest.
-    fn changed(&mut self, from: u64) {
-        self.unread = Some(self.unread.map_or(from, |known| known.min(from)));
-    }
-
-    /// Brings the meaning up to date, under the name that the content has now.
-    fn read_as(&mut self, name: &FileName, hash: fn(&[u8]) -> u64) {
-        let is_log = log_zxid(name).is_some();
-        let is_snapshot = snapshot_zxid(name).is_some();
-        let from = match &self.meaning {
-            Meaning::Log(_) if is_log => self.unread.take(),
-            Meaning::Snapshot { .. } if is_snapshot => self.unread.take(),
-            Meaning::Log(_) | Meaning::Snapshot { .. } | Meaning::Other => {
-                self.unread = None;
-                Some(0)
-            }
-        };
-        let Some(from) = from else { return };
-        if is_log {
-            if !matches!(self.meaning, Meaning::Log(_)) {
-                self.meaning = Meaning::Log(LogIndex::default());
-            }
-            if let Meaning::Log(index) = &mut self.meaning {
-                index.update(&self.content.durable(), from, hash);
-            }
-        } else if is_snapshot {
-            let sealed = is_complete_snapshot(&self.content.durable());
-            self.meaning = Meaning::Snapshot { sealed };
-        }
-    }
-}
 
 #[derive(Clone, Debug)]
 enum NameOp {
@@ -104,7 +39,8 @@ impl NameOp {
 /// One server's folders.
 #[derive(Clone, Debug)]
 pub struct Image {
-    inodes: BTreeMap<u64, Inode>,
+    /// Shared with the copies of this disk, until one of them changes.
+    inodes: BTreeMap<u64, Arc<Inode>>,
     next_inode: u64,
     names: BTreeMap<FileName, u64>,
     durable_names: BTreeMap<FileName, u64>,
@@ -198,10 +134,11 @@ impl Image {
 
     pub fn sync_file(&mut self, name: &FileName, changes: &mut Vec<Durable>) {
         let Some(&id) = self.names.get(name) else { return };
-        let inode = self.inodes.get_mut(&id).expect("names point at inodes");
+        let hash = self.hash;
+        let inode = self.inode_mut(id);
         if let Some(first) = inode.content.sync() {
             inode.changed(first);
-            inode.read_as(name, self.hash);
+            inode.read_as(name, hash);
             if self.durable_names.get(name) == Some(&id) {
                 changes.extend(self.meaning(name, id));
             }
@@ -211,8 +148,7 @@ impl Image {
     /// A failed fsync: the kernel marks the pages clean, so that no later fsync writes them.
     pub fn lose_dirty_pages(&mut self, name: &FileName) {
         if let Some(&id) = self.names.get(name) {
-            let inode = self.inodes.get_mut(&id).expect("names point at inodes");
-            inode.content.lose_pending();
+            self.inode_mut(id).content.lose_pending();
         }
     }
 
@@ -257,7 +193,8 @@ impl Image {
         for op in survivors.keep(std::mem::take(&mut self.pending_names), rng) {
             self.apply_name(&op);
         }
-        for inode in self.inodes.values_mut() {
+        for inode in self.inodes.values_mut().filter(|inode| !inode.content.is_settled()) {
+            let inode = Arc::make_mut(inode);
             let survivors = Survivors::draw(rng);
             let sector = matches!(survivors, Survivors::AnySubset).then_some(self.sector);
             if let Some(first) = inode.content.power_loss(survivors, sector, rng) {
@@ -268,8 +205,9 @@ impl Image {
         self.garbage = true;
         self.collect();
         for (name, id) in &self.durable_names {
-            if let Some(inode) = self.inodes.get_mut(id) {
-                inode.read_as(name, self.hash);
+            let Some(inode) = self.inodes.get_mut(id) else { continue };
+            if inode.unread_as(name).is_some() {
+                Arc::make_mut(inode).read_as(name, self.hash);
             }
         }
     }
@@ -297,7 +235,7 @@ impl Image {
         let &(id, start, end) = rng.pick(&targets);
         let at = rng.range(start, end - 1) as usize;
         let mask = 1 << rng.below(8);
-        let inode = self.inodes.get_mut(&id).expect("logs point at inodes");
+        let inode = self.inode_mut(id);
         inode.content.damage(|bytes| bytes[at] ^= mask);
         if let Meaning::Log(index) = &mut inode.meaning {
             index.rot(start);
@@ -312,7 +250,7 @@ impl Image {
         if targets.is_empty() {
             return false;
         }
-        let inode = self.inodes.get_mut(rng.pick(&targets)).expect("snapshots point at inodes");
+        let inode = self.inode_mut(*rng.pick(&targets));
         let at = rng.below(inode.content.durable().len() as u64) as usize;
         let mask = 1 << rng.below(8);
         inode.content.damage(|bytes| bytes[at] ^= mask);
@@ -332,11 +270,11 @@ impl Image {
         spare: u64,
         rng: &mut SimRng,
     ) -> bool {
-        let Some(id) = self.names.get(name).filter(|_| log_zxid(name).is_some()) else {
+        let Some(&id) = self.names.get(name).filter(|_| log_zxid(name).is_some()) else {
             return false;
         };
         let limit = offset.saturating_sub(spare);
-        let old = self.inodes[id].records().iter().filter(|record| record.end < limit);
+        let old = self.inodes[&id].records().iter().filter(|record| record.end < limit);
         let old: Vec<(u64, u64)> = old.map(|record| (record.start, record.end)).collect();
         if old.is_empty() {
             return false;
@@ -346,7 +284,7 @@ impl Image {
         let hit = rng.range(start + 1, first_end - 2);
         let end = limit.min(hit + bytes.len() as u64);
         let part = &bytes[..(end - hit) as usize];
-        let inode = self.inodes.get_mut(id).expect("names point at inodes");
+        let inode = self.inode_mut(id);
         inode.content.damage(|bytes| overwrite(bytes, hit as usize, part));
         if let Meaning::Log(index) = &mut inode.meaning {
             old.iter()
@@ -397,13 +335,17 @@ impl Image {
             None => {
                 let id = self.next_inode;
                 self.next_inode += 1;
-                self.inodes.insert(id, Inode::default());
+                self.inodes.insert(id, Arc::default());
                 self.names.insert(name.clone(), id);
                 self.pending_names.push(NameOp::Link { name: name.clone(), inode: id });
                 id
             }
         };
-        self.inodes.get_mut(&id).expect("names point at inodes")
+        self.inode_mut(id)
+    }
+
+    fn inode_mut(&mut self, id: u64) -> &mut Inode {
+        Arc::make_mut(self.inodes.get_mut(&id).expect("names and lists point at inodes"))
     }
 
     fn apply_name(&mut self, op: &NameOp) {
@@ -423,7 +365,7 @@ impl Image {
         self.unlink(name);
         self.durable_names.insert(name.clone(), id);
         if let Some(inode) = self.inodes.get_mut(&id) {
-            inode.read_as(name, self.hash);
+            Arc::make_mut(inode).read_as(name, self.hash);
         }
         let list = if let Some(zxid) = log_zxid(name) {
             Some((&mut self.logs, zxid))
@@ -479,18 +421,6 @@ impl Image {
 fn removed(name: &FileName) -> Option<Durable> {
     let counts = log_zxid(name).or_else(|| snapshot_zxid(name)).is_some();
     counts.then_some(Durable::Removed)
-}
-
-fn log_zxid(name: &FileName) -> Option<Zxid> {
-    hex_suffix(name, "log.")
-}
-
-fn snapshot_zxid(name: &FileName) -> Option<Zxid> {
-    hex_suffix(name, "snapshot.")
-}
-
-fn hex_suffix(name: &FileName, prefix: &str) -> Option<Zxid> {
-    u64::from_str_radix(name.name.strip_prefix(prefix)?, 16).ok().map(Zxid)
 }
 
 #[cfg(test)]

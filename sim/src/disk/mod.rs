@@ -4,6 +4,7 @@
 mod content;
 mod image;
 pub(crate) mod index;
+mod inode;
 mod survivors;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -104,6 +104,8 @@ pub struct NetSim {
     /// Of a thousand sends, so many are cut at random borders.
     split_per_mille: u64,
     ends: Vec<Option<Box<End>>>,
+    /// The ends that live at each host, the oldest first.
+    by_host: Vec<Vec<EndId>>,
     attempts: BTreeMap<u64, Attempt>,
     next_attempt: u64,
     posts: Vec<(SimTime, Host, NetEvent)>,
@@ -127,6 +129,7 @@ impl NetSim {
             split_per_mille: *rng.pick(&[0, 20, 300]),
             rng,
             ends: Vec::new(),
+            by_host: vec![Vec::new(); hosts],
             attempts: BTreeMap::new(),
             next_attempt: 0,
             posts: Vec::new(),
@@ -224,7 +227,7 @@ impl NetSim {
     /// The process of `host` is gone, or its machine.
     pub fn host_died(&mut self, now: SimTime, host: Host, kind: CrashKind) {
         self.attempts.retain(|_, attempt| attempt.from != host);
-        for id in self.ends_where(|end| end.host == host && end.can_send()) {
+        for id in self.ends_at(host, End::can_send) {
             match kind {
                 CrashKind::Process if self.rng.chance(500) => {
                     self.transmit(now, id, Segment::Fin);
@@ -253,7 +256,7 @@ impl NetSim {
     /// Another process takes the place of that of `host`; of all connections it keeps one.
     pub fn process_replaced(&mut self, now: SimTime, host: Host, kept: EndId) {
         self.attempts.retain(|_, attempt| attempt.from != host);
-        for id in self.ends_where(|end| end.host == host && end.can_send()) {
+        for id in self.ends_at(host, End::can_send) {
             if id != kept {
                 self.reset_from(now, id);
             }
@@ -271,12 +274,11 @@ impl NetSim {
         if !boots {
             return;
         }
-        let waiting = self.ends_where(|end| end.can_send() && end.in_flight > 0);
-        for id in waiting {
-            let gone = self
-                .end(id.peer())
-                .is_some_and(|peer| peer.host == host && peer.state == EndState::Vanished);
-            if gone {
+        let gone = self.ends_at(host, |end| end.state == EndState::Vanished);
+        let mut peers: Vec<EndId> = gone.into_iter().map(EndId::peer).collect();
+        peers.sort_unstable();
+        for id in peers {
+            if self.end(id).is_some_and(|end| end.can_send() && end.in_flight > 0) {
                 let rto = self.rng.range(200_000, 3_000_000);
                 self.answer(now.plus(rto), id, Segment::Rst);
             }
@@ -284,7 +286,7 @@ impl NetSim {
     }
 
     fn accept_queued(&mut self, now: SimTime, host: Host) {
-        for id in self.ends_where(|end| end.host == host && end.queued && end.is_open()) {
+        for id in self.ends_at(host, |end| end.queued && end.is_open()) {
             self.end_mut(id).expect("listed just now").queued = false;
             self.post(now, host, Event::Incoming { end: id });
             self.resume(now, id);
@@ -338,7 +340,6 @@ impl NetSim {
         } else if refused {
             out.push(Delivery::DialFailed { dial, why: DialError::Refused });
         } else {
-            let id = EndId(self.ends.len() as u64);
             let (mut near, mut far) =
                 (End::new(from, plane, Some(dial)), End::new(to, plane, None));
             far.queued = self.topology.presence(to) == Presence::Backlog;
@@ -348,13 +349,22 @@ impl NetSim {
                 near.sniffer = Some(Sniffer::default());
                 far.sniffer = Some(Sniffer::default());
             }
-            self.ends.push(Some(Box::new(near)));
-            self.ends.push(Some(Box::new(far)));
+            let id = self.connect(near, far);
             self.opened(id, out);
             if !is_queued {
                 self.post(now, to, Event::Incoming { end: id.peer() });
             }
         }
+    }
+
+    /// Returns the near side.
+    fn connect(&mut self, near: End, far: End) -> EndId {
+        let id = EndId(self.ends.len() as u64);
+        self.by_host[near.host.0].push(id);
+        self.by_host[far.host.0].push(id.peer());
+        self.ends.push(Some(Box::new(near)));
+        self.ends.push(Some(Box::new(far)));
+        id
     }
 
     fn opened(&mut self, id: EndId, out: &mut Vec<Delivery>) {
@@ -618,8 +628,12 @@ impl NetSim {
     fn collect(&mut self, id: EndId) {
         let done = |end: Option<&End>| end.is_none_or(|end| !end.can_send());
         if done(self.end(id)) && done(self.end(id.peer())) {
-            self.ends[id.0 as usize] = None;
-            self.ends[id.peer().0 as usize] = None;
+            for id in [id, id.peer()] {
+                let Some(end) = self.ends[id.0 as usize].take() else { continue };
+                let lives = &mut self.by_host[end.host.0];
+                let at = lives.binary_search(&id).expect("each end is listed at its host");
+                lives.remove(at);
+            }
         }
     }
 
@@ -628,7 +642,7 @@ impl NetSim {
         if self.topology.is_shut(from, to) {
             return;
         }
-        for id in self.ends_where(|end| end.host == from && !end.parked.is_empty()) {
+        for id in self.ends_at(from, |end| !end.parked.is_empty()) {
             if self.end(id.peer()).is_some_and(|peer| peer.host == to) {
                 let rto = self.rng.log_range(5_000, 2_000_000);
                 self.post(now.plus(rto), to, Event::Unpark { end: id.peer() });
@@ -637,22 +651,18 @@ impl NetSim {
     }
 
     fn between(&self, a: Host, b: Host) -> Vec<EndId> {
-        let mut ids = self.ends_where(|end| end.can_send() && (end.host == a || end.host == b));
-        ids.retain(|&id| {
-            let (near, far) = (self.end(id), self.end(id.peer()));
-            near.zip(far).is_some_and(|(near, far)| {
-                (near.host, far.host) == (a, b) || (near.host, far.host) == (b, a)
-            })
-        });
+        let far_at = |id: &EndId| self.end(id.peer()).is_some_and(|far| far.host == b);
+        let near = self.by_host[a.0].iter().copied().filter(far_at);
+        let both = near.flat_map(|id| [id, id.peer()]);
+        let mut ids: Vec<EndId> =
+            both.filter(|&id| self.end(id).is_some_and(End::can_send)).collect();
+        ids.sort_unstable();
         ids
     }
 
-    fn ends_where(&self, wanted: impl Fn(&End) -> bool) -> Vec<EndId> {
-        let known = self.ends.iter().enumerate();
-        known
-            .filter(|(_, end)| end.as_deref().is_some_and(&wanted))
-            .map(|(index, _)| EndId(index as u64))
-            .collect()
+    fn ends_at(&self, host: Host, wanted: impl Fn(&End) -> bool) -> Vec<EndId> {
+        let ids = self.by_host[host.0].iter().copied();
+        ids.filter(|&id| self.end(id).is_some_and(&wanted)).collect()
     }
 
     fn rtt(&mut self, a: Host, b: Host) -> u64 {

@@ -96,11 +96,9 @@ impl NetSim {
         if self.topology.presence(to) != Presence::Listening || self.topology.is_blocked(from, to) {
             return None;
         }
-        let near = EndId(self.ends.len() as u64);
         let mut stray = End::new(from, plane, None);
         stray.state = EndState::Vanished;
-        self.ends.push(Some(Box::new(stray)));
-        self.ends.push(Some(Box::new(End::new(to, plane, None))));
+        let near = self.connect(stray, End::new(to, plane, None));
         self.post(now, to, Event::Incoming { end: near.peer() });
         Some(near)
     }
