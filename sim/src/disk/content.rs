@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use crate::disk::padded::Padded;
 use crate::disk::survivors::Survivors;
 use crate::rng::SimRng;
 
@@ -27,7 +28,7 @@ struct Undo {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Content {
-    current: Vec<u8>,
+    current: Padded,
     /// Not synced, oldest first.
     pending: Vec<Pending>,
     durable: Durable,
@@ -39,7 +40,7 @@ enum Durable {
     /// `current` without these changes, which are those of `pending`.
     Below(Vec<Undo>),
     /// Apart: a fault made a difference that no list of changes tells. Until the power goes.
-    Apart(Vec<u8>),
+    Apart(Padded),
 }
 
 impl Default for Durable {
@@ -50,12 +51,12 @@ impl Default for Durable {
 
 impl Content {
     /// What a process reads.
-    pub(super) fn current(&self) -> &[u8] {
+    pub(super) fn current(&self) -> &Padded {
         &self.current
     }
 
     /// What a power cut leaves for certain.
-    pub(super) fn durable(&self) -> Cow<'_, [u8]> {
+    pub(super) fn durable(&self) -> Cow<'_, Padded> {
         match &self.durable {
             Durable::Below(undo) if undo.is_empty() => Cow::Borrowed(&self.current),
             Durable::Below(undo) => {
@@ -75,20 +76,20 @@ impl Content {
     pub(super) fn write(&mut self, offset: usize, bytes: Bytes) {
         let len = self.current.len();
         if let Durable::Below(undo) = &mut self.durable {
-            let below = self.current.get(offset..len.min(offset + bytes.len()));
-            undo.push(Undo { len, offset, bytes: below.unwrap_or_default().to_vec() });
+            let below = self.current.read(offset, offset + bytes.len());
+            undo.push(Undo { len, offset, bytes: below.into() });
         }
-        overwrite(&mut self.current, offset, &bytes);
+        self.current.overwrite(offset, &bytes);
         self.pending.push(Pending::Write { offset, bytes });
     }
 
     pub(super) fn set_len(&mut self, to: usize) {
         let len = self.current.len();
         if let Durable::Below(undo) = &mut self.durable {
-            let cut = self.current.get(to..).unwrap_or_default();
+            let cut = self.current.head().get(to..).unwrap_or_default();
             undo.push(Undo { len, offset: to, bytes: cut.to_vec() });
         }
-        self.current.resize(to, 0);
+        self.current.resize(to);
         self.pending.push(Pending::SetLen(to));
     }
 
@@ -131,7 +132,7 @@ impl Content {
     }
 
     /// A fault changes bytes on the platter, and in every copy of them.
-    pub(super) fn damage(&mut self, harm: impl Fn(&mut Vec<u8>)) {
+    pub(super) fn damage(&mut self, harm: impl Fn(&mut Padded)) {
         self.set_apart();
         harm(&mut self.current);
         if let Durable::Apart(content) = &mut self.durable {
@@ -155,16 +156,16 @@ impl Pending {
         }
     }
 
-    fn apply(&self, content: &mut Vec<u8>) {
+    fn apply(&self, content: &mut Padded) {
         match self {
-            Self::Write { offset, bytes } => overwrite(content, *offset, bytes),
-            Self::SetLen(len) => content.resize(*len, 0),
+            Self::Write { offset, bytes } => content.overwrite(*offset, bytes),
+            Self::SetLen(len) => content.resize(*len),
         }
     }
 
     /// As `apply`, or in part: what a power cut leaves of a write, where `sector` bytes are written as
     /// a whole or not at all.
-    fn apply_torn(&self, content: &mut Vec<u8>, sector: Option<usize>, rng: &mut SimRng) {
+    fn apply_torn(&self, content: &mut Padded, sector: Option<usize>, rng: &mut SimRng) {
         let (Self::Write { offset, bytes }, Some(sector)) = (self, sector) else {
             return self.apply(content);
         };
@@ -176,7 +177,7 @@ impl Pending {
             let border = ((offset + at) / sector + 1) * sector - offset;
             let to = border.min(bytes.len());
             if rng.chance(500) {
-                overwrite(content, offset + at, &bytes[at..to]);
+                content.overwrite(offset + at, &bytes[at..to]);
             }
             at = to;
         }
@@ -184,21 +185,11 @@ impl Pending {
 }
 
 /// Takes changes back, the newest first.
-fn take_back(content: &mut Vec<u8>, undo: &[Undo]) {
+fn take_back(content: &mut Padded, undo: &[Undo]) {
     for Undo { len, offset, bytes } in undo.iter().rev() {
-        content.resize(*len, 0);
-        if !bytes.is_empty() {
-            content[*offset..offset + bytes.len()].copy_from_slice(bytes);
-        }
+        content.resize(*len);
+        content.overwrite(*offset, bytes);
     }
-}
-
-pub(super) fn overwrite(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
-    let end = offset + bytes.len();
-    if content.len() < end {
-        content.resize(end, 0);
-    }
-    content[offset..end].copy_from_slice(bytes);
 }
 
 #[cfg(test)]
@@ -209,8 +200,8 @@ mod tests {
     /// Two whole copies, as a disk with a cache has them.
     #[derive(Default)]
     struct Model {
-        current: Vec<u8>,
-        durable: Vec<u8>,
+        current: Padded,
+        durable: Padded,
         pending: Vec<Pending>,
     }
 
@@ -252,8 +243,8 @@ mod tests {
                         content.lose_pending();
                         model.pending.clear();
                     }
-                    10 if !model.durable.is_empty() && !model.current.is_empty() => {
-                        let flip = |bytes: &mut Vec<u8>| bytes[0] ^= 4;
+                    10 if model.durable.len() > 0 && model.current.len() > 0 => {
+                        let flip = |bytes: &mut Padded| bytes.flip(0, 4);
                         content.damage(flip);
                         flip(&mut model.current);
                         flip(&mut model.durable);
@@ -265,8 +256,8 @@ mod tests {
                     }
                     _ => {}
                 }
-                assert_eq!(content.current(), model.current, "seed {seed}");
-                assert_eq!(*content.durable(), model.durable, "seed {seed}");
+                assert_eq!(content.current().whole(), model.current.whole(), "seed {seed}");
+                assert_eq!(content.durable().whole(), model.durable.whole(), "seed {seed}");
             }
         }
     }

@@ -13,7 +13,6 @@ use vivarium_core::server::action::DiskAction;
 use vivarium_core::server::input::{DiskFault, FileEntry, ReadData};
 use vivarium_core::storage::files::{Dir, FileName};
 
-use crate::disk::content::overwrite;
 use crate::disk::index::is_complete_snapshot;
 use crate::disk::inode::{Inode, Meaning, log_zxid, snapshot_zxid};
 use crate::disk::survivors::Survivors;
@@ -172,9 +171,8 @@ impl Image {
 
     pub fn read(&self, name: &FileName, offset: u64, len: u32) -> Option<Bytes> {
         let content = self.inodes[self.names.get(name)?].content.current();
-        let from = (offset as usize).min(content.len());
-        let to = from.saturating_add(len as usize).min(content.len());
-        Some(Bytes::copy_from_slice(&content[from..to]))
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        Some(content.read(from, from.saturating_add(len as usize)))
     }
 
     pub fn list(&self, dir: Dir) -> Vec<FileEntry> {
@@ -236,7 +234,7 @@ impl Image {
         let at = rng.range(start, end - 1) as usize;
         let mask = 1 << rng.below(8);
         let inode = self.inode_mut(id);
-        inode.content.damage(|bytes| bytes[at] ^= mask);
+        inode.content.damage(|bytes| bytes.flip(at, mask));
         if let Meaning::Log(index) = &mut inode.meaning {
             index.rot(start);
         }
@@ -253,8 +251,8 @@ impl Image {
         let inode = self.inode_mut(*rng.pick(&targets));
         let at = rng.below(inode.content.durable().len() as u64) as usize;
         let mask = 1 << rng.below(8);
-        inode.content.damage(|bytes| bytes[at] ^= mask);
-        let sealed = is_complete_snapshot(&inode.content.durable());
+        inode.content.damage(|bytes| bytes.flip(at, mask));
+        let sealed = is_complete_snapshot(&inode.content.durable().whole());
         inode.meaning = Meaning::Snapshot { sealed };
         true
     }
@@ -285,7 +283,7 @@ impl Image {
         let end = limit.min(hit + bytes.len() as u64);
         let part = &bytes[..(end - hit) as usize];
         let inode = self.inode_mut(id);
-        inode.content.damage(|bytes| overwrite(bytes, hit as usize, part));
+        inode.content.damage(|bytes| bytes.overwrite(hit as usize, part));
         if let Meaning::Log(index) = &mut inode.meaning {
             old.iter()
                 .filter(|(from, to)| *from < end && *to > hit)
@@ -320,7 +318,8 @@ impl Image {
 
     pub fn epoch(&self, name: &str) -> Option<Epoch> {
         let id = self.durable_names.get(&FileName::new(Dir::Data, name))?;
-        std::str::from_utf8(&self.inodes[id].content.durable()).ok()?.trim().parse().ok().map(Epoch)
+        let content = self.inodes[id].content.durable();
+        std::str::from_utf8(&content.whole()).ok()?.trim().parse().ok().map(Epoch)
     }
 
     #[cfg(test)]

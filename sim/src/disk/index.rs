@@ -30,20 +30,20 @@ pub(crate) struct LogIndex {
 }
 
 impl LogIndex {
-    /// `content` is durable now, and differs from before at `from` at the earliest.
-    pub(crate) fn update(&mut self, content: &[u8], from: u64, hash: fn(&[u8]) -> u64) {
+    /// A file of `len` bytes is durable now, and differs from before at `from` at the earliest. Behind
+    /// `head` there are but zeros.
+    pub(crate) fn update(&mut self, head: &[u8], len: u64, from: u64, hash: fn(&[u8]) -> u64) {
         while self.records.last().is_some_and(|last| last.end > from) {
             self.records.pop();
         }
-        if content.get(..4) != Some(&LOG_MAGIC) {
+        if head.get(..4) != Some(&LOG_MAGIC) {
             self.records.clear();
             return;
         }
-        let len = content.len() as u64;
         self.rotten.retain(|(start, _)| *start <= len);
         let mut at = self.records.last().map_or(HEADER, |last| last.end);
         loop {
-            if let Some(record) = parse(content, at, hash) {
+            if let Some(record) = parse(head, at, hash) {
                 at = record.end;
                 self.records.push(record);
             } else if let Some(&(_, end)) = self.rotten.iter().find(|(start, _)| *start == at) {
@@ -149,7 +149,7 @@ pub(crate) mod tests {
         let mut index = LogIndex::default();
         let mut file = log(&[1, 2, 3]);
         file.resize(file.len() + 512, 0);
-        index.update(&file, 0, len);
+        index.update(&file, file.len() as u64, 0, len);
         assert_eq!(index.records().len(), 3);
         assert_eq!(index.hash_of(super::Zxid(2)), Some(37));
 
@@ -157,7 +157,7 @@ pub(crate) mod tests {
         file.truncate(cut as usize);
         file.extend(record(9, 80));
         file.extend(&record(10, 80)[..60]);
-        index.update(&file, cut, len);
+        index.update(&file, file.len() as u64, cut, len);
         let zxids: Vec<_> = index.records().iter().map(|record| record.zxid.0).collect();
         assert_eq!(zxids, [1, 2, 9], "the torn record 10 is no record");
         assert_eq!(index.hash_of(super::Zxid(3)), None);
@@ -167,22 +167,22 @@ pub(crate) mod tests {
     fn records_behind_a_rotten_one_are_still_there() {
         let mut index = LogIndex::default();
         let mut file = log(&[1, 2, 3]);
-        index.update(&file, 0, len);
+        index.update(&file, file.len() as u64, 0, len);
         let second = index.records()[1].start;
         file[second as usize + 30] ^= 4;
         index.rot(second);
         let end = file.len() as u64;
         file.extend(record(4, 0));
-        index.update(&file, end, len);
+        index.update(&file, file.len() as u64, end, len);
         let zxids = |index: &LogIndex| -> Vec<_> {
             index.records().iter().map(|record| record.zxid.0).collect()
         };
         assert_eq!(zxids(&index), [1, 3, 4]);
-        index.update(&file, 0, len);
+        index.update(&file, file.len() as u64, 0, len);
         assert_eq!(zxids(&index), [1, 3, 4], "also when all of it is read anew");
         file.truncate(second as usize);
         file.extend(record(9, 0));
-        index.update(&file, second, len);
+        index.update(&file, file.len() as u64, second, len);
         assert_eq!(zxids(&index), [1, 9], "a cut takes the damage with it");
     }
 

@@ -69,10 +69,11 @@ impl Inode {
                 self.meaning = Meaning::Log(LogIndex::default());
             }
             if let Meaning::Log(index) = &mut self.meaning {
-                index.update(&self.content.durable(), from, hash);
+                let durable = self.content.durable();
+                index.update(durable.head(), durable.len() as u64, from, hash);
             }
         } else {
-            let sealed = is_complete_snapshot(&self.content.durable());
+            let sealed = is_complete_snapshot(&self.content.durable().whole());
             self.meaning = Meaning::Snapshot { sealed };
         }
     }

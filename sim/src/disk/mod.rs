@@ -5,6 +5,7 @@ mod content;
 mod image;
 pub(crate) mod index;
 mod inode;
+mod padded;
 mod survivors;
 
 use std::collections::{BTreeMap, VecDeque};

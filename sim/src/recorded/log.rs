@@ -61,7 +61,7 @@ fn transactions(folder: &Path) -> Result<Vec<Logged>, Unusable> {
         let content = fs::read(path).map_err(|error| trouble(path, &error))?;
         let content = Bytes::from(content);
         let mut index = LogIndex::default();
-        index.update(&content, 0, |_| 0);
+        index.update(&content, content.len() as u64, 0, |_| 0);
         for record in index.records() {
             let payload = content.slice(record.start as usize + 12..record.end as usize - 1);
             let logged = Logged::read(payload).ok_or_else(|| {
