@@ -181,6 +181,9 @@ impl World {
             taken += 1;
         }
         self.drain(index);
+        while self.look_at_writes(index) {
+            self.drain(index);
+        }
         let slot = &mut self.servers[index];
         slot.busy_until = self.now.plus(slot.cpu * slot.cpu_factor * taken);
         self.inboxes[index].rest(slot.busy_until);
@@ -354,14 +357,28 @@ impl World {
     fn take_net(&mut self, index: usize, event: crate::net::NetEvent) {
         let mut deliveries = std::mem::take(&mut self.scratch.deliveries);
         self.net.due(self.now, event, &mut deliveries);
+        self.deliver(index, &mut deliveries);
+        self.scratch.deliveries = deliveries;
+        self.forward_posts();
+    }
+
+    /// Tells the server what its kernel took. Whether it took anything.
+    fn look_at_writes(&mut self, index: usize) -> bool {
+        let mut deliveries = std::mem::take(&mut self.scratch.deliveries);
+        self.net.looked(Host(index), &mut deliveries);
+        let any = !deliveries.is_empty();
+        self.deliver(index, &mut deliveries);
+        self.scratch.deliveries = deliveries;
+        any
+    }
+
+    fn deliver(&mut self, index: usize, deliveries: &mut Vec<Delivery>) {
         for delivery in deliveries.drain(..) {
             self.record_delivery(Host(index), &delivery);
             let Some(delivery) = self.disguise_delivery(index, delivery) else { continue };
             let (mark, content, input) = self.link_input(delivery);
             self.step(index, mark, content, Input::Link(input));
         }
-        self.scratch.deliveries = deliveries;
-        self.forward_posts();
     }
 
     fn link_input(&mut self, delivery: Delivery) -> (Mark, u64, LinkInput) {

@@ -229,7 +229,7 @@ impl World {
             slot.guise = guise;
             slot
         });
-        let mut net = NetSim::new(hosts, stream(Stream::Latency, 0));
+        let mut net = NetSim::new(cluster.configs.len(), hosts, stream(Stream::Latency, 0));
         if faults.iter().any(|unit| matches!(unit.kind, FaultKind::DelayPacket { .. })) {
             net.watch_packets();
         }

@@ -20,15 +20,14 @@ impl Check for P08 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let committed = &cx.canon.committed[..cx.canon.before()];
-        let (claim, needs) = match note {
+        let needs = match note {
             Note::Established { epoch, .. } => {
-                let earlier = committed.partition_point(|entry| entry.zxid.epoch() < *epoch);
-                (format!("is established for epoch {epoch}"), earlier)
+                committed.partition_point(|entry| entry.zxid.epoch() < *epoch)
             }
             Note::Committed { zxid }
                 if cx.canon.find(*zxid).is_none() || !cx.canon.fresh.is_empty() =>
             {
-                (format!("commits {zxid}"), committed.len())
+                committed.len()
             }
             _ => return Ok(()),
         };
@@ -36,7 +35,9 @@ impl Check for P08 {
         let has = member.log.common();
         if has < needs {
             let lost = cx.canon.committed[has].zxid;
-            return Err(format!("{server} {claim} without {lost}, which was committed before"));
+            return Err(format!(
+                "{server} says {note:?} without {lost}, which was committed before"
+            ));
         }
         Ok(())
     }

@@ -60,6 +60,7 @@ enum Event {
     Pump {
         end: EndId,
     },
+    /// The process looks what the kernel took.
     Credit {
         end: EndId,
     },
@@ -109,6 +110,12 @@ pub struct NetSim {
     attempts: BTreeMap<u64, Attempt>,
     next_attempt: u64,
     posts: Vec<(SimTime, Host, NetEvent)>,
+    /// Hosts below this one want to know what their kernels took.
+    servers: Host,
+    /// Processes look what a write came to before they do anything else, as most do.
+    looks_at_once: bool,
+    /// Where such a look finds something.
+    taken: Vec<EndId>,
     /// Connections that are black holes and not given up by both sides.
     black_holes: Vec<EndId>,
     /// A fault of the run asks which packets go by.
@@ -121,12 +128,16 @@ impl NetSim {
         self.rng = rng;
     }
 
-    /// `hosts` machines, all off. Latencies, windows and chunk borders come from `rng`.
-    pub fn new(hosts: usize, mut rng: SimRng) -> Self {
+    /// `hosts` machines, all off, those of servers first. Latencies, windows and chunk borders come from
+    /// `rng`.
+    pub fn new(servers: usize, hosts: usize, mut rng: SimRng) -> Self {
         Self {
             topology: Topology::draw(hosts, &mut rng),
             window: rng.log_range(8 << 10, 512 << 10),
             split_per_mille: *rng.pick(&[0, 20, 300]),
+            servers: Host(servers),
+            looks_at_once: rng.chance(750),
+            taken: Vec::new(),
             rng,
             ends: Vec::new(),
             by_host: vec![Vec::new(); hosts],
@@ -507,6 +518,7 @@ impl NetSim {
     /// Moves what fits from the process into the kernel, and so onto the wire.
     fn pump(&mut self, now: SimTime, id: EndId) {
         let window = self.window_of(id);
+        let servers = self.servers;
         loop {
             let Some(end) = self.end_mut(id) else { return };
             let room = window.saturating_sub(end.in_flight);
@@ -519,11 +531,10 @@ impl NetSim {
             }
             end.in_flight += bytes.len() as u64;
             end.credit += bytes.len() as u64;
-            if !end.credit_due && end.is_open() {
+            let host = end.host;
+            if !end.credit_due && end.is_open() && host < servers {
                 end.credit_due = true;
-                let host = end.host;
-                let soon = self.rng.range(5, 100);
-                self.post(now.plus(soon), host, Event::Credit { end: id });
+                self.look_at_credit(now, host, id);
             }
             let held = self.held_back(now, id, &mut bytes);
             if !bytes.is_empty() {
@@ -536,6 +547,15 @@ impl NetSim {
             }
         }
         self.finish_flush(now, id);
+    }
+
+    fn look_at_credit(&mut self, now: SimTime, host: Host, id: EndId) {
+        if self.looks_at_once {
+            self.taken.push(id);
+        } else {
+            let soon = self.rng.range(5, 100);
+            self.post(now.plus(soon), host, Event::Credit { end: id });
+        }
     }
 
     /// Little is under way on a narrow path: 200 ms of it.
@@ -589,6 +609,19 @@ impl NetSim {
             self.mark_closed(id);
             self.post(now, host, Event::ClosedLocal { end: id });
         }
+    }
+
+    /// What its kernel took of what the process of a host wrote just now.
+    pub fn looked(&mut self, host: Host, out: &mut Vec<Delivery>) {
+        let mut taken = std::mem::take(&mut self.taken);
+        taken.retain(|&id| {
+            let elsewhere = self.end(id).is_some_and(|end| end.host != host);
+            if !elsewhere {
+                self.pay_credit(id, out);
+            }
+            elsewhere
+        });
+        self.taken = taken;
     }
 
     fn pay_credit(&mut self, id: EndId, out: &mut Vec<Delivery>) {

@@ -25,7 +25,7 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn new(seed: u64) -> Self {
-        let mut net = NetSim::new(2, SimRng::new(seed, Stream::Latency, 0));
+        let mut net = NetSim::new(2, 2, SimRng::new(seed, Stream::Latency, 0));
         net.set_presence(SimTime::ZERO, A, Presence::Listening);
         net.set_presence(SimTime::ZERO, B, Presence::Listening);
         Self {
@@ -48,6 +48,11 @@ impl Bench {
     pub(super) fn run_ms(&mut self, ms: u64) {
         let until = self.now.plus(ms * 1000);
         loop {
+            for host in [A, B] {
+                let mut out = Vec::new();
+                self.net.looked(host, &mut out);
+                self.got.extend(out.into_iter().map(|delivery| (host, delivery)));
+            }
             self.collect();
             let awake = self.heap.iter().enumerate();
             let next = awake
