@@ -189,7 +189,7 @@ impl Database {
 
     /// Apache's digest of one node as it is now.
     pub fn node_digest_of(&self, path: &str) -> Option<u64> {
-        self.node(path).map(|node| digest::node_digest(path, node.data.as_deref(), &node.stat))
+        self.node(path).map(|node| node.digest.tree())
     }
 
     /// Puts the text of the configuration in force into its node: at load and when a config is

@@ -47,16 +47,22 @@ impl Padded {
         self.len = len;
     }
 
+    /// Writing nothing changes nothing, not even the length.
     pub(super) fn overwrite(&mut self, offset: usize, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         let end = offset + bytes.len();
         self.len = self.len.max(end);
         if offset >= self.head.len() && bytes.iter().all(|byte| *byte == 0) {
             return;
         }
-        if self.head.len() < end {
-            self.head.resize(end, 0);
+        if self.head.len() < offset {
+            self.head.resize(offset, 0);
         }
-        self.head[offset..end].copy_from_slice(bytes);
+        let (over, behind) = bytes.split_at(bytes.len().min(self.head.len() - offset));
+        self.head[offset..offset + over.len()].copy_from_slice(over);
+        self.head.extend_from_slice(behind);
     }
 
     /// Flips bits of one byte.
@@ -90,6 +96,9 @@ mod tests {
                     kind => {
                         let bytes = vec![if kind < 3 { 0 } else { 7 }; rng.below(20) as usize];
                         padded.overwrite(at, &bytes);
+                        if bytes.is_empty() {
+                            continue;
+                        }
                         model.resize(model.len().max(at + bytes.len()), 0);
                         model[at..at + bytes.len()].copy_from_slice(&bytes);
                     }
