@@ -165,20 +165,22 @@ fn what_is_not_committed_is_logged_behind_uptodate() {
     assert_eq!(facts, []);
 }
 
-/// SNAP of zxid 0 and three committed transactions, as a leader with these habits sends them.
+/// SNAP of zxid 0 and three committed transactions, as a leader with these habits sends them in office
+/// for the epoch in which they were proposed.
 fn snap(habits: Habits, seed: u64) -> (Vec<Fact>, Zxid, Bytes, Vec<(i32, i64)>) {
-    snap_by(habits, seed, true)
+    snap_by(habits, seed, Epoch(0), true)
 }
 
 fn snap_by(
     habits: Habits,
     seed: u64,
+    epoch: Epoch,
     established: bool,
 ) -> (Vec<Fact>, Zxid, Bytes, Vec<(i32, i64)>) {
     let txns = [create(1, "/a"), create(2, "/a/b"), create(3, "/c")];
     let mut guise = leader(habits, seed);
     if established {
-        guise.note(&Note::Established { epoch: Epoch(2), history: None });
+        guise.note(&Note::Established { epoch, history: None });
     }
     guise.inbound(LINK, follower_info());
     let mut stream = BytesMut::from(
@@ -189,7 +191,8 @@ fn snap_by(
     for txn in &txns {
         stream.put_slice(&encode(&[proposal(txn), commit(txn)]));
     }
-    stream.put_slice(&encode(&[new_leader(), LeaderPacket::UpToDate]));
+    let new_leader = LeaderPacket::NewLeader { epoch, config: None };
+    stream.put_slice(&encode(&[new_leader, LeaderPacket::UpToDate]));
     let told = stream.len() as u64;
     let mut out = BytesMut::new();
     for chunk in stream.freeze().chunks(50) {
@@ -217,7 +220,7 @@ fn a_snap_holds_later_transactions_and_repeats_earlier_ones() {
         let (facts, zxid, stream, rest) = snap(habits, seed);
         let holds = Body::parse(&stream).unwrap();
         let first = rest.first().map(|(_, zxid)| *zxid).unwrap();
-        assert!(rest.ends_with(&[(NEWLEADER, 2 << 32), (UPTODATE, -1)]));
+        assert!(rest.ends_with(&[(NEWLEADER, 0), (UPTODATE, -1)]));
         for txn in zxid.0 + 1..=3 {
             assert!(rest.contains(&(PROPOSAL, txn as i64)), "seed {seed}: {txn} is missing");
         }
@@ -246,17 +249,21 @@ fn all() -> [(Zxid, Bytes); 3] {
 }
 
 #[test]
-fn without_the_habit_a_snap_goes_out_as_it_is() {
+fn without_the_habit_a_snap_is_exact() {
     let (facts, zxid, stream, rest) = snap(OFF, 1);
-    assert_eq!((facts, zxid), (vec![], Zxid(0)));
+    let learner = ServerId(2);
+    assert_eq!(facts, [Fact::Snap { learner, base: Zxid(0), end: Zxid(0) }]);
+    assert_eq!(zxid, Zxid(0));
     assert_eq!(Body::parse(&stream).unwrap(), empty());
     assert_eq!(rest.len(), 8);
 }
 
 #[test]
-fn a_leader_that_is_not_established_sends_all_that_it_loaded() {
-    for seed in 0..10 {
-        let (facts, zxid, stream, rest) = snap_by(Habits::ALL, seed, false);
+fn a_leader_sends_all_that_it_loaded() {
+    let cases =
+        [(OFF, true), (Habits { epoch_zxids: false, ..Habits::ALL }, true), (Habits::ALL, false)];
+    for (seed, (habits, established)) in (0..30).zip(cases.into_iter().cycle()) {
+        let (facts, zxid, stream, rest) = snap_by(habits, seed, Epoch(2), established);
         let learner = ServerId(2);
         assert!(facts.contains(&Fact::Snap { learner, base: Zxid(3), end: Zxid(3) }));
         assert_eq!((zxid, rest.len()), (Zxid(3), 2), "nothing is left to follow");
@@ -268,9 +275,10 @@ fn a_leader_that_is_not_established_sends_all_that_it_loaded() {
 #[test]
 fn a_snap_may_name_the_start_of_the_epoch() {
     let habits = Habits { fuzzy_snap: true, epoch_zxids: true, ..Habits::NONE };
-    let named = (0..40).filter(|&seed| snap(habits, seed).1 == Zxid::new(Epoch(2), 0));
+    let snap = |seed| snap_by(habits, seed, Epoch(2), true);
+    let named = (0..40).filter(|&seed| snap(seed).1 == Zxid::new(Epoch(2), 0));
     for seed in named.clone() {
-        let (_, _, stream, _) = snap(habits, seed);
+        let (_, _, stream, _) = snap(seed);
         let whole = empty().states(Zxid(0), &config(), &all()).unwrap();
         assert_eq!(Body::parse(&stream).as_ref(), whole.last(), "all of the history is in it");
     }

@@ -125,15 +125,9 @@ impl ToLearner {
                 }
                 packet.put(out);
             }
-            SNAP if cx.habits.fuzzy_snap => {
+            SNAP => {
                 let zxid = Zxid::from_wire(packet.zxid).unwrap_or_default();
                 self.stage = Stage::Snapshot(Held::new(zxid));
-            }
-            // The raw stream behind it would have to be passed over; without the habit nothing
-            // else is changed on this link.
-            SNAP => {
-                packet.put(out);
-                self.stage = Stage::Open;
             }
             NEWLEADER => {
                 let stage = std::mem::replace(&mut self.stage, Stage::Informed);
@@ -186,9 +180,10 @@ impl Held {
             .collect()
     }
 
-    /// Forwarding began at one transaction, SNAP names another, and the walk ended behind a third
-    /// (PROTOCOL 3.6, row 6). A leader that is not established yet stands still: it loaded all that it
-    /// has, committed or not, and that is what it sends.
+    /// A leader has loaded all of its log before it leads, so that no SNAP of it is older than its epoch.
+    /// One that is not established yet stands still: what it loaded, committed or not, is what it
+    /// sends. Later, forwarding begins at one transaction, SNAP names another, and the walk ends behind
+    /// a third (PROTOCOL 3.6, row 6).
     fn release(
         self,
         learner: Option<ServerId>,
@@ -196,16 +191,20 @@ impl Held {
         cx: &mut LeaderCx<'_>,
         out: &mut BytesMut,
     ) {
-        let mut txns = self.committed();
+        let txns = self.committed();
         let epoch = Zxid::from_wire(epoch).unwrap_or_default();
         let established = cx.established == Some(epoch.epoch());
         let (mut forwarded, mut named, mut end) = (txns.len(), txns.len(), txns.len());
         if established {
-            txns.truncate(FUZZY_MOST);
-            let most = txns.len() as u64;
-            named = cx.rng.below(most + 1) as usize;
-            end = cx.rng.range(named as u64, most) as usize;
-            forwarded = cx.rng.below(named as u64 + 1) as usize;
+            let loaded = txns.partition_point(|(zxid, _)| *zxid < epoch);
+            (forwarded, named, end) = (loaded, loaded, loaded);
+            if cx.habits.fuzzy_snap {
+                let most = txns.len().min(loaded + FUZZY_MOST) as u64;
+                let loaded = loaded as u64;
+                named = cx.rng.range(loaded, most) as usize;
+                end = cx.rng.range(named as u64, most) as usize;
+                forwarded = cx.rng.range(loaded, named as u64) as usize;
+            }
         }
         let states =
             Body::parse(&self.raw).and_then(|body| body.states(self.zxid, cx.config, &txns[..end]));
