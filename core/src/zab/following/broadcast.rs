@@ -110,7 +110,8 @@ impl Following {
         cx: &mut ZabCx<'_>,
     ) {
         let upto = durable_head(from, cx);
-        if upto <= from {
+        // The start of an epoch is no transaction: a SNAP of an Apache leader may be named by it.
+        if upto <= from || upto.is_epoch_start() {
             return;
         }
         cx.out.note(Note::AckedTxn { zxid: upto, epoch });
