@@ -298,9 +298,7 @@ impl NetSim {
 
     fn accept_queued(&mut self, now: SimTime, host: Host) {
         for id in self.ends_at(host, |end| end.queued && end.is_open()) {
-            self.end_mut(id).expect("listed just now").queued = false;
             self.post(now, host, Event::Incoming { end: id });
-            self.resume(now, id);
         }
     }
 
@@ -312,7 +310,7 @@ impl NetSim {
     pub fn due(&mut self, now: SimTime, event: NetEvent, out: &mut Vec<Delivery>) {
         match event.0 {
             Event::DialAnswer { attempt } => self.dial_answer(now, attempt, out),
-            Event::Incoming { end } => self.opened(end, out),
+            Event::Incoming { end } => self.incoming(now, end, out),
             Event::Arrive { end, segment } => self.arrive(now, end, segment, out),
             Event::Unpark { end } => self.unpark(now, end, out),
             Event::Drain { end } => self.drain(now, end, out),
@@ -376,6 +374,15 @@ impl NetSim {
         self.ends.push(Some(Box::new(near)));
         self.ends.push(Some(Box::new(far)));
         id
+    }
+
+    /// The process accepts a connection. What came before it did is read behind that.
+    fn incoming(&mut self, now: SimTime, id: EndId, out: &mut Vec<Delivery>) {
+        self.opened(id, out);
+        if let Some(end) = self.end_mut(id).filter(|end| end.queued) {
+            end.queued = false;
+            self.resume(now, id);
+        }
     }
 
     fn opened(&mut self, id: EndId, out: &mut Vec<Delivery>) {

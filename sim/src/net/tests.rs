@@ -388,6 +388,30 @@ fn what_is_dialled_before_a_process_looks_is_served_when_it_does() {
 }
 
 #[test]
+fn what_comes_as_a_process_begins_to_look_follows_its_connection() {
+    let mut bench = Bench::new(14);
+    bench.net.set_presence(bench.now, B, Presence::Backlog);
+    bench.net.dial(bench.now, A, 7, B, Plane::Quorum, 1_000_000);
+    bench.run_ms(500);
+    let opened = bench.take(A).into_iter().find_map(|delivery| match delivery {
+        Delivery::Opened { end, .. } => Some(end),
+        _ => None,
+    });
+    let near = opened.expect("the kernel of B accepted it");
+    bench.asleep.push(B);
+    bench.net.send(bench.now, near, text(300));
+    bench.run_ms(500);
+    bench.net.set_presence(bench.now, B, Presence::Listening);
+    bench.asleep.clear();
+    bench.run_ms(10);
+    let got = bench.take(B);
+    let [Delivery::Opened { .. }, Delivery::Bytes { bytes, .. }] = &got[..] else {
+        panic!("{got:?}")
+    };
+    assert_eq!(bytes, &text(300));
+}
+
+#[test]
 fn a_process_that_dies_before_it_looks_ends_what_its_kernel_accepted() {
     let mut bench = Bench::new(15);
     bench.net.set_presence(bench.now, B, Presence::Backlog);
