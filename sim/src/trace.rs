@@ -103,12 +103,10 @@ pub(crate) fn mix(hash: u64, part: u64) -> u64 {
 }
 
 pub(crate) fn hash_bytes(bytes: &Bytes) -> u64 {
-    let mut chunks = bytes.chunks_exact(8);
-    let mut hash = bytes.len() as u64;
-    for chunk in &mut chunks {
-        hash = mix(hash, u64::from_le_bytes(chunk.try_into().expect("chunks of eight")));
-    }
-    chunks.remainder().iter().fold(hash, |hash, &byte| mix(hash, u64::from(byte)))
+    let (words, rest) = bytes.as_chunks::<8>();
+    let hash = bytes.len() as u64;
+    let hash = words.iter().fold(hash, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    rest.iter().fold(hash, |hash, &byte| mix(hash, u64::from(byte)))
 }
 
 /// Hashes a value field by field, the same on every machine of one word size.
@@ -122,9 +120,13 @@ struct Folding(u64);
 
 impl Hasher for Folding {
     fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+        if !rest.is_empty() {
             let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
+            word[..rest.len()].copy_from_slice(rest);
             self.write_u64(u64::from_le_bytes(word));
         }
     }

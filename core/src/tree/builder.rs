@@ -54,12 +54,13 @@ impl Ordered {
     }
 
     fn into_nodes(self) -> BTreeMap<String, Node> {
-        let nodes = self.nodes.into_iter().zip(self.children);
-        let whole = nodes.map(|((path, mut node), children)| {
-            node.children = children.into_iter().collect();
-            (path, node)
-        });
-        whole.collect()
+        let mut nodes = self.nodes;
+        for ((_, node), children) in nodes.iter_mut().zip(self.children) {
+            if !children.is_empty() {
+                node.children = children.into_iter().collect();
+            }
+        }
+        nodes.into_iter().collect()
     }
 }
 

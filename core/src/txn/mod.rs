@@ -140,11 +140,11 @@ pub fn payload_hash(payload: &[u8]) -> u64 {
         mixed ^ (mixed >> 29)
     };
     let mut state = absorb(0, payload.len() as u64);
-    let mut words = payload.chunks_exact(8);
-    for word in &mut words {
-        state = absorb(state, word.iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte)));
+    let (words, rest) = payload.as_chunks::<8>();
+    for word in words {
+        state = absorb(state, u64::from_be_bytes(*word));
     }
-    let tail = words.remainder().iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte));
+    let tail = rest.iter().fold(0, |sum, &byte| (sum << 8) | u64::from(byte));
     state = absorb(state, tail);
     absorb(state ^ (state >> 32), 0)
 }
