@@ -154,6 +154,11 @@ pub enum SimEvent {
     Faults {
         active: u32,
     },
+    /// Faults have destroyed more than a quorum can bear, and are over: these voters have lost something,
+    /// and the others are no quorum.
+    QuorumLost {
+        lost: Vec<ServerId>,
+    },
     /// Faults are over. `dead` stay dead until the end, and `sick` sick; all others are up, or boot right
     /// now.
     Healed {

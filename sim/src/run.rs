@@ -37,6 +37,8 @@ const CALM_MAX: u64 = 120_000_000;
 pub struct Outcome {
     pub seed: u64,
     pub verdict: Result<(), Violation>,
+    /// A quorum of disks was lost, and at the end nobody served.
+    pub refused: bool,
     /// Equal for equal seeds and options, on any machine and in any build.
     pub trace_hash: u64,
     /// When the run ended.
@@ -74,6 +76,7 @@ pub struct OutcomeDocument<'a> {
     pub trace_hash: String,
     pub verdict: &'static str,
     pub violation: Option<&'a Violation>,
+    pub refused: bool,
     pub commit: &'static str,
     pub sim_seconds: f64,
     pub events: u64,
@@ -92,6 +95,7 @@ impl Outcome {
             trace_hash: format!("{:016x}", self.trace_hash),
             verdict: if self.verdict.is_ok() { "ok" } else { "violation" },
             violation: self.verdict.as_ref().err(),
+            refused: self.refused,
             commit: crate::COMMIT,
             sim_seconds: self.end.0 as f64 / 1e6,
             events: self.events,
@@ -188,8 +192,7 @@ fn run_apart(scenario: Scenario, look: Look) -> Result<(Outcome, Option<Recordin
 }
 
 fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
-    let Scenario { seed, rolls, cluster, workload, clients, faults, faults_for, stay_dead } =
-        scenario;
+    let Scenario { seed, rolls, cluster, workload, clients, faults, faults_for, .. } = scenario;
     let client = |spec: ClientSpec| {
         let starts = spec.starts;
         let client = ZkClient::new(spec, workload.clone(), rolls);
@@ -200,7 +203,8 @@ fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
         seed,
         rolls,
         clients: clients.into_iter().map(client).collect(),
-        stay_dead,
+        stay_dead: scenario.stay_dead,
+        beyond_quorum: scenario.beyond_quorum,
         observer: look.judge.unwrap_or_else(|| checkers(&cluster, look.white_box)),
         faults: faults.clone(),
         faults_for,
@@ -225,6 +229,7 @@ fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
     let outcome = Outcome {
         seed,
         verdict,
+        refused: world.has_refused(),
         trace_hash: world.trace.hash(),
         end: world.now,
         events: world.trace.events(),

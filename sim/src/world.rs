@@ -104,6 +104,10 @@ pub(crate) enum RunPhase {
     Calm {
         since: SimTime,
     },
+    /// As calm, with a quorum of disks lost.
+    Refusing {
+        since: SimTime,
+    },
     /// The clients leave.
     Leaving {
         since: SimTime,
@@ -132,6 +136,8 @@ pub(crate) struct WorldSpec {
     pub(crate) clients: Vec<(SimTime, Box<dyn SimClient + Send>)>,
     /// Servers that stay dead behind the fault phase, as many of them as can be spared.
     pub(crate) stay_dead: Vec<ServerId>,
+    /// Faults may take more disks than a quorum can bear.
+    pub(crate) beyond_quorum: bool,
     pub(crate) observer: Box<dyn Observer + Send>,
     pub(crate) faults: Vec<FaultUnit>,
     pub(crate) faults_for: SimTime,
@@ -259,7 +265,7 @@ impl World {
             faults,
             undo: BTreeMap::new(),
             fault_rng: stream(Stream::Fault, 0),
-            atlas: Atlas::new(cluster.voters.clone()),
+            atlas: Atlas::new(cluster.voters.clone(), spec.beyond_quorum),
             shadows: Shadows::new(stream(Stream::Shadow, 0)),
             phase: RunPhase::Faults,
             heal_at: spec.faults_for,

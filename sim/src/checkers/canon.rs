@@ -249,6 +249,8 @@ pub(crate) struct Canon {
     pub healed_at: Option<SimTime>,
     pub dead: BTreeSet<ServerId>,
     pub sick: BTreeMap<ServerId, Sickness>,
+    /// Voters whose loss leaves no quorum of whole disks: nobody has to serve any more.
+    pub lost_quorum: Vec<ServerId>,
     calls: BTreeMap<(SessionId, i32), (RequestId, Call)>,
     unknown: BTreeSet<(SessionId, i32)>,
 }
@@ -261,6 +263,17 @@ impl Canon {
     /// Whether the calm phase asks nothing of this server: it stays dead, or sick.
     pub(crate) fn is_spared(&self, server: ServerId) -> bool {
         self.dead.contains(&server) || self.sick.contains_key(&server)
+    }
+
+    /// Why nobody has to serve any more, if so.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let lost: Vec<String> = self.lost_quorum.iter().map(ServerId::to_string).collect();
+        let (lost, voters) = (lost.join(", "), self.cluster.voters.len());
+        (!lost.is_empty()).then(|| {
+            format!(
+                "of {voters} voters {lost} lost what they had promised to keep: to refuse is right"
+            )
+        })
     }
 
     /// Number of committed transactions at or below `zxid`.
@@ -293,6 +306,7 @@ impl Canon {
                 }
             }
             (_, SimEvent::Faults { active }) => self.faults_active = *active,
+            (_, SimEvent::QuorumLost { lost }) => self.lost_quorum.clone_from(lost),
             (_, SimEvent::Healed { dead, sick }) => {
                 self.healed_at = Some(now);
                 self.dead = dead.iter().copied().collect();
@@ -382,6 +396,7 @@ impl Canon {
             | SimEvent::DiskFailed { .. }
             | SimEvent::Objection { .. }
             | SimEvent::Shadow(_)
+            | SimEvent::QuorumLost { .. }
             | SimEvent::Healed { .. }
             | SimEvent::Traffic { .. }
             | SimEvent::AtRest(_) => {}

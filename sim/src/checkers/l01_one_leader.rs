@@ -36,6 +36,10 @@ impl Check for L01 {
         ])
     }
 
+    fn needs_quorum(&self) -> bool {
+        true
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if cx.canon.cluster.standalone {
             return Ok(());

@@ -24,6 +24,10 @@ impl Check for L02 {
         Topics::of(&[Topic::Healed, Topic::Established, Topic::SyncChosen])
     }
 
+    fn needs_quorum(&self) -> bool {
+        true
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if matches!(event, SimEvent::Healed { .. }) {
             let cluster = &cx.canon.cluster;

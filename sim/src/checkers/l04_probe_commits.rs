@@ -24,6 +24,10 @@ impl Check for L04 {
         Topics::of(&[Topic::Fresh, Topic::Healed, Topic::HalfOpen, Topic::Client])
     }
 
+    fn needs_quorum(&self) -> bool {
+        true
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         match event {
             SimEvent::Healed { .. } => self.restart(cx),

@@ -19,6 +19,8 @@ pub(crate) struct L05 {
     /// When the last request was sent, and when the last one was answered.
     asked: SimTime,
     answered: SimTime,
+    /// Why nobody has to answer.
+    refusal: Option<String>,
 }
 
 impl Check for L05 {
@@ -31,6 +33,7 @@ impl Check for L05 {
             self.healed = true;
             self.next = Some(cx.now.plus(bound(cx)));
             self.answered = cx.now;
+            self.refusal = cx.canon.refusal();
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
@@ -70,10 +73,16 @@ impl Check for L05 {
         {
             return Err(format!("{op:?} was sent at {since} and has not ended"));
         }
-        if self.asked > self.answered && cx.now.since(self.answered) >= bound {
+        // Where a quorum of disks is lost, to be refused is an end, too.
+        let must_answer = self.refusal.is_none();
+        if must_answer && self.asked > self.answered && cx.now.since(self.answered) >= bound {
             return Err(format!("nobody was answered since {}", self.answered));
         }
         Ok(())
+    }
+
+    fn excuse(&self) -> Option<String> {
+        self.refusal.clone()
     }
 
     /// A write of the calm phase was answered, and nothing waits longer than it should where nothing

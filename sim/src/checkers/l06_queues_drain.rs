@@ -13,6 +13,10 @@ impl Check for L06 {
         Topics::of(&[Topic::AtRest])
     }
 
+    fn needs_quorum(&self) -> bool {
+        true
+    }
+
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let (Some(server), SimEvent::AtRest(view)) = (cx.server(), event) else { return Ok(()) };
         if cx.canon.is_spared(server) {

@@ -127,6 +127,12 @@ pub(crate) trait Check: fmt::Debug {
         None
     }
 
+    /// Whether it asks for what only a quorum of whole disks can give. Where faults took that, it is
+    /// excused, and nothing else is: a server may refuse, and must not lie.
+    fn needs_quorum(&self) -> bool {
+        false
+    }
+
     /// Why less was asked of this run than of others, as far as it turned out so.
     fn excuse(&self) -> Option<String> {
         None
@@ -211,6 +217,8 @@ pub struct Checkers {
     checks: Vec<(&'static str, Box<dyn Check + Send>)>,
     /// Who hears a topic: a bit for each of `checks`.
     audience: [u64; Topic::COUNT],
+    /// Those that ask for what only a quorum of whole disks can give: a bit for each of `checks`.
+    need_quorum: u64,
     /// What was still wanted when `is_content` was asked last.
     wanted: Option<Violation>,
 }
@@ -236,15 +244,24 @@ impl Checkers {
                 *listeners |= u64::from(hears.has(topic)) << index;
             }
         }
+        let mut need_quorum = 0;
+        for (index, (_, check)) in checks.iter().enumerate() {
+            need_quorum |= u64::from(check.needs_quorum()) << index;
+        }
         let (canon, damage) = (Canon::default(), Damage::default());
-        Self { spec, canon, damage, checks, audience, wanted: None }
+        Self { spec, canon, damage, checks, audience, need_quorum, wanted: None }
+    }
+
+    /// The checks that are excused from now on.
+    fn excused(&self) -> u64 {
+        if self.canon.lost_quorum.is_empty() { 0 } else { self.need_quorum }
     }
 
     /// The checks that this event concerns, in their order.
     fn listeners(&self, event: &SimEvent) -> u64 {
         let fresh =
             if self.canon.fresh.is_empty() { 0 } else { self.audience[Topic::Fresh as usize] };
-        self.audience[Topic::of(event) as usize] | fresh
+        (self.audience[Topic::of(event) as usize] | fresh) & !self.excused()
     }
 }
 
@@ -270,7 +287,9 @@ impl Observer for Checkers {
     }
 
     fn deadline(&self) -> Option<SimTime> {
-        self.checks.iter().filter_map(|(_, check)| check.deadline()).min()
+        let excused = self.excused();
+        let asked = self.checks.iter().enumerate().filter(|(index, _)| excused >> index & 1 == 0);
+        asked.filter_map(|(_, (_, check))| check.deadline()).min()
     }
 
     fn due(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
@@ -283,8 +302,11 @@ impl Observer for Checkers {
             disks,
             spec: self.spec,
         };
-        for (name, check) in &mut self.checks {
-            while check.deadline().is_some_and(|deadline| deadline <= now) {
+        let excused = self.excused();
+        for (index, (name, check)) in self.checks.iter_mut().enumerate() {
+            while excused >> index & 1 == 0
+                && check.deadline().is_some_and(|deadline| deadline <= now)
+            {
                 check.due(&cx).map_err(|what| Violation::new(*name, what))?;
             }
         }
@@ -312,10 +334,13 @@ impl Observer for Checkers {
     }
 
     fn excuses(&self) -> Vec<Excuse> {
-        let excuse = |(check, known): &(&'static str, Box<dyn Check + Send>)| {
-            known.excuse().map(|why| Excuse { check: (*check).into(), why })
+        let excused = self.excused();
+        let excuse = |(index, (check, known)): (usize, &(&'static str, Box<dyn Check + Send>))| {
+            let lost = || self.canon.refusal();
+            let why = if excused >> index & 1 == 0 { known.excuse() } else { lost() };
+            why.map(|why| Excuse { check: (*check).into(), why })
         };
-        self.checks.iter().filter_map(excuse).collect()
+        self.checks.iter().enumerate().filter_map(excuse).collect()
     }
 
     fn finish(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
@@ -326,6 +351,8 @@ impl Observer for Checkers {
 
 #[cfg(test)]
 mod tests {
+    use crate::disk_view::NoDisks;
+
     use super::testing::{Run, all_at_once, header, z};
     use super::*;
     use crate::history::{Call, Reply};
@@ -356,6 +383,40 @@ mod tests {
         run.wait_ms(200_000).unwrap();
         assert_eq!(run.canon.committed.len(), 4);
         assert!(!run.canon.oracle_blind);
+    }
+
+    /// Where faults took a quorum of disks, nobody has to serve: no bound on service is asked any more,
+    /// and everything else is.
+    #[test]
+    fn a_lost_quorum_excuses_liveness_and_nothing_else() {
+        let asked = |lost: &[u64]| {
+            let mut checkers = Checkers::new(RunSpec { white_box: true, drift_ppm: 0 });
+            let mut now = SimTime::ZERO;
+            let mut tell = |node, event: &SimEvent| {
+                now = now.plus(1000);
+                checkers.event(now, node, event, &NoDisks)
+            };
+            let cluster = SimEvent::Cluster { servers: testing::configs(), apache: Vec::new() };
+            tell(NodeId::World, &cluster).unwrap();
+            let lost: Vec<ServerId> = lost.iter().copied().map(ServerId).collect();
+            if !lost.is_empty() {
+                tell(NodeId::World, &SimEvent::QuorumLost { lost }).unwrap();
+            }
+            let healed = SimEvent::Healed { dead: Vec::new(), sick: Vec::new() };
+            tell(NodeId::World, &healed).unwrap();
+            let elected = Note::Elected { leader: ServerId(9), round: 1 };
+            let lie = tell(NodeId::Server(ServerId(1)), &SimEvent::Note(elected));
+            assert_eq!(lie.unwrap_err().check, "P13", "a lie is one with and without disks");
+            (checkers.due(SimTime::from_ms(200_000), &NoDisks), checkers.excuses())
+        };
+        let (due, excuses) = asked(&[]);
+        assert_eq!(due.unwrap_err().check, "L1");
+        assert_eq!(excuses, []);
+        let (due, excuses) = asked(&[1, 3]);
+        assert_eq!(due, Ok(()));
+        let excused: Vec<&str> = excuses.iter().map(|excuse| &*excuse.check).collect();
+        assert_eq!(excused, ["L1", "L2", "L4", "L5", "L6"]);
+        assert!(excuses.iter().all(|excuse| excuse.why.contains("of 3 voters 1, 3 lost")));
     }
 
     /// Every check is told everything, by a harness that minds what it does with what it does not hear.

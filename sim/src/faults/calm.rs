@@ -18,11 +18,15 @@ use crate::world::{RunPhase, World};
 /// leader may change meanwhile.
 const EXPIRY_US: u64 = 30_000_000;
 
+/// How long a run goes on in which a quorum of disks is lost, in microseconds: longer than the bound on
+/// an election.
+const REFUSING_US: u64 = 30_000_000;
+
 impl World {
     /// Ends all faults but those that begin here: they make a server sick for good.
     pub(super) fn heal(&mut self) {
-        self.phase = RunPhase::Calm { since: self.now };
         let (dead, sick) = self.choose_spared();
+        let lost = self.atlas.lost_quorum();
         let content = hash_value(&(dead.len(), sick.len()));
         self.trace.event(self.now, NodeId::World, Mark::Fault, content, || {
             format!("heal; stay dead: {dead:?}; stay sick: {sick:?}")
@@ -44,6 +48,13 @@ impl World {
             }
         }
         self.observe(NodeId::World, &SimEvent::Faults { active: 0 });
+        self.phase = match lost {
+            None => RunPhase::Calm { since: self.now },
+            Some(lost) => {
+                self.observe(NodeId::World, &SimEvent::QuorumLost { lost });
+                RunPhase::Refusing { since: self.now }
+            }
+        };
         let (dead, sick) = (dead.into_iter().collect(), sick.into_iter().collect());
         self.observe(NodeId::World, &SimEvent::Healed { dead, sick });
         self.tell_clients(|| What::ClientCalm);
@@ -115,6 +126,7 @@ impl World {
         match self.phase {
             RunPhase::Faults => {}
             RunPhase::Calm { since } => self.end_calm(since),
+            RunPhase::Refusing { since } => self.end_refusing(since),
             RunPhase::Leaving { since } => self.end_leaving(since),
         }
     }
@@ -143,6 +155,22 @@ impl World {
     fn look_again(&mut self) {
         let control = self.control();
         self.post(self.now.plus(500_000), control, What::End);
+    }
+
+    /// Nobody is asked to serve any more. Servers and clients get the time in which one might that
+    /// should not.
+    fn end_refusing(&mut self, since: SimTime) {
+        if self.now.since(since) < REFUSING_US {
+            self.look_again();
+        } else {
+            self.finish();
+        }
+    }
+
+    /// Whether a quorum of disks is lost, and nobody serves.
+    pub(crate) fn has_refused(&self) -> bool {
+        let serves = |index| self.view(index).is_some_and(|view| view.serving);
+        matches!(self.phase, RunPhase::Refusing { .. }) && !(0..self.servers.len()).any(serves)
     }
 
     fn end_leaving(&mut self, since: SimTime) {

@@ -6,6 +6,7 @@ use crate::armed_crash::ArmedCrash;
 use crate::clock::ClockSim;
 use crate::disk::{DiskSim, FailOp};
 use crate::faults::Undo;
+use crate::faults::atlas::Loss;
 use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
 use crate::net::{Host, NetSim, PathFault};
@@ -183,7 +184,8 @@ impl World {
         let server = self.scope_servers(scope).first().copied()?;
         let slot = &self.servers[server];
         let (id, spare) = (slot.id(), slot.config.append_batch_bytes as u64);
-        if kind.is_charged() && !self.atlas.bears(id) {
+        let loss = if kind == FaultKind::Wipe { Loss::Everything } else { Loss::Part };
+        if kind.is_charged() && !self.atlas.bears(id, loss) {
             return None;
         }
         if kind == FaultKind::Wipe {
@@ -196,7 +198,7 @@ impl World {
         if kind == FaultKind::Misdirect {
             self.atlas.arm(id);
         } else if kind.is_charged() {
-            self.atlas.charge(id, self.servers[server].incarnation);
+            self.atlas.charge_with(id, self.servers[server].incarnation, loss);
         }
         // What a write that goes astray destroys is known when it does.
         let losses = [

@@ -341,6 +341,7 @@ impl Recorder {
             | SimEvent::DiskFailed { .. }
             | SimEvent::Shadow(_)
             | SimEvent::Faults { .. }
+            | SimEvent::QuorumLost { .. }
             | SimEvent::Traffic { .. }
             | SimEvent::AtRest(_) => {}
         }

@@ -33,6 +33,9 @@ pub struct Options {
     pub white_box: bool,
     /// Number of servers that behave as Apache's do; drawn where `None`. One of ours stays.
     pub apache_peers: Option<usize>,
+    /// Faults may take more disks than a quorum can bear.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub beyond_quorum: bool,
     /// A scenario file in place of what seeds draw; what stands for a seed is then a roll of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scenario: Option<PathBuf>,
@@ -46,6 +49,7 @@ impl Default for Options {
             sim_seconds: 5,
             white_box: true,
             apache_peers: None,
+            beyond_quorum: false,
             scenario: None,
         }
     }
@@ -70,6 +74,9 @@ pub struct Scenario {
     /// Servers that do not come back when the faults end: as many of them, in this order, as the
     /// others can spare.
     pub stay_dead: Vec<ServerId>,
+    /// Faults may take more disks than a quorum can bear. Then nobody has to serve any more, and what
+    /// was promised is still not denied.
+    pub beyond_quorum: bool,
 }
 
 impl Scenario {
@@ -77,7 +84,8 @@ impl Scenario {
         let mut cluster = Cluster::draw(seed, options.servers);
         cluster.clients = options.clients.unwrap_or(cluster.clients);
         cluster.disguise(apache::draw(seed, &cluster, options.apache_peers));
-        Self::around(seed, cluster, SimTime::from_secs(options.sim_seconds))
+        let drawn = Self::around(seed, cluster, SimTime::from_secs(options.sim_seconds));
+        Self { beyond_quorum: options.beyond_quorum, ..drawn }
     }
 
     /// Draws what happens to a cluster.
@@ -93,6 +101,7 @@ impl Scenario {
             faults,
             faults_for,
             stay_dead,
+            beyond_quorum: false,
             cluster,
         }
     }

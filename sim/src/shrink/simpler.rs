@@ -42,6 +42,7 @@ impl Shrinker<'_> {
     pub(super) fn plainer(&mut self) -> Result<(), Over> {
         self.try_change(|scenario| disguise(&mut scenario.cluster, BTreeMap::new()))?;
         self.try_change(|scenario| scenario.stay_dead.clear())?;
+        self.try_change(|scenario| scenario.beyond_quorum = false)?;
         self.try_change(|scenario| {
             for machine in &mut scenario.cluster.machines {
                 (machine.clock_offset_ms, machine.clock_drift_ppm) = (0, 0);

@@ -70,6 +70,9 @@ struct WorldArgs {
     /// Number of servers that behave as Apache ZooKeeper's do; one of ours stays [default: drawn]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=9))]
     apache_peers: Option<u8>,
+    /// Let faults take more disks than a quorum can bear: then it is right to refuse service
+    #[arg(long)]
+    beyond_quorum: bool,
 }
 
 impl WorldArgs {
@@ -80,6 +83,7 @@ impl WorldArgs {
             sim_seconds: self.sim_seconds,
             white_box: !self.no_white_box,
             apache_peers: self.apache_peers.map(usize::from),
+            beyond_quorum: self.beyond_quorum,
             scenario: None,
         }
     }
@@ -111,6 +115,9 @@ fn replay_command(seed: u64, options: &Options) -> String {
     }
     if let Some(peers) = options.apache_peers {
         command.push_str(&format!(" --apache-peers {peers}"));
+    }
+    if options.beyond_quorum {
+        command.push_str(" --beyond-quorum");
     }
     command
 }

@@ -163,7 +163,7 @@ fn document(outcome: &Outcome, subject: &Subject) -> Value {
     let expect = &subject.file.expect;
     document["replay"] = json!(subject.replay);
     document["expected"] = json!(expect.to_string());
-    document["as_expected"] = json!(expect.is_met(&outcome.verdict));
+    document["as_expected"] = json!(expect.is_met(outcome));
     document
 }
 
@@ -185,10 +185,11 @@ fn summary(out: &mut impl Write, outcome: &Outcome, subject: &Subject) -> std::i
     }
     writeln!(out, "trace_hash {:016x}, commit {}", outcome.trace_hash, vivarium_sim::COMMIT)?;
     match &outcome.verdict {
+        Ok(()) if outcome.refused => writeln!(out, "verdict ok, nobody serves")?,
         Ok(()) => writeln!(out, "verdict ok")?,
         Err(violation) => writeln!(out, "verdict violation {violation}")?,
     }
-    if !subject.file.expect.is_met(&outcome.verdict) && outcome.verdict.is_ok() {
+    if !subject.file.expect.is_met(outcome) && outcome.verdict.is_ok() {
         writeln!(out, "expected {}", subject.file.expect)?;
     }
     Ok(())

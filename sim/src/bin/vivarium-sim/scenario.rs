@@ -34,6 +34,7 @@ pub(crate) struct ScenarioArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Expected {
     Ok,
+    Refusal,
     Violation,
 }
 
@@ -50,6 +51,7 @@ pub(crate) fn run(args: &ScenarioArgs) -> u8 {
     }
     match args.expect {
         Some(Expected::Ok) => subject.file.expect = Expect::Ok,
+        Some(Expected::Refusal) => subject.file.expect = Expect::Refusal,
         Some(Expected::Violation) => subject.file.expect = Expect::Violation { check: None },
         None => {}
     }

@@ -15,7 +15,7 @@ pub(crate) struct SubjectArgs {
     #[arg(required_unless_present = "scenario")]
     seed: Option<u64>,
     /// A scenario file in place of what the seed draws
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["servers", "clients", "apache_peers"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["servers", "clients", "apache_peers", "beyond_quorum"])]
     scenario: Option<PathBuf>,
     /// Draw latencies, disks and tasks anew: another number, another roll [default: the file's, or 0]
     #[arg(long, value_name = "N")]

@@ -12,6 +12,7 @@ mod write;
 use std::fmt;
 
 use crate::observe::Violation;
+use crate::run::Outcome;
 use crate::scenario::Scenario;
 
 /// What a scenario file holds.
@@ -29,6 +30,8 @@ pub struct ScenarioFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
     Ok,
+    /// Without a violation, and with nobody who serves: a quorum of disks is lost.
+    Refusal,
     /// A violation of this check; of any where `None`.
     Violation {
         check: Option<String>,
@@ -53,14 +56,19 @@ impl fmt::Display for Mistake {
 }
 
 impl Expect {
-    /// Whether a verdict is the expected one.
-    pub fn is_met(&self, verdict: &Result<(), Violation>) -> bool {
+    /// Whether a run ended so.
+    pub fn is_met(&self, outcome: &Outcome) -> bool {
+        self.is_met_by(&outcome.verdict, outcome.refused)
+    }
+
+    fn is_met_by(&self, verdict: &Result<(), Violation>, refused: bool) -> bool {
         match (self, verdict) {
             (Self::Ok, Ok(())) => true,
+            (Self::Refusal, Ok(())) => refused,
             (Self::Violation { check }, Err(violation)) => {
                 check.as_ref().is_none_or(|check| *check == violation.check)
             }
-            (Self::Ok, Err(_)) | (Self::Violation { .. }, Ok(())) => false,
+            (Self::Ok | Self::Refusal, Err(_)) | (Self::Violation { .. }, Ok(())) => false,
         }
     }
 }
@@ -69,6 +77,7 @@ impl fmt::Display for Expect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ok => f.write_str("no violation"),
+            Self::Refusal => f.write_str("a refusal to serve"),
             Self::Violation { check: None } => f.write_str("a violation"),
             Self::Violation { check: Some(check) } => write!(f, "a violation of {check}"),
         }

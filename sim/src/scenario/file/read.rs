@@ -53,6 +53,7 @@ impl Reading<'_> {
         }
         let mut scenario = Scenario::around(seed, cluster, faults_for);
         scenario.rolls = sections.rolls;
+        scenario.beyond_quorum = sections.beyond_quorum;
         if let Some(workload) = sections.workload.take() {
             self.workload(&mut scenario.workload, workload)?;
         }
@@ -67,11 +68,12 @@ impl Reading<'_> {
         }
         let check = sections.expect.as_ref().and_then(|expect| expect.check.clone());
         let expect = match sections.expect.map_or(Verdict::Ok, |expect| expect.verdict) {
-            Verdict::Ok if check.is_some() => {
+            Verdict::Ok | Verdict::Refusal if check.is_some() => {
                 let what = "expect: a check goes with verdict = \"violation\"".into();
                 return Err(Mistake { line: 0, what });
             }
             Verdict::Ok => Expect::Ok,
+            Verdict::Refusal => Expect::Refusal,
             Verdict::Violation => Expect::Violation { check },
         };
         let white_box = sections.white_box.unwrap_or(true);

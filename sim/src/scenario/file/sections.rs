@@ -21,6 +21,8 @@ pub(super) struct Sections {
     pub(super) white_box: Option<bool>,
     pub(super) fault_phase: Option<Text>,
     pub(super) stay_dead: Option<Vec<Text>>,
+    #[serde(default)]
+    pub(super) beyond_quorum: bool,
     pub(super) faults: Option<Text>,
     pub(super) expect: Option<ExpectSection>,
     pub(super) client: Option<Vec<Spanned<ClientSection>>>,
@@ -42,6 +44,7 @@ pub(super) struct ExpectSection {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Verdict {
     Ok,
+    Refusal,
     Violation,
 }
 

@@ -73,9 +73,23 @@ check = "P8"
     let Operations::Listed(listed) = &file.scenario.clients[0].operations else { panic!() };
     assert_eq!(listed[0].to_string(), "at 0.5 s create /r1 \"b\"");
     assert_eq!(file.expect, Expect::Violation { check: Some("P8".into()) });
-    assert!(file.expect.is_met(&Err(Violation::new("P8", String::new()))));
-    assert!(!file.expect.is_met(&Err(Violation::new("P9", String::new()))));
-    assert!(!file.expect.is_met(&Ok(())));
+    let violation = |check| Err(Violation::new(check, String::new()));
+    assert!(file.expect.is_met_by(&violation("P8"), false));
+    assert!(!file.expect.is_met_by(&violation("P9"), false));
+    assert!(!file.expect.is_met_by(&Ok(()), false));
+}
+
+#[test]
+fn a_refusal_is_no_service_and_no_violation() {
+    let text = "seed = 4\nbeyond_quorum = true\n[expect]\nverdict = \"refusal\"\n";
+    let file: ScenarioFile = text.parse().unwrap();
+    assert!(file.scenario.beyond_quorum);
+    assert_eq!(file.to_string().parse::<ScenarioFile>().unwrap(), file);
+    assert!(file.expect.is_met_by(&Ok(()), true));
+    assert!(!file.expect.is_met_by(&Ok(()), false), "somebody serves");
+    assert!(!file.expect.is_met_by(&Err(Violation::new("P8", String::new())), true));
+    let checked = format!("{text}check = \"P8\"\n");
+    assert!(checked.parse::<ScenarioFile>().is_err(), "a check goes with a violation");
 }
 
 #[test]
@@ -98,7 +112,7 @@ fn a_mistake_names_its_line_and_what_is_allowed() {
         ("seed = 1\n[[client]]\noperations = '''\nat 1 s fly'''", 4, "it can create"),
         ("seed = 1\n[server.s1]\nclock_drift_ppm = 5000", 3, "-1000 to 1000"),
         ("seed = 1\n[server.s1]\napache = ['odd']", 3, "plain_greetings"),
-        ("seed = 1\n[expect]\nverdict = 'fine'", 3, "`ok` or `violation`"),
+        ("seed = 1\n[expect]\nverdict = 'fine'", 3, "`ok`, `refusal`"),
     ] {
         let mistake = text.parse::<ScenarioFile>().expect_err(text);
         assert_eq!(mistake.line, line, "{text}: {mistake}");

@@ -29,6 +29,9 @@ impl fmt::Display for ScenarioFile {
         }
         writeln!(f, "fault_phase = \"{}\"", span(scenario.faults_for.0))?;
         writeln!(f, "stay_dead = {}", servers(&scenario.stay_dead))?;
+        if scenario.beyond_quorum {
+            writeln!(f, "beyond_quorum = true")?;
+        }
         writeln!(f, "faults = '''")?;
         scenario.faults.iter().try_for_each(|unit| writeln!(f, "{unit}"))?;
         writeln!(f, "'''")?;
@@ -43,6 +46,7 @@ impl fmt::Display for ScenarioFile {
 fn expect(f: Out<'_, '_>, expect: &Expect) -> fmt::Result {
     match expect {
         Expect::Ok => writeln!(f, "\n[expect]\nverdict = \"ok\""),
+        Expect::Refusal => writeln!(f, "\n[expect]\nverdict = \"refusal\""),
         Expect::Violation { check } => {
             writeln!(f, "\n[expect]\nverdict = \"violation\"")?;
             check.iter().try_for_each(|check| writeln!(f, "check = {}", quoted(check)))
