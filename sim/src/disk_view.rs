@@ -14,6 +14,14 @@ pub trait DiskView {
     /// The newest durable and complete snapshot.
     fn durable_snapshot(&self, server: ServerId) -> Option<Zxid>;
 
+    /// The whole records of all log files, file by file.
+    fn durable_log(&self, server: ServerId) -> Vec<Zxid>;
+
+    /// How much a recovery would have to take for the remains of one torn batch: bytes of what lies whole
+    /// behind the first record that a fault damaged, without an end where a newer file follows. `None`:
+    /// nothing is damaged.
+    fn rot_reach(&self, server: ServerId) -> Option<u64>;
+
     /// `None`: no such durable file, or it does not parse.
     fn durable_accepted_epoch(&self, server: ServerId) -> Option<Epoch>;
     fn durable_current_epoch(&self, server: ServerId) -> Option<Epoch>;
@@ -31,6 +39,12 @@ impl DiskView for NoDisks {
         None
     }
     fn durable_snapshot(&self, _: ServerId) -> Option<Zxid> {
+        None
+    }
+    fn durable_log(&self, _: ServerId) -> Vec<Zxid> {
+        Vec::new()
+    }
+    fn rot_reach(&self, _: ServerId) -> Option<u64> {
         None
     }
     fn durable_accepted_epoch(&self, _: ServerId) -> Option<Epoch> {

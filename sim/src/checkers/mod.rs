@@ -47,6 +47,9 @@ mod p14_commit_consistency;
 mod p15_zombie_fence;
 mod p16_no_future_commit;
 mod s01_replay;
+mod s03_log_contiguity;
+mod s04_tail_rule;
+mod s05_epoch_files;
 mod s06_ack_implies_durable;
 mod s07_fsync_failure;
 mod s08_purge_safety;
@@ -78,7 +81,7 @@ use crate::observe::{Excuse, Observer, SimEvent, Violation};
 /// What the events themselves do not tell about a run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunSpec {
-    /// The disks can be looked into: P3, P9, S6, S8 and S9 are judged.
+    /// The disks can be looked into: P3, P9, S3 to S6, S8, S9 and T2 are judged.
     pub white_box: bool,
     /// Highest drift of a node's clock, in parts per million.
     pub drift_ppm: u64,
@@ -170,6 +173,9 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("P15", Box::new(p15_zombie_fence::P15)),
         ("P16", Box::new(p16_no_future_commit::P16::default())),
         ("S1", Box::new(s01_replay::S01)),
+        ("S3", Box::new(s03_log_contiguity::S03)),
+        ("S4", Box::new(s04_tail_rule::S04::default())),
+        ("S5", Box::new(s05_epoch_files::S05::default())),
         ("S6", Box::new(s06_ack_implies_durable::S06)),
         ("S7", Box::new(s07_fsync_failure::S07::default())),
         ("S8", Box::new(s08_purge_safety::S08)),

@@ -99,6 +99,9 @@ pub(crate) fn request(session: i64, xid: i32) -> RequestId {
 pub(crate) struct Disks {
     txns: BTreeMap<ServerId, BTreeMap<Zxid, u64>>,
     current: BTreeMap<ServerId, Epoch>,
+    accepted: BTreeMap<ServerId, Epoch>,
+    pub snapshots: BTreeMap<ServerId, Zxid>,
+    pub rot_reach: Option<u64>,
 }
 
 impl Disks {
@@ -116,6 +119,17 @@ impl Disks {
 
     pub(crate) fn epoch(&mut self, server: u64, epoch: u32) {
         self.current.insert(ServerId(server), Epoch(epoch));
+        self.accepted.insert(ServerId(server), Epoch(epoch));
+    }
+
+    /// acceptedEpoch alone.
+    pub(crate) fn promise(&mut self, server: u64, epoch: u32) {
+        self.accepted.insert(ServerId(server), Epoch(epoch));
+    }
+
+    pub(crate) fn lose_epochs(&mut self, server: u64) {
+        self.current.remove(&ServerId(server));
+        self.accepted.remove(&ServerId(server));
     }
 }
 
@@ -126,11 +140,17 @@ impl DiskView for Disks {
     fn durable_last_log(&self, server: ServerId) -> Option<Zxid> {
         self.txns.get(&server)?.keys().last().copied()
     }
-    fn durable_snapshot(&self, _: ServerId) -> Option<Zxid> {
-        None
+    fn durable_snapshot(&self, server: ServerId) -> Option<Zxid> {
+        self.snapshots.get(&server).copied()
+    }
+    fn durable_log(&self, server: ServerId) -> Vec<Zxid> {
+        self.txns.get(&server).map(|txns| txns.keys().copied().collect()).unwrap_or_default()
+    }
+    fn rot_reach(&self, _: ServerId) -> Option<u64> {
+        self.rot_reach
     }
     fn durable_accepted_epoch(&self, server: ServerId) -> Option<Epoch> {
-        self.current.get(&server).copied()
+        self.accepted.get(&server).copied()
     }
     fn durable_current_epoch(&self, server: ServerId) -> Option<Epoch> {
         self.current.get(&server).copied()

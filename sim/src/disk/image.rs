@@ -422,5 +422,6 @@ fn removed(name: &FileName) -> Option<Durable> {
     counts.then_some(Durable::Removed)
 }
 
+mod remains;
 #[cfg(test)]
 mod tests;

@@ -70,6 +70,13 @@ impl LogIndex {
         self.rotten.push((start, end));
     }
 
+    /// Bytes of what lies whole behind the first damaged record.
+    pub(crate) fn rot_reach(&self) -> Option<u64> {
+        let &(_, behind) = self.rotten.iter().min()?;
+        let last = self.records.last().map_or(0, |record| record.end);
+        Some(last.saturating_sub(behind))
+    }
+
     pub(crate) fn records(&self) -> &[Record] {
         &self.records
     }

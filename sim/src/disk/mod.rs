@@ -503,6 +503,14 @@ impl DiskView for Disks {
         self.image(server)?.snapshot()
     }
 
+    fn durable_log(&self, server: ServerId) -> Vec<Zxid> {
+        self.image(server).map(Image::log_zxids).unwrap_or_default()
+    }
+
+    fn rot_reach(&self, server: ServerId) -> Option<u64> {
+        self.image(server)?.rot_reach()
+    }
+
     fn durable_accepted_epoch(&self, server: ServerId) -> Option<Epoch> {
         self.image(server)?.epoch("acceptedEpoch")
     }
