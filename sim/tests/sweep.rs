@@ -154,7 +154,7 @@ fn a_search_is_the_same_one_with_any_number_of_threads() {
     let search = |jobs: u8| {
         let command = format!("run --explore --seeds 80 --sim-seconds 1 -o json --jobs {jobs}");
         let mut found = document(&run(folder.path(), &command));
-        for name in ["wall_seconds", "cpu_seconds", "seeds_per_second"] {
+        for name in ["wall_seconds", "cpu_seconds", "seeds_per_second", "dearest"] {
             found[name] = Value::Null;
         }
         found
@@ -163,6 +163,46 @@ fn a_search_is_the_same_one_with_any_number_of_threads() {
     assert_eq!(alone, search(3));
     assert!(alone["explored"]["mutated"].as_u64() > Some(0), "{}", alone["explored"]);
     assert!(alone["explored"]["kept"].as_u64() > Some(5), "{}", alone["explored"]);
+}
+
+#[test]
+fn a_search_takes_up_what_an_earlier_one_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let search = |more: &str| {
+        let command = format!("run --explore --corpus kept --sim-seconds 1 -o json {more}");
+        document(&run(folder.path(), &command))
+    };
+    let first = search("--seeds 30");
+    let kept = first["explored"]["kept"].as_u64().expect("a number");
+    assert_eq!(first["explored"]["taken_up"], 0);
+    let files = || fs::read_dir(folder.path().join("kept")).expect("the corpus").count() as u64;
+    assert_eq!(files(), kept);
+    let again = search("--seeds 1 --seed-start 500");
+    assert_eq!(again["explored"]["taken_up"], kept);
+    assert_eq!(again["seeds"], kept + 1);
+    let hit = |document: &Value| document["coverage"]["hit"].as_u64().expect("a number");
+    assert!(hit(&again) >= hit(&first), "what was reached once is reached again");
+    let before = files();
+    search("--seeds 1 --seed-start 500");
+    assert_eq!(files(), before, "the same search finds the same again");
+    fs::write(folder.path().join("kept/wrong.toml"), "seed = -1\n").expect("written");
+    let refused = run(folder.path(), "run --explore --corpus kept --seeds 1");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("kept/wrong.toml: line 1"));
+}
+
+#[test]
+fn a_sweep_and_what_joins_ledgers_write_the_same_page() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let page = |name: &str| fs::read_to_string(folder.path().join(name)).expect("a page");
+    run(folder.path(), "run --seeds 4 --sim-seconds 1 --ledger l.jsonl --html sweep.html");
+    assert_eq!(run(folder.path(), "merge l.jsonl --html merged.html").status.code(), Some(0));
+    let (swept, merged) = (page("sweep.html"), page("merged.html"));
+    assert_eq!(swept.replace("</p></header>", ", from 1 ledger</p></header>"), merged);
+    assert!(merged.contains("no failure in 4 seeds") && merged.contains("Never hit"), "{merged}");
+    let refused = run(folder.path(), "merge l.jsonl --html no/such/folder/page.html");
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("no/such/folder/page.html"));
 }
 
 /// What docs/ci.md tells to type, in its order, with fewer and shorter seeds.

@@ -78,8 +78,9 @@ fn write_harness(faults: &[String], out: &mut String) -> std::fmt::Result {
     )
 }
 
-/// Text as it may stand in an attribute or an element. Characters that XML cannot hold are replaced.
-fn escaped(text: &str) -> String {
+/// Text as it may stand in an attribute or an element, of XML or HTML. Characters that XML cannot hold are
+/// replaced.
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -3,6 +3,7 @@
 mod explore;
 mod junit;
 pub(crate) mod ledger;
+mod page;
 mod progress;
 mod range;
 pub(crate) mod record;
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 
 use crate::subject::read_file;
-use crate::sweep::explore::{Folders, start_search};
+use crate::sweep::explore::{Corpus, Folders, start_search};
 use crate::sweep::ledger::{Header, Ledger};
 use crate::sweep::progress::Progress;
 use crate::sweep::record::SeedRecord;
@@ -41,7 +42,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     seed_start: Option<u64>,
     /// A scenario file in place of what seeds draw: latencies, disks and tasks differ from run to run
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["servers", "clients", "apache_peers"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["servers", "clients", "apache_peers", "beyond_quorum"])]
     scenario: Option<PathBuf>,
     /// Seeds that run side by side [default: one for each core]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
@@ -60,7 +61,8 @@ pub(crate) struct RunArgs {
     /// a search is one process's, and no shard of another
     #[arg(long, conflicts_with_all = ["ledger", "shard", "scenario"])]
     explore: bool,
-    /// With --explore: write what reached something new into this folder, as scenario files
+    /// With --explore: begin with the scenario files in this folder, and write into it what reaches
+    /// something new
     #[arg(long, value_name = "FOLDER", requires = "explore")]
     corpus: Option<PathBuf>,
     /// Name each seed on standard error before it runs
@@ -110,6 +112,7 @@ struct Sweep {
     work: Work,
     summary: Summary,
     ledger: Option<Arc<Ledger>>,
+    corpus: Corpus,
 }
 
 impl Sweep {
@@ -151,16 +154,17 @@ impl Sweep {
             ledger: ledger.clone(),
             verbose: args.verbose,
         };
-        Ok(Self { work, summary, ledger })
+        let corpus = Corpus::read(args.corpus.as_deref())?;
+        Ok(Self { work, summary, ledger, corpus })
     }
 
     fn run(self, args: &RunArgs) -> u8 {
-        let Self { work, mut summary, ledger } = self;
-        let progress = Progress::new(work.todo.len() as u64);
+        let Self { work, mut summary, ledger, corpus } = self;
+        let progress = Progress::new((work.todo.len() + corpus.len()) as u64);
         let clock = start_clock();
         let (stop, interrupts) = (Arc::default(), watch_interrupts());
         let results = match args.explore {
-            true => start_search(work, folders(args), &stop),
+            true => start_search(work, folders(args), corpus, &stop),
             false => start_workers(work, &stop),
         };
         loop {

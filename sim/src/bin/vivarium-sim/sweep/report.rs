@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::sweep::junit;
+use crate::sweep::page;
 use crate::sweep::summary::Summary;
 
 #[derive(Clone, Debug, Args)]
@@ -12,6 +13,9 @@ pub(crate) struct ReportArgs {
     /// Also write a JUnit report, as GitLab, Jenkins and others show it
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Also write a page for a browser: failures by class, coverage, cost, marks never hit
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 impl ReportArgs {
@@ -22,6 +26,9 @@ impl ReportArgs {
     pub(crate) fn write(&self, summary: &Summary) -> Result<u8, String> {
         if let Some(path) = &self.junit {
             write(path, &junit::of(summary))?;
+        }
+        if let Some(path) = &self.html {
+            write(path, &page::of(summary))?;
         }
         Ok(summary.exit_code())
     }

@@ -16,6 +16,9 @@ use crate::{HARNESS, OK, VIOLATION};
 /// How many failures are told one by one, to people.
 pub(crate) const SHOWN: u64 = 20;
 
+/// How many of the seeds that cost most are named.
+const DEAREST: usize = 5;
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     pub(crate) commit: String,
@@ -50,6 +53,17 @@ pub(crate) struct Summary {
     pub(crate) classes: Vec<Class>,
     pub(crate) failures: Vec<Failure>,
     pub(crate) harness_faults: Vec<String>,
+    /// The seeds that cost most.
+    pub(crate) dearest: Vec<Dear>,
+}
+
+/// What one seed cost.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Dear {
+    pub(crate) seed: u64,
+    pub(crate) cpu_us: u64,
+    pub(crate) events: u64,
+    pub(crate) replay: String,
 }
 
 /// Seeds with servers that behave as Apache's do.
@@ -68,6 +82,8 @@ pub(crate) struct Exploration {
     pub(crate) mutated: u64,
     /// Scenarios that reached something new.
     pub(crate) kept: u64,
+    /// Scenarios that an earlier search had kept.
+    pub(crate) taken_up: u64,
 }
 
 /// Marks that were hit by any seed.
@@ -136,6 +152,7 @@ impl Summary {
             classes: Vec::new(),
             failures: Vec::new(),
             harness_faults: Vec::new(),
+            dearest: Vec::new(),
         }
     }
 
@@ -165,9 +182,11 @@ impl Summary {
         if let Some(explored) = &record.explored {
             self.explored.mutated += u64::from(explored.mutated);
             self.explored.kept += u64::from(explored.kept);
+            self.explored.taken_up += u64::from(explored.taken_up);
         }
         self.mixed.seeds += u64::from(record.apache_peers > 0);
         self.mixed.peers += record.apache_peers;
+        self.rank(record);
         if let Some(violation) = record.violation() {
             self.fail(Failure {
                 seed: record.seed,
@@ -177,6 +196,17 @@ impl Summary {
                 trace_hash: record.trace_hash.clone(),
                 replay: record.replay(),
             });
+        }
+    }
+
+    fn rank(&mut self, record: &SeedRecord) {
+        let (seed, cost) = (record.seed, record.cost);
+        let place = self.dearest.partition_point(|dear| dear.cpu_us >= cost.cpu_us);
+        if place < DEAREST {
+            let replay = record.replay();
+            let dear = Dear { seed, cpu_us: cost.cpu_us, events: cost.events, replay };
+            self.dearest.insert(place, dear);
+            self.dearest.truncate(DEAREST);
         }
     }
 

@@ -40,8 +40,8 @@ fn write(summary: &Summary, out: &mut String) -> std::fmt::Result {
     if explored.kept > 0 {
         writeln!(
             out,
-            "explored: {} scenarios made of others, {} reached something new",
-            explored.mutated, explored.kept
+            "explored: {} scenarios made of others, {} of the corpus, {} reached something new",
+            explored.mutated, explored.taken_up, explored.kept
         )?;
     }
     write_coverage(&summary.coverage, out)?;
