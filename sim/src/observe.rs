@@ -190,42 +190,15 @@ pub enum Sickness {
 
 impl Sickness {
     /// What a fault is that does not end.
-    pub const fn of(kind: FaultKind) -> Option<Self> {
-        match kind {
-            FaultKind::Pause => Some(Self::Stalled),
-            FaultKind::DiskFull => Some(Self::DiskFull),
-            FaultKind::DiskStall => Some(Self::DiskStalled),
-            FaultKind::Isolate { one_way: Some(true) } => Some(Self::Mute),
-            FaultKind::Isolate { one_way: Some(false) } => Some(Self::Deaf),
-            FaultKind::Crash
-            | FaultKind::PowerLoss
-            | FaultKind::CrashAtBoundary { .. }
-            | FaultKind::Stop
-            | FaultKind::SlowCpu { .. }
-            | FaultKind::Partition { .. }
-            | FaultKind::Isolate { one_way: None }
-            | FaultKind::Ring
-            | FaultKind::Flap { .. }
-            | FaultKind::BlockDials { .. }
-            | FaultKind::StallLink
-            | FaultKind::ResetLinks
-            | FaultKind::FinishLinks
-            | FaultKind::HalfOpen
-            | FaultKind::SlowLink { .. }
-            | FaultKind::Throttle { .. }
-            | FaultKind::DelayPacket { .. }
-            | FaultKind::StrayLinks { .. }
-            | FaultKind::FsyncSlow
-            | FaultKind::DiskSlow { .. }
-            | FaultKind::ClockStep { .. }
-            | FaultKind::WallFreeze
-            | FaultKind::SlowMono { .. }
-            | FaultKind::DiskFail { .. }
-            | FaultKind::ReadFail
-            | FaultKind::BitRot { .. }
-            | FaultKind::Misdirect
-            | FaultKind::Wipe => None,
-        }
+    pub fn of(kind: FaultKind) -> Option<Self> {
+        let lasting = [
+            (FaultKind::Pause, Self::Stalled),
+            (FaultKind::DiskFull, Self::DiskFull),
+            (FaultKind::DiskStall, Self::DiskStalled),
+            (FaultKind::Isolate { one_way: Some(true) }, Self::Mute),
+            (FaultKind::Isolate { one_way: Some(false) }, Self::Deaf),
+        ];
+        lasting.into_iter().find(|(known, _)| *known == kind).map(|(_, sickness)| sickness)
     }
 
     /// A short name for summaries.

@@ -121,6 +121,20 @@ impl Operation {
         self
     }
 
+    /// It asks something and leaves session and connection as they are.
+    pub const fn is_request(&self) -> bool {
+        match self {
+            Self::Write(_)
+            | Self::Multi(_)
+            | Self::Read(_)
+            | Self::Sync { .. }
+            | Self::SyncThenRead { .. }
+            | Self::UnknownOp { .. }
+            | Self::Malformed { .. } => true,
+            Self::CloseSession | Self::DropConnection | Self::FallSilent { .. } => false,
+        }
+    }
+
     /// What is sent for it, once it is settled. Empty for what is done to the connection.
     pub fn calls(&self) -> Vec<Call> {
         match self {

@@ -1,0 +1,163 @@
+//! What a client hears from its server, read byte by byte.
+
+use bytes::{Buf, Bytes};
+use vivarium_core::ids::{ServerId, SessionId};
+
+use super::{Session, Stage, ZkClient, wire};
+use crate::client::{ClientOut, ConnId};
+use crate::codec::Reader;
+use crate::history::{Call, ClientFact, SessionFact};
+use crate::ids::SimTime;
+
+impl ZkClient {
+    fn take_frame(&mut self) -> Result<Option<Bytes>, &'static str> {
+        let Some(head) = self.received.first_chunk::<4>() else { return Ok(None) };
+        let len = i32::from_be_bytes(*head);
+        let Ok(len) = usize::try_from(len) else { return Err("a frame of negative length") };
+        if len > 4 << 20 {
+            return Err("a frame of more than 4 MiB");
+        }
+        if self.received.len() < 4 + len {
+            return Ok(None);
+        }
+        self.received.advance(4);
+        Ok(Some(self.received.split_to(len).freeze()))
+    }
+
+    pub(super) fn on_bytes(&mut self, now: SimTime, bytes: &Bytes, out: &mut ClientOut) {
+        self.last_heard = now;
+        self.received.extend_from_slice(bytes);
+        loop {
+            let done = match (self.take_frame(), self.stage) {
+                (Err(what), _) => Err(what),
+                (Ok(None), _) | (_, Stage::Away { .. } | Stage::Dialling { .. }) => return,
+                (Ok(Some(frame)), Stage::Asking { conn, server, .. }) => {
+                    out.heard_frame();
+                    self.on_answer(now, conn, server, frame, out)
+                }
+                (Ok(Some(frame)), Stage::Attached { .. }) => {
+                    out.heard_frame();
+                    self.on_packet(now, frame, out)
+                }
+            };
+            if let Err(what) = done {
+                return self.nonsense(now, what, out);
+            }
+        }
+    }
+
+    fn on_answer(
+        &mut self,
+        now: SimTime,
+        conn: ConnId,
+        server: ServerId,
+        frame: Bytes,
+        out: &mut ClientOut,
+    ) -> Result<(), &'static str> {
+        let granted = wire::connected(frame).ok_or("a connect response that does not decode")?;
+        if granted.session == 0 {
+            if let Some(session) = self.session.as_ref().map(|session| session.id) {
+                out.fact(ClientFact::Session(SessionFact::Expired { session, server }));
+                self.forget_session();
+            }
+            self.drop_connection(now, out);
+            return Ok(());
+        }
+        let got = SessionId(granted.session);
+        let asked = self.session.as_ref().map(|session| session.id);
+        let session = self.session.get_or_insert_with(|| Session {
+            id: got,
+            password: granted.password.clone(),
+            timeout_ms: granted.timeout_ms,
+            last_xid: 0,
+            connections: 0,
+        });
+        session.connections += 1;
+        session.timeout_ms = granted.timeout_ms;
+        let same_password = session.password == granted.password && granted.password.len() == 16;
+        let (timeout_ms, connection) = (granted.timeout_ms, session.connections);
+        out.fact(ClientFact::Session(SessionFact::Granted {
+            asked,
+            got,
+            same_password,
+            timeout_ms,
+            server,
+            connection,
+        }));
+        if session.id != got || timeout_ms <= 0 {
+            return Err("a session that was not asked for");
+        }
+        self.stage = Stage::Attached { conn, server };
+        let wait_us = self.rng.below(self.spec.think_us);
+        self.plan.connected(now, wait_us);
+        Ok(())
+    }
+
+    fn on_packet(
+        &mut self,
+        now: SimTime,
+        frame: Bytes,
+        out: &mut ClientOut,
+    ) -> Result<(), &'static str> {
+        let mut reader = Reader::new(frame);
+        let header = wire::header(&mut reader).ok_or("a reply header that does not decode")?;
+        let Some((session, connection)) =
+            self.session.as_ref().map(|session| (session.id, session.connections))
+        else {
+            return Err("a packet without a session");
+        };
+        match header.xid {
+            -1 => {
+                let (kind, path) = wire::event(reader).ok_or("an event that does not decode")?;
+                let zxid = header.zxid;
+                out.fact(ClientFact::Watch { session, connection, kind, path, zxid });
+            }
+            -2 => {
+                out.fact(ClientFact::Pong { session, connection, zxid: header.zxid });
+                self.last_zxid = self.last_zxid.max(header.zxid);
+            }
+            _ => return self.on_reply(now, header, reader, out),
+        }
+        Ok(())
+    }
+
+    fn on_reply(
+        &mut self,
+        now: SimTime,
+        header: wire::ReplyHeader,
+        reader: Reader,
+        out: &mut ClientOut,
+    ) -> Result<(), &'static str> {
+        let (op, call) = match self.outstanding.front() {
+            Some((op, _)) if op.xid == header.xid => {
+                self.outstanding.pop_front().expect("it was just looked at")
+            }
+            Some(_) => return Err("a reply out of order"),
+            None => return Err("a reply to nothing"),
+        };
+        let zxid = header.zxid;
+        if header.err != 0 {
+            out.fact(ClientFact::Err { op, zxid, code: header.err });
+        } else {
+            let Some(result) = wire::reply(&call, reader) else {
+                self.outstanding.push_front((op, call));
+                return Err("a reply body that does not decode");
+            };
+            self.memory.learn(&call, &result);
+            out.fact(ClientFact::Ok { op, zxid, result });
+        }
+        if zxid > 0 {
+            self.last_zxid = self.last_zxid.max(zxid);
+        }
+        if matches!(call, Call::CloseSession) {
+            let session = op.session;
+            out.fact(ClientFact::Session(SessionFact::Left { session }));
+            if let Some(conn) = self.conn() {
+                out.close(conn);
+            }
+            self.detach(now, out);
+            self.forget_session();
+        }
+        Ok(())
+    }
+}
