@@ -1,13 +1,17 @@
 //! Snapshot bytes, read and written in portions. Facts: PROTOCOL 4.4, 3.6 (SNAP stream).
 //! Apache: `FileSnap`, `SnapStream`, `DataTree.serialize`.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+mod encoder;
+
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::config::Config;
 use crate::ids::{SessionId, Zxid};
 use crate::storage::txnlog::{self, Checksum};
 use crate::tree::{Database, DatabaseBuilder, StoredStat};
 use crate::wire::jute::Reader;
+
+pub use self::encoder::SnapshotEncoder;
 
 /// "ZKSN", version 2, database id -1.
 pub const FILE_HEADER: [u8; 16] =
@@ -445,59 +449,5 @@ fn stored_stat(mut bytes: Bytes) -> StoredStat {
         aversion: bytes.get_i32(),
         ephemeral_owner: bytes.get_i64(),
         pzxid: bytes.get_i64(),
-    }
-}
-
-/// Puts header, seals, digest and last zxid around body bytes of [`Database::walk`].
-#[derive(Debug)]
-pub struct SnapshotEncoder {
-    zxid: Zxid,
-    /// `None`: the state is not that of `zxid` alone. The file then has an empty digest, as Apache
-    /// writes where it knows none.
-    digest: Option<u64>,
-    sum: Checksum,
-}
-
-impl SnapshotEncoder {
-    /// `digest`: the tree digest at `zxid`.
-    pub fn new(zxid: Zxid, digest: u64) -> Self {
-        // Nothing has been processed at zxid 0: Apache writes no digest there.
-        Self { zxid, digest: (zxid != Zxid::ZERO).then_some(digest), sum: Checksum::new() }
-    }
-
-    /// For a state that holds parts of transactions behind `zxid`.
-    pub fn fuzzy(zxid: Zxid) -> Self {
-        Self { zxid, digest: None, sum: Checksum::new() }
-    }
-
-    pub fn head(&mut self, out: &mut BytesMut) {
-        out.put_slice(&FILE_HEADER);
-        self.sum.write(&FILE_HEADER);
-    }
-
-    /// Takes note of body bytes; they are written as they are.
-    pub fn body(&mut self, bytes: &[u8]) {
-        self.sum.write(bytes);
-    }
-
-    pub fn tail(mut self, out: &mut BytesMut) {
-        self.seal(out);
-        let start = out.len();
-        out.put_i64(self.digest.map_or(0, |_| self.zxid.to_wire()));
-        out.put_i32(DIGEST_VERSION);
-        out.put_u64(self.digest.unwrap_or_default());
-        self.sum.write(&out[start..]);
-        self.seal(out);
-        let start = out.len();
-        out.put_i64(self.zxid.to_wire());
-        self.sum.write(&out[start..]);
-        self.seal(out);
-    }
-
-    fn seal(&mut self, out: &mut BytesMut) {
-        let start = out.len();
-        out.put_u64(self.sum.value());
-        out.put_slice(&[0, 0, 0, 1, b'/']);
-        self.sum.write(&out[start..]);
     }
 }
