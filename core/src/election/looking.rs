@@ -20,7 +20,7 @@ pub(super) struct Looking {
     pub(super) own_epoch: Epoch,
     /// Votes of the own round. Apache: `recvset`.
     round_votes: BTreeMap<ServerId, Ballot>,
-    /// Voters that look without a vote: blank ones.
+    /// Voters that look without a vote: blank or unfit ones.
     abstaining: BTreeSet<ServerId>,
     /// Votes of servers that have decided, of any round. Apache: `outofelection`.
     decided_votes: BTreeMap<ServerId, Ballot>,
@@ -265,9 +265,9 @@ impl Looking {
         self.round_votes.iter().filter(move |(_, said)| for_me(said)).map(|(&id, _)| id)
     }
 
-    /// Whether that server's vote of this round is known.
-    pub(super) fn has_voted(&self, id: ServerId) -> bool {
-        self.round_votes.contains_key(&id)
+    /// Whether that server's vote of this round is known, or that it has none.
+    pub(super) fn has_spoken(&self, id: ServerId) -> bool {
+        self.round_votes.contains_key(&id) || self.abstaining.contains(&id)
     }
 
     fn votes_for(&self, id: ServerId, vote: Vote, round: i64) -> bool {

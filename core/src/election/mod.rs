@@ -9,6 +9,7 @@ mod looking;
 mod tests;
 mod vote;
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -37,7 +38,8 @@ const ROUND_MAX: i64 = i64::MAX / 2;
 /// The own history when a search starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// `None`: blank. A blank server is no candidate, and abstains (docs/decisions/0014).
+    /// `None`: blank, or unfit to lead now. Such a server is no candidate, and abstains
+    /// (docs/decisions/0014, 0021).
     pub zxid: Option<Zxid>,
     /// currentEpoch.
     pub epoch: Epoch,
@@ -80,6 +82,8 @@ pub struct Election {
     /// Counts the searches of this process, or follows those of others. Apache: `logicalclock`.
     round: i64,
     phase: Phase,
+    /// When each voter last said anything.
+    heard: BTreeMap<ServerId, Mono>,
     min_interval: Span,
     max_interval: Span,
     finalize_wait: Span,
@@ -105,6 +109,7 @@ impl Election {
             links: Links::new(config, ensemble),
             round: 0,
             phase: Phase::Idle,
+            heard: BTreeMap::new(),
             min_interval: config.min_notification,
             max_interval: config.max_notification.max(config.min_notification),
             finalize_wait: config.finalize_wait,
@@ -235,7 +240,6 @@ impl Election {
         own.into_iter().chain(redial).min()
     }
 
-    /// Voters that a first start still waits for.
     /// Servers whose vote of this round is for this one.
     pub fn supporters(&self) -> impl Iterator<Item = ServerId> + Clone {
         let looking = match &self.phase {
@@ -245,6 +249,13 @@ impl Election {
         looking.into_iter().flat_map(Looking::supporters)
     }
 
+    /// Whether a quorum, this server included, has said anything since then.
+    pub fn hears_quorum(&self, since: Mono) -> bool {
+        let heard = self.heard.iter().filter(|(_, at)| **at >= since).map(|(&id, _)| id);
+        self.ensemble.has_quorum(heard.chain([self.me]))
+    }
+
+    /// Voters that a first start still waits for.
     pub fn waiting_for(&self) -> Vec<ServerId> {
         match &self.phase {
             Phase::Looking(looking) => looking.waiting_for(&self.ensemble).into_iter().collect(),
@@ -279,6 +290,7 @@ impl Election {
             }
             return None;
         }
+        self.heard.insert(from, cx.at.mono);
         let Phase::Looking(looking) = &mut self.phase else {
             if peer_looks {
                 self.tell(from, cx);
@@ -286,9 +298,9 @@ impl Election {
             return None;
         };
         let behind = peer_looks && said.round < self.round;
-        let had_voted = looking.has_voted(from);
+        let had_spoken = looking.has_spoken(from);
         let heard = looking.hear(from, said, &mut self.round, &self.ensemble);
-        let new = peer_looks && !had_voted && looking.has_voted(from);
+        let new = peer_looks && !had_spoken && looking.has_spoken(from);
         // What this server said before that one began to look was lost on it.
         if (behind || new) && heard != Heard::Changed {
             self.tell(from, cx);

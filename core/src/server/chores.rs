@@ -134,6 +134,11 @@ impl Chores {
         self.stopping = Some(Patience::Over);
     }
 
+    /// The server was stopped, and only lets its last bytes leave.
+    pub(super) fn has_said_goodbye(&self) -> bool {
+        matches!(self.stopping, Some(Patience::Over))
+    }
+
     pub(super) fn begin_stop(&mut self, patience: Mono) {
         self.stopping = Some(Patience::Until(patience));
     }

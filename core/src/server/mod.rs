@@ -8,6 +8,7 @@ pub mod action;
 mod apply;
 mod chores;
 pub mod clients;
+mod fitness;
 pub mod input;
 pub mod note;
 pub mod outbox;
@@ -38,6 +39,7 @@ use crate::prng::Prng;
 use crate::request::Preparer;
 use crate::server::chores::Chores;
 use crate::server::clients::Clients;
+use crate::server::fitness::Fitness;
 use crate::server::input::Plane;
 use crate::server::note::Phase;
 use crate::server::role::{Role, WaitingLearner};
@@ -87,6 +89,7 @@ pub struct Server {
     /// `sync`s that were forwarded, in order: the leader answers in the same order.
     syncs: VecDeque<(SessionId, Xid)>,
     chores: Chores,
+    fitness: Fitness,
 }
 
 /// Lends the parts of a server that ZAB works with, while its role is borrowed too.

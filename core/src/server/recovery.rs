@@ -13,6 +13,7 @@ use crate::server::Server;
 use crate::server::action::{DiskAction, FatalReason};
 use crate::server::chores::{Chores, draw_due};
 use crate::server::clients::Clients;
+use crate::server::fitness::Fitness;
 use crate::server::input::{DiskFault, ReadData};
 use crate::server::outbox::Outbox;
 use crate::server::role::Role;
@@ -137,6 +138,7 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         touched: TouchTable::default(),
         syncs: VecDeque::new(),
         chores,
+        fitness: Fitness::default(),
         config,
     };
     server.publish_config();

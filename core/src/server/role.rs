@@ -95,11 +95,11 @@ impl Server {
     pub(super) fn look(&mut self, start: Start, out: &mut Outbox) {
         self.role = Role::Looking;
         self.counters.elections += 1;
-        let candidate = Candidate { zxid: self.history.last(), epoch: self.shown_epoch() };
+        let candidate = self.candidate();
         let untouched = self.history.accepted() == Epoch::ZERO;
         let asks_all = self.config.first_start == FirstStart::AskAll;
         let start = match start {
-            Start::Own if candidate.zxid.is_none() && untouched && asks_all => Start::FirstStart,
+            Start::Own if self.history.blank && untouched && asks_all => Start::FirstStart,
             Start::Own | Start::FirstStart | Start::HandOver { .. } => start,
         };
         let start = if self.chores.is_first_start() { start } else { plain(start) };
@@ -107,16 +107,6 @@ impl Server {
         let event = election.look(candidate, start, &mut election_cx!(self, out));
         self.note_phase(out);
         self.on_election(event, out);
-    }
-
-    /// The epoch in the own notifications: currentEpoch. A blank server has none, yet one that held
-    /// state before must not be taken for an empty one, with which others may begin anew.
-    fn shown_epoch(&self) -> Epoch {
-        match self.history.blank {
-            false => self.history.current(),
-            true if self.chores.is_first_start() => self.history.accepted(),
-            true => self.history.accepted().max(Epoch(1)),
-        }
     }
 
     pub(super) fn on_election(&mut self, event: Option<Event>, out: &mut Outbox) {
@@ -165,11 +155,12 @@ impl Server {
     }
 
     fn follow(&mut self, leader: ServerId, out: &mut Outbox) {
-        for link in core::mem::take(&mut self.waiting).into_keys() {
-            out.close(link, Close::Abort, CloseReason::NotServing);
-        }
+        self.send_away_waiting(out);
         let observer = self.is_observer();
-        self.role = Role::Following(Following::start(leader, observer, &mut zab_cx!(self, out)));
+        let init_limit = self.config.tick.times(self.config.init_limit_ticks);
+        let pause = self.fitness.pause_before(leader, init_limit);
+        let following = Following::start(leader, observer, pause, &mut zab_cx!(self, out));
+        self.role = Role::Following(following);
         self.note_phase(out);
     }
 
@@ -207,6 +198,7 @@ impl Server {
         match event {
             LeadingEvent::Established { epoch } => {
                 self.announce(PeerState::Leading, self.config.me, epoch, out);
+                self.fitness.in_office();
                 while self.apply_next(out) {}
                 self.lead_sessions();
                 if self.chores.is_stopping() {
@@ -233,6 +225,11 @@ impl Server {
                 self.halt(Halt::Restart(RestartReason::LogUnreadable), out);
             }
             LeadingEvent::Abdicate(_why) => self.leave(Start::Own, out),
+            LeadingEvent::Unheard(_why) => {
+                let limit = self.config.tick.times(self.config.sync_limit_ticks);
+                self.fitness.lead_in_vain(self.at.mono - limit);
+                self.leave(Start::Own, out);
+            }
         }
     }
 
@@ -249,6 +246,7 @@ impl Server {
             FollowingEvent::Serve { epoch } => {
                 let Role::Following(following) = &self.role else { return };
                 let (leader, observer) = (following.leader(), following.is_observer());
+                self.fitness.in_office();
                 let state = if observer { PeerState::Observing } else { PeerState::Following };
                 self.announce(state, leader, epoch, out);
                 while self.apply_next(out) {}
@@ -267,7 +265,14 @@ impl Server {
                     self.clients.synced(session, cxid, &mut client_cx!(self, out));
                 }
             }
-            FollowingEvent::Lost(_why) => self.leave(Start::Own, out),
+            FollowingEvent::Lost { why: _, served } => {
+                if let Role::Following(following) = &self.role
+                    && !served
+                {
+                    self.fitness.lost_unserved(following.leader());
+                }
+                self.leave(Start::Own, out);
+            }
             FollowingEvent::Restart(why) => {
                 self.leave_links(out);
                 self.halt(Halt::Restart(why), out);
@@ -388,6 +393,7 @@ impl Server {
         if !settled && !patience_over {
             return;
         }
+        let is_candidate = matches!(self.role, Role::Leading(_) | Role::Looking);
         let heir = match &self.role {
             Role::Leading(leading) => leading.heir(),
             Role::Starting
@@ -399,11 +405,18 @@ impl Server {
             | Role::Halted => None,
         };
         self.leave_links(out);
-        if let (Some(to), Some(election)) = (heir, &mut self.election) {
-            let candidate = Candidate { zxid: self.history.last(), epoch: self.history.current() };
-            election.look(candidate, Start::HandOver { to }, &mut election_cx!(self, out));
-        }
         self.chores.end_stop();
+        // Without an heir it has no vote: those that look must not elect it once more.
+        let vote = match heir {
+            Some(to) => {
+                let (zxid, epoch) = (self.history.last(), self.history.current());
+                Some((Candidate { zxid, epoch }, Start::HandOver { to }))
+            }
+            None => is_candidate.then(|| (self.candidate(), Start::Own)),
+        };
+        if let (Some((candidate, start)), Some(election)) = (vote, &mut self.election) {
+            election.look(candidate, start, &mut election_cx!(self, out));
+        }
         self.role = Role::Stopping { until: self.at.mono + Span(self.config.tick.0 / 4) };
     }
 

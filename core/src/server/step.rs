@@ -79,6 +79,7 @@ impl Server {
             self.expiry_deadline().map(|at| (at, Timer::Sessions)),
             self.clients.deadline().map(|at| (at, Timer::Handshakes)),
             self.chores.deadline().map(|at| (at, Timer::Housekeeping)),
+            self.fitness_deadline().map(|at| (at, Timer::Phase)),
         ];
         due.into_iter().flatten().min()
     }
@@ -141,6 +142,7 @@ impl Server {
         self.serve_when_current(out);
         self.run_chores(out);
         self.rotate_epoch(out);
+        self.mind_fitness(out);
         self.finish_stop(out);
         self.note_phase(out);
         self.note_awaited(out);
@@ -308,6 +310,7 @@ impl Server {
     }
 
     fn on_log_done(&mut self, upto: OpId, out: &mut Outbox) {
+        self.fitness.log_done(upto);
         self.history.on_durable(upto, out);
         match &mut self.role {
             Role::Leading(leading) => leading.on_durable(&mut zab_cx!(self, out)),

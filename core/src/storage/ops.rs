@@ -29,6 +29,11 @@ impl DiskIds {
         OpId(*counter)
     }
 
+    /// The newest operation of the log queue, if there was one.
+    pub fn log_issued(&self) -> Option<OpId> {
+        (self.log > 0).then_some(OpId(self.log))
+    }
+
     pub fn read_id(&mut self) -> ReadId {
         self.read += 1;
         ReadId(self.read)

@@ -502,7 +502,11 @@ impl Rig {
                 while let Some(message) = buffer.next_message().expect("a message") {
                     let said = Notification::decode(message).expect("a notification");
                     let leader = said.leader.map_or(0, |leader| leader.0);
-                    lines.push(format!("{:?} for {leader}, round {}", said.state, said.round));
+                    let vote = match said.zxid {
+                        Some(_) => format!("for {leader}"),
+                        None => "without a vote".into(),
+                    };
+                    lines.push(format!("{:?} {vote}, round {}", said.state, said.round));
                 }
             }
             FarSide::Learner { in_snapshot, buffer } => {

@@ -23,8 +23,8 @@ enum Attempt {
 }
 
 impl Dialing {
-    pub(super) fn new(deadline: Mono) -> Self {
-        Self { attempt: Attempt::RetryAt(Mono::default()), deadline }
+    pub(super) fn new(begin: Mono, deadline: Mono) -> Self {
+        Self { attempt: Attempt::RetryAt(begin), deadline }
     }
 
     pub(super) fn is(&self, dial: DialId) -> bool {
@@ -84,7 +84,7 @@ impl Following {
         let now = cx.at.mono;
         let Phase::Dialing(dialing) = &self.phase else { return };
         if now >= dialing.deadline {
-            self.lose("the leader is not reachable within initLimit", cx);
+            self.lose("the leader is not reachable within syncLimit", cx);
         } else if matches!(dialing.attempt, Attempt::RetryAt(at) if now >= at) {
             self.dial(cx);
         }

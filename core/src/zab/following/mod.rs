@@ -53,7 +53,11 @@ pub enum FollowingEvent {
     /// The oldest `sync` that was forwarded is answered.
     Synced,
     /// This leader is not followed any more; the text is for people.
-    Lost(&'static str),
+    Lost {
+        why: &'static str,
+        /// UPTODATE had come.
+        served: bool,
+    },
     /// Memory and disk no longer agree: recover from disk.
     Restart(RestartReason),
 }
@@ -91,11 +95,14 @@ struct Link {
 const REDIAL: Span = Span::from_ms(100);
 
 impl Following {
-    pub fn start(leader: ServerId, observer: bool, cx: &mut ZabCx<'_>) -> Self {
-        let dialing = Dialing::new(cx.at.mono + cx.init_limit());
-        let phase = Phase::Dialing(dialing);
+    /// Calls the leader after `pause`. One that takes no connection for syncLimit is no leader: to wait
+    /// for initLimit would only delay the next election.
+    pub fn start(leader: ServerId, observer: bool, pause: Span, cx: &mut ZabCx<'_>) -> Self {
+        let begin = cx.at.mono + pause;
+        let limit = cx.sync_limit().min(cx.init_limit());
+        let phase = Phase::Dialing(Dialing::new(begin, begin + limit));
         let mut following = Self { leader, observer, phase, link: None, events: VecDeque::new() };
-        following.dial(cx);
+        following.redial(cx);
         following
     }
 
@@ -254,6 +261,7 @@ impl Following {
 
     fn part(&mut self, why: &'static str, close: &CloseReason, cx: &mut ZabCx<'_>) {
         let phase = core::mem::replace(&mut self.phase, Phase::Over);
+        let served = matches!(phase, Phase::Broadcast(_));
         let event = match phase {
             Phase::Over => return,
             Phase::Synchronization(synchronization) if synchronization.holds_foreign_state() => {
@@ -262,7 +270,7 @@ impl Following {
             Phase::Dialing(_)
             | Phase::Discovery(_)
             | Phase::Synchronization(_)
-            | Phase::Broadcast(_) => FollowingEvent::Lost(why),
+            | Phase::Broadcast(_) => FollowingEvent::Lost { why, served },
         };
         self.close(close, cx);
         self.events.push_back(event);

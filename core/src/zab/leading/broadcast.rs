@@ -212,7 +212,7 @@ impl Leading {
         let mut supporters: BTreeSet<ServerId> = synced.filter_map(Learner::voter).collect();
         supporters.insert(cx.config.me);
         if !cx.ensemble.has_quorum(supporters.iter().copied()) {
-            self.events.push_back(LeadingEvent::Abdicate("a quorum stopped answering"));
+            self.events.push_back(LeadingEvent::Unheard("a quorum stopped answering"));
         }
     }
 

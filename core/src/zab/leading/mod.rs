@@ -64,6 +64,8 @@ pub enum LeadingEvent {
     },
     /// Nobody may be led any more; the text is for people.
     Abdicate(&'static str),
+    /// The same, since too few voters were heard.
+    Unheard(&'static str),
 }
 
 /// A leader in one of its phases; each variant holds only what is legal in it.
@@ -312,7 +314,7 @@ impl Leading {
             Phase::Broadcast(_) => false,
         };
         if late {
-            self.events.push_back(LeadingEvent::Abdicate("no quorum within initLimit"));
+            self.events.push_back(LeadingEvent::Unheard("no quorum within initLimit"));
             return;
         }
         if now >= self.next_ping {
