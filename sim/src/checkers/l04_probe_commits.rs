@@ -1,5 +1,5 @@
 //! L4: in the calm phase, with a quorum able to fsync and talk, a write that a client sends is followed by
-//! a commit within T_op, even while one other server is stalled, has a full disk, or is heard by nobody.
+//! a commit within T_op, even while a minority is stalled, has a full disk or one that hangs, is deaf or mute.
 //! The clock of writes sent earlier starts at T_le, when a leader is due; a connection that fails
 //! silently holds it, as it does for L1.
 

@@ -80,11 +80,16 @@ fn density(seed: u64) -> u64 {
 }
 
 /// Makes half of those that were to stay dead sick in its place: by units that begin when the faults
-/// end, and outlast the run. Neither a disk that hangs nor a server that hears nobody is drawn: where
-/// such a one has the best vote the others elect it again and again, as with Apache's election.
+/// end, and outlast the run.
 pub fn draw_sick(seed: u64, dead: &mut Vec<ServerId>, heal_at: SimTime) -> Vec<FaultUnit> {
     let mut rng = SimRng::new(seed, Stream::Schedule, SICK);
-    let kinds = [FaultKind::Pause, FaultKind::DiskFull, FaultKind::Isolate { one_way: Some(true) }];
+    let kinds = [
+        FaultKind::Pause,
+        FaultKind::DiskFull,
+        FaultKind::DiskStall,
+        FaultKind::Isolate { one_way: Some(true) },
+        FaultKind::Isolate { one_way: Some(false) },
+    ];
     let mut units = Vec::new();
     dead.retain(|id| {
         let (stays_dead, kind) = (rng.chance(500), *rng.pick(&kinds));
@@ -107,9 +112,12 @@ fn is_alone(seed: u64, cluster: &Cluster) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::draw;
+    use super::{draw, draw_sick};
+    use vivarium_core::ids::ServerId;
+
     use crate::cluster::Cluster;
     use crate::ids::SimTime;
+    use crate::observe::Sickness;
     use crate::schedule::FaultKind;
 
     #[test]
@@ -140,6 +148,22 @@ mod tests {
         assert!((20..=60).contains(&alone.count()));
         let single = Cluster::draw(1, Some(1));
         assert!((0..200).all(|seed| !super::is_alone(seed, &single)));
+    }
+
+    #[test]
+    fn half_of_those_that_would_stay_dead_are_sick_in_every_way() {
+        let (mut kinds, mut dead_in_all) = (BTreeSet::new(), 0);
+        for seed in 0..200 {
+            let mut dead = vec![ServerId(1), ServerId(2)];
+            let units = draw_sick(seed, &mut dead, SimTime::from_secs(5));
+            assert_eq!(units.len() + dead.len(), 2);
+            dead_in_all += dead.len();
+            kinds.extend(
+                units.iter().filter_map(|unit| Sickness::of(unit.kind)).map(Sickness::name),
+            );
+        }
+        assert!((150..=250).contains(&dead_in_all));
+        assert_eq!(kinds.len(), 5, "{kinds:?}");
     }
 
     #[test]
