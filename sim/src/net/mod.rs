@@ -13,20 +13,22 @@
 
 mod end;
 mod path_fault;
+mod receiving;
+mod sending;
 mod sniffer;
 mod topology;
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use vivarium_core::server::input::{DialError, LinkEnd, Plane};
 
 pub use self::end::EndId;
 use self::end::{End, EndState, Segment};
 pub use self::path_fault::PathFault;
 use self::sniffer::Sniffer;
+use self::topology::Topology;
 pub use self::topology::{Host, Presence};
-use self::topology::{Topology, arrival};
 use crate::ids::SimTime;
 use crate::observe::CrashKind;
 use crate::rng::SimRng;
@@ -390,254 +392,6 @@ impl NetSim {
         let (dial, plane) = (end.dial, end.plane);
         let Some(far) = self.end(id.peer()).map(|peer| peer.host) else { return };
         out.push(Delivery::Opened { end: id, dial, plane, far });
-    }
-
-    /// A segment of the far side has reached our machine.
-    fn arrive(&mut self, now: SimTime, id: EndId, segment: Segment, out: &mut Vec<Delivery>) {
-        let Some(from) = self.end(id.peer()).map(|peer| peer.host) else { return };
-        let Some(to) = self.end(id).map(|end| end.host) else { return };
-        let shut = self.topology.is_shut(from, to);
-        let peer = self.end_mut(id.peer()).expect("looked up just now");
-        if shut || !peer.parked.is_empty() {
-            peer.parked.push_back(segment);
-        } else {
-            self.receive(now, id, segment, out);
-        }
-    }
-
-    fn receive(&mut self, now: SimTime, id: EndId, segment: Segment, out: &mut Vec<Delivery>) {
-        let Some(sender) = self.end(id.peer()) else { return };
-        if sender.black_hole {
-            return;
-        }
-        let lost = sender.lost;
-        let Some(end) = self.end_mut(id) else { return };
-        if end.state == EndState::Flushing && matches!(segment, Segment::Rst) {
-            self.mark_closed(id);
-            out.push(Delivery::Closed { end: id, how: LinkEnd::Closed });
-            self.collect(id);
-            return;
-        }
-        if !end.is_open() {
-            let refuse = matches!(segment, Segment::Bytes(_)) && !lost;
-            if refuse && self.end(id.peer()).is_some_and(End::can_send) {
-                let back = self.latency_back(id);
-                self.answer(now.plus(back), id.peer(), Segment::Rst);
-            }
-            return;
-        }
-        match segment {
-            Segment::Rst => {
-                let is_known = !end.queued;
-                self.mark_closed(id);
-                if is_known {
-                    out.push(Delivery::Closed { end: id, how: LinkEnd::Reset });
-                }
-                self.collect(id);
-            }
-            Segment::Bytes(_) | Segment::Fin if lost => {}
-            Segment::Bytes(_) | Segment::Fin if end.held || !end.unread.is_empty() => {
-                end.unread.push_back(segment);
-            }
-            Segment::Bytes(_) | Segment::Fin => self.read(now, id, segment, out),
-        }
-    }
-
-    fn read(&mut self, now: SimTime, id: EndId, segment: Segment, out: &mut Vec<Delivery>) {
-        match segment {
-            Segment::Bytes(bytes) => {
-                self.was_read(now, id, bytes.len() as u64);
-                out.push(Delivery::Bytes { end: id, bytes });
-            }
-            Segment::Fin => {
-                self.mark_closed(id);
-                out.push(Delivery::Closed { end: id, how: LinkEnd::Finished });
-                self.collect(id);
-            }
-            Segment::Rst => unreachable!("a reset is never put aside"),
-        }
-    }
-
-    /// The far kernel's buffer has room again, and learns so one latency later.
-    fn was_read(&mut self, now: SimTime, id: EndId, bytes: u64) {
-        let back = self.latency_back(id);
-        let Some(sender) = self.end_mut(id.peer()) else { return };
-        sender.in_flight = sender.in_flight.saturating_sub(bytes);
-        if !sender.unsent.is_empty() && !sender.pump_due {
-            sender.pump_due = true;
-            let host = sender.host;
-            self.post(now.plus(back), host, Event::Pump { end: id.peer() });
-        }
-    }
-
-    /// Delivers what waited, in as few chunks as it happens to fit: borders mean nothing.
-    fn drain(&mut self, now: SimTime, id: EndId, out: &mut Vec<Delivery>) {
-        let Some(end) = self.end_mut(id) else { return };
-        end.drain_due = false;
-        if end.held || !end.is_open() {
-            return;
-        }
-        let waiting = std::mem::take(&mut end.unread);
-        let mut joined = BytesMut::new();
-        let mut finished = false;
-        for segment in waiting {
-            match segment {
-                Segment::Bytes(bytes) => joined.extend_from_slice(&bytes),
-                Segment::Fin => finished = true,
-                Segment::Rst => unreachable!("a reset is never put aside"),
-            }
-        }
-        if !joined.is_empty() {
-            self.read(now, id, Segment::Bytes(joined.freeze()), out);
-        }
-        if finished {
-            self.read(now, id, Segment::Fin, out);
-        }
-    }
-
-    fn unpark(&mut self, now: SimTime, id: EndId, out: &mut Vec<Delivery>) {
-        let Some(from) = self.end(id.peer()).map(|peer| peer.host) else { return };
-        let Some(to) = self.end(id).map(|end| end.host) else { return };
-        if self.topology.is_shut(from, to) {
-            return;
-        }
-        let parked = std::mem::take(&mut self.end_mut(id.peer()).expect("looked up").parked);
-        for segment in parked {
-            self.receive(now, id, segment, out);
-        }
-    }
-
-    fn pump_later(&mut self, now: SimTime, id: EndId) {
-        let Some(end) = self.end_mut(id) else { return };
-        end.pump_due = false;
-        let near = end.host;
-        let Some(far) = self.end(id.peer()).map(|peer| peer.host) else { return };
-        if self.topology.is_shut(far, near) {
-            // The window update cannot get through; a probe will fetch it later.
-            let end = self.end_mut(id).expect("looked up just now");
-            end.pump_due = true;
-            self.post(now.plus(200_000), near, Event::Pump { end: id });
-        } else {
-            self.pump(now, id);
-        }
-    }
-
-    /// Moves what fits from the process into the kernel, and so onto the wire.
-    fn pump(&mut self, now: SimTime, id: EndId) {
-        let window = self.window_of(id);
-        let servers = self.servers;
-        loop {
-            let Some(end) = self.end_mut(id) else { return };
-            let room = window.saturating_sub(end.in_flight);
-            if !end.can_send() || room == 0 {
-                break;
-            }
-            let Some(mut bytes) = end.unsent.pop_front() else { break };
-            if bytes.len() as u64 > room {
-                end.unsent.push_front(bytes.split_off(room as usize));
-            }
-            end.in_flight += bytes.len() as u64;
-            end.credit += bytes.len() as u64;
-            let host = end.host;
-            if !end.credit_due && end.is_open() && host < servers {
-                end.credit_due = true;
-                self.look_at_credit(now, host, id);
-            }
-            let held = self.held_back(now, id, &mut bytes);
-            if !bytes.is_empty() {
-                self.cut_and_transmit(now, id, bytes);
-            }
-            if let Some((held, until)) = held {
-                let end = self.end_mut(id).expect("it sends just now");
-                end.busy_until = end.busy_until.max(until);
-                self.cut_and_transmit(now, id, held);
-            }
-        }
-        self.finish_flush(now, id);
-    }
-
-    fn look_at_credit(&mut self, now: SimTime, host: Host, id: EndId) {
-        if self.looks_at_once {
-            self.taken.push(id);
-        } else {
-            let soon = self.rng.range(5, 100);
-            self.post(now.plus(soon), host, Event::Credit { end: id });
-        }
-    }
-
-    /// Little is under way on a narrow path: 200 ms of it.
-    fn window_of(&self, id: EndId) -> u64 {
-        let hosts = self.end(id).zip(self.end(id.peer())).map(|(end, peer)| (end.host, peer.host));
-        let rate = hosts.and_then(|(from, to)| self.topology.narrowest(from, to));
-        rate.map_or(self.window, |rate| (rate * 200).clamp(1024.min(self.window), self.window))
-    }
-
-    fn cut_and_transmit(&mut self, now: SimTime, id: EndId, mut bytes: Bytes) {
-        while bytes.len() > 1 && self.rng.chance(self.split_per_mille) {
-            let border = if self.rng.chance(300) {
-                1 + self.rng.below(8.min(bytes.len() as u64 - 1)) as usize
-            } else {
-                1 + self.rng.below(bytes.len() as u64 - 1) as usize
-            };
-            let head = bytes.split_to(border);
-            self.transmit(now, id, Segment::Bytes(head));
-        }
-        self.transmit(now, id, Segment::Bytes(bytes));
-    }
-
-    fn transmit(&mut self, now: SimTime, id: EndId, segment: Segment) {
-        let (Some(end), Some(peer)) = (self.end(id), self.end(id.peer())) else { return };
-        if end.black_hole {
-            return;
-        }
-        let (from, to) = (end.host, peer.host);
-        if peer.state == EndState::Vanished {
-            if self.topology.presence(to) != Presence::Off {
-                let rtt = self.rtt(from, to);
-                self.answer(now.plus(rtt), id, Segment::Rst);
-            }
-            return;
-        }
-        let latency = self.topology.latency(from, to, &mut self.rng);
-        let busy = self.topology.busy(from, to, segment.len());
-        let end = self.end_mut(id).expect("looked up just now");
-        let leaves = end.busy_until.max(now).plus(busy);
-        end.busy_until = leaves;
-        end.last_arrival = arrival(leaves, latency, end.last_arrival);
-        let at = end.last_arrival;
-        self.post(at, to, Event::Arrive { end: id.peer(), segment });
-    }
-
-    fn finish_flush(&mut self, now: SimTime, id: EndId) {
-        let Some(end) = self.end(id) else { return };
-        if end.state == EndState::Flushing && end.unsent.is_empty() {
-            let host = end.host;
-            self.transmit(now, id, Segment::Fin);
-            self.mark_closed(id);
-            self.post(now, host, Event::ClosedLocal { end: id });
-        }
-    }
-
-    /// What its kernel took of what the process of a host wrote just now.
-    pub fn looked(&mut self, host: Host, out: &mut Vec<Delivery>) {
-        let mut taken = std::mem::take(&mut self.taken);
-        taken.retain(|&id| {
-            let elsewhere = self.end(id).is_some_and(|end| end.host != host);
-            if !elsewhere {
-                self.pay_credit(id, out);
-            }
-            elsewhere
-        });
-        self.taken = taken;
-    }
-
-    fn pay_credit(&mut self, id: EndId, out: &mut Vec<Delivery>) {
-        let Some(end) = self.end_mut(id) else { return };
-        end.credit_due = false;
-        let bytes = std::mem::take(&mut end.credit);
-        if end.is_open() && bytes > 0 {
-            out.push(Delivery::Sent { end: id, bytes });
-        }
     }
 
     /// Our side ends with RST: what it sent and what was not delivered is lost.
