@@ -97,7 +97,18 @@ pub(crate) struct Cx<'a> {
     pub spec: RunSpec,
 }
 
-impl Cx<'_> {
+impl<'a> Cx<'a> {
+    /// A moment at which nothing happens but that time has come.
+    fn of_world(
+        now: SimTime,
+        canon: &'a Canon,
+        damage: &'a Damage,
+        disks: &'a dyn DiskView,
+        spec: RunSpec,
+    ) -> Self {
+        Self { now, node: NodeId::World, canon, damage, disks, spec }
+    }
+
     pub(crate) fn server(&self) -> Option<ServerId> {
         match self.node {
             NodeId::Server(server) => Some(server),
@@ -300,14 +311,7 @@ impl Observer for Checkers {
 
     fn due(&mut self, now: SimTime, disks: &dyn DiskView) -> Result<(), Violation> {
         self.canon.fresh.clear();
-        let cx = Cx {
-            now,
-            node: NodeId::World,
-            canon: &self.canon,
-            damage: &self.damage,
-            disks,
-            spec: self.spec,
-        };
+        let cx = Cx::of_world(now, &self.canon, &self.damage, disks, self.spec);
         let excused = self.excused();
         for (index, (name, check)) in self.checks.iter_mut().enumerate() {
             while excused >> index & 1 == 0
@@ -321,14 +325,7 @@ impl Observer for Checkers {
 
     fn is_content(&mut self, now: SimTime, disks: &dyn DiskView) -> bool {
         self.canon.fresh.clear();
-        let cx = Cx {
-            now,
-            node: NodeId::World,
-            canon: &self.canon,
-            damage: &self.damage,
-            disks,
-            spec: self.spec,
-        };
+        let cx = Cx::of_world(now, &self.canon, &self.damage, disks, self.spec);
         self.wanted = None;
         // All are asked: some compare with the time before.
         for (name, check) in &mut self.checks {
