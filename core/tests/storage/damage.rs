@@ -2,7 +2,7 @@
 
 use vivarium_core::config::{Config, FirstStart};
 use vivarium_core::ids::{Epoch, Zxid};
-use vivarium_core::server::action::FatalReason;
+use vivarium_core::server::action::{DiskAction, FatalReason};
 use vivarium_core::storage::recovery::History;
 use vivarium_core::storage::snapshot::Grade;
 use vivarium_core::storage::txnlog::{RecordScanner, Scanned, encode_record};
@@ -11,7 +11,7 @@ use vivarium_core::txn::Txn;
 
 use crate::disk::Disk;
 use crate::golden::{LAST, LOG, ensemble, standalone};
-use crate::setup::{alone, data, of_three, recover};
+use crate::setup::{alone, data, of_three, recover, recover_watched};
 
 /// Start and end of the n-th record (from the end where negative).
 fn record(nth: i32) -> (usize, usize) {
@@ -57,6 +57,23 @@ fn a_torn_last_record_is_cut_off() {
             let again = recover(&strict(config), &mut disk).unwrap();
             assert_eq!(again.database.digest(), recovered.database.digest());
         }
+    }
+}
+
+/// A start whose sync failed has cut a torn end in the memory of the machine alone. The next one reads
+/// nothing torn, and would leave the remains on disk, in the middle of the log by then.
+#[test]
+fn the_end_of_the_log_is_set_at_every_start() {
+    for config in [alone(), of_three()] {
+        let mut disk = standalone();
+        let mut ends = Vec::new();
+        recover_watched(&config, &mut disk, |_, action| match action {
+            DiskAction::SetLen { file, len, .. } if *file == log() => ends.push(*len),
+            _ => {}
+        })
+        .unwrap();
+        assert_eq!(ends, [disk.get(&log()).unwrap().len() as u64], "its padding stays");
+        assert_eq!(disk.unsynced(), 0);
     }
 }
 
