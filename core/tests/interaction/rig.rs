@@ -286,7 +286,9 @@ impl Rig {
             }
             "ACKEPOCH" => LearnerPacket::AckEpoch {
                 last_logged: Some(zxid(arg)),
-                current: Some(Epoch(words.named("current", 0) as u32)),
+                // Bound: the epoch was accepted from another leader before.
+                current: (words.named("bound", 0) == 0)
+                    .then(|| Epoch(words.named("current", 0) as u32)),
             },
             "ACK" => LearnerPacket::Ack { zxid: zxid(arg) },
             "PING" => LearnerPacket::Ping { zxid: zxid(arg).to_wire(), touched: Vec::new() },

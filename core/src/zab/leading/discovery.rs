@@ -24,9 +24,16 @@ enum Step {
     Collecting { greeted: BTreeSet<ServerId> },
     /// The new epoch is on its way to the own acceptedEpoch file: LEADERINFO waits for it.
     Accepting { epoch: Epoch },
-    /// ACK-E of the paper: who promised to follow nobody older.
-    /// And who cannot: blank, bound to another leader of this epoch, or ahead of this one.
-    Promising { epoch: Epoch, promised: BTreeSet<ServerId>, unable: BTreeSet<ServerId> },
+    /// ACK-E of the paper: who promised to follow nobody older, and who cannot.
+    Promising { epoch: Epoch, since: Mono, promised: BTreeSet<ServerId>, unable: Unable },
+}
+
+#[derive(Debug, Default)]
+struct Unable {
+    /// Blank, or ahead of this leader.
+    at_all: BTreeSet<ServerId>,
+    /// Bound to another leader of this epoch, and able to promise a greater one.
+    this_epoch: BTreeSet<ServerId>,
 }
 
 impl Discovery {
@@ -61,7 +68,8 @@ impl Discovery {
         let (last, current) = (cx.history.last(), cx.history.current());
         cx.out.note(Note::Promised { epoch, by: cx.config.me, last, current });
         let promised = BTreeSet::from([cx.config.me]);
-        self.step = Step::Promising { epoch, promised, unable: BTreeSet::new() };
+        let (since, unable) = (cx.at.mono, Unable::default());
+        self.step = Step::Promising { epoch, since, promised, unable };
     }
 }
 
@@ -171,8 +179,10 @@ impl Leading {
 
     fn count_promises(&mut self, cx: &mut ZabCx<'_>) {
         let Phase::Discovery(discovery) = &mut self.phase else { return };
-        let Step::Promising { epoch, promised, unable } = &mut discovery.step else { return };
-        let epoch = *epoch;
+        let Step::Promising { epoch, since, promised, unable } = &mut discovery.step else {
+            return;
+        };
+        let (epoch, is_late) = (*epoch, *since + cx.config.tick <= cx.at.mono);
         let own = (cx.history.current(), cx.history.last());
         let mut ahead = Vec::new();
         for learner in self.learners.values() {
@@ -180,11 +190,14 @@ impl Leading {
             match learner.promise() {
                 Promise::None => {}
                 Promise::Unable => {
-                    unable.insert(id);
+                    unable.at_all.insert(id);
+                }
+                Promise::Bound => {
+                    unable.this_epoch.insert(id);
                 }
                 Promise::Made { last, current } if (current, Some(last)) > own => {
                     ahead.push(learner.link);
-                    unable.insert(id);
+                    unable.at_all.insert(id);
                 }
                 Promise::Made { last, current } => {
                     if promised.insert(id) {
@@ -195,8 +208,13 @@ impl Leading {
             }
         }
         let complete = cx.ensemble.has_quorum(promised.iter().copied());
-        let able: Vec<ServerId> = cx.ensemble.voters().filter(|id| !unable.contains(id)).collect();
+        let is_able =
+            |id: &ServerId| !unable.at_all.contains(id) && !unable.this_epoch.contains(id);
+        let able: Vec<ServerId> = cx.ensemble.voters().filter(is_able).collect();
         let in_vain = !cx.ensemble.has_quorum(able.iter().copied());
+        // Those who are not here by now may be dead. Those who are would do for a greater epoch.
+        let bound = unable.this_epoch.iter().copied();
+        let too_small = is_late && cx.ensemble.has_quorum(promised.iter().copied().chain(bound));
         for link in ahead {
             let why = CloseReason::Protocol("the learner's history is ahead of its leader's");
             self.drop_learner(link, why, cx);
@@ -204,7 +222,7 @@ impl Leading {
         if complete {
             let deadline = cx.at.mono + cx.init_limit();
             self.phase = Phase::Synchronization(Synchronization::new(epoch, deadline, cx));
-        } else if in_vain {
+        } else if in_vain || too_small {
             // Waiting for initLimit would change nothing: another candidate, or a greater epoch, can.
             self.events.push_back(LeadingEvent::Abdicate("too few voters can promise this epoch"));
         }

@@ -89,7 +89,9 @@ pub(super) enum Promise {
         last: Zxid,
         current: Epoch,
     },
-    /// It has no history that counts, or accepted this epoch from somebody else.
+    /// It accepted this epoch from somebody else: a greater one it can promise.
+    Bound,
+    /// It has no history that counts.
     Unable,
 }
 
@@ -135,6 +137,7 @@ impl Learner {
             Stage::Promised { who, last: Some(last), current: Some(current) } if !who.blank => {
                 Promise::Made { last: *last, current: *current }
             }
+            Stage::Promised { who, last: Some(_), current: None } if !who.blank => Promise::Bound,
             Stage::Promised { .. } => Promise::Unable,
             Stage::Greeted(who) | Stage::Invited(who) if who.blank => Promise::Unable,
             Stage::Arrived
