@@ -31,7 +31,7 @@ pub enum CursorFault {
 /// A pull reader over log files. Holds one chunk, or one record where that is longer.
 #[derive(Debug)]
 pub struct LogCursor {
-    files: VecDeque<FileName>,
+    files: VecDeque<LogFile>,
     scanner: RecordScanner,
     payload_limit: usize,
     after: Zxid,
@@ -70,7 +70,7 @@ impl LogCursor {
     fn new(config: &Config, files: &[LogFile], after: Zxid, upto: Zxid, anchored: bool) -> Self {
         let payload_limit = txnlog::payload_limit(config);
         Self {
-            files: names(files, upto),
+            files: reaching(files, upto),
             scanner: RecordScanner::new(payload_limit),
             payload_limit,
             after,
@@ -92,8 +92,8 @@ impl LogCursor {
             return None;
         }
         let place = self.files.front()?;
-        let at = files.iter().position(|file| file.name == *place)?;
-        self.files = names(&files[at..], upto);
+        let at = files.iter().position(|file| file.name == place.name)?;
+        self.files = reaching(&files[at..], upto);
         self.scanner.rewind();
         self.upto = upto;
         self.ended = self.found.unwrap_or(self.after) >= upto;
@@ -122,7 +122,7 @@ impl LogCursor {
         if self.ended || self.asked.is_some() {
             return None;
         }
-        let file = self.files.front()?.clone();
+        let file = self.files.front()?.name.clone();
         let len = self.want;
         let (read, action) = ids.read(file, self.scanner.wants(), len as u32);
         self.asked = Some((read, len));
@@ -138,7 +138,9 @@ impl LogCursor {
     pub fn on_read(&mut self, data: ReadData) -> Result<Vec<Record>, CursorFault> {
         let mut records = Vec::new();
         let Some((_, asked)) = self.asked.take() else { return Ok(records) };
-        let Some(file) = self.files.front().cloned() else { return Ok(records) };
+        let Some(file) = self.files.front().map(|file| file.name.clone()) else {
+            return Ok(records);
+        };
         let ReadData::Bytes(bytes) = data else { return Err(CursorFault::Missing(file)) };
         let last = bytes.len() < asked;
         self.scanner.push(&bytes);
@@ -156,7 +158,7 @@ impl LogCursor {
                     return Ok(records);
                 }
                 Scanned::End { .. } => {
-                    self.next_file(file)?;
+                    self.next_file()?;
                     return Ok(records);
                 }
                 Scanned::Bad { offset, flaw } => {
@@ -196,20 +198,21 @@ impl LogCursor {
         Ok(())
     }
 
-    fn next_file(&mut self, file: FileName) -> Result<(), CursorFault> {
+    fn next_file(&mut self) -> Result<(), CursorFault> {
         let offset = self.scanner.offset();
-        self.files.pop_front();
         self.scanner = RecordScanner::new(self.payload_limit);
-        if self.files.is_empty() {
-            let what = "the log ends before the transaction that was asked for";
-            return Err(CursorFault::Damaged { file, offset, what });
-        }
-        Ok(())
+        let Some(LogFile { name: file, len, .. }) = self.files.pop_front() else { return Ok(()) };
+        let what = match self.files.front() {
+            None => "the log ends before the transaction that was asked for",
+            // Where an epoch ended here, no zxid tells that records are missing.
+            Some(_) if offset < len => "the file ends before records that were written to it",
+            Some(_) => return Ok(()),
+        };
+        Err(CursorFault::Damaged { file, offset, what })
     }
 }
 
 /// The files that may hold transactions up to `upto`.
-fn names(files: &[LogFile], upto: Zxid) -> VecDeque<FileName> {
-    let reached = files.iter().filter(|file| file.first <= upto);
-    reached.map(|file| file.name.clone()).collect()
+fn reaching(files: &[LogFile], upto: Zxid) -> VecDeque<LogFile> {
+    files.iter().filter(|file| file.first <= upto).cloned().collect()
 }

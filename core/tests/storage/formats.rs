@@ -131,6 +131,20 @@ fn a_cursor_reads_across_files_and_stops_where_it_should() {
     assert_eq!((floor, got.len()), (Some(zxid(1, 420)), 9));
 }
 
+/// Rot that reads as the end of a file, where the next one begins a new epoch: no zxid says that records
+/// are missing, and a learner that has them would be told to cut them off.
+#[test]
+fn a_cursor_takes_no_rot_for_the_end_of_an_epoch() {
+    let (mut disk, files) = logs(&[&run_of(1, 1..=30), &run_of(2, 1..=9)]);
+    let mut before = bytes::BytesMut::from(&FILE_HEADER[..]);
+    run_of(1, 1..=8).iter().for_each(|zxid| encode_record(&payload(*zxid), &mut before));
+    let ninth = before.len();
+    disk.edit(&files[0].name, |log| log[ninth..ninth + 12].fill(0));
+    let read = read_behind(&mut disk, &files, zxid(1, 20), zxid(2, 9));
+    let Err(CursorFault::Damaged { file, offset, .. }) = read else { panic!("{read:?}") };
+    assert_eq!((file, offset), (files[0].name.clone(), ninth as u64));
+}
+
 #[test]
 fn a_cursor_says_where_the_log_does_not_reach() {
     let (mut disk, files) = logs(&[&run_of(1, 5..=9), &run_of(1, 11..=12)]);
