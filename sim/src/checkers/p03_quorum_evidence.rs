@@ -14,8 +14,9 @@ use vivarium_core::server::note::Note;
 pub(crate) struct P03 {
     /// Epoch of the leader that each server got an uncommitted transaction from.
     sources: BTreeMap<(Zxid, ServerId), Epoch>,
-    /// Newest epoch in which each server acknowledged something, and up to where.
-    acked: BTreeMap<ServerId, (Epoch, Zxid)>,
+    /// Up to where each server acknowledged, in each epoch: what is under way to the leader of an older
+    /// one may still arrive.
+    acked: BTreeMap<(ServerId, Epoch), Zxid>,
 }
 
 impl Check for P03 {
@@ -55,15 +56,14 @@ impl Check for P03 {
 
 impl P03 {
     fn acks(&mut self, server: ServerId, epoch: Epoch, zxid: Zxid) {
-        let known = self.acked.entry(server).or_default();
-        *known = (*known).max((epoch, zxid));
+        let known = self.acked.entry((server, epoch)).or_default();
+        *known = (*known).max(zxid);
     }
 
     /// Whether a fault took a copy that this voter had acknowledged in this epoch.
     fn is_excused(&self, cx: &Cx<'_>, voter: ServerId, epoch: Epoch, zxid: Zxid) -> bool {
-        let acked = self.acked.get(&voter);
-        cx.damage.took(voter, zxid)
-            && acked.is_some_and(|(known, upto)| *known == epoch && *upto >= zxid)
+        let acked = self.acked.get(&(voter, epoch));
+        cx.damage.took(voter, zxid) && acked.is_some_and(|upto| *upto >= zxid)
     }
 
     fn judge_commit(&self, cx: &Cx<'_>, server: ServerId, zxid: Zxid) -> Result<(), String> {
@@ -91,7 +91,7 @@ impl P03 {
                 cx.disks.durable_has_txn(*voter, last.zxid, last.hash)
                     || self.is_excused(cx, *voter, epoch, last.zxid)
             };
-            let acked = self.acked.get(voter).is_some_and(|(known, _)| *known == epoch);
+            let acked = self.acked.contains_key(&(*voter, epoch));
             last.is_none_or(held)
                 && (cx.disks.durable_current_epoch(*voter) >= Some(epoch)
                     || (cx.damage.is_damaged(*voter) && acked))
@@ -151,6 +151,8 @@ mod tests {
         run.server(2, SimEvent::HistoryLost(LossKind::Wiped)).unwrap();
         assert!(run.note(1, Note::Committed { zxid: z(1, 1) }).is_err(), "it acknowledged nothing");
         run.note(2, Note::AckedTxn { zxid: z(1, 1), epoch: Epoch(1) }).unwrap();
+        // That voter has gone on to a newer epoch, which the old leader does not know.
+        run.note(2, Note::AckedNewLeader { epoch: Epoch(2), history: Some(z(1, 1)) }).unwrap();
         run.note(1, Note::Committed { zxid: z(1, 1) }).unwrap();
     }
 
