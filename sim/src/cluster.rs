@@ -181,8 +181,8 @@ fn draw_limits(rng: &mut SimRng) -> Config {
         pre_alloc_bytes: *rng.pick(&[4 << 10, 16 << 10, 64 << 10]),
         append_batch_bytes: rng.log_range(512, 4096) as usize,
         snap_retain_count: *rng.pick(&[0, 3, 3]),
-        zxid_counter_limit: if rng.chance(100) {
-            rng.log_range(1_500, 20_000) as u32
+        zxid_counter_limit: if rng.chance(150) {
+            rng.log_range(200, 20_000) as u32
         } else {
             u32::MAX
         },

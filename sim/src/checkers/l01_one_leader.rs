@@ -1,13 +1,14 @@
 //! L1: within T_le (two initLimits) after all faults ended, connections that fail silently included,
-//! there is exactly one established leader, and no further change of epoch. A planned change restarts the clock: at the zxid limit, once, and where
-//! a server that is up has accepted a newer epoch than the leader's, which nothing else can bring back.
+//! there is exactly one established leader, and no further change of epoch. A planned change restarts the
+//! clock: at the zxid limit, once for each epoch that reaches it, and where a server that is up has accepted
+//! a newer epoch than the leader's, which nothing else can bring back.
 
 use crate::checkers::canon::Member;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::ids::SimTime;
 use crate::observe::SimEvent;
-use vivarium_core::ids::{ServerId, Zxid};
+use vivarium_core::ids::{Epoch, ServerId, Zxid};
 use vivarium_core::server::note::{Note, Phase};
 
 #[derive(Debug, Default)]
@@ -16,7 +17,8 @@ pub(crate) struct L01 {
     /// Established and in office when the clock ran out.
     leader: Option<ServerId>,
     last_proposed: Option<Zxid>,
-    rolled_over: bool,
+    /// Newest epoch whose zxids were used up.
+    rolled_over: Option<Epoch>,
     healed: bool,
     /// What the clock was started anew for, or held.
     excuse: Option<String>,
@@ -24,6 +26,8 @@ pub(crate) struct L01 {
     /// A connection loses what is sent on it. It outlives the heal, until its ends give it up.
     half_open: bool,
 }
+
+const IN_ORDER: &str = "a leader changed the epoch in order, at the last zxid of its own";
 
 impl Check for L01 {
     fn hears(&self) -> Topics {
@@ -72,21 +76,17 @@ impl Check for L01 {
         if !changes {
             return Ok(());
         }
-        let limit = cx.canon.cluster.zxid_counter_limit;
-        let planned =
-            self.last_proposed.is_some_and(|zxid| zxid.counter() >= limit.saturating_sub(1));
+        let used_up = self.used_up(cx);
         // A server that accepted a newer epoch follows nobody of this one: a leader that makes room
         // for it does what has to be done, and each such epoch asks for it once.
         let newest =
             cx.canon.members.values().filter(|member| member.up).filter_map(|m| m.accepted).max();
         let outbid = newest > cx.canon.member(leader).map(|member| member.epoch);
         let sick = cx.canon.sick.contains_key(&leader);
-        if (planned && !self.rolled_over) || outbid || sick {
-            self.rolled_over |= planned;
-            self.excuse = Some(match (planned, outbid) {
-                (true, _) => {
-                    format!("{leader} changed the epoch in order, at the last zxid of its own")
-                }
+        if used_up.is_some() || outbid || sick {
+            self.rolled_over = used_up.or(self.rolled_over);
+            self.excuse = Some(match (used_up, outbid) {
+                (Some(_), _) => IN_ORDER.into(),
                 (_, true) => format!("{leader} made room for an epoch that a server had accepted"),
                 (_, _) => format!("{leader} led when faults ended, and stayed sick"),
             });
@@ -102,6 +102,12 @@ impl Check for L01 {
 
     fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
         self.next = None;
+        if let (Err(_), Some(epoch)) = (only_leader(cx), self.used_up(cx)) {
+            self.rolled_over = Some(epoch);
+            self.excuse = Some(IN_ORDER.into());
+            self.restart(cx);
+            return Ok(());
+        }
         if self.half_open && only_leader(cx).is_err() {
             if self.held {
                 only_leader(cx)?;
@@ -142,6 +148,13 @@ fn only_leader(cx: &Cx<'_>) -> Result<ServerId, String> {
 }
 
 impl L01 {
+    /// The newest epoch, where its zxids are used up and its end has not been excused yet.
+    fn used_up(&self, cx: &Cx<'_>) -> Option<Epoch> {
+        let limit = cx.canon.cluster.zxid_counter_limit;
+        let last = self.last_proposed.filter(|zxid| zxid.counter() >= limit.saturating_sub(1))?;
+        Some(last.epoch()).filter(|epoch| Some(*epoch) != self.rolled_over)
+    }
+
     fn restart(&mut self, cx: &Cx<'_>) {
         let cluster = &cx.canon.cluster;
         self.leader = None;
@@ -235,6 +248,21 @@ mod tests {
         run.establish(2, 2).unwrap();
         run.wait_ms(61_000).unwrap();
         assert!(run.note(2, phase(Phase::Looking, 2)).is_err());
+    }
+
+    #[test]
+    fn each_epoch_that_is_used_up_restarts_the_clock_once() {
+        let mut run = calm();
+        run.canon.cluster.zxid_counter_limit = 1;
+        run.establish(1, 1).unwrap();
+        run.write(1, 1, 1).unwrap();
+        run.wait_ms(61_000).unwrap();
+        run.note(1, phase(Phase::Looking, 1)).unwrap();
+        run.establish(2, 2).unwrap();
+        run.write(2, 2, 1).unwrap();
+        run.note(2, phase(Phase::Looking, 2)).unwrap();
+        run.wait_ms(61_000).expect("epoch 2 is over in order when the clock runs out");
+        assert!(run.wait_ms(61_000).is_err(), "and nobody leads a third one");
     }
 
     #[test]
