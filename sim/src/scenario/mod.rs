@@ -107,13 +107,17 @@ impl Scenario {
     }
 }
 
+/// Behind the streams of clients, before that of their mix.
+const READERS: u64 = u64::MAX - 1;
+
 fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
     let servers: Vec<ServerId> = cluster.configs.iter().map(|config| config.me).collect();
     let limits = &cluster.configs[0];
     let (low, high) = (limits.min_session_timeout_ms, limits.max_session_timeout_ms);
+    let has_readers = SimRng::new(seed, Stream::Workload, READERS).chance(400);
     let client = |index: usize| {
         let mut rng = SimRng::new(seed, Stream::Workload, index as u64 + 1);
-        ClientSpec {
+        let mut spec = ClientSpec {
             id: ClientId(index as u32),
             servers: servers.clone(),
             session_timeout_ms: rng.range(low as u64, high as u64) as i32,
@@ -123,7 +127,16 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
             pipeline: rng.range(1, 8),
             think_us: rng.log_range(2_000, 100_000),
             operations: Operations::Drawn,
+        };
+        // One client writes always: that a write succeeds is how liveness is seen.
+        if has_readers && rng.chance(800) && index > 0 {
+            spec.operations = Operations::DrawnReads;
+            // Some know one server only, and stay with it whatever others do.
+            if rng.chance(500) {
+                spec.servers = vec![*rng.pick(&servers)];
+            }
         }
+        spec
     };
     (0..cluster.clients).map(client).collect()
 }

@@ -71,7 +71,7 @@ impl Shrinker<'_> {
 
 fn listed(operations: &Operations) -> &[Timed] {
     match operations {
-        Operations::Drawn => &[],
+        Operations::Drawn | Operations::DrawnReads => &[],
         Operations::Listed(listed) => listed,
     }
 }

@@ -245,7 +245,7 @@ impl Shrinker<'_> {
 
 fn size(scenario: &Scenario) -> Size {
     let operations = scenario.clients.iter().map(|client| match &client.operations {
-        Operations::Drawn => 0,
+        Operations::Drawn | Operations::DrawnReads => 0,
         Operations::Listed(listed) => listed.len(),
     });
     Size {

@@ -48,6 +48,8 @@ impl Kind {
     ];
 }
 
+const READS: [Kind; 3] = [Kind::Exists, Kind::GetData, Kind::GetChildren];
+
 /// The mix of one run: some operations are left out (swarm testing), the others weigh differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
@@ -100,6 +102,17 @@ impl Workload {
         }
     }
 
+    /// The mix of a client that never writes: its reads, each second of them behind a sync.
+    #[must_use]
+    pub(crate) fn reads_only(mut self) -> Self {
+        self.weights.retain(|kind, _| READS.contains(kind));
+        if self.weights.is_empty() {
+            self.weights = READS.into_iter().map(|kind| (kind, 1)).collect();
+        }
+        self.weights.insert(Kind::SyncThenRead, self.weights.values().sum());
+        self
+    }
+
     /// The n-th operation of a client, whatever became of those before it.
     pub(crate) fn draw_operation(&self, owner: u32, n: u64, rng: &mut SimRng) -> Operation {
         Drawing { workload: self, owner, n, written: 0, rng }.operation()
@@ -107,7 +120,6 @@ impl Workload {
 
     /// A kind of read that this mix has; any, where it has none.
     fn draw_read(&self, rng: &mut SimRng) -> Kind {
-        const READS: [Kind; 3] = [Kind::Exists, Kind::GetData, Kind::GetChildren];
         let kept = |kind: &Kind| self.weights.contains_key(kind);
         let kept: Vec<Kind> = READS.into_iter().filter(kept).collect();
         *rng.pick(if kept.is_empty() { &READS } else { &kept })
@@ -301,6 +313,16 @@ mod tests {
             }
         }
         assert!(omitted > 5, "only {omitted} mixes leave it out");
+    }
+
+    #[test]
+    fn a_mix_of_reads_never_writes_and_asks_for_syncs() {
+        for seed in 0..30 {
+            let reads: Vec<_> = calls(&Workload::draw(seed).reads_only(), seed, 200).collect();
+            assert!(reads.iter().all(|call| call.is_read() || matches!(call, Call::Sync { .. })));
+            let syncs = reads.iter().filter(|call| matches!(call, Call::Sync { .. })).count();
+            assert!((60..140).contains(&syncs), "seed {seed}: {syncs} syncs for 200 reads");
+        }
     }
 
     /// What a client has seen decides only what is left to it.

@@ -26,6 +26,8 @@ pub struct Timed {
 pub enum Operations {
     /// The n-th one is drawn from the client's seed and n.
     Drawn,
+    /// So are these, of a mix that never writes: no answer waits behind a write that cannot succeed.
+    DrawnReads,
     /// Just these, in order of time; in the calm phase the client goes on with drawn ones.
     Listed(Vec<Timed>),
 }
@@ -63,9 +65,10 @@ enum Next {
 
 impl Plan {
     pub(super) fn new(spec: &ClientSpec, workload: Workload) -> Self {
-        let (listed, draws) = match spec.operations.clone() {
-            Operations::Drawn => (Vec::new(), Some(0)),
-            Operations::Listed(listed) => (listed, None),
+        let (listed, draws, workload) = match spec.operations.clone() {
+            Operations::Drawn => (Vec::new(), Some(0), workload),
+            Operations::DrawnReads => (Vec::new(), Some(0), workload.reads_only()),
+            Operations::Listed(listed) => (listed, None, workload),
         };
         let mut plan = Self {
             owner: spec.id.0,

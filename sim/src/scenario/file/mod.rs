@@ -15,6 +15,10 @@ use crate::observe::Violation;
 use crate::run::Outcome;
 use crate::scenario::Scenario;
 
+/// What stands for the operations of a client where they are not listed.
+const DRAWN: &str = "drawn";
+const DRAWN_READS: &str = "drawn reads";
+
 /// What a scenario file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScenarioFile {

@@ -9,7 +9,7 @@ use vivarium_core::ids::ServerId;
 use vivarium_core::time::Span;
 
 use super::sections::{ClientSection, Sections, Seed, Text, Verdict, WorkloadSection};
-use super::{Expect, Mistake, ScenarioFile};
+use super::{DRAWN, DRAWN_READS, Expect, Mistake, ScenarioFile};
 use crate::apache::{self, Habits};
 use crate::cluster::{Cluster, Size};
 use crate::ids::{ClientId, SimTime};
@@ -279,12 +279,8 @@ impl Reading<'_> {
         if let Some(servers) = &given.servers {
             spec.servers = self.servers(servers, cluster)?;
         }
-        if let Some(text) = &given.operations
-            && text.get_ref() != "drawn"
-        {
-            let mut listed: Vec<Timed> = self.lines(text)?.into_iter().map(|(_, it)| it).collect();
-            listed.sort_by_key(|timed| timed.at);
-            spec.operations = Operations::Listed(listed);
+        if let Some(text) = &given.operations {
+            spec.operations = self.operations(text)?;
         }
         match &spec {
             ClientSpec { servers, .. } if servers.is_empty() => Err(wrong("it dials no server")),
@@ -292,6 +288,19 @@ impl Reading<'_> {
             ClientSpec { pipeline: 0, .. } => Err(wrong("pipeline is at least 1")),
             ClientSpec { think_us: 0, .. } => Err(wrong("think is longer than nothing")),
             ClientSpec { id: ClientId(_), .. } => Ok(spec),
+        }
+    }
+
+    fn operations(&self, text: &Text) -> Result<Operations, Mistake> {
+        match text.get_ref().as_str() {
+            DRAWN => Ok(Operations::Drawn),
+            DRAWN_READS => Ok(Operations::DrawnReads),
+            _ => {
+                let mut listed: Vec<Timed> =
+                    self.lines(text)?.into_iter().map(|(_, it)| it).collect();
+                listed.sort_by_key(|timed| timed.at);
+                Ok(Operations::Listed(listed))
+            }
         }
     }
 

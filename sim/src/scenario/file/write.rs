@@ -5,7 +5,7 @@ use std::fmt;
 use vivarium_core::config::Config;
 use vivarium_core::ids::ServerId;
 
-use super::{Expect, ScenarioFile};
+use super::{DRAWN, DRAWN_READS, Expect, ScenarioFile};
 use crate::cluster::Cluster;
 use crate::scenario::span::{moment, span};
 use crate::workload::{Kind, Workload};
@@ -64,7 +64,8 @@ fn client(f: Out<'_, '_>, spec: &ClientSpec) -> fmt::Result {
     writeln!(f, "pipeline = {}", spec.pipeline)?;
     writeln!(f, "think = \"{}\"", span(spec.think_us))?;
     match &spec.operations {
-        Operations::Drawn => writeln!(f, "operations = \"drawn\""),
+        Operations::Drawn => writeln!(f, "operations = \"{DRAWN}\""),
+        Operations::DrawnReads => writeln!(f, "operations = \"{DRAWN_READS}\""),
         Operations::Listed(listed) => {
             writeln!(f, "operations = '''")?;
             listed.iter().try_for_each(|timed| writeln!(f, "{timed}"))?;
