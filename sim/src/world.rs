@@ -30,7 +30,7 @@ use crate::observe::{CrashKind, Observer, SimEvent, Violation};
 use crate::process::ServerSlot;
 use crate::recording::Recorder;
 use crate::rng::{SimRng, Stream};
-use crate::schedule::{FaultKind, FaultUnit, Peer};
+use crate::schedule::{FaultUnit, Peer};
 use crate::shadow::Shadows;
 use crate::trace::{Mark, Trace, TraceSink, hash_value};
 
@@ -236,7 +236,7 @@ impl World {
             slot
         });
         let mut net = NetSim::new(cluster.configs.len(), hosts, stream(Stream::Latency, 0));
-        if faults.iter().any(|unit| matches!(unit.kind, FaultKind::DelayPacket { .. })) {
+        if faults.iter().any(|unit| unit.kind.names_packets()) {
             net.watch_packets();
         }
         let inboxes = (0..=hosts).map(|_| Inbox::new(&time)).collect();

@@ -58,6 +58,10 @@ impl World {
             FaultKind::DelayPacket { packet } => {
                 self.strike_paths(self.paths(scope, false), PathFault::Delay { packet, until })
             }
+            FaultKind::TearPacket { packet, after_bytes } => {
+                let after = u64::from(after_bytes);
+                self.strike_paths(self.paths(scope, false), PathFault::Tear { packet, after })
+            }
             FaultKind::ResetLinks => self.strike_links(scope, NetSim::reset_between),
             FaultKind::FinishLinks => self.strike_links(scope, NetSim::finish_between),
             FaultKind::HalfOpen => self.strike_half_open(scope),
@@ -273,6 +277,7 @@ fn harm(
         | FaultKind::SlowLink { .. }
         | FaultKind::Throttle { .. }
         | FaultKind::DelayPacket { .. }
+        | FaultKind::TearPacket { .. }
         | FaultKind::StrayLinks { .. }
         | FaultKind::ClockStep { .. }
         | FaultKind::WallFreeze

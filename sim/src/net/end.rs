@@ -68,6 +68,10 @@ pub(super) struct End {
     pub(super) lost: bool,
     /// A middlebox forgot this connection: nothing passes any more, and nobody is told.
     pub(super) black_hole: bool,
+    /// Bytes from here to where the connection ends, once a packet that tears it has begun.
+    pub(super) tears_in: Option<u64>,
+    /// It has ended on the way: what we send now is lost.
+    pub(super) torn: bool,
     /// Our kernel has accepted it for a process that does not look yet.
     pub(super) queued: bool,
     /// The process does not read.
@@ -96,6 +100,8 @@ impl End {
             parked: VecDeque::new(),
             lost: false,
             black_hole: false,
+            tears_in: None,
+            torn: false,
             queued: false,
             held: false,
             drain_due: false,

@@ -32,6 +32,11 @@ pub enum PathFault {
         packet: PacketKind,
         until: SimTime,
     },
+    /// Connections end for both sides so many bytes behind the beginning of a packet of this kind.
+    Tear {
+        packet: PacketKind,
+        after: u64,
+    },
 }
 
 impl NetSim {
@@ -109,24 +114,50 @@ impl NetSim {
         self.answer(now, stray.peer(), how);
     }
 
-    /// Cuts off what a delay holds back of `bytes`, which leave the kernel of `id` now, and says until
-    /// when: all that follows on this connection waits with it.
-    pub(super) fn held_back(
+    /// Cuts off what is torn away of `bytes`, which leave the kernel of `id` now: whether it is anything.
+    /// What a delay holds back is cut off too, and given, with the moment until which all that follows
+    /// on this connection waits with it.
+    pub(super) fn meddle(
         &mut self,
         now: SimTime,
         id: EndId,
         bytes: &mut Bytes,
-    ) -> Option<(Bytes, SimTime)> {
-        let to = self.end(id.peer()).map(|peer| peer.host)?;
-        let end = self.end_mut(id)?;
+    ) -> (Option<(Bytes, SimTime)>, bool) {
+        let Some(to) = self.end(id.peer()).map(|peer| peer.host) else { return (None, false) };
+        let Some(end) = self.end_mut(id) else { return (None, false) };
         let from = end.host;
-        let seen = end.sniffer.as_mut()?.read(bytes);
-        let waits = |(kind, at): (PacketKind, usize)| {
+        let Some(sniffer) = &mut end.sniffer else { return (None, false) };
+        let seen = sniffer.read(bytes);
+        let known = end.tears_in;
+        let tears = |&(kind, at): &(PacketKind, usize)| {
+            self.topology.tears_behind(from, to, kind).map(|after| at as u64 + after)
+        };
+        let tears_in = known.or_else(|| seen.iter().find_map(tears));
+        let waits = |&(kind, at): &(PacketKind, usize)| {
             let until = self.topology.delayed_until(from, to, kind)?;
             (until > now).then_some((at, until))
         };
-        let (at, until) = seen.into_iter().find_map(waits)?;
-        Some((bytes.split_off(at), until))
+        let held = seen.iter().find_map(waits);
+        let torn = tears_in.is_some_and(|left| left <= bytes.len() as u64);
+        let left = tears_in.map(|left| left.saturating_sub(bytes.len() as u64));
+        if let (true, Some(at)) = (torn, tears_in) {
+            bytes.truncate(at as usize);
+        }
+        let end = self.end_mut(id).expect("looked up above");
+        end.tears_in = left;
+        end.torn = torn;
+        let held = held.filter(|(at, _)| *at < bytes.len());
+        (held.map(|(at, until)| (bytes.split_off(at), until)), torn)
+    }
+
+    /// The connection ends for both sides: for the far one behind what is on its way.
+    pub(super) fn tear(&mut self, now: SimTime, id: EndId) {
+        if let Some(end) = self.end_mut(id) {
+            end.unsent.clear();
+        }
+        let how = if self.rng.chance(500) { Segment::Fin } else { Segment::Rst };
+        self.transmit(now, id, how.clone());
+        self.answer(now, id, how);
     }
 }
 
@@ -138,6 +169,7 @@ mod tests {
     use vivarium_core::wire::quorum::LeaderPacket;
 
     use super::*;
+    use crate::net::Delivery;
     use crate::net::tests::{A, B, Bench, text};
 
     fn took_ms(bench: &mut Bench, near: EndId, bytes: usize) -> u64 {
@@ -203,6 +235,41 @@ mod tests {
         assert!(bench.bytes(B).is_empty());
         bench.run_ms(1000);
         assert_eq!(bench.bytes(B), whole[before..]);
+    }
+
+    #[test]
+    fn a_torn_packet_arrives_in_part_and_ends_its_connection() {
+        for after in [1, 9, 40] {
+            let mut bench = Bench::new(after);
+            bench.net.watch_packets();
+            let (near, _) = bench.connect();
+            let fault = PathFault::Tear { packet: PacketKind::NewLeader, after };
+            bench.net.path_fault(bench.now, A, B, fault, true);
+            let mut wire = BytesMut::new();
+            LeaderPacket::UpToDate.encode(&mut wire);
+            let whole = wire.len() + after as usize;
+            LeaderPacket::NewLeader { epoch: Epoch(1), config: None }.encode(&mut wire);
+            // In two halves: the border is no matter.
+            let first = wire.split_to(whole - 1);
+            bench.net.send(bench.now, near, first.clone().freeze());
+            bench.run_ms(1000);
+            assert_eq!(bench.bytes(B), first, "nothing is wrong before");
+            wire.resize(200, 0);
+            bench.net.send(bench.now, near, wire.freeze());
+            bench.run_ms(1000);
+            let (mut got, mut ends) = (0, 0);
+            for delivery in bench.take(B) {
+                match &delivery {
+                    Delivery::Bytes { bytes, .. } => got += bytes.len(),
+                    Delivery::Closed { .. } => ends += 1,
+                    Delivery::Opened { .. }
+                    | Delivery::DialFailed { .. }
+                    | Delivery::Sent { .. } => panic!("{delivery:?}"),
+                }
+            }
+            assert!(got <= 1 && ends == 1, "{got} bytes behind the border, {ends} ends");
+            assert!(bench.end(A).is_some());
+        }
     }
 
     #[test]

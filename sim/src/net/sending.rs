@@ -30,6 +30,10 @@ impl NetSim {
         loop {
             let Some(end) = self.end_mut(id) else { return };
             let room = window.saturating_sub(end.in_flight);
+            if end.torn {
+                end.unsent.clear();
+                break;
+            }
             if !end.can_send() || room == 0 {
                 break;
             }
@@ -44,7 +48,7 @@ impl NetSim {
                 end.credit_due = true;
                 self.look_at_credit(now, host, id);
             }
-            let held = self.held_back(now, id, &mut bytes);
+            let (held, torn) = self.meddle(now, id, &mut bytes);
             if !bytes.is_empty() {
                 self.cut_and_transmit(now, id, bytes);
             }
@@ -52,6 +56,9 @@ impl NetSim {
                 let end = self.end_mut(id).expect("it sends just now");
                 end.busy_until = end.busy_until.max(until);
                 self.cut_and_transmit(now, id, held);
+            }
+            if torn {
+                self.tear(now, id);
             }
         }
         self.finish_flush(now, id);

@@ -42,6 +42,8 @@ struct Path {
     /// Bandwidths that faults leave; the narrowest counts.
     throttles: Vec<u64>,
     delays: Vec<(PacketKind, SimTime)>,
+    /// With the bytes behind the beginning of such a packet that still pass.
+    tears: Vec<(PacketKind, u64)>,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ impl Topology {
                 slow_jitter: 0,
                 throttles: Vec::new(),
                 delays: Vec::new(),
+                tears: Vec::new(),
             });
         }
         Self {
@@ -137,6 +140,12 @@ impl Topology {
         delays.filter(|(delayed, _)| *delayed == kind).map(|(_, until)| *until).max()
     }
 
+    /// How many bytes behind the beginning of a packet of this kind its connection ends.
+    pub(super) fn tears_behind(&self, from: Host, to: Host, kind: PacketKind) -> Option<u64> {
+        let tears = self.path(from, to).tears.iter();
+        tears.filter(|(torn, _)| *torn == kind).map(|(_, after)| *after).min()
+    }
+
     pub(super) fn fault(&mut self, from: Host, to: Host, fault: PathFault, on: bool) {
         let path = self.path_mut(from, to);
         match fault {
@@ -154,6 +163,7 @@ impl Topology {
             }
             PathFault::Throttle { bytes_per_ms } => list(&mut path.throttles, bytes_per_ms, on),
             PathFault::Delay { packet, until } => list(&mut path.delays, (packet, until), on),
+            PathFault::Tear { packet, after } => list(&mut path.tears, (packet, after), on),
         }
     }
 

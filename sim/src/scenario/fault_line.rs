@@ -68,6 +68,9 @@ fn deed(kind: FaultKind, scope: &Scope) -> String {
         FaultKind::DelayPacket { packet } => {
             format!("delay {} {}", packet.name(), between(scope, "->"))
         }
+        FaultKind::TearPacket { packet, after_bytes } => {
+            format!("tear {} {} after {after_bytes} bytes", packet.name(), between(scope, "->"))
+        }
         FaultKind::StrayLinks { count } => format!("stray-links {who} count {count}"),
         FaultKind::DiskFull => format!("disk-full {who}"),
         FaultKind::FsyncSlow => format!("slow-fsync {who}"),
@@ -190,12 +193,16 @@ const VERBS: &[(&str, Parse)] = &[
         Ok((FaultKind::Throttle { bytes_per_ms }, scope))
     }),
     ("delay", |words| {
-        let name = words.next("the kind of packet")?;
-        let Some(packet) = PacketKind::named(name) else {
-            let known: Vec<_> = PacketKind::all().map(PacketKind::name).collect();
-            return Err(format!("`{name}` is no kind of packet; there are {}", known.join(", ")));
-        };
+        let packet = packet(words)?;
         Ok((FaultKind::DelayPacket { packet }, cut(words, &["->"])?.1))
+    }),
+    ("tear", |words| {
+        let packet = packet(words)?;
+        let scope = cut(words, &["->"])?.1;
+        words.expect("after")?;
+        let after_bytes = words.number("a number of bytes")?;
+        words.expect("bytes")?;
+        Ok((FaultKind::TearPacket { packet, after_bytes }, scope))
     }),
     ("stray-links", |words| {
         let scope = servers(words)?;
@@ -229,6 +236,14 @@ const VERBS: &[(&str, Parse)] = &[
     ("misdirect-write", |words| on_servers(words, FaultKind::Misdirect)),
     ("wipe", |words| on_servers(words, FaultKind::Wipe)),
 ];
+
+fn packet(words: &mut Words<'_>) -> Result<PacketKind, String> {
+    let name = words.next("the kind of packet")?;
+    PacketKind::named(name).ok_or_else(|| {
+        let known: Vec<_> = PacketKind::all().map(PacketKind::name).collect();
+        format!("`{name}` is no kind of packet; there are {}", known.join(", "))
+    })
+}
 
 fn crash(words: &mut Words<'_>) -> Parsed {
     let scope = servers(words)?;
@@ -353,6 +368,7 @@ mod tests {
             "at 1 s slow-link s1 -> s2 by 40 ms jitter 5 ms for 3 s",
             "at 1 s throttle s1 -> s2 to 20 bytes/ms for 3 s",
             "at 1 s delay NEWLEADER s1 -> s2,s3 for 2 s",
+            "at 1 s tear SNAP s1 -> s2,s3 after 300 bytes for 2 s",
             "at 1 s slow-clock leader to 20 percent for 2 s",
             "at 1 s slow-cpu leader by 100 for 2 s",
             "at 1 s snapshot-rot s2 for 1 s",
@@ -376,6 +392,7 @@ mod tests {
             ("at 3 s partition s1 s2 for 5 s", "where `|` or `->` should"),
             ("at 3 s crash s1 after fsync 2 for 5 s", "`operation`, `sync` or `name`"),
             ("at 3 s delay HELLO s1 -> s2 for 5 s", "there are REQUEST, PROPOSAL"),
+            ("at 3 s tear DIFF s1 -> s2 after some bytes for 5 s", "a number of bytes"),
             ("at 3 s slow-clock s1 to 200 percent for 5 s", "1 to 100 percent"),
             ("at 3 s crash s1 after sync 0 for 5 s", "counted from 1"),
         ] {

@@ -101,4 +101,16 @@ pub(super) const CLASSES: &[Class] = &[
     }),
     row(ONCE, |scopes, rng| (FaultKind::BitRot { place: RotPlace::Snapshot }, scopes.one(rng))),
     row(ONCE, |scopes, rng| (FaultKind::Misdirect, scopes.one(rng))),
+    row(SLOW, |scopes, rng| {
+        let packet = *rng.pick(&[
+            PacketKind::Diff,
+            PacketKind::Diff,
+            PacketKind::Snap,
+            PacketKind::Trunc,
+            PacketKind::Proposal,
+            PacketKind::NewLeader,
+        ]);
+        let after_bytes = rng.log_range(1, 20_000) as u32;
+        (FaultKind::TearPacket { packet, after_bytes }, scopes.split_or_all(rng))
+    }),
 ];

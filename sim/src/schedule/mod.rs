@@ -121,6 +121,12 @@ pub enum FaultKind {
     DelayPacket {
         packet: PacketKind,
     },
+    /// A connection ends so many bytes behind the beginning of a packet of this kind: what came before
+    /// arrives, nothing else does.
+    TearPacket {
+        packet: PacketKind,
+        after_bytes: u32,
+    },
     /// Somebody connects to the ports of a server and says nothing.
     StrayLinks {
         count: u32,
@@ -251,7 +257,7 @@ impl PacketKind {
 
 impl FaultKind {
     /// Every name that a summary may show.
-    pub const NAMES: [&str; 35] = [
+    pub const NAMES: [&str; 36] = [
         "crash",
         "power_loss",
         "crash_at_boundary",
@@ -273,6 +279,7 @@ impl FaultKind {
         "slow_link",
         "throttle",
         "delay_packet",
+        "tear_packet",
         "stray_links",
         "disk_full",
         "fsync_slow",
@@ -313,6 +320,7 @@ impl FaultKind {
             Self::SlowLink { .. } => "slow_link",
             Self::Throttle { .. } => "throttle",
             Self::DelayPacket { .. } => "delay_packet",
+            Self::TearPacket { .. } => "tear_packet",
             Self::StrayLinks { .. } => "stray_links",
             Self::DiskFull => "disk_full",
             Self::FsyncSlow => "fsync_slow",
@@ -333,6 +341,11 @@ impl FaultKind {
     /// Whether the server of the scope goes down for the length of the unit.
     const fn kills(self) -> bool {
         matches!(self, Self::Crash | Self::PowerLoss | Self::CrashAtBoundary { .. })
+    }
+
+    /// Whether it asks which packets go over links between servers.
+    pub const fn names_packets(self) -> bool {
+        matches!(self, Self::DelayPacket { .. } | Self::TearPacket { .. })
     }
 
     /// Whether it can destroy what a server has promised to keep, or its disk: charged to the
