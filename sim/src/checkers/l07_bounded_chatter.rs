@@ -66,8 +66,10 @@ impl Check for L07 {
                 let count = self.looked.entry(server).or_default();
                 *count += 1;
                 let seconds = cx.now.since(healed) / 1_000_000;
-                let most = LOOKS + seconds * LOOKS_A_SECOND;
-                if *count > most {
+                let cluster = &cx.canon.cluster;
+                let longest_pause = (cluster.init_limit_ticks * cluster.tick_us / 4).min(1_000_000);
+                let a_second = LOOKS_A_SECOND.max(1_000_000 / longest_pause.max(1) + 1);
+                if *count > LOOKS + LOOKS_OF_ONE_REFUSED + seconds * a_second {
                     return Err(format!(
                         "{server} looks for a leader for the {count}th time in {seconds} s of calm"
                     ));
@@ -87,9 +89,12 @@ const FOR_A_SYNC: u64 = 100;
 const FOR_A_TICK: u64 = 40;
 /// Whatever is under way.
 const UNDER_WAY: u64 = 2000;
-/// A server looks so often at most, and each second.
+/// A server looks so often at most, and each second, unless it is sent away again and again.
 const LOOKS: u64 = 10;
 const LOOKS_A_SECOND: u64 = 2;
+/// One that is calls again after 4 ms, and after a pause of twice the length each time, up to the longest:
+/// a second, or a quarter of initLimit (docs/decisions/0021).
+const LOOKS_OF_ONE_REFUSED: u64 = 8;
 
 impl L07 {
     fn judge(&mut self, cx: &Cx<'_>, messages: u64) -> Result<(), String> {
