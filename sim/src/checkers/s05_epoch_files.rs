@@ -1,6 +1,6 @@
 //! S5: whatever a server dies of, both epoch files are whole afterwards: a file that was there can be read,
-//! and currentEpoch is not ahead of acceptedEpoch. A server whose history was moved aside keeps
-//! acceptedEpoch alone; a wiped disk holds nothing. That they do not go back is P12's, that a server
+//! and currentEpoch is not ahead of acceptedEpoch. A server whose history was moved aside, or lay behind what
+//! a leader told it to cut off, keeps acceptedEpoch alone; a wiped disk holds nothing. That they do not go back is P12's, that a server
 //! starts from them L3's and, at any moment, T2's.
 
 use crate::checkers::topic::{Topic, Topics};
@@ -8,6 +8,7 @@ use crate::checkers::{Check, Cx};
 use crate::observe::{Durable, LossKind, SimEvent};
 use std::collections::BTreeSet;
 use vivarium_core::ids::ServerId;
+use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
 pub(crate) struct S05 {
@@ -18,7 +19,14 @@ pub(crate) struct S05 {
 
 impl Check for S05 {
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::Durable, Topic::HistoryLost, Topic::Crash, Topic::Exit, Topic::Boot])
+        Topics::of(&[
+            Topic::Durable,
+            Topic::HistoryLost,
+            Topic::Recovered,
+            Topic::Crash,
+            Topic::Exit,
+            Topic::Boot,
+        ])
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
@@ -32,6 +40,9 @@ impl Check for S05 {
             }
             SimEvent::HistoryLost(LossKind::Wiped) => {
                 self.accepted.remove(&server);
+                self.current.remove(&server);
+            }
+            SimEvent::Note(Note::Recovered { blank: true, .. }) => {
                 self.current.remove(&server);
             }
             SimEvent::Crash(_) | SimEvent::Exit(_) | SimEvent::Boot { .. } => {
@@ -112,6 +123,18 @@ mod tests {
         assert_eq!(dies(&mut run), Ok(()));
         run.disks.lose_epochs(2);
         assert!(dies(&mut run).is_err(), "rot does not excuse that");
+    }
+
+    /// It recovered without a history that counts: a leader made it cut below its own snapshot.
+    #[test]
+    fn a_server_that_recovers_blank_keeps_its_promise_too() {
+        let mut run = run();
+        let digest = vivarium_core::server::note::StateDigest::default();
+        let blank = Note::Recovered { last: None, from: None, blank: true, digest };
+        run.note(2, blank).unwrap();
+        run.disks.lose_epochs(2);
+        run.disks.promise(2, 3);
+        assert_eq!(dies(&mut run), Ok(()));
     }
 
     #[test]
