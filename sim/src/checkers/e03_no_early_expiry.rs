@@ -24,6 +24,8 @@ pub(crate) struct E03 {
     /// When the last request left that was answered.
     used: BTreeMap<SessionId, SimTime>,
     expired: BTreeMap<SessionId, SimTime>,
+    /// When the leader found it expired: what is sent from then on is answered until that is committed.
+    found: BTreeMap<SessionId, SimTime>,
     /// A learner may have been cut off from its leader one way, for as long as nobody notices: its
     /// clients are served, and the leader does not hear of them.
     half_open: bool,
@@ -63,6 +65,10 @@ impl Check for E03 {
         ) {
             self.quiet_since = cx.now;
         }
+        if matches!(event, SimEvent::Note(Note::Established { .. })) {
+            // What an earlier leader found may never be committed.
+            self.found.clear();
+        }
         if let Some((server, Note::SessionExpired { session, idle_ms, timeout_ms })) =
             note_of(cx, event)
         {
@@ -80,6 +86,7 @@ impl Check for E03 {
             if !leads {
                 return Err(format!("{server} expires {session} but does not lead"));
             }
+            self.found.insert(*session, cx.now);
         }
         for (_, judged) in cx.canon.judged() {
             // Request number 0: no client asked for it.
@@ -130,7 +137,8 @@ impl E03 {
         if answered.1.is_some() {
             self.sent.remove(&answered);
         }
-        if let Some(sent) = sent {
+        let is_late = |sent: &SimTime| self.found.get(&answered.0).is_some_and(|at| at <= sent);
+        if let Some(sent) = sent.filter(|sent| !is_late(sent)) {
             let used = self.used.entry(answered.0).or_default();
             *used = (*used).max(sent);
             self.judge(cx, answered.0)?;
@@ -187,6 +195,35 @@ mod tests {
         run.boot_all();
         run.establish(1, 1).unwrap();
         assert!(run.note(2, note(20_000)).is_err());
+    }
+
+    /// What is sent once the leader has found it expired does not count; if that leader goes, it does.
+    #[test]
+    fn an_expired_session_is_answered_until_its_end_is_committed() {
+        let used_while_it_ends = |closed_by: u64| {
+            let mut run = Run::new(E03::default());
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            run.open(z(1, 1), 5);
+            run.grant(5, 20_000, 1).unwrap();
+            run.wait_ms(60_000).unwrap();
+            run.note(1, note(20_000)).unwrap();
+            if closed_by == 2 {
+                run.establish(2, 2).unwrap();
+                run.wait_ms(60_000).unwrap();
+            }
+            let (session, connection) = (SessionId(5), 1);
+            run.client(ClientFact::Ping { session, connection }).unwrap();
+            run.client(ClientFact::Pong { session, connection, zxid: 1 }).unwrap();
+            let zxid = if closed_by == 2 { z(2, 1) } else { z(1, 2) };
+            run.commit(
+                closed_by,
+                header(zxid, 5, 0),
+                &Txn::CloseSession { paths: Some(Vec::new()) },
+            )
+        };
+        used_while_it_ends(1).unwrap();
+        assert!(used_while_it_ends(2).is_err());
     }
 
     /// A session is used while a fault is long over, or just over, and expired then.
