@@ -213,7 +213,7 @@ impl Leading {
         let able: Vec<ServerId> = cx.ensemble.voters().filter(is_able).collect();
         let in_vain = !cx.ensemble.has_quorum(able.iter().copied());
         // Those who are not here by now may be dead. Those who are would do for a greater epoch.
-        let bound = unable.this_epoch.iter().copied();
+        let bound = unable.this_epoch.difference(&unable.at_all).copied();
         let too_small = is_late && cx.ensemble.has_quorum(promised.iter().copied().chain(bound));
         for link in ahead {
             let why = CloseReason::Protocol("the learner's history is ahead of its leader's");
