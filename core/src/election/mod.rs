@@ -62,6 +62,8 @@ pub enum Event {
     Decided { leader: ServerId, round: i64 },
     /// Every voter is empty: write snapshot.0 and look again, with zxid 0.
     FirstStart,
+    /// The server that this one decided for looks, in a later round: it has given up.
+    LeaderLooks,
 }
 
 /// What the server lends for one call.
@@ -295,7 +297,9 @@ impl Election {
             if peer_looks {
                 self.tell(from, cx);
             }
-            return None;
+            let leads = matches!(&self.phase, Phase::Decided { vote, .. } if vote.leader == from);
+            let gave_up = leads && peer_looks && said.round > self.round;
+            return gave_up.then_some(Event::LeaderLooks);
         };
         let behind = peer_looks && said.round < self.round;
         let had_spoken = looking.has_spoken(from);

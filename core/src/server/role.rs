@@ -111,6 +111,12 @@ impl Server {
 
     pub(super) fn on_election(&mut self, event: Option<Event>, out: &mut Outbox) {
         if !matches!(self.role, Role::Looking) {
+            // One that is connected hears of it by that. One that calls in vain, or pauses, would go on
+            // to say whom it follows, and so elect that server again (docs/decisions/0021).
+            let calls = matches!(&self.role, Role::Following(following) if following.calls());
+            if calls && event == Some(Event::LeaderLooks) {
+                self.leave(Start::Own, out);
+            }
             return;
         }
         match event {
@@ -123,7 +129,7 @@ impl Server {
                 }
             }
             Some(Event::FirstStart) => self.found(out),
-            None => {}
+            Some(Event::LeaderLooks) | None => {}
         }
     }
 

@@ -261,7 +261,7 @@ impl Net {
         let at = Stamp { mono: now, wall: Wall(0) };
         let mut cx = Cx { at, out: &mut out, dials: &mut node.dials, prng: &mut node.prng };
         match call(election, &mut cx) {
-            None => {}
+            None | Some(super::super::Event::LeaderLooks) => {}
             Some(super::super::Event::FirstStart) => {
                 node.first_started = true;
                 node.start = Start::Own;

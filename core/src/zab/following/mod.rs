@@ -131,6 +131,11 @@ impl Following {
         matches!(&self.phase, Phase::Dialing(dialing) if dialing.is(dial))
     }
 
+    /// Whether there is no connection with the leader yet.
+    pub fn calls(&self) -> bool {
+        matches!(&self.phase, Phase::Dialing(_))
+    }
+
     pub fn noted_phase(&self) -> NotedPhase {
         match (&self.phase, self.observer) {
             (Phase::Dialing(_) | Phase::Discovery(_), false) => NotedPhase::FollowingDiscovery,
