@@ -69,8 +69,19 @@ impl Layout {
 pub struct LogFile {
     pub first: Zxid,
     pub name: FileName,
-    /// Bytes up to the end of the last record, padding left out.
+    /// Bytes up to the end of the last record, padding left out, where that was measured.
     pub len: u64,
+    /// Somebody wrote or read this file since the start. Of others `len` is as the folder lists it.
+    pub measured: bool,
+}
+
+impl LogFile {
+    /// Whether a reader that finds no record at `offset` stands at the end of what was written.
+    /// `blank`: it has seen nothing but zeros from there on. A zxid does not tell: where an epoch ended
+    /// in this file, any number of records could be missing.
+    pub fn ends_at(&self, offset: u64, blank: bool) -> bool {
+        offset >= self.len || (blank && !self.measured)
+    }
 }
 
 /// The two promises that a server keeps beside its history.

@@ -199,16 +199,15 @@ impl LogCursor {
     }
 
     fn next_file(&mut self) -> Result<(), CursorFault> {
-        let offset = self.scanner.offset();
+        let (offset, blank) = (self.scanner.offset(), self.scanner.is_blank());
         self.scanner = RecordScanner::new(self.payload_limit);
-        let Some(LogFile { name: file, len, .. }) = self.files.pop_front() else { return Ok(()) };
+        let Some(file) = self.files.pop_front() else { return Ok(()) };
         let what = match self.files.front() {
             None => "the log ends before the transaction that was asked for",
-            // Where an epoch ended here, no zxid tells that records are missing.
-            Some(_) if offset < len => "the file ends before records that were written to it",
-            Some(_) => return Ok(()),
+            Some(_) if file.ends_at(offset, blank) => return Ok(()),
+            Some(_) => "the file ends before records that were written to it",
         };
-        Err(CursorFault::Damaged { file, offset, what })
+        Err(CursorFault::Damaged { file: file.name, offset, what })
     }
 }
 

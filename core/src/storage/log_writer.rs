@@ -207,7 +207,7 @@ impl LogWriter {
         let name = self.layout.log(first);
         let header = bytes::Bytes::from_static(&FILE_HEADER);
         out.disk(ids.write(Queue::Log, name.clone(), 0, header));
-        self.files.push(LogFile { first, name, len: FILE_HEADER_LEN });
+        self.files.push(LogFile { first, name, len: FILE_HEADER_LEN, measured: true });
         self.live = Some(FILE_HEADER_LEN);
     }
 }

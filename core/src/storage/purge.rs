@@ -63,7 +63,7 @@ mod tests {
     fn logs(firsts: &[u64]) -> Vec<LogFile> {
         let file = |first: &u64| {
             let first = Zxid(*first);
-            LogFile { first, name: FileName::log(Dir::Data, first), len: 16 }
+            LogFile { first, name: FileName::log(Dir::Data, first), len: 16, measured: true }
         };
         firsts.iter().map(file).collect()
     }

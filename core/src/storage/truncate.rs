@@ -11,7 +11,7 @@ use crate::storage::files::{Dir, FileName, Known, LogFile};
 use crate::storage::ops::DiskIds;
 use crate::storage::removal::{Cut, Removal, remove_all, remove_in_order};
 use crate::storage::snapshot::{LAST_ZXID_TAIL, last_zxid_of};
-use crate::storage::txnlog::{self, FILE_HEADER_LEN, RecordScanner, Scanned};
+use crate::storage::txnlog::{self, RecordScanner, Scanned};
 
 const CHUNK: usize = 256 * 1024;
 
@@ -314,28 +314,28 @@ impl Truncation {
         found: &mut Found,
     ) -> Scan {
         loop {
-            let offset = match scanner.next(last) {
+            let (offset, blank) = match scanner.next(last) {
                 Scanned::Record(record) if record.zxid > self.upto => return Scan::Enough,
                 Scanned::Record(record) => {
                     found.cut = Some((file, record.end, record.zxid));
                     continue;
                 }
                 Scanned::NeedMore(need) => return Scan::More(need),
-                Scanned::End { offset } if offset >= FILE_HEADER_LEN => return Scan::Enough,
-                Scanned::End { offset } | Scanned::Bad { offset, .. } => offset,
+                Scanned::End { offset } => (offset, scanner.is_blank()),
+                Scanned::Bad { offset, .. } => (offset, false),
             };
-            return if self.ends(file, offset, found) { Scan::Enough } else { Scan::Bad };
+            return if self.ends(file, offset, blank, found) { Scan::Enough } else { Scan::Bad };
         }
     }
 
     /// Whether the file holds no more, though bytes follow that are no record: remains of a torn
     /// batch, behind which Apache goes on in the next file. Recovery knows the lengths of the files
     /// that it read; of others the next file tells.
-    fn ends(&self, file: usize, offset: u64, found: &Found) -> bool {
+    fn ends(&self, file: usize, offset: u64, blank: bool, found: &Found) -> bool {
         let next = self.logs.get(file + 1).map(|log| log.first);
         let in_front_of_next =
             found.cut.is_some_and(|(_, _, zxid)| next.is_some() && zxid.next() == next);
-        offset >= self.logs[file].len || in_front_of_next
+        self.logs[file].ends_at(offset, blank) || in_front_of_next
     }
 }
 

@@ -88,7 +88,7 @@ fn logs(runs: &[&[Zxid]]) -> (Disk, Vec<LogFile>) {
         let (name, len) = (FileName::log(Dir::Data, run[0]), bytes.len() as u64);
         bytes.extend_from_slice(&[0; 300]);
         disk.put(&name, &bytes);
-        files.push(LogFile { first: run[0], name, len });
+        files.push(LogFile { first: run[0], name, len, measured: true });
     }
     (disk, files)
 }
@@ -135,14 +135,25 @@ fn a_cursor_reads_across_files_and_stops_where_it_should() {
 /// are missing, and a learner that has them would be told to cut them off.
 #[test]
 fn a_cursor_takes_no_rot_for_the_end_of_an_epoch() {
-    let (mut disk, files) = logs(&[&run_of(1, 1..=30), &run_of(2, 1..=9)]);
+    let (mut disk, mut files) = logs(&[&run_of(1, 1..=30), &run_of(2, 1..=9)]);
+    let (after, upto) = (zxid(1, 20), zxid(2, 9));
+    let listed = LogFile { len: files[0].len + 300, measured: false, ..files[0].clone() };
+    let unread = [listed, files[1].clone()];
+    assert_eq!(read_behind(&mut disk, &unread, after, upto).unwrap().1.len(), 10 + 9, "padding");
+
     let mut before = bytes::BytesMut::from(&FILE_HEADER[..]);
     run_of(1, 1..=8).iter().for_each(|zxid| encode_record(&payload(*zxid), &mut before));
     let ninth = before.len();
     disk.edit(&files[0].name, |log| log[ninth..ninth + 12].fill(0));
-    let read = read_behind(&mut disk, &files, zxid(1, 20), zxid(2, 9));
-    let Err(CursorFault::Damaged { file, offset, .. }) = read else { panic!("{read:?}") };
-    assert_eq!((file, offset), (files[0].name.clone(), ninth as u64));
+    for files in [&files[..], &unread] {
+        let read = read_behind(&mut disk, files, after, upto);
+        let Err(CursorFault::Damaged { file, offset, .. }) = read else { panic!("{read:?}") };
+        assert_eq!((file, offset), (files[0].name.clone(), ninth as u64));
+    }
+    // A write that never came, at the end of what was written.
+    disk.edit(&files[0].name, |log| log[ninth..].fill(0));
+    files[0].measured = true;
+    assert!(read_behind(&mut disk, &files, after, upto).is_err());
 }
 
 #[test]
@@ -211,7 +222,7 @@ fn a_real_log_is_read_by_a_cursor() {
     let mut disk = Disk::default();
     let name = FileName::log(Dir::Data, Zxid(1));
     disk.put(&name, LOG);
-    let files = [LogFile { first: Zxid(1), name, len: 0 }];
+    let files = [LogFile { first: Zxid(1), name, len: 0, measured: true }];
     let mut cursor = LogCursor::behind(&alone(), &files, Zxid(10), LAST).unwrap();
     let (mut ids, mut count) = (DiskIds::new(), 0);
     while let Some((_, action)) = cursor.next_read(&mut ids) {

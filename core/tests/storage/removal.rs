@@ -106,7 +106,7 @@ fn truncate(folder: &mut Folder, upto: Zxid, mut each: impl FnMut(&Config, &Disk
 #[test]
 fn a_truncation_looks_behind_a_log_without_records() {
     let mut folder = folder();
-    let empty = LogFile { first: zxid(1, 9), name: data("log.100000009"), len: 16 };
+    let empty = LogFile { first: zxid(1, 9), name: data("log.100000009"), len: 16, measured: true };
     folder.disk.put(&empty.name, &FILE_HEADER);
     folder.logs.insert(2, empty);
     assert_eq!(truncate(&mut folder, zxid(1, 20), |_, _| {}), Truncated::Cut);
@@ -130,12 +130,29 @@ fn a_truncation_is_not_stopped_by_remains_of_a_torn_batch() {
         if !known {
             // As recovery lists what it had no need to read.
             folder.logs[file].len += 1000;
+            folder.logs[file].measured = false;
         }
         let upto = if known { zxid(1, 20) } else { zxid(1, 3) };
         assert_eq!(truncate(&mut folder, upto, |_, _| {}), Truncated::Cut, "{name}");
         let recovered = recover(&folder.config, &mut folder.disk).unwrap();
         assert_eq!(last(&recovered), Some(if known { zxid(1, 8) } else { zxid(1, 3) }));
     }
+}
+
+/// Rot that reads as the end of the file, in front of a new epoch: what lies behind it may be committed.
+#[test]
+fn a_truncation_takes_no_rot_for_the_end_of_an_epoch() {
+    for measured in [true, false] {
+        let mut folder = folder();
+        folder.logs[1].measured = measured;
+        folder.disk.edit(&folder.logs[1].name.clone(), |bytes| bytes[16..28].fill(0));
+        assert_eq!(truncate(&mut folder, zxid(1, 8), |_, _| {}), Truncated::MovedAside);
+    }
+    let mut folder = folder();
+    let padded = folder.disk.get(&folder.logs[1].name).unwrap().len() as u64 + 9;
+    folder.logs[1] = LogFile { len: padded, measured: false, ..folder.logs[1].clone() };
+    folder.disk.edit(&folder.logs[1].name.clone(), |bytes| bytes.resize(padded as usize, 0));
+    assert_eq!(truncate(&mut folder, zxid(1, 8), |_, _| {}), Truncated::Cut, "padding is no rot");
 }
 
 #[test]

@@ -310,7 +310,7 @@ impl Replay {
         let newest = self.file + 1 == self.logs.len();
         let verdict = probe.verdict(self.batch_bytes, self.payload_limit);
         let log = &mut self.logs[self.file];
-        log.len = start;
+        (log.len, log.measured) = (start, true);
         let file = log.name.clone();
         match verdict {
             // Nothing in it, and its name may be needed again.

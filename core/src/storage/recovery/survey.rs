@@ -139,7 +139,7 @@ impl Survey {
             }
             Known::Log(first) => {
                 wants(self.log_dir, "transaction log")?;
-                found.logs.push(LogFile { first, name, len: entry.len });
+                found.logs.push(LogFile { first, name, len: entry.len, measured: false });
             }
             Known::UnsealedSnapshot(_) | Known::EpochTmp(_) if dir == Dir::Data => {
                 found.leftovers.push(name);
