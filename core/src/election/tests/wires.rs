@@ -221,6 +221,21 @@ fn wrong_bytes_cost_the_connection_only() {
     assert!(low.election.owns_link(LinkId(16)));
 }
 
+/// It leads, and it has given up; both may come in one piece, and the latter more than once.
+#[test]
+fn a_leader_that_gives_up_at_once_is_heard_once() {
+    let mut bench = Bench::new(1);
+    bench.look();
+    bench.greet(3, 3);
+    bench.greet(2, 2);
+    bench.bytes(2, &said(1, 3, 0, 1, 1));
+    let looks = said(0, 3, 0, 2, 1);
+    bench.bytes(3, &[said(2, 3, 0, 1, 1), looks.clone()].concat());
+    assert_eq!(bench.event, Some(Event::Decided { leader: ServerId(3), round: 1 }));
+    bench.bytes(3, &[looks.clone(), looks].concat());
+    assert_eq!(bench.event, Some(Event::LeaderLooks));
+}
+
 #[test]
 fn servers_outside_the_configuration_are_answered_not_counted() {
     let mut low = Bench::new(1);
