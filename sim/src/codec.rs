@@ -1,32 +1,46 @@
 //! Big-endian records of ZooKeeper, read and written without core: an independent second reading.
 
+use core::ops::Range;
+
 use bytes::Bytes;
 
 /// Reads one buffer from the front. `None`: the bytes end too early or lie about a length.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    rest: Bytes,
+    bytes: Bytes,
+    at: usize,
 }
 
 impl Reader {
     pub fn new(bytes: Bytes) -> Self {
-        Self { rest: bytes }
+        Self { bytes, at: 0 }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+        self.left() == 0
     }
 
     pub fn rest(self) -> Bytes {
-        self.rest
+        self.bytes.slice(self.at..)
     }
 
-    fn take(&mut self, len: usize) -> Option<Bytes> {
-        (len <= self.rest.len()).then(|| self.rest.split_to(len))
+    fn left(&self) -> usize {
+        self.bytes.len() - self.at
+    }
+
+    fn take(&mut self, len: usize) -> Option<Range<usize>> {
+        let taken = self.at..self.at.checked_add(len).filter(|end| *end <= self.bytes.len())?;
+        self.at = taken.end;
+        Some(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let taken = self.take(N)?;
+        self.bytes[taken].try_into().ok()
     }
 
     pub fn u8(&mut self) -> Option<u8> {
-        self.take(1).map(|bytes| bytes[0])
+        self.array().map(u8::from_be_bytes)
     }
 
     pub fn bool(&mut self) -> Option<bool> {
@@ -34,25 +48,29 @@ impl Reader {
     }
 
     pub fn i32(&mut self) -> Option<i32> {
-        let bytes = self.take(4)?;
-        Some(i32::from_be_bytes(bytes[..].try_into().ok()?))
+        self.array().map(i32::from_be_bytes)
     }
 
     pub fn i64(&mut self) -> Option<i64> {
-        let bytes = self.take(8)?;
-        Some(i64::from_be_bytes(bytes[..].try_into().ok()?))
+        self.array().map(i64::from_be_bytes)
     }
 
-    /// Length -1 is null, and not the same as empty.
-    pub fn buffer(&mut self) -> Option<Option<Bytes>> {
+    /// Where the bytes lie, behind their length; -1 is null, and not the same as empty.
+    fn counted(&mut self) -> Option<Option<Range<usize>>> {
         match self.i32()? {
             -1 => Some(None),
             len => Some(Some(self.take(usize::try_from(len).ok()?)?)),
         }
     }
 
+    /// Length -1 is null, and not the same as empty.
+    pub fn buffer(&mut self) -> Option<Option<Bytes>> {
+        Some(self.counted()?.map(|taken| self.bytes.slice(taken)))
+    }
+
     pub fn string(&mut self) -> Option<String> {
-        String::from_utf8(self.buffer()??.to_vec()).ok()
+        let taken = self.counted()??;
+        core::str::from_utf8(&self.bytes[taken]).ok().map(String::from)
     }
 
     /// A vector whose elements `read` reads; a null vector is `Some(None)`.
@@ -66,7 +84,7 @@ impl Reader {
         }
         let count = usize::try_from(count).ok()?;
         // Every element has at least one byte: a count beyond that is a lie.
-        if count > self.rest.len() {
+        if count > self.left() {
             return None;
         }
         (0..count).map(|_| read(self)).collect::<Option<Vec<T>>>().map(Some)

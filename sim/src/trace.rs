@@ -3,7 +3,6 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use bytes::Bytes;
 use vivarium_core::server::action::DiskAction;
 use vivarium_core::server::input::{DiskInput, Input, LinkInput};
 
@@ -102,9 +101,17 @@ pub(crate) fn mix(hash: u64, part: u64) -> u64 {
     (hash.rotate_left(5) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ (hash >> 29)
 }
 
-pub(crate) fn hash_bytes(bytes: &Bytes) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let hash = bytes.len() as u64;
+/// Four words at a time: each step of `mix` waits for the one before it.
+pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let mut lanes = [bytes.len() as u64, 1, 2, 3];
+    for block in blocks {
+        for (lane, word) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
+            *lane = mix(*lane, u64::from_le_bytes(*word));
+        }
+    }
+    let hash = if blocks.is_empty() { lanes[0] } else { lanes.into_iter().fold(0, mix) };
+    let (words, rest) = rest.as_chunks::<8>();
     let hash = words.iter().fold(hash, |hash, word| mix(hash, u64::from_le_bytes(*word)));
     rest.iter().fold(hash, |hash, &byte| mix(hash, u64::from(byte)))
 }

@@ -74,7 +74,7 @@ fn shows_the_children(cx: &Cx<'_>, position: usize, call: &Call, got: Result<&Re
         Ok(Reply::ChildrenStat(names, shown)) if *with_stat && shown == stat => names,
         _ => return false,
     };
-    past.children(position, path).eq(names.iter().map(String::as_str))
+    past.children(position, path) == *names
 }
 
 /// What a read has to answer after the first `position` transactions.
@@ -97,7 +97,7 @@ fn model(cx: &Cx<'_>, position: usize, call: &Call) -> Option<Result<Reply, i32>
     Some(Ok(match call {
         Call::GetData { .. } => Reply::Data(data.clone(), *stat),
         Call::GetChildren { with_stat, .. } => {
-            let children = past.children(position, path).map(String::from).collect();
+            let children = past.children(position, path).into_iter().map(String::from).collect();
             match with_stat {
                 true => Reply::ChildrenStat(children, *stat),
                 false => Reply::Children(children),

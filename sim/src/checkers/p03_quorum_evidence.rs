@@ -77,11 +77,8 @@ impl P03 {
                 || self.is_excused(cx, *voter, epoch, zxid))
                 && (cx.canon.cluster.standalone || source.is_none_or(|source| *source <= epoch))
         };
-        let held = cx.canon.cluster.voters.iter().filter(|voter| counts(voter)).count();
-        if cx.canon.cluster.is_quorum(held) {
-            return Ok(());
-        }
-        Err(format!("{server} commits {zxid}, durable on {held} voters only"))
+        held_by_quorum(cx, counts)
+            .map_err(|held| format!("{server} commits {zxid}, durable on {held} voters only"))
     }
 
     fn judge_epoch(&self, cx: &Cx<'_>, server: ServerId, epoch: Epoch) -> Result<(), String> {
@@ -96,14 +93,25 @@ impl P03 {
                 && (cx.disks.durable_current_epoch(*voter) >= Some(epoch)
                     || (cx.damage.is_damaged(*voter) && acked))
         };
-        let held = cx.canon.cluster.voters.iter().filter(|voter| counts(voter)).count();
-        if cx.canon.cluster.is_quorum(held) {
+        held_by_quorum(cx, counts).map_err(|held| {
+            format!(
+                "{server} is established for epoch {epoch} with its history durable on {held} voters"
+            )
+        })
+    }
+}
+
+/// Looks no further than a quorum; how many voters counted where they are too few.
+fn held_by_quorum(cx: &Cx<'_>, counts: impl Fn(&ServerId) -> bool) -> Result<(), usize> {
+    let cluster = &cx.canon.cluster;
+    let mut held = 0;
+    for _ in cluster.voters.iter().filter(|voter| counts(voter)) {
+        held += 1;
+        if cluster.is_quorum(held) {
             return Ok(());
         }
-        Err(format!(
-            "{server} is established for epoch {epoch} with its history durable on {held} voters"
-        ))
     }
+    Err(held)
 }
 
 #[cfg(test)]

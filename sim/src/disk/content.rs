@@ -23,7 +23,7 @@ enum Pending {
 struct Undo {
     len: usize,
     offset: usize,
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -77,17 +77,17 @@ impl Content {
         let len = self.current.len();
         if let Durable::Below(undo) = &mut self.durable {
             let below = self.current.read(offset, offset + bytes.len());
-            undo.push(Undo { len, offset, bytes: below.into() });
+            undo.push(Undo { len, offset, bytes: below });
         }
-        self.current.overwrite(offset, &bytes);
+        self.current.write(offset, &bytes);
         self.pending.push(Pending::Write { offset, bytes });
     }
 
     pub(super) fn set_len(&mut self, to: usize) {
         let len = self.current.len();
         if let Durable::Below(undo) = &mut self.durable {
-            let cut = self.current.head().get(to..).unwrap_or_default();
-            undo.push(Undo { len, offset: to, bytes: cut.to_vec() });
+            let cut = self.current.read(to, len);
+            undo.push(Undo { len, offset: to, bytes: cut });
         }
         self.current.resize(to);
         self.pending.push(Pending::SetLen(to));
@@ -158,7 +158,7 @@ impl Pending {
 
     fn apply(&self, content: &mut Padded) {
         match self {
-            Self::Write { offset, bytes } => content.overwrite(*offset, bytes),
+            Self::Write { offset, bytes } => content.write(*offset, bytes),
             Self::SetLen(len) => content.resize(*len),
         }
     }

@@ -252,7 +252,9 @@ impl Image {
         let at = rng.below(inode.content.durable().len() as u64) as usize;
         let mask = 1 << rng.below(8);
         inode.content.damage(|bytes| bytes.flip(at, mask));
-        let sealed = is_complete_snapshot(&inode.content.durable().whole());
+        let durable = inode.content.durable();
+        let sealed = is_complete_snapshot(&durable.slices(), durable.len());
+        drop(durable);
         inode.meaning = Meaning::Snapshot { sealed };
         true
     }

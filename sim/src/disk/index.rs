@@ -10,6 +10,8 @@ const SNAP_MAGIC: [u8; 4] = *b"ZKSN";
 const END_OF_RECORD: u8 = 0x42;
 /// Every seal of a snapshot is followed by the string "/".
 const SEAL_END: [u8; 5] = [0, 0, 0, 1, b'/'];
+/// Checksum and end.
+const SEAL: usize = 13;
 
 /// One valid record of a log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,8 @@ impl LogIndex {
     }
 
     pub(crate) fn hash_of(&self, zxid: Zxid) -> Option<u64> {
+        // Most questions are about the newest transactions, and most files are old.
+        self.records.last().filter(|last| last.zxid >= zxid)?;
         // Apache's logs may hold one zxid twice: the first record is the transaction (T2).
         let at = self.records.partition_point(|record| record.zxid < zxid);
         self.records.get(at).filter(|record| record.zxid == zxid).map(|record| record.hash)
@@ -105,13 +109,20 @@ fn parse(content: &[u8], at: u64, hash: fn(&[u8]) -> u64) -> Option<Record> {
     })
 }
 
-/// Whether a snapshot file is complete: its last seal covers everything before it.
-pub(crate) fn is_complete_snapshot(content: &[u8]) -> bool {
-    let Some(sealed) = content.len().checked_sub(13) else { return false };
-    let (body, seal) = content.split_at(sealed);
-    content.starts_with(&SNAP_MAGIC)
-        && seal[8..] == SEAL_END
-        && seal[..8] == u64::from(adler32(body)).to_be_bytes()
+/// Whether a snapshot file of `len` bytes is complete: its last seal covers everything before it.
+/// Behind the slices there are but zeros, which no seal ends with.
+pub(crate) fn is_complete_snapshot(slices: &[&[u8]], len: usize) -> bool {
+    let Some(body) = len.checked_sub(SEAL) else { return false };
+    let begins = slices.first().is_some_and(|first| first.starts_with(&SNAP_MAGIC));
+    let (mut sum, mut seal, mut at) = (simd_adler32::Adler32::new(), Vec::with_capacity(SEAL), 0);
+    for slice in slices {
+        let (before, behind) = slice.split_at(slice.len().min(body.saturating_sub(at)));
+        sum.write(before);
+        seal.extend_from_slice(behind);
+        at += slice.len();
+    }
+    let expected = [&u64::from(sum.finish()).to_be_bytes()[..], &SEAL_END].concat();
+    begins && seal == expected
 }
 
 pub(crate) fn adler32(bytes: &[u8]) -> u32 {
@@ -198,10 +209,10 @@ pub(crate) mod tests {
         let mut file = b"ZKSN and a tree".to_vec();
         let seal = u64::from(adler32(&file)).to_be_bytes();
         file.extend(seal);
-        assert!(!is_complete_snapshot(&file));
+        assert!(!is_complete_snapshot(&[&file], file.len()));
         file.extend([0, 0, 0, 1, b'/']);
-        assert!(is_complete_snapshot(&file));
+        assert!(is_complete_snapshot(&[&file], file.len()));
         file[6] ^= 1;
-        assert!(!is_complete_snapshot(&file));
+        assert!(!is_complete_snapshot(&[&file], file.len()));
     }
 }

@@ -70,10 +70,11 @@ impl Inode {
             }
             if let Meaning::Log(index) = &mut self.meaning {
                 let durable = self.content.durable();
-                index.update(durable.head(), durable.len() as u64, from, hash);
+                index.update(&durable.head(), durable.len() as u64, from, hash);
             }
         } else {
-            let sealed = is_complete_snapshot(&self.content.durable().whole());
+            let durable = self.content.durable();
+            let sealed = is_complete_snapshot(&durable.slices(), durable.len());
             self.meaning = Meaning::Snapshot { sealed };
         }
     }

@@ -6,6 +6,7 @@ mod image;
 pub(crate) mod index;
 mod inode;
 mod padded;
+mod parts;
 mod survivors;
 
 use std::collections::{BTreeMap, VecDeque};

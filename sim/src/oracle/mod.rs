@@ -180,8 +180,8 @@ mod tests {
         let past = oracle.past();
         assert!(past.node(1, "/e").is_none() && past.node(3, "/e").is_none());
         assert_eq!(past.node(2, "/e").unwrap().1.ephemeral_owner, 5);
-        assert!(past.children(2, "/").eq(["e", "zookeeper"]));
-        assert!(past.children(3, "/").eq(["zookeeper"]));
+        assert!(past.children(2, "/") == ["e", "zookeeper"]);
+        assert!(past.children(3, "/") == ["zookeeper"]);
     }
 
     #[test]

@@ -14,15 +14,27 @@ struct Version {
     shown: Option<(Option<Bytes>, Stat)>,
 }
 
-/// From this position on, until before that one.
-type Span = (usize, Option<usize>);
+/// The children of one path. Reads look at the recent past: who went long ago is not in their way.
+#[derive(Clone, Debug, Default)]
+struct Children {
+    /// Name, and since when.
+    there: BTreeMap<String, usize>,
+    /// In the order in which they went.
+    gone: Vec<Gone>,
+}
+
+#[derive(Clone, Debug)]
+struct Gone {
+    name: String,
+    since: usize,
+    until: usize,
+}
 
 /// Positions count transactions: position `n` is the state after the first `n` of them.
 #[derive(Clone, Debug, Default)]
 pub struct Past {
     nodes: BTreeMap<String, Vec<Version>>,
-    /// Parent, then child: when it appeared, and when it went.
-    children: BTreeMap<String, BTreeMap<String, Vec<Span>>>,
+    children: BTreeMap<String, Children>,
 }
 
 impl Past {
@@ -41,12 +53,14 @@ impl Past {
     /// Records one child that came or went between `position - 1` and `position`.
     pub fn record_move(&mut self, position: usize, moved: Move) {
         let Move { parent, name, kind } = moved;
-        let spans = self.children.entry(parent).or_default().entry(name).or_default();
+        let Children { there, gone } = self.children.entry(parent).or_default();
         match kind {
-            MoveKind::Adopted => spans.push((position, None)),
+            MoveKind::Adopted => {
+                there.insert(name, position);
+            }
             MoveKind::Left => {
-                if let Some((_, end)) = spans.last_mut() {
-                    *end = Some(position);
+                if let Some(since) = there.remove(&name) {
+                    gone.push(Gone { name, since, until: position });
                 }
             }
         }
@@ -59,12 +73,16 @@ impl Past {
     }
 
     /// In byte order.
-    pub fn children(&self, position: usize, path: &str) -> impl Iterator<Item = &str> {
-        let there = move |spans: &[Span]| {
-            let after = spans.partition_point(|(born, _)| *born <= position);
-            after > 0 && spans[after - 1].1.is_none_or(|gone| gone > position)
-        };
-        let children = self.children.get(path).into_iter().flatten();
-        children.filter(move |(_, spans)| there(spans)).map(|(name, _)| name.as_str())
+    pub fn children(&self, position: usize, path: &str) -> Vec<&str> {
+        let Some(Children { there, gone }) = self.children.get(path) else { return Vec::new() };
+        let there = there.iter().filter(|(_, since)| **since <= position);
+        let mut names: Vec<&str> = there.map(|(name, _)| name.as_str()).collect();
+        let still_there = &gone[gone.partition_point(|gone| gone.until <= position)..];
+        if !still_there.is_empty() {
+            let born = still_there.iter().filter(|gone| gone.since <= position);
+            names.extend(born.map(|gone| gone.name.as_str()));
+            names.sort_unstable();
+        }
+        names
     }
 }
