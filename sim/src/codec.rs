@@ -73,6 +73,15 @@ impl Reader {
         core::str::from_utf8(&self.bytes[taken]).ok().map(String::from)
     }
 
+    /// A vector of strings; a null vector is `Some(None)`, and none of them may be null.
+    pub fn strings(&mut self) -> Option<Option<Vec<&str>>> {
+        let Some(places) = self.vector(|reader| reader.counted().flatten())? else {
+            return Some(None);
+        };
+        let text = |place| core::str::from_utf8(&self.bytes[place]).ok();
+        places.into_iter().map(text).collect::<Option<Vec<_>>>().map(Some)
+    }
+
     /// A vector whose elements `read` reads; a null vector is `Some(None)`.
     pub fn vector<T>(
         &mut self,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use vivarium_core::ids::{ServerId, SessionId};
-use vivarium_core::wire::client::{EventKind, Stat};
+use vivarium_core::wire::client::{EventKind, Names, Stat};
 
 /// What happens at a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -181,8 +181,8 @@ pub enum Reply {
     PathStat(String, Stat),
     Stat(Stat),
     Data(Option<Bytes>, Stat),
-    Children(Vec<String>),
-    ChildrenStat(Vec<String>, Stat),
+    Children(Names),
+    ChildrenStat(Names, Stat),
     Multi(Vec<SubReply>),
 }
 

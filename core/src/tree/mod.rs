@@ -26,7 +26,7 @@ use crate::acl::{Acl, PERM_READ};
 use crate::ids::{SessionId, Zxid};
 use crate::server::note::StateDigest;
 use crate::time::Wall;
-use crate::wire::client::{EventKind, MultiResult, Stat};
+use crate::wire::client::{EventKind, MultiResult, Names, Stat};
 use crate::wire::code::Code;
 use acl_table::AclTable;
 use digest::Digests;
@@ -124,8 +124,8 @@ impl Database {
     }
 
     /// Names in byte order; `None` where the node is missing.
-    pub fn children(&self, path: &str) -> Option<Vec<String>> {
-        self.node(path).map(|node| node.child_names().map(String::from).collect())
+    pub fn children(&self, path: &str) -> Option<Names> {
+        self.node(path).map(|node| node.child_names().collect())
     }
 
     /// The highest ids that each server is known to have given out.

@@ -87,7 +87,7 @@ fn a_fresh_tree_has_the_digest_and_stats_of_3_9_5() {
     let database = Database::new(true);
     assert_eq!(database.digest().tree, 0x51c6_d660);
     assert_eq!(database.stat("/zookeeper").unwrap().cversion, -2);
-    assert_eq!(database.children("/zookeeper").unwrap(), ["config", "quota"]);
+    assert!(database.children("/zookeeper").unwrap().iter().eq(["config", "quota"]));
     let config = Stat { aversion: -1, ..Stat::default() };
     assert_eq!(database.stat("/zookeeper/config"), Some(config));
     assert_eq!(database.acl("/zookeeper/config"), Some(vec![Acl::world(PERM_READ)]));
@@ -258,7 +258,7 @@ fn ephemerals_without_a_session_go_after_a_load() {
     rig.created(ephemeral("/e"));
     rig.created(create("/p"));
     assert_eq!(rig.database.remove_orphan_ephemerals(), 1);
-    assert_eq!(rig.database.children("/").unwrap(), ["p", "zookeeper"]);
+    assert!(rig.database.children("/").unwrap().iter().eq(["p", "zookeeper"]));
     assert_eq!(rig.database.remove_orphan_ephemerals(), 0);
 }
 
@@ -442,7 +442,8 @@ fn a_builder_refuses_what_cannot_be_a_tree() {
     assert!(builder.node("/unknown", None, 9, stat));
     let mut database = builder.finish(Zxid(5));
     assert_eq!(database.applied(), Zxid(5));
-    assert_eq!(database.children("/").unwrap(), ["a", "known", "unknown", "zookeeper"]);
+    let children = database.children("/").unwrap();
+    assert!(children.iter().eq(["a", "known", "unknown", "zookeeper"]));
     assert_eq!(database.acl("/unknown").unwrap(), [Acl::world(0)]);
     database.apply(&logged(6, SESSION, create("/unknown")), &mut vec![]);
     assert_eq!(database.acl("/unknown").unwrap(), Acl::open());

@@ -72,20 +72,25 @@ impl Reader {
 
     /// `None` is the null buffer (length -1), distinct from an empty one (T26).
     pub fn buffer(&mut self) -> Result<Option<Bytes>, JuteError> {
+        Ok(self.length()?.map(|size| self.rest.split_to(size)))
+    }
+
+    /// Of what lies right behind, and is all there.
+    fn length(&mut self) -> Result<Option<usize>, JuteError> {
         let len = self.i32()?;
         if len == -1 {
             return Ok(None);
         }
-        let size = usize::try_from(len).map_err(|_| JuteError::BadLength(len))?;
-        if size > self.rest.len() {
-            return Err(JuteError::BadLength(len));
-        }
-        Ok(Some(self.rest.split_to(size)))
+        let size = usize::try_from(len).ok().filter(|size| *size <= self.rest.len());
+        size.map(Some).ok_or(JuteError::BadLength(len))
     }
 
     /// Malformed UTF-8 becomes U+FFFD, as Java's decoder does.
     pub fn ustring(&mut self) -> Result<Option<String>, JuteError> {
-        Ok(self.buffer()?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        let Some(size) = self.length()? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&self.rest[..size]).into_owned();
+        self.rest.advance(size);
+        Ok(Some(text))
     }
 
     /// A null string reads as empty: for fields where null has no meaning of its own.

@@ -74,7 +74,7 @@ fn shows_the_children(cx: &Cx<'_>, position: usize, call: &Call, got: Result<&Re
         Ok(Reply::ChildrenStat(names, shown)) if *with_stat && shown == stat => names,
         _ => return false,
     };
-    past.children(position, path) == *names
+    past.children(position, path).into_iter().eq(names.iter())
 }
 
 /// What a read has to answer after the first `position` transactions.
@@ -97,7 +97,7 @@ fn model(cx: &Cx<'_>, position: usize, call: &Call) -> Option<Result<Reply, i32>
     Some(Ok(match call {
         Call::GetData { .. } => Reply::Data(data.clone(), *stat),
         Call::GetChildren { with_stat, .. } => {
-            let children = past.children(position, path).into_iter().map(String::from).collect();
+            let children = past.children(position, path).into_iter().collect();
             match with_stat {
                 true => Reply::ChildrenStat(children, *stat),
                 false => Reply::Children(children),
@@ -124,7 +124,7 @@ mod tests {
     }
 
     fn children(names: &[&str]) -> Reply {
-        Reply::Children(names.iter().map(|name| (*name).to_owned()).collect())
+        Reply::Children(names.iter().collect())
     }
 
     #[test]

@@ -375,7 +375,7 @@ mod tests {
         run.ok(5, 1, z(1, 2), Reply::Path("/a".into())).unwrap();
         let exists = || Call::GetChildren { path: "/".into(), watch: true, with_stat: false };
         run.invoke(5, 2, exists()).unwrap();
-        let names = vec!["a".to_owned(), "zookeeper".to_owned()];
+        let names = ["a", "zookeeper"].into_iter().collect();
         run.ok(5, 2, z(1, 2), Reply::Children(names)).unwrap();
         run.invoke(5, 3, Call::Delete { path: "/b".into(), version: -1 }).unwrap();
         run.commit(1, header(z(1, 3), 5, 3), &Txn::Error { code: -101 }).unwrap();

@@ -2,18 +2,17 @@
 //! that could show it.
 
 use crate::checkers::topic::{Topic, Topics};
-use crate::checkers::watch_book::{Table, WatchBook, tables};
+use crate::checkers::watch_book::{WatchBook, tables};
 use crate::checkers::{Check, Cx};
 use crate::history::ClientFact;
 use crate::observe::SimEvent;
-use std::collections::BTreeMap;
 use vivarium_core::ids::Zxid;
 
 #[derive(Debug, Default)]
 pub(crate) struct W03 {
     book: WatchBook,
-    last: BTreeMap<(Table, String), Zxid>,
-    triggers: BTreeMap<(Table, String), Vec<Zxid>>,
+    /// What changed each watchable, oldest first.
+    triggers: Vec<Vec<Zxid>>,
 }
 
 impl Check for W03 {
@@ -25,8 +24,11 @@ impl Check for W03 {
         for (fresh, judged) in cx.canon.judged() {
             for (kind, path) in &judged.events {
                 for table in tables(*kind) {
-                    self.last.insert((*table, path.clone()), fresh.entry.zxid);
-                    self.triggers.entry((*table, path.clone())).or_default().push(fresh.entry.zxid);
+                    let watchable = self.book.watchables.number(*table, path);
+                    if self.triggers.len() <= watchable {
+                        self.triggers.resize(watchable + 1, Vec::new());
+                    }
+                    self.triggers[watchable].push(fresh.entry.zxid);
                 }
             }
         }
@@ -48,15 +50,16 @@ impl Check for W03 {
         };
         let upto = Zxid::from_wire(zxid).unwrap_or_default();
         for (watch, since) in self.book.of(session).into_iter().flatten() {
+            let triggers = self.triggers.get(*watch).map_or(&[][..], Vec::as_slice);
             // Most watches saw no change at all: the newest one tells.
-            if self.last.get(watch).is_none_or(|last| last <= since) {
+            if triggers.last().is_none_or(|last| last <= since) {
                 continue;
             }
-            let triggers = self.triggers.get(watch).map_or(&[][..], Vec::as_slice);
             let first = triggers[triggers.partition_point(|zxid| zxid <= since)..].first();
             if let Some(first) = first.filter(|first| **first <= upto) {
+                let path = self.book.watchables.path(*watch);
                 return Err(format!(
-                    "session {session} sees {upto}, but its watch {watch:?} was not told of {first}"
+                    "session {session} sees {upto}, but its watch on {path} was not told of {first}"
                 ));
             }
         }

@@ -49,7 +49,7 @@ impl Memory {
             }
             Reply::Children(children) | Reply::ChildrenStat(children, _) => {
                 let parent = asked.filter(|path| *path != "/");
-                if let (Some(parent), Some(last)) = (parent, children.first()) {
+                if let (Some(parent), Some(last)) = (parent, children.iter().next()) {
                     self.saw(&format!("{parent}/{last}"), 0);
                 }
             }

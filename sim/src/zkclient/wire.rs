@@ -1,7 +1,7 @@
 //! Client protocol as a client writes and reads it. Facts: PROTOCOL 1.2 to 1.4, 2.6.
 
 use bytes::Bytes;
-use vivarium_core::wire::client::{EventKind, Stat};
+use vivarium_core::wire::client::{EventKind, Names, Stat};
 
 use crate::codec::{Reader, Writer};
 use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
@@ -151,8 +151,7 @@ pub(crate) fn reply(call: &Call, mut reader: Reader) -> Option<Reply> {
         Call::SetData { .. } | Call::Exists { .. } => Reply::Stat(stat(&mut reader)?),
         Call::GetData { .. } => Reply::Data(reader.buffer()?, stat(&mut reader)?),
         Call::GetChildren { with_stat, .. } => {
-            let mut children = reader.vector(Reader::string)??;
-            children.sort();
+            let children = names(&mut reader)?;
             match with_stat {
                 true => Reply::ChildrenStat(children, stat(&mut reader)?),
                 false => Reply::Children(children),
@@ -163,6 +162,13 @@ pub(crate) fn reply(call: &Call, mut reader: Reader) -> Option<Reply> {
         Call::UnknownOp { .. } | Call::Malformed { .. } => return None,
     };
     reader.is_empty().then_some(body)
+}
+
+/// In byte order, which nobody promises.
+fn names(reader: &mut Reader) -> Option<Names> {
+    let mut names = reader.strings()??;
+    names.sort_unstable();
+    Some(names.into_iter().collect())
 }
 
 fn multi(reader: &mut Reader) -> Option<Vec<SubReply>> {

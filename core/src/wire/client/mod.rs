@@ -11,9 +11,11 @@ use crate::ids::{SessionId, Xid};
 use crate::wire::code::Code;
 
 mod connect;
+mod names;
 mod reply;
 mod request;
 
+pub use names::Names;
 pub use reply::{decode_event, decode_reply, decode_reply_body, encode_event, encode_reply};
 pub use request::{encode_request, parse_body};
 
@@ -252,8 +254,8 @@ pub enum ReplyBody {
     Stat(Stat),
     Data { data: Option<Bytes>, stat: Stat },
     Acl { acl: Vec<Acl>, stat: Stat },
-    Children(Vec<String>),
-    ChildrenStat { children: Vec<String>, stat: Stat },
+    Children(Names),
+    ChildrenStat { children: Names, stat: Stat },
     Multi(Vec<MultiResult>),
     Token(Option<Bytes>),
 }

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::request::put_multi_header;
 use super::{
-    EventKind, MultiResult, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE,
+    EventKind, MultiResult, Names, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE,
     OP_ERROR, OP_EXISTS, OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI,
     OP_PING, OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, ReplyBody, ReplyHeader,
     Stat, XID_EVENT,
@@ -65,9 +65,9 @@ impl ReplyBody {
                 out.put_acl_vector(Some(acl));
                 stat.encode(out);
             }
-            Self::Children(children) => put_names(children, out),
+            Self::Children(children) => children.encode(out),
             Self::ChildrenStat { children, stat } => {
-                put_names(children, out);
+                children.encode(out);
                 stat.encode(out);
             }
             Self::Multi(results) => {
@@ -79,10 +79,6 @@ impl ReplyBody {
             Self::Token(token) => out.put_buffer(token.as_deref()),
         }
     }
-}
-
-fn put_names(names: &[String], out: &mut BytesMut) {
-    out.put_vector(Some(names), |out, name| out.put_ustring(name));
 }
 
 impl MultiResult {
@@ -186,19 +182,15 @@ pub fn decode_reply_body(op: i32, body: Bytes) -> Result<ReplyBody, JuteError> {
             acl: reader.acl_vector()?.unwrap_or_default(),
             stat: Stat::decode(reader)?,
         },
-        OP_GET_CHILDREN => ReplyBody::Children(names(reader)?),
+        OP_GET_CHILDREN => ReplyBody::Children(Names::decode(reader)?),
         OP_GET_CHILDREN2 => {
-            ReplyBody::ChildrenStat { children: names(reader)?, stat: Stat::decode(reader)? }
+            ReplyBody::ChildrenStat { children: Names::decode(reader)?, stat: Stat::decode(reader)? }
         }
         OP_MULTI => ReplyBody::Multi(multi(reader)?),
         _ => return Err(JuteError::BadValue(op)),
     };
     reader.clone().finish()?;
     Ok(decoded)
-}
-
-fn names(reader: &mut Reader) -> Result<Vec<String>, JuteError> {
-    Ok(reader.vector(4, Reader::string)?.unwrap_or_default())
 }
 
 fn multi(reader: &mut Reader) -> Result<Vec<MultiResult>, JuteError> {

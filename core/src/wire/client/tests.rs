@@ -332,7 +332,7 @@ fn result() -> impl Strategy<Value = MultiResult> {
 
 /// A body with an opcode that it answers.
 fn reply() -> impl Strategy<Value = (i32, ReplyBody)> {
-    let children = || list(path(), 0..4);
+    let children = || list(path(), 0..4).prop_map(|names| names.into_iter().collect());
     prop_oneof![
         Just((OP_DELETE, ReplyBody::Empty)),
         path().prop_map(|path| (OP_CREATE, ReplyBody::Path(path))),
