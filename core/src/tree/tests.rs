@@ -71,7 +71,7 @@ impl Rig {
     }
 }
 
-type Content = (String, Option<Bytes>, StoredStat, Vec<Acl>, Vec<String>);
+type Content = (String, Option<Bytes>, StoredStat, Vec<Acl>, Names);
 
 /// Node by node, so that a difference shows where it is.
 fn contents(database: &Database) -> Vec<Content> {

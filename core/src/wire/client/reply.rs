@@ -8,10 +8,10 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::request::put_multi_header;
 use super::{
-    EventKind, MultiResult, Names, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE,
-    OP_ERROR, OP_EXISTS, OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI,
-    OP_PING, OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, ReplyBody, ReplyHeader,
-    Stat, XID_EVENT,
+    EventKind, MultiResult, Names, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2,
+    OP_DELETE, OP_ERROR, OP_EXISTS, OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA,
+    OP_MULTI, OP_PING, OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, ReplyBody,
+    ReplyHeader, Stat, XID_EVENT,
 };
 use crate::ids::Xid;
 use crate::wire::code::Code;
@@ -183,9 +183,10 @@ pub fn decode_reply_body(op: i32, body: Bytes) -> Result<ReplyBody, JuteError> {
             stat: Stat::decode(reader)?,
         },
         OP_GET_CHILDREN => ReplyBody::Children(Names::decode(reader)?),
-        OP_GET_CHILDREN2 => {
-            ReplyBody::ChildrenStat { children: Names::decode(reader)?, stat: Stat::decode(reader)? }
-        }
+        OP_GET_CHILDREN2 => ReplyBody::ChildrenStat {
+            children: Names::decode(reader)?,
+            stat: Stat::decode(reader)?,
+        },
         OP_MULTI => ReplyBody::Multi(multi(reader)?),
         _ => return Err(JuteError::BadValue(op)),
     };
