@@ -35,13 +35,16 @@ struct NewNode<'t> {
 /// Where a transaction stands and who listens.
 struct Context<'a> {
     header: &'a TxnHeader,
-    events: &'a mut Vec<TreeEvent>,
+    /// `None`: nobody does.
+    events: Option<&'a mut Vec<TreeEvent>>,
 }
 
 impl Context<'_> {
     fn tell(&mut self, kind: EventKind, path: &str, acl: &Arc<[Acl]>) {
         let zxid = self.header.zxid;
-        self.events.push(TreeEvent { kind, path: path.into(), zxid, acl: Arc::clone(acl) });
+        if let Some(events) = &mut self.events {
+            events.push(TreeEvent { kind, path: path.into(), zxid, acl: Arc::clone(acl) });
+        }
     }
 }
 
@@ -49,11 +52,19 @@ impl Database {
     /// Applies a logged transaction; total: no bytes can make it fail. Appends what watches may
     /// fire on, in Apache's order: node events, then the parent's.
     pub fn apply(&mut self, txn: &LoggedTxn, events: &mut Vec<TreeEvent>) -> TxnResult {
-        let mut context = Context { header: &txn.header, events };
+        self.apply_in(txn, &mut Context { header: &txn.header, events: Some(events) })
+    }
+
+    /// As `apply`, while nobody watches.
+    pub fn replay(&mut self, txn: &LoggedTxn) {
+        self.apply_in(txn, &mut Context { header: &txn.header, events: None });
+    }
+
+    fn apply_in(&mut self, txn: &LoggedTxn, context: &mut Context<'_>) -> TxnResult {
         let result = if let Txn::Multi(ops) = &txn.txn {
-            TxnResult::Multi(self.apply_multi(ops, &mut context))
+            TxnResult::Multi(self.apply_multi(ops, context))
         } else {
-            self.apply_single(&txn.txn, &mut context)
+            self.apply_single(&txn.txn, context)
         };
         self.applied = self.applied.max(txn.header.zxid);
         result

@@ -140,7 +140,7 @@ impl Play {
                 Met::Entry(record, txn) => {
                     self.count(record.zxid, record.end);
                     if let Some(txn) = txn.filter(|_| record.zxid >= self.start) {
-                        self.database.apply(&txn, &mut Vec::new());
+                        self.database.replay(&txn);
                         self.compare(txn.digest);
                     }
                 }

@@ -259,9 +259,7 @@ impl Replay {
         self.follows(zxid)?;
         self.passes_snapshot |= self.logs[self.file].first <= snapshot;
         match LoggedTxn::decode(record.payload.clone()) {
-            Ok(txn) => {
-                self.database.apply(&txn, &mut Vec::new());
-            }
+            Ok(txn) => self.database.replay(&txn),
             // Its checksum is right, so these are the bytes that were logged. As where it was
             // applied first, what nobody can read changes nothing (T31).
             Err(_) => self.database.set_applied(zxid),

@@ -6,7 +6,7 @@
 
 use alloc::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::server::action::DiskAction;
 use crate::server::input::Queue;
@@ -27,9 +27,7 @@ impl LastBatch {
     }
 
     pub(super) fn push(&mut self, record: &Record) {
-        // A payload of its own: a slice would keep the whole chunk alive.
-        let payload = Bytes::copy_from_slice(&record.payload);
-        self.records.push_back(Record { payload, ..record.clone() });
+        self.records.push_back(record.clone());
         let needless = |records: &VecDeque<Record>| {
             records.get(1).is_some_and(|second| record.end - second.start >= self.batch_bytes)
         };
