@@ -5,206 +5,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use vivarium_core::config::{Config, MemberRole};
 use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
-use vivarium_core::server::note::{Note, Phase, StateDigest, SyncKind};
+use vivarium_core::server::note::{Note, Phase, SyncKind};
 
+pub(crate) use crate::checkers::cluster::Cluster;
 use crate::checkers::line::{Entry, Line};
+pub(crate) use crate::checkers::member::Member;
+use crate::checkers::member::{Lineage, Origin};
 use crate::hashed::HashedMap;
 use crate::history::{Call, ClientFact, RequestId, SessionFact};
 use crate::ids::{NodeId, SimTime};
 use crate::observe::{LossKind, Sickness, SimEvent};
 use crate::oracle::{Judged, Oracle};
 
-/// Facts of the cluster that its configuration tells.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Cluster {
-    pub voters: BTreeSet<ServerId>,
-    pub observers: BTreeSet<ServerId>,
-    pub standalone: bool,
-    pub tick_us: u64,
-    pub init_limit_ticks: u64,
-    pub sync_limit_ticks: u64,
-    pub zxid_counter_limit: u32,
-    /// A server that looks for a leader gives up a silent connection within this time.
-    pub silence_us: u64,
-    pub max_session_timeout_ms: u64,
-    /// Servers that answer a sync without asking a quorum, when they lead.
-    pub weak_sync: BTreeSet<ServerId>,
-    /// Servers that behave as Apache's do.
-    pub apache: BTreeSet<ServerId>,
-    pub full_digest: bool,
-}
-
-impl Cluster {
-    fn read(configs: &[Config]) -> Self {
-        let Some(first) = configs.first() else { return Self::default() };
-        let mut cluster = Self {
-            standalone: first.ensemble.is_none(),
-            tick_us: first.tick.0,
-            init_limit_ticks: first.init_limit_ticks,
-            sync_limit_ticks: first.sync_limit_ticks,
-            zxid_counter_limit: first.zxid_counter_limit,
-            silence_us: 3 * first.cnx_timeout.0 + 2 * first.max_notification.0,
-            max_session_timeout_ms: u64::try_from(first.max_session_timeout_ms).unwrap_or(0),
-            weak_sync: configs
-                .iter()
-                .filter(|config| !config.linearizable_sync)
-                .map(|config| config.me)
-                .collect(),
-            full_digest: configs.iter().all(|config| config.full_digest),
-            ..Self::default()
-        };
-        match &first.ensemble {
-            None => {
-                cluster.voters.insert(first.me);
-            }
-            Some(ensemble) => {
-                for (id, member) in &ensemble.members {
-                    match member.role {
-                        MemberRole::Participant => cluster.voters.insert(*id),
-                        MemberRole::Observer => cluster.observers.insert(*id),
-                    };
-                }
-            }
-        }
-        cluster
-    }
-
-    pub(crate) fn is_quorum(&self, count: usize) -> bool {
-        count * 2 > self.voters.len()
-    }
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct Proposal {
     pub hash: u64,
     pub by: ServerId,
     payload: Bytes,
-}
-
-/// One server as its notes tell it.
-#[derive(Clone, Debug)]
-pub(crate) struct Member {
-    pub up: bool,
-    pub recovering: bool,
-    pub phase: Phase,
-    pub epoch: Epoch,
-    pub serving: bool,
-    /// Its log, unsynced appends included.
-    pub log: Line,
-    /// What its tree contains.
-    pub applied: Line,
-    /// Applied while recovering; its place is known only when recovery is done.
-    pub replay: Vec<(Zxid, u64, StateDigest)>,
-    /// Highest zxid that it acknowledged since its last loss of history.
-    pub acked: Option<Zxid>,
-    pub accepted: Option<Epoch>,
-    pub current: Option<Epoch>,
-    lineage: Lineage,
-}
-
-/// Snapshots of one server that are not what their names say of the committed sequence. Only Apache's peers
-/// make any.
-#[derive(Clone, Debug, Default)]
-struct Lineage {
-    /// Snapshot that the tree grew from.
-    base: Option<Zxid>,
-    /// Those of the folder.
-    folder: BTreeMap<Zxid, Origin>,
-    /// Who brings this history to its own.
-    leader: Option<ServerId>,
-    /// That is a SNAP of its leader's; what an Apache peer said of it.
-    awaits_snap: bool,
-    coming: Option<(Zxid, Origin)>,
-}
-
-/// Where a snapshot came from. Apache's names a zxid of its leader's history, committed or not, and may
-/// hold parts of transactions up to `end`: the state in between is nobody's (PROTOCOL 3.6, 4.4).
-#[derive(Clone, Debug)]
-struct Origin {
-    end: Zxid,
-    common: usize,
-    tail: Vec<(Zxid, u64)>,
-}
-
-impl Origin {
-    /// The history of `line` up to what the snapshot names.
-    fn of(line: &Line, base: Zxid, end: Zxid, committed: &[Entry]) -> Self {
-        let upto = line.count_upto(base, committed);
-        let common = line.common().min(upto);
-        let tail = line.tail().take(upto - common).map(|entry| (entry.zxid, entry.hash));
-        Self { end, common, tail: tail.collect() }
-    }
-
-    fn line(&self, committed: &[Entry]) -> Line {
-        let mut line = Line::of_committed(self.common);
-        self.tail.iter().for_each(|(zxid, hash)| line.push(*zxid, *hash, committed));
-        line
-    }
-}
-
-impl Lineage {
-    /// What is there is the history behind the snapshot of `zxid`.
-    fn line(&self, zxid: Zxid, committed: &[Entry]) -> Line {
-        match self.folder.get(&zxid) {
-            Some(origin) => origin.line(committed),
-            None => Line::of_committed(committed.partition_point(|entry| entry.zxid <= zxid)),
-        }
-    }
-}
-
-impl Default for Member {
-    fn default() -> Self {
-        Self {
-            up: false,
-            recovering: false,
-            phase: Phase::Halted,
-            epoch: Epoch::ZERO,
-            serving: false,
-            log: Line::default(),
-            applied: Line::default(),
-            replay: Vec::new(),
-            acked: None,
-            accepted: None,
-            current: None,
-            lineage: Lineage::default(),
-        }
-    }
-}
-
-impl Member {
-    /// Whether the tree holds parts of transactions beyond `zxid`, its newest, since it grew from a
-    /// fuzzy snapshot.
-    pub(crate) fn is_blurred_at(&self, zxid: Zxid) -> bool {
-        let origin = self.lineage.base.and_then(|base| self.lineage.folder.get(&base));
-        origin.is_some_and(|origin| zxid < origin.end)
-    }
-
-    /// The history that the snapshot of `zxid` in its folder stands for; before it has been replayed up
-    /// to the second, the state in it is nobody's.
-    pub(crate) fn snapshot(&self, zxid: Zxid, committed: &[Entry]) -> (Line, Zxid) {
-        let end = self.lineage.folder.get(&zxid).map_or(zxid, |origin| origin.end);
-        (self.lineage.line(zxid, committed), end)
-    }
-
-    /// Whether what it applies now must be committed.
-    pub(crate) fn in_broadcast(&self) -> bool {
-        match self.phase {
-            Phase::LeadingBroadcast
-            | Phase::FollowingBroadcast
-            | Phase::ObservingBroadcast
-            | Phase::Standalone => !self.recovering,
-            Phase::Looking
-            | Phase::LeadingDiscovery
-            | Phase::LeadingSynchronization
-            | Phase::FollowingDiscovery
-            | Phase::FollowingSynchronization
-            | Phase::ObservingDiscovery
-            | Phase::ObservingSynchronization
-            | Phase::Halted => false,
-        }
-    }
 }
 
 /// A transaction that this event committed.

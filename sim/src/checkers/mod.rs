@@ -4,6 +4,7 @@
 #![allow(clippy::wildcard_enum_match_arm)]
 
 mod canon;
+mod cluster;
 mod d01_versions;
 mod d02_sequential_names;
 mod d03_multi_atomic;
@@ -29,6 +30,7 @@ mod l05_requests_end;
 mod l06_queues_drain;
 mod l07_bounded_chatter;
 mod line;
+mod member;
 mod o01_oracle_sees;
 mod p01_leadership;
 mod p02_integrity;

@@ -1,0 +1,66 @@
+//! What checkers know of the cluster before the run.
+
+use std::collections::BTreeSet;
+
+use vivarium_core::config::{Config, MemberRole};
+use vivarium_core::ids::ServerId;
+
+/// Facts of the cluster that its configuration tells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cluster {
+    pub voters: BTreeSet<ServerId>,
+    pub observers: BTreeSet<ServerId>,
+    pub standalone: bool,
+    pub tick_us: u64,
+    pub init_limit_ticks: u64,
+    pub sync_limit_ticks: u64,
+    pub zxid_counter_limit: u32,
+    /// A server that looks for a leader gives up a silent connection within this time.
+    pub silence_us: u64,
+    pub max_session_timeout_ms: u64,
+    /// Servers that answer a sync without asking a quorum, when they lead.
+    pub weak_sync: BTreeSet<ServerId>,
+    /// Servers that behave as Apache's do.
+    pub apache: BTreeSet<ServerId>,
+    pub full_digest: bool,
+}
+
+impl Cluster {
+    pub(super) fn read(configs: &[Config]) -> Self {
+        let Some(first) = configs.first() else { return Self::default() };
+        let mut cluster = Self {
+            standalone: first.ensemble.is_none(),
+            tick_us: first.tick.0,
+            init_limit_ticks: first.init_limit_ticks,
+            sync_limit_ticks: first.sync_limit_ticks,
+            zxid_counter_limit: first.zxid_counter_limit,
+            silence_us: 3 * first.cnx_timeout.0 + 2 * first.max_notification.0,
+            max_session_timeout_ms: u64::try_from(first.max_session_timeout_ms).unwrap_or(0),
+            weak_sync: configs
+                .iter()
+                .filter(|config| !config.linearizable_sync)
+                .map(|config| config.me)
+                .collect(),
+            full_digest: configs.iter().all(|config| config.full_digest),
+            ..Self::default()
+        };
+        match &first.ensemble {
+            None => {
+                cluster.voters.insert(first.me);
+            }
+            Some(ensemble) => {
+                for (id, member) in &ensemble.members {
+                    match member.role {
+                        MemberRole::Participant => cluster.voters.insert(*id),
+                        MemberRole::Observer => cluster.observers.insert(*id),
+                    };
+                }
+            }
+        }
+        cluster
+    }
+
+    pub(crate) fn is_quorum(&self, count: usize) -> bool {
+        count * 2 > self.voters.len()
+    }
+}

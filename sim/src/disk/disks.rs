@@ -1,0 +1,52 @@
+//! The disks of all servers.
+
+use std::collections::BTreeMap;
+
+use vivarium_core::ids::{Epoch, ServerId, Zxid};
+
+use crate::disk::{DiskSim, Image};
+use crate::disk_view::DiskView;
+
+/// The disks of all servers, for checkers.
+#[derive(Debug)]
+pub struct Disks(pub(crate) BTreeMap<ServerId, DiskSim>);
+
+impl Disks {
+    fn image(&self, server: ServerId) -> Option<&Image> {
+        self.0.get(&server).map(DiskSim::image)
+    }
+
+    pub(crate) fn of(&mut self, server: ServerId) -> &mut DiskSim {
+        self.0.get_mut(&server).expect("every server has a disk")
+    }
+}
+
+impl DiskView for Disks {
+    fn durable_has_txn(&self, server: ServerId, zxid: Zxid, hash: u64) -> bool {
+        self.image(server).is_some_and(|image| image.has_txn(zxid, hash))
+    }
+
+    fn durable_last_log(&self, server: ServerId) -> Option<Zxid> {
+        self.image(server)?.last_log()
+    }
+
+    fn durable_snapshot(&self, server: ServerId) -> Option<Zxid> {
+        self.image(server)?.snapshot()
+    }
+
+    fn durable_log(&self, server: ServerId) -> Vec<Zxid> {
+        self.image(server).map(Image::log_zxids).unwrap_or_default()
+    }
+
+    fn rot_reach(&self, server: ServerId) -> Option<u64> {
+        self.image(server)?.rot_reach()
+    }
+
+    fn durable_accepted_epoch(&self, server: ServerId) -> Option<Epoch> {
+        self.image(server)?.epoch("acceptedEpoch")
+    }
+
+    fn durable_current_epoch(&self, server: ServerId) -> Option<Epoch> {
+        self.image(server)?.epoch("currentEpoch")
+    }
+}
