@@ -143,7 +143,7 @@ impl LogCursor {
         };
         let ReadData::Bytes(bytes) = data else { return Err(CursorFault::Missing(file)) };
         let last = bytes.len() < asked;
-        self.scanner.push(&bytes);
+        self.scanner.take(bytes);
         self.want = CHUNK;
         loop {
             match self.scanner.next(last) {

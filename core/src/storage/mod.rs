@@ -12,6 +12,7 @@ pub mod files;
 pub mod log_cursor;
 pub mod log_writer;
 pub mod ops;
+pub mod padding;
 pub mod purge;
 pub mod recovery;
 pub mod removal;

@@ -126,7 +126,7 @@ impl Truncation {
                     return self.state();
                 };
                 let last = bytes.len() < asked;
-                scanner.push(&bytes);
+                scanner.take(bytes);
                 match self.scan(&mut scanner, last, file, &mut found) {
                     Scan::More(need) => {
                         let want = need.max(CHUNK);

@@ -7,6 +7,7 @@ use simd_adler32::Adler32;
 
 use crate::config::Config;
 use crate::ids::Zxid;
+use crate::storage::padding::is_padding;
 use crate::txn::TxnHeader;
 
 /// "ZKLG", version 2, database id 0.
@@ -151,11 +152,27 @@ impl RecordScanner {
 
     /// What was pushed and is no record is zero.
     pub fn is_blank(&self) -> bool {
-        self.buffer.iter().all(|byte| *byte == 0)
+        is_padding(&self.buffer)
+    }
+
+    /// What was pushed and is no record, from `offset` on.
+    pub fn remains(&self) -> &[u8] {
+        &self.buffer
     }
 
     pub fn push(&mut self, chunk: &[u8]) {
         self.buffer.extend_from_slice(chunk);
+    }
+
+    /// As `push`, without a copy where nobody else holds the chunk.
+    pub fn take(&mut self, chunk: Bytes) {
+        if !self.buffer.is_empty() {
+            return self.push(&chunk);
+        }
+        match chunk.try_into_mut() {
+            Ok(chunk) => self.buffer = chunk,
+            Err(chunk) => self.push(&chunk),
+        }
     }
 
     /// Forgets what was pushed behind the last record: the file may have grown since.
@@ -198,7 +215,7 @@ impl RecordScanner {
             return Err(self.short(FILE_HEADER.len() - have, last));
         }
         if self.buffer[..FILE_HEADER.len()] != FILE_HEADER {
-            return Err(match self.buffer[..FILE_HEADER.len()].iter().all(|b| *b == 0) {
+            return Err(match is_padding(&self.buffer[..FILE_HEADER.len()]) {
                 true => Scanned::End { offset: 0 },
                 false => self.bad(Flaw::NotALog),
             });
@@ -234,7 +251,7 @@ impl RecordScanner {
     fn short(&self, need: usize, last: bool) -> Scanned {
         match last {
             false => Scanned::NeedMore(need),
-            true if self.buffer.iter().all(|b| *b == 0) => Scanned::End { offset: self.offset },
+            true if self.is_blank() => Scanned::End { offset: self.offset },
             true => self.bad(Flaw::CutOff),
         }
     }

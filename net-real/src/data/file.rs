@@ -8,6 +8,7 @@ use vivarium_core::admin::listing::{self, Field, Value};
 use vivarium_core::config::Config;
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::storage::files::Known;
+use vivarium_core::storage::padding::is_padding;
 use vivarium_core::storage::snapshot::{self, SnapshotDecoder, Source};
 use vivarium_core::storage::txnlog::{self, RecordScanner, Scanned};
 
@@ -102,7 +103,7 @@ fn rest(
         if chunk.is_empty() {
             return Ok(None);
         }
-        clean = chunk.iter().all(|byte| *byte == 0);
+        clean = is_padding(&chunk);
     }
     Ok(Some(format!("damaged at byte {end}: bytes follow the end of the log")))
 }

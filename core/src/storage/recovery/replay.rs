@@ -171,18 +171,16 @@ impl Replay {
         self.asked = CHUNK;
         match &mut self.reading {
             Reading::Records(scanner) => {
-                scanner.push(&bytes);
+                scanner.take(bytes);
                 self.scan(last);
                 if let Some(len) = self.oversized {
                     return Err(oversized(&self.logs[self.file].name, len, &self.config));
                 }
             }
-            Reading::Probing { probe, .. } => {
-                probe.push(&bytes);
-                if last {
-                    self.judge();
-                }
-            }
+            Reading::Probing { probe, .. } => probe.push(&bytes),
+        }
+        if last {
+            self.judge();
         }
         Ok(())
     }
@@ -241,7 +239,8 @@ impl Replay {
                 Scanned::End { offset } => (offset, "bytes follow the end of the log"),
                 Scanned::Bad { offset, flaw } => (offset, flaw.what()),
             };
-            let probe = Probe::new(start, self.payload_limit);
+            let mut probe = Probe::new(start, self.payload_limit);
+            probe.push(scanner.remains());
             self.reading = Reading::Probing { probe, what };
             return;
         }

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use crate::storage::padding::unpadded_len;
 use crate::storage::txnlog::{FILE_HEADER_LEN, FRAME_LEN, claimed_len, holds_record};
 
 /// What lies behind the last good record of a file.
@@ -12,7 +13,7 @@ pub(super) struct Probe {
     at: u64,
     /// End of the last byte that is not zero; `start` where there is none.
     end: u64,
-    /// The first bytes, as many as the longest record takes.
+    /// The first bytes up to `end`, as many as the longest record takes.
     head: Vec<u8>,
     head_max: usize,
 }
@@ -42,11 +43,14 @@ impl Probe {
     }
 
     pub(super) fn push(&mut self, chunk: &[u8]) {
-        if let Some(last) = chunk.iter().rposition(|b| *b != 0) {
-            self.end = self.at + last as u64 + 1;
+        let written = &chunk[..unpadded_len(chunk)];
+        if !written.is_empty() {
+            let before = (self.at - self.start) as usize;
+            self.head.resize(before.min(self.head_max), 0);
+            let room = self.head_max - self.head.len();
+            self.head.extend_from_slice(&written[..room.min(written.len())]);
+            self.end = self.at + written.len() as u64;
         }
-        let room = self.head_max - self.head.len();
-        self.head.extend_from_slice(&chunk[..room.min(chunk.len())]);
         self.at += chunk.len() as u64;
     }
 
