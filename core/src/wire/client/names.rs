@@ -7,6 +7,9 @@ use bytes::{BufMut, BytesMut};
 
 use crate::wire::jute::{JuteError, Reader};
 
+/// Of one name with its length: what is reserved, no limit.
+const USUAL_LEN: usize = 20;
+
 /// A list of names in their wire form.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Names {
@@ -52,8 +55,10 @@ impl Names {
 
 impl<S: AsRef<str>> FromIterator<S> for Names {
     fn from_iter<I: IntoIterator<Item = S>>(names: I) -> Self {
+        let names = names.into_iter();
         let mut all = Self::default();
-        names.into_iter().for_each(|name| all.push(name.as_ref()));
+        all.packed.reserve(names.size_hint().0 * USUAL_LEN);
+        names.for_each(|name| all.push(name.as_ref()));
         all
     }
 }
