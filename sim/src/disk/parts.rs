@@ -31,18 +31,18 @@ impl Parts {
     /// `from..to` must lie within.
     pub(super) fn read(&self, from: usize, to: usize) -> Bytes {
         let first = self.ends.partition_point(|end| *end <= from);
-        let mut bytes = BytesMut::new();
-        for (part, end) in self.parts[first..].iter().zip(&self.ends[first..]) {
+        let touched = self.parts[first..].iter().zip(&self.ends[first..]);
+        let mut slices = touched.map_while(|(part, end)| {
             let start = end - part.len();
-            let (part_from, part_to) = (from.max(start) - start, to.min(*end) - start);
-            if start <= from && to <= *end {
-                return part.slice(part_from..part_to);
-            }
-            bytes.extend_from_slice(&part[part_from..part_to]);
-            if to <= *end {
-                break;
-            }
+            (start < to).then(|| part.slice(from.max(start) - start..to.min(*end) - start))
+        });
+        let slice = slices.next().unwrap_or_default();
+        if slice.len() == to - from {
+            return slice;
         }
+        let mut bytes = BytesMut::with_capacity(to - from);
+        bytes.extend_from_slice(&slice);
+        slices.for_each(|slice| bytes.extend_from_slice(&slice));
         bytes.freeze()
     }
 }
