@@ -1,10 +1,12 @@
 //! E6: after a session is served over a new connection, nothing sent over an older one takes effect behind
-//! what was sent over the new one; and no session is turned away for ever once all is well.
+//! what was sent over the new one; what is sent over the newest is not refused as if the session had
+//! gone elsewhere; and no session is turned away for ever once all is well.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
+use crate::oracle::Judged;
 use crate::oracle::txn::Txn;
 use std::collections::BTreeMap;
 use vivarium_core::ids::SessionId;
@@ -13,7 +15,29 @@ use vivarium_core::ids::SessionId;
 pub(crate) struct E06 {
     newest: BTreeMap<SessionId, u32>,
     turned_away: BTreeMap<SessionId, u32>,
+    moves: BTreeMap<SessionId, Moves>,
 }
+
+/// How the client of a session went from server to server.
+#[derive(Debug, Default)]
+struct Moves {
+    /// The connection that it was granted last.
+    granted: u32,
+    /// It has asked for another one, and has no answer.
+    asks: bool,
+    /// It gave up one that it had asked for: a server may still take that for the newest.
+    strays: bool,
+}
+
+impl Moves {
+    /// Whether the session is where this connection ends, and nowhere else.
+    fn ends_at(&self, connection: u32) -> bool {
+        self.granted == connection && !self.asks && !self.strays
+    }
+}
+
+/// SESSIONMOVED
+const MOVED: i32 = -118;
 
 impl Check for E06 {
     fn hears(&self) -> Topics {
@@ -23,9 +47,15 @@ impl Check for E06 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         for fresh in &cx.canon.fresh {
             let Some(op) = fresh.op else { continue };
+            let moved = |judged: &Judged| matches!(judged.txn, Txn::Error { code: MOVED });
+            let stayed = self.moves.get(&op.session).is_some_and(|at| at.ends_at(op.connection));
+            if stayed && fresh.judged.as_ref().is_some_and(moved) {
+                let zxid = fresh.entry.zxid;
+                return Err(format!("{zxid}: {op:?} is refused, though its session did not move"));
+            }
             // Refusing a request of a connection that was left behind is what has to happen.
             let refused = fresh.judged.as_ref().is_some_and(|judged| {
-                !judged.was_open || matches!(judged.txn, Txn::Error { code: -118 | -112 })
+                !judged.was_open || matches!(judged.txn, Txn::Error { code: MOVED | -112 })
             });
             if refused {
                 continue;
@@ -41,6 +71,7 @@ impl Check for E06 {
             }
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
+        self.follow(fact);
         match fact {
             ClientFact::Ok { op, .. } | ClientFact::Err { op, .. } => {
                 self.turned_away.remove(&op.session);
@@ -70,6 +101,29 @@ impl Check for E06 {
     }
 }
 
+impl E06 {
+    fn follow(&mut self, fact: &ClientFact) {
+        let ClientFact::Session(fact) = fact else { return };
+        match fact {
+            SessionFact::Asked { resume: Some(session), .. } => {
+                let moves = self.moves.entry(*session).or_default();
+                moves.strays |= moves.asks;
+                moves.asks = true;
+            }
+            SessionFact::Granted { got, connection, .. } => {
+                let moves = self.moves.entry(*got).or_default();
+                (moves.granted, moves.asks) = (*connection, false);
+            }
+            SessionFact::Expired { session, .. } | SessionFact::Left { session } => {
+                self.moves.remove(session);
+            }
+            SessionFact::Asked { resume: None, .. }
+            | SessionFact::Detached { .. }
+            | SessionFact::Silent { .. } => {}
+        }
+    }
+}
+
 /// Connections in a row that end without a single answer, in the calm phase.
 const MOST_TURNS: u32 = 50;
 
@@ -78,6 +132,7 @@ mod tests {
     use super::*;
     use crate::checkers::testing::*;
     use crate::history::Call;
+    use vivarium_core::ids::ServerId;
 
     #[test]
     fn a_straggler_of_the_old_connection_is_found() {
@@ -92,6 +147,35 @@ mod tests {
         run.client(ClientFact::Invoke { op: moved, call: call() }).unwrap();
         run.commit(1, header(z(1, 2), 5, 2), &Txn::Error { code: -101 }).unwrap();
         assert!(run.commit(1, header(z(1, 3), 5, 1), &Txn::Error { code: -101 }).is_err());
+    }
+
+    /// A session is asked for so many times before it is granted, and once more behind that if `goes`; then
+    /// what was sent over the connection is refused as moved.
+    fn refused_as_moved(asked: u32, goes: bool) -> Result<(), String> {
+        let mut run = Run::new(E06::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        let ask = |run: &mut Run<E06>| {
+            let (resume, server) = (Some(SessionId(5)), ServerId(1));
+            let fact = SessionFact::Asked { resume, last_zxid: 0, timeout_ms: 1000, server };
+            run.client(ClientFact::Session(fact)).unwrap();
+        };
+        (0..asked).for_each(|_| ask(&mut run));
+        run.grant(5, 1000, 1).unwrap();
+        run.invoke(5, 1, Call::Delete { path: "/a".into(), version: -1 }).unwrap();
+        if goes {
+            ask(&mut run);
+        }
+        run.commit(1, header(z(1, 2), 5, 1), &Txn::Error { code: MOVED })
+    }
+
+    #[test]
+    fn a_session_that_stayed_is_not_refused_as_moved() {
+        assert!(refused_as_moved(0, false).is_err());
+        assert!(refused_as_moved(1, false).is_err());
+        assert_eq!(refused_as_moved(1, true), Ok(()), "it is on its way to another server");
+        assert_eq!(refused_as_moved(2, false), Ok(()), "what it asked for first may come late");
     }
 
     #[test]

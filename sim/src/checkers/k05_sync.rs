@@ -1,6 +1,6 @@
-//! K5: a read that a session sends behind an answered sync shows every write that anybody was told of
-//! before that sync was sent. A sync that may have been answered under a leader with ZooKeeper's weaker
-//! one owes nothing.
+//! K5: the answer of a sync, and every read that its session sends behind it, shows all that was
+//! committed anywhere before that sync was sent, whether anybody was told of it or not. A sync that may
+//! have been answered under a leader with ZooKeeper's weaker one owes nothing.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
@@ -11,9 +11,6 @@ use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 
 #[derive(Debug, Default)]
 pub(crate) struct K05 {
-    /// Highest zxid of an answered write.
-    answered: Zxid,
-    writes: BTreeSet<(SessionId, i32)>,
     reads: BTreeSet<(SessionId, i32)>,
     syncs: BTreeMap<(SessionId, i32), Asked>,
     owed: BTreeMap<SessionId, Zxid>,
@@ -22,7 +19,7 @@ pub(crate) struct K05 {
 /// A sync when it was sent.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
-    /// Highest zxid that was answered by then.
+    /// Highest zxid that was committed by then.
     floor: Zxid,
     /// The epoch that its server was in.
     epoch: Epoch,
@@ -54,14 +51,13 @@ impl Check for K05 {
                 Call::Sync { .. } => {
                     let epoch =
                         cx.canon.member(op.server).map_or(Epoch::ZERO, |member| member.epoch);
-                    let asked = Asked { floor: self.answered, epoch };
+                    let last = cx.canon.committed.last();
+                    let floor = last.map_or(Zxid::ZERO, |entry| entry.zxid);
+                    let asked = Asked { floor, epoch };
                     self.syncs.insert((op.session, op.xid), asked);
                 }
                 call if call.is_read() => {
                     self.reads.insert((op.session, op.xid));
-                }
-                call if call.is_write() => {
-                    self.writes.insert((op.session, op.xid));
                 }
                 _ => {}
             },
@@ -69,15 +65,16 @@ impl Check for K05 {
                 let key = (op.session, op.xid);
                 let zxid = Zxid::from_wire(*zxid).unwrap_or_default();
                 let refused = matches!(fact, ClientFact::Err { code, .. } if *code != -101);
-                if self.writes.remove(&key) && !(refused && cx.canon.find(zxid).is_none()) {
-                    self.answered = self.answered.max(zxid);
-                }
                 if let Some(asked) = self.syncs.remove(&key)
                     && matches!(fact, ClientFact::Ok { .. })
                     && !asked.is_weak(cx, op.server)
                 {
                     let owed = self.owed.entry(op.session).or_default();
                     *owed = (*owed).max(asked.floor);
+                    if zxid < asked.floor {
+                        let floor = asked.floor;
+                        return Err(format!("{op:?} is a sync that shows {zxid} and owes {floor}"));
+                    }
                 }
                 let owed = self.owed.get(&op.session).copied().unwrap_or_default();
                 if self.reads.remove(&key) && !refused && zxid < owed {
@@ -86,7 +83,6 @@ impl Check for K05 {
             }
             ClientFact::Unknown { op } => {
                 let key = (op.session, op.xid);
-                self.writes.remove(&key);
                 self.reads.remove(&key);
                 self.syncs.remove(&key);
             }
@@ -106,35 +102,40 @@ mod tests {
     use crate::checkers::testing::*;
     use crate::history::Reply;
 
-    /// A read behind a sync does not show a write that was answered before. `weak` answers syncs alone;
-    /// server 1 leads, and the session asks server 1.
-    fn stale_read(weak: Option<u64>) -> Result<(), String> {
+    /// Behind a commit of 1:2, of which nobody was told, a session sends a sync and a read, which show
+    /// these. `weak` answers syncs alone; server 1 leads, and the session asks server 1.
+    fn shown(weak: Option<u64>, sync: Zxid, read: Zxid) -> Result<(), String> {
         let mut run = Run::new(K05::default());
         run.canon.cluster.weak_sync = weak.map(ServerId).into_iter().collect();
         run.boot_all();
         run.establish(1, 1).unwrap();
         run.open(z(1, 1), 5);
         run.create(z(1, 2), 5, 1, "/a", false).unwrap();
-        run.ok(5, 1, z(1, 2), Reply::Path("/a".into())).unwrap();
         run.invoke(6, 1, Call::Sync { path: "/".into() }).unwrap();
         run.invoke(6, 2, Call::Exists { path: "/a".into(), watch: false }).unwrap();
-        run.ok(6, 1, z(1, 1), Reply::Path("/".into())).unwrap();
-        run.err(6, 2, z(1, 1), -101)
+        run.ok(6, 1, sync, Reply::Path("/".into()))?;
+        run.err(6, 2, read, -101)
+    }
+
+    #[test]
+    fn a_sync_that_shows_too_little_is_found() {
+        assert!(shown(None, z(1, 1), z(1, 2)).is_err());
+        assert_eq!(shown(None, z(1, 2), z(1, 2)), Ok(()));
     }
 
     #[test]
     fn a_stale_read_behind_a_sync_is_found() {
-        assert!(stale_read(None).is_err());
+        assert!(shown(None, z(1, 2), z(1, 1)).is_err());
     }
 
     #[test]
     fn under_a_leader_with_the_weaker_sync_it_is_legal() {
-        assert_eq!(stale_read(Some(1)), Ok(()));
+        assert_eq!(shown(Some(1), z(1, 1), z(1, 1)), Ok(()));
     }
 
     #[test]
     fn followers_with_the_weaker_sync_excuse_nothing() {
-        assert!(stale_read(Some(2)).is_err());
+        assert!(shown(Some(2), z(1, 1), z(1, 1)).is_err());
     }
 
     #[test]

@@ -206,7 +206,7 @@ fn a_read_behind_a_sync_that_misses_an_answered_write_is_found() {
     scene.ask(2, 2, &get("/a", false));
     scene.answer(2, 1, start, 0, b"\0\0\0\x01/");
     scene.answer(2, 2, start, -101, b"");
-    scene.breaks("K5", "behind a sync");
+    scene.breaks("K5", "is a sync that shows");
     let log = Log { txns: scene.log.clone(), newest: Epoch(1) };
     let weak = check_text(scene.text.as_bytes(), Some(log), true).unwrap();
     assert_eq!(weak.verdict, Ok(()), "as Apache answers sync");

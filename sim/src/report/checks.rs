@@ -37,7 +37,9 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "K2" => "A session's requests are answered, and take effect, in their order.",
         "K3" => "The zxids that a session sees never go down.",
         "K4" => "A read shows the state at the zxid of its reply.",
-        "K5" => "A read behind a sync shows all that anybody was told before the sync.",
+        "K5" => {
+            "A sync, and a read behind it, shows all that was committed before the sync was sent."
+        }
         "K6" => "No request takes effect twice, and what was answered is there.",
         "W2" => "An event comes before any reply that could show its change.",
         "W3" => "A watch is told of the first change after it was set.",
@@ -46,7 +48,9 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "E3" => "No session expires early.",
         "E4" => "Nothing of a session takes effect after its end.",
         "E5" => "A session is resumed as itself, or its end was proposed.",
-        "E6" => "After a session moved, its older connection has no effect any more.",
+        "E6" => {
+            "After a session moved, its older connection has no effect any more, and its newest is not refused."
+        }
         "E7" => "The session of a client that fell silent ends.",
         "L1" => "After all faults ended, the servers agree on one leader in time.",
         "L2" => "Every running server catches up.",

@@ -118,6 +118,11 @@ impl Workload {
         Drawing { workload: self, owner, n, written: 0, rng }.operation()
     }
 
+    /// A sync and a read behind it, whether the mix has any or not.
+    pub(crate) fn draw_sync(&self, rng: &mut SimRng) -> Operation {
+        Drawing { workload: self, owner: 0, n: 0, written: 0, rng }.sync_then_read()
+    }
+
     /// A kind of read that this mix has; any, where it has none.
     fn draw_read(&self, rng: &mut SimRng) -> Kind {
         let kept = |kind: &Kind| self.weights.contains_key(kind);
@@ -167,14 +172,16 @@ impl Drawing<'_> {
             }),
             Kind::Multi => self.multi(),
             Kind::Exists | Kind::GetData | Kind::GetChildren => Operation::Read(self.read(kind)),
-            Kind::SyncThenRead => {
-                let path = self.target();
-                let kind = self.workload.draw_read(self.rng);
-                Operation::SyncThenRead { path, read: self.read(kind) }
-            }
+            Kind::SyncThenRead => self.sync_then_read(),
             Kind::UnknownOp => Operation::UnknownOp { code: *self.rng.pick(&[13, 77, 999]) },
             Kind::Malformed => Operation::Malformed { code: *self.rng.pick(&[1, 2, 5, 14, 15]) },
         }
+    }
+
+    fn sync_then_read(&mut self) -> Operation {
+        let path = self.target();
+        let kind = self.workload.draw_read(self.rng);
+        Operation::SyncThenRead { path, read: self.read(kind) }
     }
 
     fn read(&mut self, kind: Kind) -> Read {

@@ -14,6 +14,13 @@ const RETRY_US: u64 = 1_000;
 /// Drawn operations of the calm phase, behind a list, have numbers of their own.
 const BEHIND_LIST: u64 = 1 << 32;
 
+/// Behind the streams of operations: whether a client begins every connection with a sync, and what it
+/// reads behind it.
+const GREETS: u64 = u64::MAX;
+
+/// Clients that do, in per mille. What a server owes to a sync it may lack just when it begins to serve.
+const GREETERS: u64 = 300;
+
 /// One operation at its time, or as soon as the client is connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timed {
@@ -47,6 +54,8 @@ pub(super) struct Plan {
     draws: Option<u64>,
     next: Next,
     calm: bool,
+    /// What it asks for before anything else on a new connection.
+    greeting: Option<Operation>,
 }
 
 #[derive(Debug)]
@@ -70,7 +79,10 @@ impl Plan {
             Operations::DrawnReads => (Vec::new(), Some(0), workload.reads_only()),
             Operations::Listed(listed) => (listed, None, workload),
         };
+        let mut rng = SimRng::new(spec.seed, Stream::Operation, GREETS);
+        let greets = draws.is_some() && rng.chance(GREETERS);
         let mut plan = Self {
+            greeting: greets.then(|| workload.draw_sync(&mut rng)),
             owner: spec.id.0,
             seed: spec.seed,
             think_us: spec.think_us,
@@ -110,11 +122,15 @@ impl Plan {
         }
     }
 
-    /// The client is connected: the next one is due now, a drawn one after a while.
+    /// The client is connected: the next one is due now, a drawn one after a while, and a greeting takes
+    /// its place.
     pub(super) fn connected(&mut self, now: SimTime, wait_us: u64) {
         match &mut self.next {
             Next::Listed { at, .. } => *at = now.max(*at),
-            Next::Drawn { at, .. } => *at = now.plus(wait_us),
+            Next::Drawn { at, operation } => match &self.greeting {
+                Some(greeting) => (*at, *operation) = (now, greeting.clone()),
+                None => *at = now.plus(wait_us),
+            },
             Next::Nothing => {}
         }
     }

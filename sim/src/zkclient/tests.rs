@@ -114,3 +114,25 @@ fn random_bytes_are_survived() {
         client.on_event(SimTime::ZERO, ClientEvent::Bytes { conn, bytes: bytes.into() }, &mut out);
     }
 }
+
+/// Each new connection of some clients begins with a sync and a read.
+#[test]
+fn a_client_that_greets_asks_for_a_sync_on_each_connection() {
+    let mut greeters = 0;
+    for seed in 0..100 {
+        let spec = ClientSpec { seed, operations: Operations::Drawn, ..client().0.spec };
+        let (mut client, mut out) = (ZkClient::new(spec, Workload::draw(1), 0), ClientOut::new());
+        let greets = [0, 1].map(|second| {
+            let now = SimTime::from_secs(second);
+            let conn = attach(&mut client, &mut out, now, 9);
+            client.on_wake(now, &mut out);
+            client.on_event(now, ClientEvent::Closed { conn }, &mut out);
+            facts(&mut out).iter().any(|fact| {
+                matches!(fact, ClientFact::Invoke { call: Call::Sync { .. }, op } if op.server == ServerId(1))
+            })
+        });
+        assert_eq!(greets[0], greets[1], "seed {seed}");
+        greeters += u32::from(greets[0]);
+    }
+    assert!((15..45).contains(&greeters), "{greeters}");
+}
