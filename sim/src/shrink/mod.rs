@@ -145,6 +145,11 @@ impl Shrinker<'_> {
             if size(&self.best.scenario).is_short() {
                 break;
             }
+            self.step("limits", Self::lower_limits)?;
+            self.until_nothing_goes()?;
+            if size(&self.best.scenario).is_short() {
+                break;
+            }
             // Whoever needs a rare roll is told from whoever is needed by more of them.
             self.effort.rolls = self.effort.rolls.saturating_mul(4);
             self.until_nothing_goes()?;

@@ -55,6 +55,20 @@ impl Shrinker<'_> {
         })
     }
 
+    /// Windows and batches that fewer operations outgrow: the lowest that is ever drawn, or half.
+    pub(super) fn lower_limits(&mut self) -> Result<(), Over> {
+        for limit in LIMITS {
+            for lower in [|_, least| least, |now: u64, least: u64| (now / 2).max(least)] {
+                self.try_change(|scenario| {
+                    for config in &mut scenario.cluster.configs {
+                        limit.lower(config, lower);
+                    }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// Moves everything behind a gap to its front.
     pub(super) fn less_dead_time(&mut self) -> Result<(), Over> {
         let mut before = self.best.end.0;
@@ -120,6 +134,32 @@ impl Shrinker<'_> {
         let mut candidate = self.best.scenario.clone();
         change(&mut candidate);
         self.accept(candidate).map(|_| ())
+    }
+}
+
+/// What a history has to outgrow before a path is met.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    CommitLog,
+    Snap,
+    AppendBatch,
+}
+
+const LIMITS: [Limit; 3] = [Limit::CommitLog, Limit::Snap, Limit::AppendBatch];
+
+impl Limit {
+    /// `lower` gets the present value and the lowest that is ever drawn.
+    fn lower(self, config: &mut Config, lower: fn(u64, u64) -> u64) {
+        let lowered = |now: u64, least: u64| lower(now, least).min(now);
+        match self {
+            Self::CommitLog => {
+                config.commit_log_count = lowered(config.commit_log_count as u64, 4) as usize;
+            }
+            Self::Snap => config.snap_count = lowered(config.snap_count, 10),
+            Self::AppendBatch => {
+                config.append_batch_bytes = lowered(config.append_batch_bytes as u64, 512) as usize;
+            }
+        }
     }
 }
 
@@ -236,6 +276,36 @@ fn pull(scenario: &mut Scenario, from: SimTime, by: u64) {
     for client in &mut scenario.clients {
         if let Operations::Listed(listed) = &mut client.operations {
             listed.iter_mut().for_each(|timed| pull(&mut timed.at));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Options;
+
+    #[test]
+    fn a_lower_limit_is_none_that_was_never_drawn() {
+        for seed in 0..50 {
+            let drawn = Scenario::draw(seed, &Options::default()).cluster.configs.swap_remove(0);
+            let limits = |config: &Config| {
+                [
+                    config.commit_log_count as u64,
+                    config.snap_count,
+                    config.append_batch_bytes as u64,
+                ]
+            };
+            let (mut least, mut half) = (drawn.clone(), drawn.clone());
+            for limit in LIMITS {
+                limit.lower(&mut least, |_, least| least);
+                limit.lower(&mut half, |now, least| (now / 2).max(least));
+            }
+            assert_eq!(limits(&least), [4, 10, 512]);
+            let pairs = limits(&half).into_iter().zip(limits(&drawn));
+            assert!(pairs.zip(limits(&least)).all(|((half, drawn), least)| {
+                half <= drawn && half >= least && (half < drawn || drawn == least)
+            }));
         }
     }
 }
