@@ -140,6 +140,16 @@ impl Notes for LogNotes {
             Note::Truncated { upto } => {
                 tracing::warn!(zxid = %upto, "log cut at the leader's word");
             }
+            Note::Uncuttable { upto } => {
+                tracing::warn!(zxid = %upto, "no snapshot is old enough for the leader's cut");
+            }
+            Note::Disowned { upto } => {
+                tracing::warn!(
+                    zxid = %upto,
+                    "a leader's older snapshot takes the place of this history, which counts for \
+                     nothing until the rest has come"
+                );
+            }
             Note::SnapInstalled { zxid, .. } => tracing::info!(%zxid, "snapshot installed"),
             Note::SnapshotSealed { zxid } => tracing::info!(%zxid, "snapshot written"),
             Note::Serving { on } => self.serving(on),

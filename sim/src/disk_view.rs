@@ -14,6 +14,9 @@ pub trait DiskView {
     /// The newest durable and complete snapshot.
     fn durable_snapshot(&self, server: ServerId) -> Option<Zxid>;
 
+    /// All durable and complete snapshots, oldest first.
+    fn durable_snapshots(&self, server: ServerId) -> Vec<Zxid>;
+
     /// The whole records of all log files, file by file.
     fn durable_log(&self, server: ServerId) -> Vec<Zxid>;
 
@@ -40,6 +43,9 @@ impl DiskView for NoDisks {
     }
     fn durable_snapshot(&self, _: ServerId) -> Option<Zxid> {
         None
+    }
+    fn durable_snapshots(&self, _: ServerId) -> Vec<Zxid> {
+        Vec::new()
     }
     fn durable_log(&self, _: ServerId) -> Vec<Zxid> {
         Vec::new()

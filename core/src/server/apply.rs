@@ -99,7 +99,7 @@ impl Server {
             Role::Starting
             | Role::Looking
             | Role::Standalone(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => (None, 0),
         };

@@ -22,6 +22,7 @@ use crate::storage::truncate::{Truncated, Truncation};
 use crate::time::{Mono, Span};
 use crate::tree::Database;
 use crate::zab::KnownSnapshot;
+use crate::zab::history::Uncuttable;
 
 /// Pause after a snapshot that failed or was outrun by changes.
 const RETRY: Span = Span::from_ms(1000);
@@ -67,12 +68,14 @@ enum Work {
     Installing {
         database: Box<Database>,
         grade: Grade,
+        behind: bool,
         writer: SnapshotWriter,
     },
     /// It is sealed; what the log still writes comes to its end before its files go.
     Sealed {
         database: Box<Database>,
         grade: Grade,
+        behind: bool,
         zxid: Zxid,
     },
     /// Everything older goes.
@@ -186,7 +189,7 @@ impl Server {
             | Role::Looking
             | Role::Following(_)
             | Role::Standalone(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => false,
         };
@@ -279,9 +282,9 @@ impl Server {
                     self.look(Start::Own, out);
                 }
             }
-            Work::Installing { database, grade, .. } => {
+            Work::Installing { database, grade, behind, .. } => {
                 out.note(Note::SnapshotSealed { zxid });
-                self.chores.work = Work::Sealed { database, grade, zxid };
+                self.chores.work = Work::Sealed { database, grade, behind, zxid };
                 self.start_supersede(out);
             }
             Work::Idle | Work::Sealed { .. } | Work::Superseding { .. } => {}
@@ -293,11 +296,15 @@ impl Server {
         if !matches!(self.chores.work, Work::Sealed { .. }) || !self.history.log.is_idle() {
             return;
         }
-        if let Work::Sealed { database, grade, zxid } =
+        if let Work::Sealed { database, grade, behind, zxid } =
             core::mem::replace(&mut self.chores.work, Work::Idle)
         {
+            if behind {
+                out.note(Note::Disowned { upto: zxid });
+                self.history.disown();
+            }
             let logs = self.history.log.files();
-            let supersede = Supersede::start(zxid, logs, &mut self.history.ids, out);
+            let supersede = Supersede::start(zxid, behind, logs, &mut self.history.ids, out);
             self.chores.work = Work::Superseding { database, grade, zxid, supersede };
         }
     }
@@ -335,11 +342,13 @@ impl Server {
     }
 
     /// A leader's snapshot is complete in memory: seal it, remove all that it replaces, then use it.
+    /// `behind`: what it replaces may hold more of the leader's history.
     pub(super) fn install_snapshot(
         &mut self,
         zxid: Zxid,
         mut database: Database,
         grade: Grade,
+        behind: bool,
         out: &mut Outbox,
     ) {
         let ids = &mut self.history.ids;
@@ -354,7 +363,8 @@ impl Server {
             Grade::Exact => SnapshotWriter::start(&mut database, zxid, PREIMAGE_LIMIT_BYTES),
             Grade::Fuzzy | Grade::Foreign => SnapshotWriter::start_fuzzy(&mut database, zxid),
         };
-        self.chores.work = Work::Installing { database: Box::new(database), grade, writer };
+        let database = Box::new(database);
+        self.chores.work = Work::Installing { database, grade, behind, writer };
         self.advance_snapshot(out);
     }
 
@@ -418,6 +428,7 @@ impl Server {
         self.chores.present = alloc::vec![zxid];
         self.chores.count = 0;
         self.counters.snaps_installed += 1;
+        self.history.uncuttable = None;
         out.note(Note::SnapInstalled { zxid, digest: self.db.digest() });
         if let Role::Following(following) = &mut self.role {
             following.on_snapshot_installed(&mut zab_cx!(self, out));
@@ -435,7 +446,7 @@ impl Server {
     }
 
     fn start_truncation(&mut self, out: &mut Outbox) {
-        let Role::Truncating(upto) = self.role else { return };
+        let Role::Truncating { upto, .. } = self.role else { return };
         if self.chores.truncation.is_some() || !self.history.log.is_idle() {
             return;
         }
@@ -452,12 +463,18 @@ impl Server {
     }
 
     fn on_truncated(&mut self, state: &Truncated, out: &mut Outbox) {
-        let Role::Truncating(upto) = self.role else { return };
+        let Role::Truncating { leader, upto } = self.role else { return };
         match state {
             Truncated::Working => {}
-            Truncated::Cut | Truncated::Emptied => {
+            Truncated::Cut => {
                 out.note(Note::Truncated { upto });
                 self.halt(Halt::Restart(RestartReason::Truncated), out);
+            }
+            Truncated::Impossible => {
+                out.note(Note::Uncuttable { upto });
+                self.chores.truncation = None;
+                self.history.uncuttable = Some(Uncuttable { epoch: self.history.accepted(), upto });
+                self.follow(leader, out);
             }
             Truncated::MovedAside => {
                 out.note(Note::MovedAside);

@@ -127,7 +127,7 @@ impl Server {
             | Role::Starting
             | Role::Following(_)
             | Role::Standalone(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => {}
         }

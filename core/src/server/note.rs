@@ -108,6 +108,16 @@ pub enum Note {
     Truncated {
         upto: Zxid,
     },
+    /// A leader asked for a cut to below every snapshot. Nothing was touched; the server asks for a
+    /// snapshot.
+    Uncuttable {
+        upto: Zxid,
+    },
+    /// The snapshot of a leader, which is sealed here, is about to replace what may hold more: from now
+    /// on and until the server has synced, its history counts for nothing.
+    Disowned {
+        upto: Zxid,
+    },
     /// A snapshot of the leader replaced the tree.
     SnapInstalled {
         zxid: Zxid,

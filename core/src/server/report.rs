@@ -57,7 +57,7 @@ impl Server {
             | Role::Looking
             | Role::Following(_)
             | Role::Standalone(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => return None,
         };

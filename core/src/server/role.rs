@@ -31,8 +31,11 @@ pub(super) enum Role {
     Leading(Leading),
     Following(Following),
     Standalone(Standalone),
-    /// The log is being cut behind this zxid; a restart follows.
-    Truncating(Zxid),
+    /// The log is being cut behind this zxid, which `leader` asked for; a restart follows.
+    Truncating {
+        leader: ServerId,
+        upto: Zxid,
+    },
     /// All is said; the last bytes get a moment to leave.
     Stopping {
         until: Mono,
@@ -160,7 +163,7 @@ impl Server {
         self.note_phase(out);
     }
 
-    fn follow(&mut self, leader: ServerId, out: &mut Outbox) {
+    pub(super) fn follow(&mut self, leader: ServerId, out: &mut Outbox) {
         self.send_away_waiting(out);
         let observer = self.is_observer();
         let init_limit = self.config.tick.times(self.config.init_limit_ticks);
@@ -193,7 +196,7 @@ impl Server {
             },
             Role::Starting
             | Role::Looking
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => return false,
         }
@@ -241,13 +244,15 @@ impl Server {
 
     fn on_following_event(&mut self, event: FollowingEvent, out: &mut Outbox) {
         match event {
-            FollowingEvent::SnapReceived { zxid, database, fuzzy } => {
+            FollowingEvent::SnapReceived { zxid, database, fuzzy, behind } => {
                 let grade = if fuzzy { Grade::Fuzzy } else { Grade::Exact };
-                self.install_snapshot(zxid, *database, grade, out);
+                self.install_snapshot(zxid, *database, grade, behind, out);
             }
             FollowingEvent::Truncate { upto } => {
+                let Role::Following(following) = &self.role else { return };
+                let leader = following.leader();
                 self.leave_links(out);
-                self.role = Role::Truncating(upto);
+                self.role = Role::Truncating { leader, upto };
             }
             FollowingEvent::Serve { epoch } => {
                 let Role::Following(following) = &self.role else { return };
@@ -317,7 +322,7 @@ impl Server {
             Role::Starting
             | Role::Looking
             | Role::Standalone(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => {}
         }
@@ -392,7 +397,7 @@ impl Server {
                 | Role::Looking
                 | Role::Following(_)
                 | Role::Standalone(_)
-                | Role::Truncating(_)
+                | Role::Truncating { .. }
                 | Role::Stopping { .. }
                 | Role::Halted => true,
             };
@@ -406,7 +411,7 @@ impl Server {
             | Role::Looking
             | Role::Following(_)
             | Role::Standalone(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => None,
         };
@@ -438,7 +443,7 @@ impl Server {
                 | Role::Looking
                 | Role::Following(_)
                 | Role::Standalone(_)
-                | Role::Truncating(_)
+                | Role::Truncating { .. }
                 | Role::Stopping { .. }
                 | Role::Halted => self.history.accepted(),
             };
@@ -461,7 +466,7 @@ impl Server {
 
     pub(super) fn phase(&self) -> Phase {
         match &self.role {
-            Role::Starting | Role::Looking | Role::Truncating(_) | Role::Stopping { .. } => {
+            Role::Starting | Role::Looking | Role::Truncating { .. } | Role::Stopping { .. } => {
                 Phase::Looking
             }
             Role::Leading(leading) => leading.noted_phase(),

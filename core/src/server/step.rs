@@ -68,7 +68,7 @@ impl Server {
                 config.tick.times(config.sync_limit_ticks),
             ),
             Role::Stopping { until } => Some(*until),
-            Role::Looking | Role::Standalone(_) | Role::Truncating(_) | Role::Halted => None,
+            Role::Looking | Role::Standalone(_) | Role::Truncating { .. } | Role::Halted => None,
         };
         let init_limit = config.tick.times(config.init_limit_ticks);
         let waiting = self.waiting.values().map(|waiting| waiting.since + init_limit).min();
@@ -102,7 +102,7 @@ impl Server {
             | Role::Starting
             | Role::Looking
             | Role::Standalone(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Halted => {}
         }
         if matches!(self.role, Role::Halted) {
@@ -235,7 +235,7 @@ impl Server {
             (
                 Role::Following(_)
                 | Role::Standalone(_)
-                | Role::Truncating(_)
+                | Role::Truncating { .. }
                 | Role::Stopping { .. }
                 | Role::Halted,
                 None,
@@ -258,7 +258,7 @@ impl Server {
             Role::Starting
             | Role::Looking
             | Role::Standalone(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => {}
         }
@@ -272,7 +272,7 @@ impl Server {
             | Role::Starting
             | Role::Looking
             | Role::Standalone(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => {}
         }
@@ -286,7 +286,7 @@ impl Server {
             Role::Starting
             | Role::Looking
             | Role::Standalone(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => {}
         }
@@ -318,7 +318,7 @@ impl Server {
             Role::Standalone(alone) => alone.on_durable(&mut self.history, out),
             Role::Starting
             | Role::Looking
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => {}
         }

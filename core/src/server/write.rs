@@ -146,7 +146,7 @@ impl Server {
             Role::Standalone(alone) => alone.sync(session, cxid),
             Role::Starting
             | Role::Looking
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => {}
         }
@@ -220,7 +220,7 @@ impl Server {
             | Role::Starting
             | Role::Looking
             | Role::Following(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => None,
         }
@@ -284,7 +284,7 @@ impl Server {
             Role::Starting
             | Role::Looking
             | Role::Following(_)
-            | Role::Truncating(_)
+            | Role::Truncating { .. }
             | Role::Stopping { .. }
             | Role::Halted => unreachable!("next_zxid gives zxids to leaders only"),
         }

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::ids::{OpId, ReadId, Zxid};
 use crate::server::input::{Queue, ReadData};
 use crate::server::outbox::Outbox;
-use crate::storage::files::{Dir, FileName, Known, LogFile};
+use crate::storage::files::{Dir, EpochFile, FileName, Known, LogFile};
 use crate::storage::ops::{DiskIds, op_of};
 use crate::storage::removal::{Removal, remove_all, remove_in_order};
 
@@ -15,6 +15,7 @@ use crate::storage::removal::{Removal, remove_all, remove_in_order};
 #[derive(Debug)]
 pub struct Supersede {
     zxid: Zxid,
+    disown: bool,
     logs: Vec<FileName>,
     phase: Phase,
 }
@@ -29,13 +30,22 @@ enum Phase {
 }
 
 impl Supersede {
-    /// `logs`: all files of the log, oldest first.
-    pub fn start(zxid: Zxid, logs: &[LogFile], ids: &mut DiskIds, out: &mut Outbox) -> Self {
+    /// `disown`: what is replaced may hold more than the snapshot, so that from here on nothing counts
+    /// until the server has synced. `logs`: all files of the log, oldest first. No operation of the
+    /// log queue may be under way.
+    pub fn start(
+        zxid: Zxid,
+        disown: bool,
+        logs: &[LogFile],
+        ids: &mut DiskIds,
+        out: &mut Outbox,
+    ) -> Self {
         let settle = ids.sync_dir(Queue::Snap, Dir::Data);
         let (_, op) = op_of(&settle).expect("a sync has an id");
         out.disk(settle);
         Self {
             zxid,
+            disown,
             logs: logs.iter().map(|file| file.name.clone()).collect(),
             phase: Phase::Settling(op),
         }
@@ -86,8 +96,10 @@ impl Supersede {
             | Known::Other => false,
         });
         let dead = dead.map(|entry| FileName::new(Dir::Data, entry.name));
-        let mut removal =
-            Removal::new(remove_all(dead, Dir::Data), remove_in_order(self.logs.drain(..).rev()));
+        let mark = self.disown.then(|| EpochFile::Current.name());
+        let mut first = remove_all(mark, Dir::Data);
+        first.extend(remove_all(dead, Dir::Data));
+        let mut removal = Removal::new(first, remove_in_order(self.logs.drain(..).rev()));
         self.phase = match removal.issue(ids, out) {
             true => Phase::Done,
             false => Phase::Removing(removal),

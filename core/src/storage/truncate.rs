@@ -21,8 +21,8 @@ pub enum Truncated {
     Working,
     /// The history ends at the zxid or at the newest one below it, durably. Ask for a restart.
     Cut,
-    /// No snapshot at or below the zxid is left: all of the history is gone, durably. After the restart the server is blank.
-    Emptied,
+    /// No snapshot is at or below the zxid. Nothing has changed.
+    Impossible,
     /// The log is damaged where it would have to be cut: all of it is moved aside, durably. After the
     /// restart the server is blank.
     MovedAside,
@@ -216,6 +216,12 @@ impl Truncation {
     /// The newest file that starts at or below the zxid holds it, unless it holds nothing at all:
     /// Apache leaves such files behind where a crash came before the first record.
     fn begin_scan(&mut self, verdict: Verdict, ids: &mut DiskIds, out: &mut Outbox) {
+        // All that was acknowledged here may lie in a snapshot that holds more: it stays until another
+        // one has taken its place (docs/decisions/0023).
+        if verdict.kept.is_empty() {
+            self.phase = Phase::Done(Truncated::Impossible);
+            return;
+        }
         match self.logs.iter().rposition(|log| log.first <= self.upto) {
             None => self.decide(Found::default(), verdict, ids, out),
             Some(file) => self.scan_file(file, verdict, ids, out),
@@ -248,10 +254,8 @@ impl Truncation {
     fn decide(&mut self, found: Found, verdict: Verdict, ids: &mut DiskIds, out: &mut Outbox) {
         // A leader names its own newest zxid at or below ours, which this log may lack. What lies
         // at or below it stays all the same: it may be committed, and this copy may count (P9).
-        let (mut removal, end) = match !verdict.kept.is_empty() {
-            true => (self.cut(found, verdict), Truncated::Cut),
-            false => (self.empty(verdict), Truncated::Emptied),
-        };
+        let mut removal = self.cut(found, verdict);
+        let end = Truncated::Cut;
         self.phase = match removal.issue(ids, out) {
             true => Phase::Done(end),
             false => Phase::Removing { removal, end },
@@ -268,15 +272,6 @@ impl Truncation {
             logs.push(Cut::SyncFile(name));
         }
         Removal::new(remove_all(verdict.dead, Dir::Data), logs)
-    }
-
-    /// Snapshots go first: logs without a snapshot are no history, while a snapshot without its
-    /// log would be taken for a short one.
-    fn empty(&self, verdict: Verdict) -> Removal {
-        let kept = verdict.kept.into_iter().map(FileName::snapshot);
-        let snapshots = remove_all(verdict.dead.into_iter().chain(kept), Dir::Data);
-        let logs = remove_in_order(self.logs.iter().rev().map(|log| log.name.clone()));
-        Removal::new(snapshots, logs)
     }
 
     /// Snapshots go first, the oldest before the others, as where recovery moves them.

@@ -27,6 +27,8 @@ pub struct History {
     pub ids: DiskIds,
     /// No usable history: never a candidate, counted in no ACKEPOCH quorum.
     pub blank: bool,
+    /// Known since a leader asked for a cut that the own snapshots make impossible.
+    pub uncuttable: Option<Uncuttable>,
     /// Everything up to here is known to be committed and may be applied.
     committed: Zxid,
     /// A read of the own log failed: what it holds up to here cannot be served from disk.
@@ -38,6 +40,16 @@ pub struct History {
     heard: Epoch,
     /// Epoch files on their way to the disk, oldest first.
     writes: VecDeque<EpochWrite>,
+}
+
+/// A leader that never was established may have sent a SNAP of what was never committed, and all that
+/// was here before is in it: no snapshot is old enough to cut behind. Only another SNAP helps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Uncuttable {
+    /// Of the leader that asked for the cut.
+    pub epoch: Epoch,
+    /// All that the leader's history has of this one.
+    pub upto: Zxid,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +82,7 @@ impl History {
             window,
             ids,
             blank,
+            uncuttable: None,
             committed,
             damaged_to: None,
             accepted,
@@ -162,6 +175,11 @@ impl History {
         epochs::write(EpochFile::Current, Epoch::ZERO, &mut self.ids, out);
         self.log.restart_behind(Zxid::ZERO);
         self.window = Window::new(Zxid::ZERO);
+    }
+
+    /// currentEpoch is about to be removed: the history counts again when the file is written anew.
+    pub fn disown(&mut self) {
+        self.current = Epoch::ZERO;
     }
 
     /// A snapshot of the leader replaced everything.

@@ -279,7 +279,10 @@ impl Rig {
                 let vivarium = words
                     .named
                     .get("vivarium")
-                    .map(|text| VivariumInfo { blank: *text == "blank" });
+                    .map(|text| VivariumInfo {
+                        blank: *text == "blank",
+                        uncuttable: *text == "uncuttable",
+                    });
                 let info =
                     LearnerInfo { server, protocol_version: 0x10000, config_version: 0, vivarium };
                 LearnerPacket::FollowerInfo { accepted: Epoch(arg.parse().expect("epoch")), info }
@@ -480,7 +483,9 @@ impl Rig {
             | Note::Committed { .. }
             | Note::Serving { .. }
             | Note::SnapInstalled { .. }
-            | Note::Truncated { .. } => {
+            | Note::Truncated { .. }
+            | Note::Disowned { .. }
+            | Note::Uncuttable { .. } => {
                 let text = format!("{note:?}");
                 let text = text.split(", digest").next().unwrap_or("");
                 self.said.push(format!("note {text}"));

@@ -219,24 +219,18 @@ fn a_truncation_to_what_is_not_there_keeps_what_lies_below() {
     }
 }
 
+/// The leader that sent the oldest snapshot was never established, and is gone. What was acknowledged
+/// lies in it.
 #[test]
-fn a_truncation_below_every_snapshot_empties_the_history() {
+fn a_truncation_below_every_snapshot_touches_nothing() {
     for upto in [Zxid::ZERO, zxid(1, 3)] {
         let mut folder = folder();
         folder.disk.remove(&data("snapshot.0"));
-        let full = *folder.all.last().unwrap();
-        let end = truncate(&mut folder, upto, |config, disk| {
-            for cut in disk.cuts(4) {
-                let recovered = recover(config, &mut disk.after_power_cut(cut)).unwrap();
-                assert!([None, Some(full)].contains(&last(&recovered)), "nothing in between");
-            }
-        });
-        assert_eq!(end, Truncated::Emptied, "{upto:?}");
+        let files = folder.disk.names();
+        assert_eq!(truncate(&mut folder, upto, |_, _| {}), Truncated::Impossible, "{upto:?}");
+        assert_eq!(folder.disk.names(), files);
         let recovered = recover(&folder.config, &mut folder.disk).unwrap();
-        assert_eq!(recovered.history, History::Blank);
-        assert!(!recovered.first_start && !recovered.moved_aside);
-        assert_eq!((recovered.accepted.0, recovered.current.0), (3, 0), "a promise is kept");
-        assert!(!folder.disk.has("currentEpoch"), "until it has synced it counts for nothing");
+        assert_eq!(last(&recovered), folder.all.last().copied());
     }
 }
 
@@ -269,7 +263,7 @@ fn a_sealed_snap_replaces_everything() {
         let full = folder.all.clone();
         let Folder { config, disk, logs, ids, out, .. } = &mut folder;
         snapshot(&mut tree_of(theirs), at, disk, ids);
-        let mut supersede = Supersede::start(at, logs, ids, out);
+        let mut supersede = Supersede::start(at, false, logs, ids, out);
         let mut todo: VecDeque<DiskAction> = drained(out).into();
         while let Some(op) = todo.pop_front() {
             let read = disk.run(&op);
@@ -299,6 +293,37 @@ fn a_sealed_snap_replaces_everything() {
         let recovered = recover(config, disk).unwrap();
         assert_eq!(last(&recovered), Some(next));
     }
+}
+
+/// It holds less than what it replaces: from the first removal on, what is there counts for nothing.
+#[test]
+fn a_snap_behind_the_history_leaves_a_blank_server_through_any_power_cut() {
+    let (mut folder, at) = (folder(), zxid(1, 2));
+    let full = *folder.all.last().unwrap();
+    for name in ["snapshot.0", "snapshot.100000006"] {
+        folder.disk.remove(&data(name));
+    }
+    let Folder { config, disk, logs, ids, out, .. } = &mut folder;
+    snapshot(&mut tree_of(&run_of(1, 1..=2)), at, disk, ids);
+    let mut supersede = Supersede::start(at, true, logs, ids, out);
+    let mut todo: VecDeque<DiskAction> = drained(out).into();
+    let mut blank = 0;
+    while let Some(op) = todo.pop_front() {
+        let read = disk.run(&op);
+        for cut in disk.cuts(4) {
+            let recovered = recover(config, &mut disk.after_power_cut(cut)).unwrap();
+            assert!([None, Some(full)].contains(&last(&recovered)), "{:?}", last(&recovered));
+            blank += u32::from(last(&recovered).is_none());
+        }
+        match (read, op_of(&op)) {
+            (Some(data), _) => supersede.on_read(data, ids, out),
+            (None, Some((queue, op))) => supersede.on_done(queue, op, ids, out),
+            (None, None) => panic!("{op:?}"),
+        };
+        todo.extend(drained(out));
+    }
+    assert!(supersede.is_done() && blank > 0);
+    assert_eq!(disk.names(), ["acceptedEpoch", "snapshot.100000002"]);
 }
 
 /// The newest log begins right behind the newest snapshot, as after a roll: everything older is

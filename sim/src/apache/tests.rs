@@ -58,7 +58,7 @@ fn follower_info() -> Bytes {
         server: Some(ServerId(2)),
         protocol_version: 0x10000,
         config_version: 0,
-        vivarium: Some(VivariumInfo { blank: false }),
+        vivarium: Some(VivariumInfo::default()),
     };
     says(&LearnerPacket::FollowerInfo { accepted: Epoch(1), info })
 }

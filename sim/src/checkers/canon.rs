@@ -176,6 +176,7 @@ impl Canon {
             SimEvent::Boot { .. } => {
                 member.up = true;
                 member.recovering = true;
+                member.uncuttable = false;
                 member.serving = false;
                 member.phase = Phase::Halted;
                 member.replay.clear();
@@ -188,6 +189,7 @@ impl Canon {
             SimEvent::HistoryLost(kind) => {
                 member.acked = None;
                 if matches!(kind, LossKind::Wiped) {
+                    member.disowned = false;
                     member.lineage = Lineage::default();
                     (member.accepted, member.current) = (None, None);
                 }
@@ -263,7 +265,13 @@ impl Canon {
             }
             Note::Logged { zxid, hash, .. } => member.log.push(*zxid, *hash, &committed),
             Note::AckedTxn { zxid, .. } => member.acked = member.acked.max(Some(*zxid)),
-            Note::AckedNewLeader { history, .. } => member.acked = member.acked.max(*history),
+            Note::AckedNewLeader { history, .. } => {
+                let before = member.acked.filter(|_| !member.disowned);
+                member.acked = before.max(*history);
+                member.disowned = false;
+            }
+            Note::Uncuttable { .. } => member.uncuttable = true,
+            Note::Disowned { .. } => member.disowned = true,
             Note::Committed { zxid } => {
                 commit_upto = Some(member.log.count_upto(*zxid, &committed));
             }
@@ -294,6 +302,7 @@ impl Canon {
                 member.lineage.base = Some(*zxid);
                 member.log = line.clone();
                 member.applied = line;
+                member.uncuttable = false;
             }
             Note::Serving { on } => member.serving = *on,
             Note::SnapshotSealed { zxid } => {
@@ -315,6 +324,7 @@ impl Canon {
                 }
                 member.log = line.clone();
                 member.applied = line;
+                member.disowned &= *blank;
                 if self.cluster.standalone {
                     // What never became durable was never answered; its zxids are free again.
                     let last = member.log.last(&committed).unwrap_or_default();

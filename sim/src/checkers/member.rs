@@ -25,6 +25,11 @@ pub(crate) struct Member {
     pub acked: Option<Zxid>,
     pub accepted: Option<Epoch>,
     pub current: Option<Epoch>,
+    /// It was told to cut below every snapshot: a leader's may take the place of more than it holds.
+    pub uncuttable: bool,
+    /// That happened, and it has not synced since: it counts for nothing, and P9 alone judges what is
+    /// left of its copy.
+    pub disowned: bool,
     pub(super) lineage: Lineage,
 }
 
@@ -92,6 +97,8 @@ impl Default for Member {
             acked: None,
             accepted: None,
             current: None,
+            uncuttable: false,
+            disowned: false,
             lineage: Lineage::default(),
         }
     }

@@ -1,7 +1,9 @@
 //! S1: what a server recovers is the committed prefix up to some k, and then proposals in order; k covers
 //! every committed transaction that it acknowledged. An intact history is never moved aside.
 //! A wiped disk starts a new history, and nothing is owed of what rotted. A TRUNC of a Java leader, or to
-//! a Java learner, takes back what was acknowledged and not committed.
+//! a Java learner, takes back what was acknowledged and not committed. Nothing is owed either by a server
+//! that is blank since it took a SNAP older than what it had, which only one may do that was told to cut
+//! below every snapshot of its disk.
 
 use crate::checkers::canon::Member;
 use crate::checkers::topic::{Topic, Topics};
@@ -16,7 +18,12 @@ pub(crate) struct S01;
 
 impl Check for S01 {
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::MovedAside, Topic::Recovered])
+        Topics::of(&[
+            Topic::MovedAside,
+            Topic::Uncuttable,
+            Topic::Disowned,
+            Topic::Recovered,
+        ])
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
@@ -26,6 +33,12 @@ impl Check for S01 {
         match note {
             Note::MovedAside if !cx.damage.is_rotten(server) => {
                 return Err(format!("{server} moves an undamaged history aside"));
+            }
+            Note::Uncuttable { upto } if cx.spec.white_box => {
+                has_no_base(cx, server, *upto, member)?;
+            }
+            Note::Disowned { upto } if !member.uncuttable => {
+                return Err(format!("{server} gives up what it has for a snapshot of {upto}"));
             }
             Note::Recovered { last, from, blank, .. } => {
                 Self::judge(cx, server, *last, *from, *blank, member)?;
@@ -46,7 +59,8 @@ impl S01 {
         member: &Member,
     ) -> Result<(), String> {
         let line = &member.applied;
-        let owed = member.acked.map_or(0, |acked| cx.canon.count_upto(acked));
+        let acked = member.acked.filter(|_| !(blank && member.disowned));
+        let owed = acked.map_or(0, |acked| cx.canon.count_upto(acked));
         if line.common() < owed {
             let lost = cx.canon.committed[line.common()].zxid;
             if !cx.damage.rotted(server, lost) {
@@ -81,6 +95,18 @@ impl S01 {
             return Err(format!("{server} recovers {} transactions but says {last:?}", line.len()));
         }
         Ok(())
+    }
+}
+
+/// Whether a TRUNC to `upto` leaves no snapshot that the history could begin with.
+fn has_no_base(cx: &Cx<'_>, server: ServerId, upto: Zxid, member: &Member) -> Result<(), String> {
+    let holds_no_more = |zxid: &Zxid| member.snapshot(*zxid, &cx.canon.committed).1 <= upto;
+    let mut snapshots = cx.disks.durable_snapshots(server).into_iter();
+    match snapshots.find(holds_no_more) {
+        Some(base) if !cx.damage.is_rotten(server) => {
+            Err(format!("{server} does not cut behind {upto}, though it has a snapshot of {base}"))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -151,6 +177,30 @@ mod tests {
         assert!(truncated(Some(3)).unwrap_err().contains("without"));
         assert_eq!(truncated(Some(1)), Ok(()));
         assert_eq!(truncated(Some(2)), Ok(()));
+    }
+
+    /// Server 2 acknowledged 1:1 and is told to cut to there; its oldest snapshot is `base`. A crash comes
+    /// while an older one takes its place.
+    fn disowned(base: Zxid, blank: bool) -> Result<(), String> {
+        let mut run = Run::new(S01);
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.write(1, 1, 1).unwrap();
+        run.disks.snapshots.insert(ServerId(2), base);
+        run.note(2, Note::Uncuttable { upto: z(1, 1) })?;
+        run.note(2, Note::Disowned { upto: Zxid::ZERO })?;
+        run.server(2, SimEvent::Boot { incarnation: 2 }).unwrap();
+        let digest = StateDigest::default();
+        run.note(2, Note::Recovered { last: None, from: None, blank, digest })
+    }
+
+    #[test]
+    fn who_cannot_cut_may_give_up_what_it_has_and_says_so() {
+        assert_eq!(disowned(z(1, 2), true), Ok(()));
+        assert!(disowned(z(1, 2), false).unwrap_err().contains("without"));
+        assert!(disowned(z(1, 1), true).unwrap_err().contains("though it has a snapshot"));
+        let unasked = run().note(2, Note::Disowned { upto: Zxid::ZERO });
+        assert!(unasked.unwrap_err().contains("gives up"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ impl Check for S05 {
         Topics::of(&[
             Topic::Durable,
             Topic::HistoryLost,
+            Topic::Disowned,
             Topic::Recovered,
             Topic::Crash,
             Topic::Exit,
@@ -42,7 +43,7 @@ impl Check for S05 {
                 self.accepted.remove(&server);
                 self.current.remove(&server);
             }
-            SimEvent::Note(Note::Recovered { blank: true, .. }) => {
+            SimEvent::Note(Note::Disowned { .. } | Note::Recovered { blank: true, .. }) => {
                 self.current.remove(&server);
             }
             SimEvent::Crash(_) | SimEvent::Exit(_) | SimEvent::Boot { .. } => {
@@ -125,7 +126,20 @@ mod tests {
         assert!(dies(&mut run).is_err(), "rot does not excuse that");
     }
 
-    /// It recovered without a history that counts: a leader made it cut below its own snapshot.
+    /// A leader made it cut below every snapshot; it may die before it recovers.
+    #[test]
+    fn who_disowns_its_history_keeps_its_promise() {
+        let mut run = run();
+        run.note(2, Note::Disowned { upto: z(1, 1) }).unwrap();
+        assert_eq!(dies(&mut run), Ok(()));
+        run.disks.lose_epochs(2);
+        run.disks.promise(2, 3);
+        assert_eq!(dies(&mut run), Ok(()));
+        run.disks.lose_epochs(2);
+        assert!(dies(&mut run).unwrap_err().contains("acceptedEpoch"));
+    }
+
+    /// It recovered without a history that counts.
     #[test]
     fn a_server_that_recovers_blank_keeps_its_promise_too() {
         let mut run = run();

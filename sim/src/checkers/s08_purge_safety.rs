@@ -1,7 +1,9 @@
 //! S8: when a log or a snapshot loses its name for good, the newest whole snapshot and the log records
 //! behind it still reach, without a gap, everything committed that this voter acknowledged.
 //! P9 looks at the newest record alone, and at what a quorum holds. Judged of our servers: Apache's
-//! keep their log when a SNAP replaces their tree; those that only behave like them cannot.
+//! keep their log when a SNAP replaces their tree; those that only behave like them cannot. Nor where a SNAP is
+//! older than what it replaces and there is no other way (S1 says when): until it has synced, such a
+//! server says that it counts for nothing, and P9 judges whether it could be spared.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
@@ -25,7 +27,8 @@ impl Check for S08 {
         if cx.canon.cluster.apache.contains(&server) {
             return Ok(());
         }
-        let Some(acked) = cx.canon.member(server).and_then(|member| member.acked) else {
+        let member = cx.canon.member(server).filter(|member| !member.disowned);
+        let Some(acked) = member.and_then(|member| member.acked) else {
             return Ok(());
         };
         let upto = cx.canon.count_upto(acked);
@@ -94,6 +97,21 @@ mod tests {
         assert!(aside(Phase::FollowingBroadcast, None).is_err(), "who follows only purges");
         aside(Phase::FollowingBroadcast, Some(2)).unwrap();
         assert!(aside(Phase::FollowingBroadcast, Some(3)).is_err(), "of ours it is judged");
+    }
+
+    #[test]
+    fn who_disowns_its_history_may_remove_it() {
+        let mut run = Run::new(S08);
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.write(1, 1, 1).unwrap();
+        run.note(2, Note::Uncuttable { upto: z(1, 1) }).unwrap();
+        run.disks.take(2, z(1, 1));
+        assert!(run.server(2, SimEvent::Durable(Durable::Removed)).is_err(), "it counts still");
+        run.note(2, Note::Disowned { upto: z(1, 1) }).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Removed)).unwrap();
+        run.note(2, Note::AckedNewLeader { epoch: Epoch(2), history: Some(z(1, 1)) }).unwrap();
+        assert!(run.server(2, SimEvent::Durable(Durable::Removed)).is_err(), "it counts again");
     }
 
     /// The newest record is there, and one before it is not.

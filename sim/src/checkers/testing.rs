@@ -143,6 +143,9 @@ impl DiskView for Disks {
     fn durable_snapshot(&self, server: ServerId) -> Option<Zxid> {
         self.snapshots.get(&server).copied()
     }
+    fn durable_snapshots(&self, server: ServerId) -> Vec<Zxid> {
+        self.snapshots.get(&server).copied().into_iter().collect()
+    }
     fn durable_log(&self, server: ServerId) -> Vec<Zxid> {
         self.txns.get(&server).map(|txns| txns.keys().copied().collect()).unwrap_or_default()
     }

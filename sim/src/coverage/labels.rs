@@ -283,6 +283,8 @@ labels! {
         LeaderDiesProposing = "a leader dies with a proposal that is not committed",
         OldProposalCommitted = "a new leader commits what an older one proposed",
         HistoryCut = "a TRUNC takes a proposal back",
+        Uncuttable = "a TRUNC goes below every snapshot",
+        HistoryDisowned = "a SNAP takes the place of more than it holds",
         BlankPeer = "a leader is established while a voter is blank",
         ZxidLimit = "the counter of zxids reaches its limit",
         PausedPastSession = "a leader is paused for longer than the shortest session",

@@ -218,6 +218,8 @@ impl Coverage {
             }
             Note::Committed { zxid } => self.committed = self.committed.max(Some(*zxid)),
             Note::Truncated { .. } => self.moment(Moment::HistoryCut),
+            Note::Uncuttable { .. } => self.moment(Moment::Uncuttable),
+            Note::Disowned { .. } => self.moment(Moment::HistoryDisowned),
             Note::SnapshotSealed { .. } => self.storage(id, Storage::SnapshotSealed),
             Note::Recovered { last, from, blank, .. } => self.recovered(id, *last, *from, *blank),
             Note::MovedAside => self.moment(Moment::MovedAside),

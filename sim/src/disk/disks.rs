@@ -34,6 +34,10 @@ impl DiskView for Disks {
         self.image(server)?.snapshot()
     }
 
+    fn durable_snapshots(&self, server: ServerId) -> Vec<Zxid> {
+        self.image(server).map(|image| image.snapshots().collect()).unwrap_or_default()
+    }
+
     fn durable_log(&self, server: ServerId) -> Vec<Zxid> {
         self.image(server).map(Image::log_zxids).unwrap_or_default()
     }

@@ -311,11 +311,13 @@ impl Image {
     }
 
     pub fn snapshot(&self) -> Option<Zxid> {
-        self.snapshots
-            .iter()
-            .rev()
-            .find(|(_, id)| self.inodes[id].is_sealed())
-            .map(|(zxid, _)| *zxid)
+        self.snapshots().next_back()
+    }
+
+    /// The complete ones, oldest first.
+    pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = Zxid> {
+        let sealed = self.snapshots.iter().filter(|(_, id)| self.inodes[id].is_sealed());
+        sealed.map(|(zxid, _)| *zxid)
     }
 
     pub fn epoch(&self, name: &str) -> Option<Epoch> {

@@ -66,6 +66,8 @@ fn zxid_of_note(note: &Note) -> Option<Zxid> {
         | Note::Committed { zxid }
         | Note::Applied { zxid, .. }
         | Note::Truncated { upto: zxid }
+        | Note::Uncuttable { upto: zxid }
+        | Note::Disowned { upto: zxid }
         | Note::SnapInstalled { zxid, .. }
         | Note::SnapshotSealed { zxid }
         | Note::SessionClosed { zxid, .. }

@@ -236,6 +236,10 @@ fn note(note: &Note) -> String {
         Note::Applied { zxid, recovered: false, .. } => format!("applies {zxid:?}"),
         Note::Applied { zxid, recovered: true, .. } => format!("replays {zxid:?} of its own log"),
         Note::Truncated { upto } => format!("cuts its log behind {upto:?}"),
+        Note::Uncuttable { upto } => format!("has no snapshot to cut behind {upto:?}"),
+        Note::Disowned { upto } => {
+            format!("gives up its history for a snapshot of {upto:?}, and counts for nothing")
+        }
         Note::SnapInstalled { zxid, .. } => format!("installs the leader's snapshot of {zxid:?}"),
         Note::SnapshotSealed { zxid } => format!("has written a snapshot of {zxid:?}"),
         Note::Serving { on: true } => String::from("serves clients"),

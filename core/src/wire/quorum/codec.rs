@@ -47,6 +47,7 @@ kinds! {
 /// `VIVA`: what follows is from a Vivarium server. 3.9.5 does not look that far.
 const MAGIC: i32 = 0x5649_5641;
 const FLAG_BLANK: i32 = 1;
+const FLAG_UNCUTTABLE: i32 = 2;
 /// In the data of SNAP, which 3.9.5 leaves null and does not read.
 const FLAG_FUZZY: i32 = 1;
 /// ZAB 1.0, the only protocol since ZooKeeper 3.4.
@@ -134,7 +135,9 @@ fn vivarium(reader: &mut Reader) -> Result<Option<VivariumInfo>, JuteError> {
     if reader.remaining() < 8 || reader.i32()? != MAGIC {
         return Ok(None);
     }
-    Ok(Some(VivariumInfo { blank: reader.i32()? & FLAG_BLANK != 0 }))
+    let flags = reader.i32()?;
+    let has = |flag| flags & flag != 0;
+    Ok(Some(VivariumInfo { blank: has(FLAG_BLANK), uncuttable: has(FLAG_UNCUTTABLE) }))
 }
 
 fn ack_epoch(raw: Raw) -> Result<LearnerPacket, JuteError> {
@@ -280,7 +283,8 @@ fn put_learner_info(kind: i32, accepted: Epoch, info: &LearnerInfo, out: &mut By
 
 fn put_vivarium(info: VivariumInfo, out: &mut BytesMut) {
     out.put_i32(MAGIC);
-    out.put_i32(if info.blank { FLAG_BLANK } else { 0 });
+    let flag = |on, flag| if on { flag } else { 0 };
+    out.put_i32(flag(info.blank, FLAG_BLANK) | flag(info.uncuttable, FLAG_UNCUTTABLE));
 }
 
 fn put_forwarded(request: &ForwardedRequest, out: &mut BytesMut) {
@@ -301,7 +305,7 @@ pub(super) fn encode_leader(packet: &LeaderPacket, out: &mut BytesMut) {
             put_packet(out, LEADERINFO, Zxid::new(*epoch, 0).to_wire(), |out| {
                 out.put_i32(PROTOCOL);
                 if *vivarium {
-                    put_vivarium(VivariumInfo { blank: false }, out);
+                    put_vivarium(VivariumInfo::default(), out);
                 }
             });
         }

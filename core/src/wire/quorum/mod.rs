@@ -37,10 +37,12 @@ pub struct LearnerInfo {
 }
 
 /// Trailing 8 bytes: magic `VIVA`, then a flag word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct VivariumInfo {
     /// The learner has no usable history: counted in no ACKEPOCH quorum until it has synced.
     pub blank: bool,
+    /// The learner has no snapshot that it could cut behind: SNAP is for it what TRUNC is for others.
+    pub uncuttable: bool,
 }
 
 /// A client's request on its way from a learner to the leader.

@@ -47,7 +47,7 @@ fn learner_info_of_every_length() {
     assert_eq!(info_of(Some(&data[..8])), info(1, 0, None));
     assert_eq!(info_of(Some(&data[..12])), info(0x10000, 0, None));
     assert_eq!(info_of(Some(&data[..20])), info(0x10000, 0x1_0000_0002, None));
-    let ours = Some(VivariumInfo { blank: true });
+    let ours = Some(VivariumInfo { blank: true, uncuttable: false });
     assert_eq!(info_of(Some(&data)), info(0x10000, 0x1_0000_0002, ours));
     assert_eq!(info_of(None).server, None);
     assert_eq!(info_of(Some(&[0xff; 20])).server, None, "a negative id is none");
@@ -122,7 +122,9 @@ fn bytes() -> impl Strategy<Value = Bytes> {
 }
 
 fn info() -> impl Strategy<Value = LearnerInfo> {
-    let vivarium = option::of(any::<bool>().prop_map(|blank| VivariumInfo { blank }));
+    let vivarium = option::of(
+        any::<(bool, bool)>().prop_map(|(blank, uncuttable)| VivariumInfo { blank, uncuttable }),
+    );
     (server(), any::<i32>(), any::<i64>(), vivarium).prop_map(
         |(server, protocol_version, config_version, vivarium)| LearnerInfo {
             server: Some(server),

@@ -101,7 +101,10 @@ impl Following {
             server: Some(cx.config.me),
             protocol_version: PROTOCOL_VERSION,
             config_version: cx.ensemble.version() as i64,
-            vivarium: Some(VivariumInfo { blank: cx.history.blank }),
+            vivarium: Some(VivariumInfo {
+                blank: cx.history.blank,
+                uncuttable: cx.history.uncuttable.is_some(),
+            }),
         };
         let packet = if self.observer {
             LearnerPacket::ObserverInfo { accepted, info }
@@ -157,7 +160,12 @@ impl Following {
         vivarium: bool,
         cx: &mut ZabCx<'_>,
     ) {
-        let last_logged: Option<Zxid> = cx.history.last();
+        // A Java leader sends a SNAP only to whom it takes for far behind. It can be told so where the
+        // answer is no promise: a promise says what the history really is.
+        let asks_for_snap = !vivarium
+            && current.is_none()
+            && cx.history.uncuttable.is_some_and(|cut| cut.epoch == epoch);
+        let last_logged: Option<Zxid> = cx.history.last().filter(|_| !asks_for_snap);
         self.send(&LearnerPacket::AckEpoch { last_logged, current }, cx);
         self.phase = Phase::Synchronization(Synchronization::new(epoch, vivarium));
     }

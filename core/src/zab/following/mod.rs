@@ -33,6 +33,8 @@ pub enum FollowingEvent {
         database: Box<Database>,
         /// It may hold parts of later transactions, which follow.
         fuzzy: bool,
+        /// What the disk holds may be more of the leader's history.
+        behind: bool,
     },
     /// The log must be cut behind `upto`, then the server restarts from disk.
     Truncate {

@@ -14,6 +14,7 @@ use crate::wire::quorum::{LeaderPacket, LearnerPacket};
 use crate::zab::ZabCx;
 use crate::zab::following::broadcast::Broadcast;
 use crate::zab::following::{Following, FollowingEvent, Phase};
+use crate::zab::history::Uncuttable;
 
 #[derive(Debug)]
 pub struct Synchronization {
@@ -140,7 +141,13 @@ impl Following {
                 link.buffer.unread(decoded.leftover);
                 sync.claimed = sync.claimed.max(zxid);
                 let (database, fuzzy) = (Box::new(decoded.database), sync.fuzzy);
-                self.events.push_back(FollowingEvent::SnapReceived { zxid, database, fuzzy });
+                let behind = sync.is_behind(zxid, cx);
+                self.events.push_back(FollowingEvent::SnapReceived {
+                    zxid,
+                    database,
+                    fuzzy,
+                    behind,
+                });
             }
             Err(_) => self.object("the leader's snapshot is unreadable", cx),
         }
@@ -227,7 +234,8 @@ impl Synchronization {
             return Err("SNAP out of turn");
         }
         let behind = |last: Zxid| last > zxid && (self.vivarium || last.epoch() == zxid.epoch());
-        if cx.history.last().is_some_and(behind) {
+        let asked_for = cx.history.uncuttable.is_some();
+        if cx.history.last().is_some_and(behind) && !asked_for {
             // It would take back what this server may have acknowledged (P9). A Java leader has no
             // other word for a learner that logged what never was committed.
             return Err("SNAP behind the own history");
@@ -236,6 +244,14 @@ impl Synchronization {
         let decoder = Box::new(SnapshotDecoder::new(Source::Stream, cx.config));
         self.step = Step::Snapshot { zxid, decoder };
         Ok(())
+    }
+
+    /// Whether the own history may hold more of the leader's than a snapshot of `zxid`. A Java leader's
+    /// holds all of it.
+    fn is_behind(&self, zxid: Zxid, cx: &ZabCx<'_>) -> bool {
+        let common = |cut: Uncuttable| (cut.epoch == self.epoch).then_some(cut.upto);
+        let holds_all = cx.history.uncuttable.and_then(common).is_some_and(|upto| upto <= zxid);
+        self.vivarium && !holds_all && cx.history.last().is_some_and(|last| zxid < last)
     }
 
     fn on_proposal(

@@ -94,6 +94,7 @@ impl Leading {
             observer,
             vivarium: info.vivarium.is_some(),
             blank: info.vivarium.is_some_and(|flags| flags.blank),
+            uncuttable: info.vivarium.is_some_and(|flags| flags.uncuttable),
             accepted,
         };
         self.drop_older_link(link, who, cx);

@@ -16,6 +16,8 @@ pub(super) struct Who {
     pub observer: bool,
     pub vivarium: bool,
     pub blank: bool,
+    /// It cannot cut its history: see [`VivariumInfo`](crate::wire::quorum::VivariumInfo).
+    pub uncuttable: bool,
     pub accepted: Epoch,
 }
 
@@ -33,7 +35,7 @@ pub(super) enum Stage {
     /// The log on disk is searched for the newest common transaction.
     Searching { who: Who, last: Zxid, cursor: LogCursor },
     /// No exact snapshot exists yet to serve a SNAP from.
-    AwaitingSnapshot { who: Who },
+    AwaitingSnapshot { who: Who, least: Option<Zxid> },
     /// History is being sent; NEWLEADER follows when the feed meets the head.
     Syncing { who: Who, feed: Feed },
     /// NEWLEADER is on its way; an ACK of it covers everything up to `covered`.
@@ -51,7 +53,7 @@ impl Stage {
             Self::Greeted(who) | Self::Invited(who) => Some(*who),
             Self::Promised { who, .. }
             | Self::Searching { who, .. }
-            | Self::AwaitingSnapshot { who }
+            | Self::AwaitingSnapshot { who, .. }
             | Self::Syncing { who, .. }
             | Self::Informed { who, .. }
             | Self::Acked { who, .. }

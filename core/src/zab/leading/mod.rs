@@ -289,7 +289,7 @@ impl Leading {
     /// A new exact snapshot can serve the learners that wait for one.
     pub fn on_snapshot_sealed(&mut self, cx: &mut ZabCx<'_>) {
         for learner in self.learners.values_mut() {
-            if let Stage::AwaitingSnapshot { who } = learner.stage {
+            if let Stage::AwaitingSnapshot { who, .. } = learner.stage {
                 let last = learner.reported;
                 learner.stage = Stage::Promised { who, last, current: None };
             }
@@ -429,6 +429,7 @@ mod tests {
             observer: false,
             vivarium: true,
             blank: false,
+            uncuttable: false,
             accepted: Epoch(1),
         };
         let z = |counter| Zxid::new(Epoch(1), counter);

@@ -128,9 +128,14 @@ impl Leading {
         }
         let known = self.known(cx);
         for learner in self.learners.values_mut() {
-            let Stage::AwaitingSnapshot { who } = learner.stage else { continue };
-            if let Some(snapshot) = cx.newest_fuzzy_snapshot(learner.least_snapshot(who)) {
+            let Stage::AwaitingSnapshot { who, least } = learner.stage else { continue };
+            if let Some(snapshot) = cx.newest_fuzzy_snapshot(least) {
                 learner.start_snap(who, snapshot, true, known, cx);
+            } else if who.uncuttable
+                && let Some(snapshot) = cx.newest_exact_snapshot(None)
+            {
+                // It has no other way to this history, and knows what it gives up for it.
+                learner.start_snap(who, snapshot, false, known, cx);
             }
         }
     }
@@ -436,16 +441,15 @@ impl Learner {
                 cx.counters.diffs += 1;
                 (LeaderPacket::Diff { upto: known }, feed_from(from), how)
             }
+            CatchUp::Trunc { upto } if who.uncuttable => {
+                return self.start_newest_snap(who, Some(upto), known, cx);
+            }
             CatchUp::Trunc { upto } => {
                 cx.counters.truncs += 1;
                 (LeaderPacket::Trunc { upto }, feed_from(upto), SyncKind::Trunc)
             }
             CatchUp::Disk { .. } | CatchUp::Snap => {
-                match cx.newest_exact_snapshot(self.least_snapshot(who)) {
-                    Some(snapshot) => self.start_snap(who, snapshot, false, known, cx),
-                    None => self.stage = Stage::AwaitingSnapshot { who },
-                }
-                return;
+                return self.start_newest_snap(who, self.least_snapshot(who), known, cx);
             }
         };
         self.send(&packet, cx);
@@ -457,6 +461,19 @@ impl Learner {
     /// that may have been counted (P9).
     fn least_snapshot(&self, who: Who) -> Option<Zxid> {
         self.reported.filter(|_| who.vivarium)
+    }
+
+    fn start_newest_snap(
+        &mut self,
+        who: Who,
+        least: Option<Zxid>,
+        known: Zxid,
+        cx: &mut ZabCx<'_>,
+    ) {
+        match cx.newest_exact_snapshot(least) {
+            Some(snapshot) => self.start_snap(who, snapshot, false, known, cx),
+            None => self.stage = Stage::AwaitingSnapshot { who, least },
+        }
     }
 
     fn start_snap(
