@@ -225,6 +225,7 @@ impl Server {
             LeadingEvent::Revalidate { link, session, timeout_ms } => {
                 self.revalidate_for(link, session, timeout_ms, out);
             }
+            LeadingEvent::Missing(missing) => self.answer_missing(missing, out),
             LeadingEvent::Synced { session, cxid } => {
                 self.clients.synced(session, cxid, &mut client_cx!(self, out));
             }

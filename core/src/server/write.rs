@@ -19,7 +19,7 @@ use crate::wire::client::{OP_CLOSE_SESSION, OP_CREATE_SESSION, OP_SYNC, Op, Pars
 use crate::wire::code::Code;
 use crate::wire::jute::Reader;
 use crate::wire::quorum::ForwardedRequest;
-use crate::zab::leading::Asker;
+use crate::zab::leading::{Asker, Missing};
 
 impl Server {
     /// The oldest thing that clients ask for. False when there is none.
@@ -76,8 +76,40 @@ impl Server {
             following.revalidate(session, timeout_ms, &mut zab_cx!(self, out));
             return;
         }
-        let valid = self.attach(session, timeout_ms, Owner::Local, out);
-        self.clients.revalidated(session, valid, &mut client_cx!(self, out));
+        if self.attach(session, timeout_ms, Owner::Local, out) {
+            self.clients.revalidated(session, true, &mut client_cx!(self, out));
+        } else {
+            self.miss(Missing { learner: None, session, timeout_ms }, out);
+        }
+    }
+
+    /// A session that is not there, or about to end. A leader that was deposed and does not know may lack
+    /// what the next one opened, so that it says no only where a quorum follows it still.
+    fn miss(&mut self, missing: Missing, out: &mut Outbox) {
+        match &mut self.role {
+            Role::Leading(leading) => leading.confirm_missing(missing, &mut zab_cx!(self, out)),
+            Role::Standalone(_) => self.answer_missing(missing, out),
+            // Whoever asked is closed.
+            Role::Starting
+            | Role::Looking
+            | Role::Following(_)
+            | Role::Truncating { .. }
+            | Role::Stopping { .. }
+            | Role::Halted => {}
+        }
+    }
+
+    pub(super) fn answer_missing(&mut self, missing: Missing, out: &mut Outbox) {
+        let Missing { learner, session, timeout_ms } = missing;
+        let owner = learner.map_or(Owner::Local, Owner::Learner);
+        let valid = self.attach(session, timeout_ms, owner, out);
+        let Some(link) = learner else {
+            self.clients.revalidated(session, valid, &mut client_cx!(self, out));
+            return;
+        };
+        if let Role::Leading(leading) = &mut self.role {
+            leading.answer_revalidate(link, session, valid, &mut zab_cx!(self, out));
+        }
     }
 
     /// Asked by a learner whose client came back.
@@ -88,9 +120,10 @@ impl Server {
         timeout_ms: i32,
         out: &mut Outbox,
     ) {
-        let valid = self.attach(session, timeout_ms, Owner::Learner(link), out);
-        if let Role::Leading(leading) = &mut self.role {
-            leading.answer_revalidate(link, session, valid, &mut zab_cx!(self, out));
+        if !self.attach(session, timeout_ms, Owner::Learner(link), out) {
+            self.miss(Missing { learner: Some(link), session, timeout_ms }, out);
+        } else if let Role::Leading(leading) = &mut self.role {
+            leading.answer_revalidate(link, session, true, &mut zab_cx!(self, out));
         }
     }
 

@@ -10,6 +10,7 @@ use vivarium_core::server::action::{Action, DiskAction, LinkAction};
 use vivarium_core::server::input::{DiskFault, DiskInput, Far, LinkEnd, LinkInput, Plane, Queue};
 use vivarium_core::server::note::Note;
 use vivarium_core::server::{Input, Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
+use vivarium_core::session::password::password;
 use vivarium_core::storage::files::{Dir, FileName};
 use vivarium_core::storage::ops::{DiskIds, op_of};
 use vivarium_core::time::{Mono, Stamp, Wall};
@@ -116,7 +117,7 @@ impl Rig {
             "snap" => self.snap(words.number(1), zxid(words.plain[2]), words.plain.len() > 3),
             "rename" => self.rename(words.plain[1], words.plain[2]),
             "damage" => self.damage(words.plain[1], words.number(2) as usize),
-            "client" => self.connect(words.number(1), words.named("timeout", 4000) as i32),
+            "client" => self.connect(&words),
             "ask" => self.ask(&words),
             "close" => {
                 let link = LinkId(words.number(1));
@@ -294,6 +295,10 @@ impl Rig {
                     .then(|| Epoch(words.named("current", 0) as u32)),
             },
             "ACK" => LearnerPacket::Ack { zxid: zxid(arg) },
+            "REVALIDATE" => {
+                let session = SessionId(words.named("session", 0) as i64);
+                LearnerPacket::Revalidate { session, timeout_ms: 4000 }
+            }
             "PING" => LearnerPacket::Ping { zxid: zxid(arg).to_wire(), touched: Vec::new() },
             other => panic!("no learner says {other}"),
         };
@@ -317,8 +322,16 @@ impl Rig {
         self.bytes(id, out);
     }
 
-    fn connect(&mut self, id: u64, timeout_ms: i32) {
-        let mut far = Box::new(Client::new(0, timeout_ms));
+    /// `client 30`, `client 30 session=5`: it comes back with that one.
+    fn connect(&mut self, words: &Words<'_>) {
+        let id = words.number(1);
+        let mut far = Box::new(Client::new(0, words.named("timeout", 4000) as i32));
+        let session = words.named("session", 0);
+        if session > 0 {
+            let session = SessionId(session as i64);
+            far.session = Some(session);
+            far.password = Bytes::copy_from_slice(&password(session));
+        }
         let hello = far.greet(0);
         self.far.insert(id, FarSide::Client(far));
         self.open(id, None, Plane::Client);

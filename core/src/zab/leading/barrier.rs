@@ -1,5 +1,6 @@
-//! Linearizable `sync`: answered on evidence that this leader still led after the question came.
-//! In 3.9.5 a deposed leader can answer (ZOOKEEPER-1675).
+//! What is answered on evidence that this leader still led after the question came: `sync`, and that
+//! there is no such session, since the next leader may have opened it. In 3.9.5 a deposed leader answers
+//! both (ZOOKEEPER-1675).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -15,9 +16,18 @@ pub enum Asker {
     Learner(LinkId),
 }
 
+/// A session that this leader does not know, or that is about to end, and whose client came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The learner that asked; `None`: this server, for a client of its own.
+    pub learner: Option<LinkId>,
+    pub session: SessionId,
+    pub timeout_ms: i32,
+}
+
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
-    asker: Asker,
+struct Waiting<T> {
+    question: T,
     /// A round of PINGs that started after the question came.
     round: u64,
     /// Everything that was proposed when it came.
@@ -28,7 +38,8 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Barrier {
     round: u64,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<Waiting<Asker>>,
+    missing: VecDeque<Waiting<Missing>>,
 }
 
 impl Barrier {
@@ -43,13 +54,19 @@ impl Barrier {
     }
 
     pub(super) fn ask(&mut self, asker: Asker, bound: Zxid) {
-        self.waiting.push_back(Waiting { asker, round: self.round + 1, bound });
+        self.waiting.push_back(Waiting { question: asker, round: self.round + 1, bound });
+    }
+
+    pub(super) fn ask_missing(&mut self, missing: Missing, bound: Zxid) {
+        self.missing.push_back(Waiting { question: missing, round: self.round + 1, bound });
     }
 
     /// Whether a new round would bring somebody nearer to an answer: one at a time is under way,
     /// so that any number of questions costs one round.
     pub(super) fn wants_round(&self, confirmed: u64) -> bool {
-        confirmed >= self.round && self.waiting.iter().any(|waiting| waiting.round > self.round)
+        let rounds = self.waiting.back().map(|waiting| waiting.round);
+        let rounds = rounds.max(self.missing.back().map(|waiting| waiting.round));
+        confirmed >= self.round && rounds > Some(self.round)
     }
 
     /// Has every question answered whose round a quorum confirmed and whose bound is committed,
@@ -61,7 +78,7 @@ impl Barrier {
         committed: Zxid,
         mut answer: impl FnMut(Asker, Zxid) -> bool,
     ) {
-        let is_ready = |one: &Waiting| one.round <= confirmed && one.bound <= committed;
+        let is_ready = |one: &Waiting<Asker>| one.round <= confirmed && one.bound <= committed;
         let ready = self.waiting.partition_point(is_ready);
         if ready == 0 {
             return;
@@ -69,21 +86,35 @@ impl Barrier {
         let later = self.waiting.split_off(ready);
         let mut full: Vec<Asker> = Vec::new();
         self.waiting.retain(|one| {
-            let waits = full.contains(&one.asker) || !answer(one.asker, one.bound);
+            let waits = full.contains(&one.question) || !answer(one.question, one.bound);
             if waits {
-                full.push(one.asker);
+                full.push(one.question);
             }
             waits
         });
         self.waiting.extend(later);
     }
 
-    pub(super) fn forget(&mut self, link: LinkId) {
-        self.waiting.retain(|waiting| waiting.asker != Asker::Learner(link));
+    /// The oldest missing session whose round a quorum confirmed: it is missing everywhere, by what is
+    /// committed.
+    pub(super) fn take_missing(&mut self, confirmed: u64, committed: Zxid) -> Option<Missing> {
+        let is_ready =
+            |one: &mut Waiting<Missing>| one.round <= confirmed && one.bound <= committed;
+        self.missing.pop_front_if(is_ready).map(|one| one.question)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(super) fn forget(&mut self, link: LinkId) {
+        self.waiting.retain(|waiting| waiting.question != Asker::Learner(link));
+        self.missing.retain(|waiting| waiting.question.learner != Some(link));
+    }
+
+    /// How many syncs wait.
+    pub(super) fn syncs(&self) -> usize {
         self.waiting.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.missing.is_empty()
     }
 }
 
@@ -115,7 +146,31 @@ mod tests {
         assert_eq!(barrier.begin_round(), 2);
         assert_eq!(answered(&mut barrier, 2, 4, 0), [], "not everything before it is committed");
         assert_eq!(answered(&mut barrier, 2, 5, 0), [1]);
-        assert_eq!(barrier.len(), 0);
+        assert!(barrier.is_empty());
+    }
+
+    #[test]
+    fn that_a_session_is_missing_needs_a_round_too() {
+        let mut barrier = Barrier::default();
+        let missing = |learner, session| Missing {
+            learner,
+            session: SessionId(session),
+            timeout_ms: 1000,
+        };
+        barrier.begin_round();
+        barrier.ask_missing(missing(None, 1), Zxid(5));
+        barrier.ask_missing(missing(Some(LinkId(7)), 2), Zxid(5));
+        barrier.ask_missing(missing(None, 3), Zxid(6));
+        assert_eq!(barrier.take_missing(1, Zxid(9)), None, "round 1 began before the question");
+        assert!(barrier.wants_round(1));
+        assert_eq!(barrier.begin_round(), 2);
+        assert!(!barrier.wants_round(1), "one at a time");
+        assert_eq!(barrier.take_missing(2, Zxid(4)), None, "its end may be proposed only");
+        barrier.forget(LinkId(7));
+        assert_eq!(barrier.take_missing(2, Zxid(5)), Some(missing(None, 1)));
+        assert_eq!(barrier.take_missing(2, Zxid(5)), None);
+        assert_eq!(barrier.take_missing(2, Zxid(6)), Some(missing(None, 3)));
+        assert!(barrier.is_empty());
     }
 
     #[test]

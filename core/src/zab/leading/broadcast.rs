@@ -12,7 +12,7 @@ use crate::txn::payload_hash;
 use crate::wire::quorum::LeaderPacket;
 use crate::zab::ZabCx;
 use crate::zab::leading::learner::{Learner, Stage};
-use crate::zab::leading::{Asker, Leading, LeadingEvent, Phase};
+use crate::zab::leading::{Asker, Leading, LeadingEvent, Missing, Phase};
 
 #[derive(Debug)]
 pub struct Broadcast {
@@ -89,7 +89,13 @@ impl Leading {
         if self.commit(cx) {
             self.pump(cx);
         }
-        self.answer_syncs(cx);
+        self.answer_questions(cx);
+    }
+
+    /// A session is asked for that is not there: this leader must still lead to say so.
+    pub fn confirm_missing(&mut self, missing: Missing, cx: &mut ZabCx<'_>) {
+        self.barrier.ask_missing(missing, cx.history.head());
+        self.advance_broadcast(cx);
     }
 
     fn count_own_ack(&mut self, cx: &mut ZabCx<'_>) {
@@ -148,8 +154,8 @@ impl Leading {
         confirmed.map_or(0, |index| echoes[index].0)
     }
 
-    fn answer_syncs(&mut self, cx: &mut ZabCx<'_>) {
-        if self.barrier.len() == 0 {
+    fn answer_questions(&mut self, cx: &mut ZabCx<'_>) {
+        if self.barrier.is_empty() {
             return;
         }
         let mut confirmed = self.confirmed_round(cx);
@@ -158,9 +164,13 @@ impl Leading {
             // A leader that is a quorum alone confirms its own rounds.
             confirmed = self.confirmed_round(cx);
         }
+        let committed = cx.history.committed();
+        while let Some(missing) = self.barrier.take_missing(confirmed, committed) {
+            self.events.push_back(LeadingEvent::Missing(missing));
+        }
         let confirmed = if cx.config.linearizable_sync { confirmed } else { u64::MAX };
         let (learners, events) = (&mut self.learners, &mut self.events);
-        self.barrier.answer_ready(confirmed, cx.history.committed(), |asker, bound| match asker {
+        self.barrier.answer_ready(confirmed, committed, |asker, bound| match asker {
             Asker::Local { session, cxid } => {
                 events.push_back(LeadingEvent::Synced { session, cxid });
                 true

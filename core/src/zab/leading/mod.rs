@@ -16,8 +16,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-pub use barrier::Asker;
 use barrier::Barrier;
+pub use barrier::{Asker, Missing};
 pub use broadcast::Broadcast;
 pub use discovery::Discovery;
 use learner::{Learner, Stage};
@@ -51,6 +51,8 @@ pub enum LeadingEvent {
         session: SessionId,
         timeout_ms: i32,
     },
+    /// A quorum followed this leader after the session was asked for.
+    Missing(Missing),
     /// A `sync` of an own client is answered.
     Synced {
         session: SessionId,
@@ -153,7 +155,7 @@ impl Leading {
 
     /// `sync`s that are not answered yet.
     pub fn pending_syncs(&self) -> usize {
-        self.barrier.len()
+        self.barrier.syncs()
     }
 
     /// The synced voter that the election order ranks first: it holds the most, then the highest
