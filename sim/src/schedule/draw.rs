@@ -6,7 +6,7 @@ use crate::cluster::Cluster;
 use crate::ids::SimTime;
 use crate::rng::{SimRng, Stream};
 use crate::schedule::class::CLASSES;
-use crate::schedule::outage::{relapses, rolling_outage, rolling_restart, swizzle};
+use crate::schedule::outage::{left_behind, relapses, rolling_outage, rolling_restart, swizzle};
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 
 /// Streams of what is no class stand behind those of the classes.
@@ -19,11 +19,16 @@ const SWIZZLE: u64 = 1005;
 const RESTART: u64 = 1006;
 const SICK: u64 = 1007;
 
+const LEFT_BEHIND: u64 = 1008;
+
 /// Longer than any calm phase.
 const FOR_GOOD_US: u64 = 600_000_000;
 
 /// Seeds with a rolling outage and no other fault, in per mille.
 const ALONE: u64 = 200;
+
+/// Seeds in which the others go on without one server, in per mille; in half of them nothing else happens.
+const LEAVES: u64 = 150;
 
 /// The calmest seed has one fault where the stormiest has so many.
 const DENSITIES: u64 = 4;
@@ -34,6 +39,12 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     let stream = |index| SimRng::new(seed, Stream::Schedule, index);
     // A chain of several steps completes only where nothing else comes between them.
     let alone = is_alone(seed, cluster);
+    let mut rng = stream(LEFT_BEHIND);
+    let (leaves, nothing_else) = (rng.chance(LEAVES) && !alone, rng.chance(500));
+    let left = if leaves { left_behind(cluster, faults_for, &mut rng) } else { Vec::new() };
+    if nothing_else && !left.is_empty() {
+        return left;
+    }
     let mut units = if alone { Vec::new() } else { swarm(seed, cluster, faults_for) };
     let mut rng = stream(ROLLING);
     let rolls = rng.chance(400) || alone;
@@ -41,6 +52,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
         units.extend(rolling_outage(cluster, faults_for, &mut rng));
     }
     let share = if alone { 0 } else { *rng.pick(&[0, 0, 300, 800]) };
+    units.extend(left);
     units.extend(relapses(share, &units, faults_for, &mut rng));
     units.sort_by_key(|unit| unit.at);
     units

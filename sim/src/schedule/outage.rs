@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use crate::ids::SimTime;
 use crate::rng::SimRng;
-use crate::schedule::{Counted, FaultKind, FaultUnit, Scope, Since};
+use crate::schedule::{Counted, FaultKind, FaultUnit, Peer, Scope, Since};
 
 /// As many voters as a quorum can spare lose power, and about when they are back the next ones do:
 /// each quorum consists of those who know everything and those who know nothing of late.
@@ -45,6 +45,57 @@ pub(super) fn rolling_outage(
         at = at.plus(if overlaps { length - gap } else { length + gap });
     }
     units
+}
+
+/// One server does not hear that the others have gone on without it: they die together, which nobody
+/// tells it, and come back before it gives them up. If it led, it still believes so, and its clients
+/// with it, while there is another leader.
+pub(super) fn left_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
+    let mut order: Vec<u64> = cluster.voters.iter().map(|id| id.0).collect();
+    // Of voters that know equally much the one with the greatest number leads.
+    order.sort_unstable_by(|a, b| b.cmp(a));
+    if rng.chance(300) {
+        rng.shuffle(&mut order);
+    }
+    let mut units = Vec::new();
+    let mut at = SimTime(rng.range(until.0 / 5, until.0 / 2));
+    while order.len() > 1 && at <= until {
+        let (left, others) = order.split_at(1);
+        let length = rng.log_range(500_000, 4_000_000);
+        let alone = Scope::Servers(left.to_vec());
+        let (kind, scope) = match rng.below(4) {
+            // It is not there itself, and finds all that was sent to it when it is back.
+            0 => (FaultKind::Pause, alone),
+            1 => (FaultKind::Isolate { one_way: None }, alone),
+            _ => {
+                (FaultKind::Partition { one_way: false }, with_clients(cluster, left, others, rng))
+            }
+        };
+        units.push(FaultUnit { at, length, kind, scope });
+        // Clients of a process that dies know at once.
+        let kind = if rng.chance(700) { FaultKind::Crash } else { FaultKind::PowerLoss };
+        let (gap, down) = (rng.log_range(100, 50_000), rng.log_range(20_000, 200_000));
+        units.push(FaultUnit {
+            at: at.plus(gap),
+            length: down,
+            kind,
+            scope: Scope::Servers(others.to_vec()),
+        });
+        at = at.plus(length + rng.log_range(200_000, 2_000_000));
+        order.rotate_left(1);
+    }
+    units
+}
+
+/// Some clients are on the side of `left`; the first one, which writes, is not.
+fn with_clients(cluster: &Cluster, left: &[u64], others: &[u64], rng: &mut SimRng) -> Scope {
+    let servers = |ids: &[u64]| ids.iter().map(|&id| Peer::Server(id)).collect::<Vec<_>>();
+    let (mut from, mut to) = (servers(left), servers(others));
+    for client in 0..cluster.clients as u32 {
+        let stays = client > 0 && rng.chance(500);
+        if stays { &mut from } else { &mut to }.push(Peer::Client(client));
+    }
+    Scope::Between { from, to }
 }
 
 /// A server that has just come back dies again before it is in step: while it recovers, takes the
@@ -149,7 +200,9 @@ pub(super) fn rolling_restart(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::NodeId;
     use crate::rng::Stream;
+    use vivarium_core::ids::ServerId;
 
     #[test]
     fn a_swizzle_cuts_off_one_by_one_and_nobody_returns_before_all_are_cut() {
@@ -160,6 +213,25 @@ mod tests {
             let units = swizzle(&cluster, until, &mut rng);
             let last = units.iter().map(|unit| unit.at).max().expect("one server at least");
             assert!(units.iter().all(|unit| last == until || unit.at.plus(unit.length) > last));
+        }
+    }
+
+    #[test]
+    fn who_is_left_behind_stays_alone_while_all_others_come_back() {
+        let cluster = Cluster::draw(1, Some(5));
+        for seed in 0..20 {
+            let mut rng = SimRng::new(seed, Stream::Schedule, 0);
+            let units = left_behind(&cluster, SimTime::from_secs(5), &mut rng);
+            assert!(units.len() >= 2);
+            for pair in units.chunks(2) {
+                let [alone, others] = pair else { panic!("two units belong together") };
+                let Scope::Servers(ids) = &others.scope else { panic!("{others:?}") };
+                let known: Vec<u64> = (1..=5).filter(|id| !ids.contains(id)).collect();
+                assert_eq!(known.len(), 1);
+                assert!(alone.scope.may_hit(NodeId::Server(ServerId(known[0]))));
+                assert!(alone.at < others.at);
+                assert!(others.at.plus(others.length) < alone.at.plus(alone.length));
+            }
         }
     }
 
