@@ -1,5 +1,6 @@
 //! What checkers see of a run: one totally ordered list of events.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -218,11 +219,21 @@ impl Sickness {
     }
 }
 
+/// How a folder of ours became one that Apache's server leaves.
+#[derive(Clone, Debug)]
+pub struct Aged {
+    /// The name of the newest snapshot, and the last transaction that it holds parts of.
+    pub base: Zxid,
+    pub end: Zxid,
+    /// Ends of sessions that are logged without the nodes that went with them.
+    pub bare: BTreeSet<Zxid>,
+}
+
 /// A recovery of a copy of a disk.
 #[derive(Clone, Debug)]
 pub enum Shadow {
-    /// The notes of a recovery that gave a server.
-    Recovered(Vec<Note>),
+    /// The notes of a recovery that gave a server. `aged`: of what Apache's server would have left.
+    Recovered { notes: Vec<Note>, aged: Option<Aged> },
     /// It would not have started, or not without a panic.
     Refused(String),
 }

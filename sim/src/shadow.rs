@@ -9,16 +9,23 @@ use vivarium_core::server::note::Note;
 use vivarium_core::server::{Recovery, RecoveryInput, RecoveryStep};
 use vivarium_core::time::Stamp;
 
+use crate::apache;
 use crate::disk::Image;
 use crate::ids::NodeId;
-use crate::observe::{Shadow, SimEvent};
+use crate::observe::{Aged, Shadow, SimEvent};
 use crate::panics;
 use crate::rng::SimRng;
 use crate::world::World;
 
-/// Disk operations from one look to the next, on average: some five thousand events of a run, so that
-/// looking costs a twentieth of it.
-const SPACING: u64 = 600;
+/// Disk operations from one look to the next, on average.
+const SPACING: u64 = 400;
+
+/// Looks at a folder as Apache's server would have left it, in per mille: its snapshots hold parts of what
+/// was going on, and what recovery replays over them has taken place already.
+const AGED: u64 = 500;
+
+/// How many walks are tried of one disk.
+const WALKS: u32 = 3;
 
 /// When to look next.
 #[derive(Debug)]
@@ -54,12 +61,25 @@ impl World {
         let (id, config, stamp) = (slot.id(), slot.config.clone(), slot.clock.stamp(self.now));
         let mut image = self.disks.of(id).image().clone();
         image.power_loss(&mut self.shadows.rng);
-        let shadow = recover(image, config, stamp);
-        self.observe(NodeId::Server(id), &SimEvent::Shadow(shadow));
+        let rng = &mut self.shadows.rng;
+        let committed = slot.committed().filter(|_| slot.guise.is_none() && rng.chance(AGED));
+        let mut shadows = Vec::new();
+        for _ in 0..WALKS {
+            let mut image = image.clone();
+            let aged = committed.and_then(|it| apache::age(&mut image, it, &config, rng));
+            let is_plain = aged.is_none();
+            shadows.push(recover(image, config.clone(), stamp, aged));
+            if is_plain {
+                break;
+            }
+        }
+        for shadow in shadows {
+            self.observe(NodeId::Server(id), &SimEvent::Shadow(shadow));
+        }
     }
 }
 
-fn recover(mut image: Image, config: Config, at: Stamp) -> Shadow {
+fn recover(mut image: Image, config: Config, at: Stamp, aged: Option<Aged>) -> Shadow {
     let recovered = catch_unwind(AssertUnwindSafe(|| {
         let mut recovery = Recovery::start(config, at);
         let mut got = RecoveryInput::Begin;
@@ -72,7 +92,8 @@ fn recover(mut image: Image, config: Config, at: Stamp) -> Shadow {
                     Err(fault) => RecoveryInput::Failed(fault),
                 },
                 RecoveryStep::Done(_, mut outbox) => {
-                    return Shadow::Recovered(outbox.drain().filter_map(note).collect());
+                    let notes = outbox.drain().filter_map(note).collect();
+                    return Shadow::Recovered { notes, aged };
                 }
                 RecoveryStep::Refused(reason) => return Shadow::Refused(format!("{reason:?}")),
             };

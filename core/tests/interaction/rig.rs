@@ -277,13 +277,10 @@ impl Rig {
                 self.far.insert(id, FarSide::Learner { in_snapshot: false, buffer });
                 self.open(id, None, Plane::Quorum);
                 let server = Some(ServerId(words.named("id", 2)));
-                let vivarium = words
-                    .named
-                    .get("vivarium")
-                    .map(|text| VivariumInfo {
-                        blank: *text == "blank",
-                        uncuttable: *text == "uncuttable",
-                    });
+                let vivarium = words.named.get("vivarium").map(|text| VivariumInfo {
+                    blank: *text == "blank",
+                    uncuttable: *text == "uncuttable",
+                });
                 let info =
                     LearnerInfo { server, protocol_version: 0x10000, config_version: 0, vivarium };
                 LearnerPacket::FollowerInfo { accepted: Epoch(arg.parse().expect("epoch")), info }

@@ -1,7 +1,7 @@
 //! The body of a snapshot, in files and SNAP streams alike, and what Apache's walk makes of one while
 //! transactions go on. Facts: PROTOCOL 4.4, 3.6. Apache: `DataTree.serialize`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use vivarium_core::config::Config;
@@ -53,12 +53,26 @@ impl Body {
         config: &Config,
         txns: &[(Zxid, Bytes)],
     ) -> Option<Vec<Self>> {
+        self.some_states(base, config, txns, |_| true)
+    }
+
+    /// The state at `base`, and of those after each of `txns` the ones that are asked for by the
+    /// number of transactions: a state costs as much as the whole tree.
+    pub(super) fn some_states(
+        &self,
+        base: Zxid,
+        config: &Config,
+        txns: &[(Zxid, Bytes)],
+        wanted: impl Fn(usize) -> bool,
+    ) -> Option<Vec<Self>> {
         let mut database = self.database(base, config)?;
         let mut states = vec![self.clone()];
-        for (_, payload) in txns {
+        for (place, (_, payload)) in txns.iter().enumerate() {
             let txn = LoggedTxn::decode(payload.clone()).ok()?;
             database.apply(&txn, &mut Vec::new());
-            states.push(Self::of(&mut database)?);
+            if wanted(place + 1) {
+                states.push(Self::of(&mut database)?);
+            }
         }
         Some(states)
     }
@@ -82,35 +96,66 @@ impl Body {
     }
 }
 
-/// What a walk writes that begins in the first of `states` and ends in the last: sessions and ACLs of
-/// its start, each node as of its own moment, children as listed when their parent was written.
-pub(super) fn fuzzy(states: &[Body], rng: &mut SimRng) -> BytesMut {
-    let mut out = BytesMut::new();
+/// What a walk over a tree writes while transactions go on.
+pub(super) struct Fuzzy {
+    pub(super) body: BytesMut,
+    /// Nodes that were there when their parent was written, and not when their own turn came.
+    pub(super) missed: BTreeSet<String>,
+}
+
+/// A walk that begins in the first of `states` and ends in the last: sessions and ACLs of its start,
+/// each node as of its own moment, children as listed when their parent was written.
+pub(super) fn fuzzy(states: &[Body], rng: &mut SimRng) -> Fuzzy {
+    let mut out = Fuzzy { body: BytesMut::new(), missed: BTreeSet::new() };
     let Some(first) = states.first() else { return out };
-    out.put_slice(&first.tables);
+    out.body.put_slice(&first.tables);
     let mut paths: Vec<&String> = states.iter().flat_map(|state| state.nodes.keys()).collect();
     paths.sort_unstable();
     paths.dedup();
-    let mut moments: Vec<usize> =
-        (1..states.len()).map(|_| rng.below(paths.len() as u64 + 1) as usize).collect();
-    moments.sort_unstable();
+    let moments = moments(states, &paths, rng);
     let mut written = BTreeMap::new();
     for (place, path) in paths.into_iter().enumerate() {
         let now = moments.partition_point(|moment| *moment <= place);
-        let Some(node) = states[now].nodes.get(path) else { continue };
         let listed = match parent(path) {
             None => true,
             Some(parent) => written
                 .get(parent)
                 .is_some_and(|&moment: &usize| states[moment].nodes.contains_key(path)),
         };
-        if listed {
-            out.put_slice(node);
-            written.insert(path.as_str(), now);
+        match states[now].nodes.get(path) {
+            Some(node) if listed => {
+                out.body.put_slice(node);
+                written.insert(path.as_str(), now);
+            }
+            None if listed && parent(path).is_some() => {
+                out.missed.insert(path.clone());
+            }
+            Some(_) | None => {}
         }
     }
-    put_end(&mut out);
+    put_end(&mut out.body);
     out
+}
+
+/// How many nodes are written before each state but the first has come. The last one comes, most
+/// often, between two nodes that it changes: where that happens at another place of the walk, its
+/// effects are in the snapshot as a whole, or not at all.
+fn moments(states: &[Body], paths: &[&String], rng: &mut SimRng) -> Vec<usize> {
+    let [.., before, last] = states else { return Vec::new() };
+    let changed = |path: &&String| before.nodes.get(*path) != last.nodes.get(*path);
+    let from = paths.iter().position(changed);
+    let to = paths.iter().rposition(changed);
+    let end = match from.zip(to) {
+        Some((from, to)) if from < to && rng.chance(700) => {
+            rng.range(from as u64 + 1, to as u64) as usize
+        }
+        Some(_) | None => rng.below(paths.len() as u64 + 1) as usize,
+    };
+    let mut moments: Vec<usize> =
+        (2..states.len()).map(|_| rng.below(end as u64 + 1) as usize).collect();
+    moments.sort_unstable();
+    moments.push(end);
+    moments
 }
 
 fn parent(path: &str) -> Option<&str> {
@@ -288,8 +333,8 @@ pub(super) mod tests {
         let states = empty().states(Zxid(0), &config(), &txns).unwrap();
         let (mut mixed, mut exact) = (0, 0);
         for seed in 0..50 {
-            let body = fuzzy(&states, &mut SimRng::new(seed, Stream::Apache, 1));
-            let body = Body::parse(&body).unwrap();
+            let fuzzy = fuzzy(&states, &mut SimRng::new(seed, Stream::Apache, 1));
+            let body = Body::parse(&fuzzy.body).unwrap();
             assert!(
                 body.database(Zxid(0), &config()).is_some(),
                 "seed {seed}: a node without its parent"

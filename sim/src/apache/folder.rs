@@ -1,26 +1,37 @@
 //! What Apache leaves in a folder, and ours does not: put there while the process is down.
 //! Facts: PROTOCOL 4.2, 4.4, trap T2.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use vivarium_core::config::Config;
 use vivarium_core::ids::Zxid;
 use vivarium_core::storage::files::{Dir, FileName, Known};
 use vivarium_core::storage::snapshot::{FILE_HEADER, SnapshotEncoder};
 
-use crate::apache::body::{self, Body};
+use crate::apache::body::{self, Body, Fuzzy};
 use crate::apache::{Fact, Guise};
-use crate::disk::{DiskSim, adler32};
+use crate::disk::{DiskSim, Image, adler32};
+use crate::observe::Aged;
+use crate::oracle::txn::{self, Txn};
+use crate::rng::SimRng;
 
 const LOG_HEADER: usize = 16;
 /// Checksum and length before the payload, one byte behind it.
 const BEFORE: usize = 12;
 const END_OF_RECORD: u8 = 0x42;
 /// Transactions that a walk may take in at most.
-const FUZZY_MOST: usize = 8;
+const FUZZY_MOST: usize = 64;
+/// States that a walk meets at most between its first and the last but one.
+const STOPS: usize = 2;
 /// Header type and code of a request whose body could not be read.
 const ERROR: i32 = -1;
 const MARSHALLING_ERROR: i32 = -5;
 /// Session, cxid, zxid and time lead the header; its type follows.
 const HEADER_TYPE: usize = 28;
+const HEADER: usize = HEADER_TYPE + 4;
+const CLOSE_SESSION: i32 = -11;
 
 /// A record in a log file: its payload, and where it ends.
 struct Record {
@@ -42,14 +53,14 @@ impl Guise {
 
     /// A request whose body could not be read was logged under the zxid before it (T2).
     fn write_twin(&mut self, disk: &mut DiskSim) {
-        let mut logs = logs(disk);
+        let mut logs = logs(disk.image());
         // In the newest file, what is not synced yet would become durable.
         logs.pop();
         if logs.is_empty() {
             return;
         }
         let (_, name) = self.rng.pick(&logs).clone();
-        let content = read(disk, &name);
+        let content = read(disk.image(), &name);
         let Some(records) = records(&content).filter(|records| !records.is_empty()) else { return };
         let before = self.rng.pick(&records);
         let mut file = BytesMut::from(&content[..before.end]);
@@ -61,25 +72,114 @@ impl Guise {
 
     /// The newest snapshot was walked while transactions went on.
     fn blur_snapshot(&mut self, disk: &mut DiskSim) {
-        let Some(base) = disk.image().snapshot().filter(|base| !self.fuzzy.contains(base)) else {
+        let newest = disk.image().snapshot();
+        let Some(base) = newest.filter(|base| !self.fuzzy.contains(base)) else { return };
+        let Some((end, fuzzy)) =
+            walked(disk.image(), base, self.committed, &self.config, &mut self.rng)
+        else {
             return;
         };
-        let name = FileName::snapshot(base);
-        let content = read(disk, &name);
-        let Some(body) = content.get(FILE_HEADER.len()..).and_then(Body::parse) else { return };
-        let mut txns = behind(disk, base, self.committed);
-        let most = txns.len().min(FUZZY_MOST) as u64;
-        if most == 0 {
-            return;
-        }
-        txns.truncate(self.rng.range(1, most) as usize);
-        let Some(states) = body.states(base, &self.config, &txns) else { return };
-        let end = txns.last().map_or(base, |(zxid, _)| *zxid);
-        disk.rewrite(&name, &file(end, &body::fuzzy(&states, &mut self.rng)));
+        disk.rewrite(&FileName::snapshot(base), &file(end, &fuzzy.body));
         self.fuzzy.insert(base);
         self.facts.push(Fact::Habit("fuzzy_files"));
         self.facts.push(Fact::FuzzyFile { base, end });
     }
+}
+
+/// Makes of a folder of ours what an Apache server would have left of the same history, as far as it
+/// is committed. `None` where there is nothing for a walk to take in.
+pub(crate) fn age(
+    image: &mut Image,
+    committed: Zxid,
+    config: &Config,
+    rng: &mut SimRng,
+) -> Option<Aged> {
+    let base = image.snapshot()?;
+    let (end, fuzzy) = walked(image, base, committed, config, rng)?;
+    image.rewrite(&FileName::snapshot(base), &file(end, &fuzzy.body));
+    let bare = if rng.chance(500) {
+        bare_closes(image, base..=end, &fuzzy.missed)
+    } else {
+        BTreeSet::new()
+    };
+    Some(Aged { base, end, bare })
+}
+
+/// Takes the paths out of records that end sessions in this range, as Apache's servers write them before
+/// 3.6, and later with `closeSessionTxn.enabled=false`. Where the walk missed such a node, nothing but
+/// the paths says that its parent lost it (ZOOKEEPER-3145): these records keep them.
+fn bare_closes(
+    image: &mut Image,
+    range: RangeInclusive<Zxid>,
+    missed: &BTreeSet<String>,
+) -> BTreeSet<Zxid> {
+    let mut bare = BTreeSet::new();
+    for (_, name) in logs(image) {
+        let content = read(image, &name);
+        let Some(records) = records(&content) else { continue };
+        let closes = |record: &&Record| {
+            kind(&record.payload) == CLOSE_SESSION
+                && range.contains(&record.zxid)
+                && closed_paths(&record.payload)
+                    .is_some_and(|paths| paths.iter().all(|path| !missed.contains(path)))
+        };
+        let closes: BTreeSet<Zxid> =
+            records.iter().filter(closes).map(|record| record.zxid).collect();
+        if closes.is_empty() {
+            continue;
+        }
+        let mut file = BytesMut::from(&content[..LOG_HEADER]);
+        for record in &records {
+            let len = if closes.contains(&record.zxid) { HEADER } else { record.payload.len() };
+            put_record(&mut file, &record.payload[..len]);
+        }
+        file.resize(content.len(), 0);
+        image.rewrite(&name, &file);
+        bare.extend(closes);
+    }
+    bare
+}
+
+fn closed_paths(payload: &Bytes) -> Option<Vec<String>> {
+    match txn::decode(payload.clone()) {
+        Some((_, Txn::CloseSession { paths })) => paths,
+        Some(_) | None => None,
+    }
+}
+
+/// What a walk of the snapshot named `base` would have written that took in some of what was committed
+/// behind it, and the newest transaction of these.
+fn walked(
+    image: &Image,
+    base: Zxid,
+    committed: Zxid,
+    config: &Config,
+    rng: &mut SimRng,
+) -> Option<(Zxid, Fuzzy)> {
+    let txns = behind(image, base, committed);
+    let end = draw_end(&txns, rng)?;
+    let content = read(image, &FileName::snapshot(base));
+    let body = content.get(FILE_HEADER.len()..).and_then(Body::parse)?;
+    let stops: Vec<usize> = (0..STOPS).map(|_| rng.below(end as u64) as usize).collect();
+    let states = body.some_states(base, config, &txns[..end], |count| {
+        count + 1 >= end || stops.contains(&count)
+    })?;
+    Some((txns[end - 1].0, body::fuzzy(&states, rng)))
+}
+
+/// How many transactions the walk takes in. Each kind of them is as likely to be the last one as any
+/// other, however often clients ask for it.
+fn draw_end(txns: &[(Zxid, Bytes)], rng: &mut SimRng) -> Option<usize> {
+    let mut kinds = BTreeMap::<i32, Vec<usize>>::new();
+    for (place, (_, payload)) in txns.iter().enumerate() {
+        kinds.entry(kind(payload)).or_default().push(place + 1);
+    }
+    let kinds: Vec<_> = kinds.into_values().collect();
+    if kinds.is_empty() {
+        return None;
+    }
+    let ends = rng.pick(&kinds);
+    Some(*rng.pick(ends))
 }
 
 /// A whole snapshot file, finished at `end`.
@@ -93,10 +193,10 @@ pub(super) fn file(end: Zxid, body: &[u8]) -> BytesMut {
     file
 }
 
-fn logs(disk: &DiskSim) -> Vec<(Zxid, FileName)> {
+fn logs(image: &Image) -> Vec<(Zxid, FileName)> {
     let mut logs: Vec<_> = [Dir::Data, Dir::Log]
         .into_iter()
-        .flat_map(|dir| disk.image().list(dir).into_iter().map(move |entry| (dir, entry.name)))
+        .flat_map(|dir| image.list(dir).into_iter().map(move |entry| (dir, entry.name)))
         .filter_map(|(dir, name)| match Known::parse(&name) {
             Known::Log(first) => Some((first, FileName::new(dir, name))),
             Known::Snapshot(_)
@@ -112,8 +212,8 @@ fn logs(disk: &DiskSim) -> Vec<(Zxid, FileName)> {
     logs
 }
 
-fn read(disk: &DiskSim, name: &FileName) -> Bytes {
-    disk.image().read(name, 0, u32::MAX).unwrap_or_default()
+fn read(image: &Image, name: &FileName) -> Bytes {
+    image.read(name, 0, u32::MAX).unwrap_or_default()
 }
 
 /// The records of a file up to its padding; `None` where it is damaged.
@@ -138,16 +238,19 @@ fn records(content: &[u8]) -> Option<Vec<Record>> {
     Some(records)
 }
 
-/// The committed transactions right behind `base`, as far as the log holds them without a gap.
-fn behind(disk: &DiskSim, base: Zxid, committed: Zxid) -> Vec<(Zxid, Bytes)> {
+/// The committed transactions right behind `base`, as far as the log holds them without a gap, and
+/// as many as a walk may take in.
+fn behind(image: &Image, base: Zxid, committed: Zxid) -> Vec<(Zxid, Bytes)> {
     let mut txns = Vec::<(Zxid, Bytes)>::new();
     let mut last = base;
-    for (_, name) in logs(disk) {
-        let Some(records) = records(&read(disk, &name)) else { break };
+    for (_, name) in logs(image) {
+        let Some(records) = records(&read(image, &name)) else { break };
         for record in records {
             let follows = last.next() == Some(record.zxid)
                 || (record.zxid.epoch() > last.epoch() && record.zxid.counter() == 1);
-            if record.zxid > last && (!follows || record.zxid > committed) {
+            if txns.len() == FUZZY_MOST
+                || record.zxid > last && (!follows || record.zxid > committed)
+            {
                 return txns;
             }
             if record.zxid > last {
@@ -157,6 +260,11 @@ fn behind(disk: &DiskSim, base: Zxid, committed: Zxid) -> Vec<(Zxid, Bytes)> {
         }
     }
     txns
+}
+
+/// The type of a transaction; 0 where there is none.
+fn kind(payload: &[u8]) -> i32 {
+    payload.get(HEADER_TYPE..HEADER).map_or(0, |mut kind| kind.get_i32())
 }
 
 fn error_like(payload: &[u8]) -> Vec<u8> {

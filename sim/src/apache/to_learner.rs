@@ -238,7 +238,7 @@ impl Held {
             cx.facts.push(Fact::Snap { learner, base: zxid, end });
         }
         Packet::new(SNAP, zxid.to_wire(), None).put(out);
-        out.extend_from_slice(&body::fuzzy(&states[named..], cx.rng));
+        out.extend_from_slice(&body::fuzzy(&states[named..], cx.rng).body);
         body::put_signature(out);
         let behind = zxid_at(forwarded).to_wire();
         for packet in self.packets.iter().filter(|packet| packet.zxid > behind) {

@@ -18,12 +18,7 @@ pub(crate) struct S01;
 
 impl Check for S01 {
     fn hears(&self) -> Topics {
-        Topics::of(&[
-            Topic::MovedAside,
-            Topic::Uncuttable,
-            Topic::Disowned,
-            Topic::Recovered,
-        ])
+        Topics::of(&[Topic::MovedAside, Topic::Uncuttable, Topic::Disowned, Topic::Recovered])
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {

@@ -6,7 +6,7 @@
 use crate::checkers::line::Line;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
-use crate::observe::{Shadow, SimEvent};
+use crate::observe::{Aged, Shadow, SimEvent};
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::{Note, StateDigest};
 
@@ -26,13 +26,13 @@ impl Check for T02 {
             return Ok(());
         }
         match shadow {
-            Shadow::Recovered(notes) => judge(cx, server, notes),
+            Shadow::Recovered { notes, aged } => judge(cx, server, notes, aged.as_ref()),
             Shadow::Refused(why) => Err(format!("{server} would not start from its disk: {why}")),
         }
     }
 }
 
-fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note]) -> Result<(), String> {
+fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note], aged: Option<&Aged>) -> Result<(), String> {
     let committed = &cx.canon.committed;
     let mut replay: Vec<(Zxid, u64, StateDigest)> = Vec::new();
     for note in notes {
@@ -44,9 +44,23 @@ fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note]) -> Result<(), String> {
             Note::Recovered { from, blank, digest, .. } => {
                 let from = from.filter(|_| !*blank).unwrap_or_default();
                 let member = cx.canon.member(server).expect("every server is a member");
-                let (mut line, clear_from) = member.snapshot(from, committed);
+                let (mut line, mut clear_from) = member.snapshot(from, committed);
+                if let Some(aged) = aged.filter(|aged| aged.base == from) {
+                    if clear_from > from {
+                        // Made of a snapshot that an Apache peer had made fuzzy before.
+                        return Ok(());
+                    }
+                    clear_from = aged.end;
+                }
                 let base = line.len();
-                replay.iter().for_each(|(zxid, hash, _)| line.push(*zxid, *hash, committed));
+                for (zxid, hash, _) in &mut replay {
+                    if aged.is_some_and(|aged| aged.bare.contains(zxid))
+                        && let Some((_, entry)) = cx.canon.find(*zxid)
+                    {
+                        *hash = entry.hash;
+                    }
+                    line.push(*zxid, *hash, committed);
+                }
                 if !(*blank && member.disowned) {
                     has_promised(cx, server, &line)?;
                 }
@@ -118,9 +132,19 @@ fn is_the_oracles(
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
+    use std::collections::BTreeSet;
 
     /// Server 2 has acknowledged 1:1 to 1:3; a recovery of its disk shows `replayed`, and this state.
     fn shadow(replayed: &[(Zxid, u64)], right: bool) -> Result<(), String> {
+        aged_shadow(replayed, right, None)
+    }
+
+    /// The folder was made one of Apache's before.
+    fn aged_shadow(
+        replayed: &[(Zxid, u64)],
+        right: bool,
+        aged: Option<Aged>,
+    ) -> Result<(), String> {
         let mut run = Run::new(T02);
         run.boot_all();
         run.establish(1, 1)?;
@@ -136,7 +160,7 @@ mod tests {
         let last = replayed.last().map(|(zxid, _)| *zxid);
         let recovered = Note::Recovered { last, from: None, blank: false, digest };
         let notes = replay.chain([recovered]).collect();
-        run.server(2, SimEvent::Shadow(Shadow::Recovered(notes)))
+        run.server(2, SimEvent::Shadow(Shadow::Recovered { notes, aged }))
     }
 
     fn whole() -> Vec<(Zxid, u64)> {
@@ -158,6 +182,30 @@ mod tests {
         assert!(shadow(&whole(), false).unwrap_err().contains("the oracle has"));
     }
 
+    fn aged(base: Zxid, end: Zxid) -> Option<Aged> {
+        Some(Aged { base, end, bare: BTreeSet::new() })
+    }
+
+    #[test]
+    fn a_fuzzy_snapshot_excuses_the_state_before_its_end_alone() {
+        aged_shadow(&whole(), true, aged(Zxid::ZERO, z(1, 3))).unwrap();
+        aged_shadow(&whole(), false, aged(Zxid::ZERO, z(1, 4))).unwrap();
+        assert!(aged_shadow(&whole(), false, aged(Zxid::ZERO, z(1, 3))).is_err());
+        assert!(
+            aged_shadow(&whole(), false, aged(z(1, 1), z(1, 4))).is_err(),
+            "recovery began with another snapshot"
+        );
+    }
+
+    #[test]
+    fn an_end_of_a_session_may_be_logged_without_its_paths() {
+        let mut replayed = whole();
+        replayed[1].1 = 77;
+        assert!(shadow(&replayed, true).is_err());
+        let aged = aged(Zxid::ZERO, z(1, 2)).map(|aged| Aged { bare: [z(1, 2)].into(), ..aged });
+        aged_shadow(&replayed, true, aged).unwrap();
+    }
+
     #[test]
     fn what_nobody_proposed_is_found() {
         let mut replayed = whole();
@@ -171,7 +219,7 @@ mod tests {
         run.boot_all();
         let refused = Shadow::Refused("currentEpoch is ahead".into());
         assert!(run.server(2, SimEvent::Shadow(refused)).is_err());
-        let aside = Shadow::Recovered(vec![Note::MovedAside]);
+        let aside = Shadow::Recovered { notes: vec![Note::MovedAside], aged: None };
         assert!(run.server(2, SimEvent::Shadow(aside)).is_err());
     }
 }

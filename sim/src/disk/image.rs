@@ -79,6 +79,13 @@ impl Image {
         self.sync_dir(name.dir, &mut ignored);
     }
 
+    /// Puts other content into a file, durably.
+    pub(crate) fn rewrite(&mut self, name: &FileName, content: &[u8]) {
+        self.set_len(name, 0);
+        self.write(name, 0, Bytes::copy_from_slice(content));
+        self.sync_file(name, &mut Vec::new());
+    }
+
     /// Does what an operation asks for; what that makes durable goes into `changes`.
     pub(crate) fn carry_out(
         &mut self,

@@ -184,9 +184,7 @@ impl DiskSim {
 
     /// Puts other content into a file, durably, while no process runs.
     pub(crate) fn rewrite(&mut self, name: &FileName, content: &[u8]) {
-        self.image.set_len(name, 0);
-        self.image.write(name, 0, bytes::Bytes::copy_from_slice(content));
-        self.image.sync_file(name, &mut Vec::new());
+        self.image.rewrite(name, content);
     }
 
     /// Takes an operation; the result goes into the delivery heap of the server.

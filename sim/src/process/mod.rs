@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vivarium_core::config::Config;
-use vivarium_core::ids::ServerId;
+use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::action::Halt;
 use vivarium_core::server::input::Input;
 use vivarium_core::server::note::Phase;
@@ -75,6 +75,13 @@ pub(crate) struct ServerSlot {
 const SPIN_LIMIT: u32 = 10_000;
 
 impl ServerSlot {
+    /// Newest transaction in its tree that it knows to be committed.
+    pub(crate) fn committed(&self) -> Option<Zxid> {
+        let Process::Running(server) = &self.process else { return None };
+        let view = catch_unwind(AssertUnwindSafe(|| server.view())).ok()?;
+        view.committed.min(view.applied)
+    }
+
     pub(crate) fn new(config: Config, machine: &Machine, clock: SimRng, rng: SimRng) -> Self {
         Self {
             config,

@@ -152,11 +152,8 @@ mod tests {
     #[test]
     fn that_a_session_is_missing_needs_a_round_too() {
         let mut barrier = Barrier::default();
-        let missing = |learner, session| Missing {
-            learner,
-            session: SessionId(session),
-            timeout_ms: 1000,
-        };
+        let missing =
+            |learner, session| Missing { learner, session: SessionId(session), timeout_ms: 1000 };
         barrier.begin_round();
         barrier.ask_missing(missing(None, 1), Zxid(5));
         barrier.ask_missing(missing(Some(LinkId(7)), 2), Zxid(5));
