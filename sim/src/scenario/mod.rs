@@ -114,7 +114,9 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
     let servers: Vec<ServerId> = cluster.configs.iter().map(|config| config.me).collect();
     let limits = &cluster.configs[0];
     let (low, high) = (limits.min_session_timeout_ms, limits.max_session_timeout_ms);
-    let has_readers = SimRng::new(seed, Stream::Workload, READERS).chance(400);
+    // What is left behind shows in what they are told: the answers of others wait behind a write.
+    let has_readers = SimRng::new(seed, Stream::Workload, READERS).chance(400)
+        || schedule::has_left_behind(seed, cluster);
     let client = |index: usize| {
         let mut rng = SimRng::new(seed, Stream::Workload, index as u64 + 1);
         let mut spec = ClientSpec {

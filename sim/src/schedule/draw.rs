@@ -40,7 +40,8 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     // A chain of several steps completes only where nothing else comes between them.
     let alone = is_alone(seed, cluster);
     let mut rng = stream(LEFT_BEHIND);
-    let (leaves, nothing_else) = (rng.chance(LEAVES) && !alone, rng.chance(500));
+    let leaves = leaves_behind(seed, cluster, &mut rng);
+    let nothing_else = rng.chance(500);
     let left = if leaves { left_behind(cluster, faults_for, &mut rng) } else { Vec::new() };
     if nothing_else && !left.is_empty() {
         return left;
@@ -89,6 +90,15 @@ fn swarm(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
 /// stands in docs/decisions/0020.
 fn density(seed: u64) -> u64 {
     SimRng::new(seed, Stream::Schedule, DENSITY).log_range(1000 / DENSITIES, 1000)
+}
+
+/// Whether this seed has a server that others leave behind.
+pub fn has_left_behind(seed: u64, cluster: &Cluster) -> bool {
+    leaves_behind(seed, cluster, &mut SimRng::new(seed, Stream::Schedule, LEFT_BEHIND))
+}
+
+fn leaves_behind(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    rng.chance(LEAVES) && cluster.voters.len() > 1 && !is_alone(seed, cluster)
 }
 
 /// Makes half of those that were to stay dead sick in its place: by units that begin when the faults

@@ -8,7 +8,7 @@ mod scopes;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::draw::{draw, draw_sick};
+pub use self::draw::{draw, draw_sick, has_left_behind};
 use crate::ids::{NodeId, SimTime};
 
 /// One thing that goes wrong.

@@ -66,7 +66,7 @@ pub(super) fn left_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -
         let (kind, scope) = match rng.below(4) {
             // It is not there itself, and finds all that was sent to it when it is back.
             0 => (FaultKind::Pause, alone),
-            1 => (FaultKind::Isolate { one_way: None }, alone),
+            1 | 2 => (FaultKind::Isolate { one_way: None }, alone),
             _ => {
                 (FaultKind::Partition { one_way: false }, with_clients(cluster, left, others, rng))
             }
