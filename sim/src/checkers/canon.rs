@@ -184,6 +184,10 @@ impl Canon {
             }
             SimEvent::Up { .. } => member.replay.clear(),
             SimEvent::Crash(_) | SimEvent::Exit(_) => {
+                // It may die behind a cut, and before it says so.
+                if let (Some(cut), Phase::Looking) = (member.lineage.cut.take(), member.phase) {
+                    member.acked = member.acked.min(cut);
+                }
                 (member.up, member.serving, member.phase) = (false, false, Phase::Halted);
             }
             SimEvent::HistoryLost(kind) => {
@@ -230,6 +234,9 @@ impl Canon {
         match note {
             Note::PhaseEntered { phase, epoch } => {
                 (member.phase, member.epoch) = (*phase, *epoch);
+                if *phase != Phase::Looking {
+                    member.lineage.cut = None;
+                }
                 match phase {
                     Phase::FollowingDiscovery | Phase::ObservingDiscovery => {
                         let lineage = &mut member.lineage;
@@ -336,8 +343,13 @@ impl Canon {
             }
             Note::Halting { .. } => member.serving = false,
             Note::SyncChosen { learner, how } => {
+                let apache = &self.cluster.apache;
+                let mixed = apache.contains(learner) || apache.contains(&server);
+                let last = committed.last().map(|entry| entry.zxid);
+                let cut = (*how == SyncKind::Trunc && mixed).then_some(last);
                 let lineage = &mut self.members.entry(*learner).or_default().lineage;
                 (lineage.leader, lineage.awaits_snap) = (Some(server), *how == SyncKind::Snap);
+                lineage.cut = cut;
             }
             Note::Elected { .. }
             | Note::Promised { .. }

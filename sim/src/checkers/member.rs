@@ -45,6 +45,9 @@ pub(super) struct Lineage {
     pub(super) leader: Option<ServerId>,
     /// That is a SNAP of its leader's; what an Apache peer said of it.
     pub(super) awaits_snap: bool,
+    /// Its leader tells it to cut its log, and a Java server is at either end: where the committed sequence
+    /// ends, behind which it may lose what it acknowledged.
+    pub(super) cut: Option<Option<Zxid>>,
     pub(super) coming: Option<(Zxid, Origin)>,
 }
 

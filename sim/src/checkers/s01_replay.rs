@@ -123,7 +123,7 @@ mod tests {
     use crate::checkers::testing::*;
     use crate::observe::{Durable, LossKind};
     use vivarium_core::ids::Epoch;
-    use vivarium_core::server::note::{StateDigest, SyncKind};
+    use vivarium_core::server::note::{Phase, StateDigest, SyncKind};
 
     fn run() -> Run<S01> {
         let mut run = Run::new(S01);
@@ -149,8 +149,8 @@ mod tests {
     }
 
     /// Server 2 acknowledged 1:1, is truncated before that by server 1, and recovers without it when it
-    /// is committed. `apache`: who is of Apache's kind.
-    fn truncated(apache: Option<u64>) -> Result<(), String> {
+    /// is committed. `apache`: who is of Apache's kind. `dies`: before it says that it has cut its log.
+    fn truncated(apache: Option<u64>, dies: bool) -> Result<(), String> {
         let mut run = Run::new(S01);
         run.canon.cluster.apache = apache.map(ServerId).into_iter().collect();
         run.boot_all();
@@ -158,7 +158,12 @@ mod tests {
         run.note(2, Note::AckedTxn { zxid: z(1, 1), epoch: Epoch(1) }).unwrap();
         let (learner, how) = (ServerId(2), SyncKind::Trunc);
         run.note(1, Note::SyncChosen { learner, how }).unwrap();
-        run.note(2, Note::Truncated { upto: Zxid::ZERO }).unwrap();
+        if dies {
+            run.note(2, Note::PhaseEntered { phase: Phase::Looking, epoch: Epoch(1) }).unwrap();
+            run.crash(2);
+        } else {
+            run.note(2, Note::Truncated { upto: Zxid::ZERO }).unwrap();
+        }
         run.propose(1, z(1, 1), 5).unwrap();
         run.log(1, z(1, 1), 5).unwrap();
         run.note(1, Note::Committed { zxid: z(1, 1) }).unwrap();
@@ -168,10 +173,12 @@ mod tests {
 
     #[test]
     fn a_trunc_takes_acknowledgements_back_where_java_is_at_either_end() {
-        assert!(truncated(None).unwrap_err().contains("without"));
-        assert!(truncated(Some(3)).unwrap_err().contains("without"));
-        assert_eq!(truncated(Some(1)), Ok(()));
-        assert_eq!(truncated(Some(2)), Ok(()));
+        for dies in [false, true] {
+            assert!(truncated(None, dies).unwrap_err().contains("without"));
+            assert!(truncated(Some(3), dies).unwrap_err().contains("without"));
+            assert_eq!(truncated(Some(1), dies), Ok(()));
+            assert_eq!(truncated(Some(2), dies), Ok(()));
+        }
     }
 
     /// Server 2 acknowledged 1:1 and is told to cut to there; its oldest snapshot is `base`. A crash comes
