@@ -47,6 +47,11 @@ impl Zxid {
         self.counter().checked_add(1).map(|counter| Self::new(self.epoch(), counter))
     }
 
+    /// Within the epoch; `None` for its first transaction, before which any may come.
+    pub fn before(self) -> Option<Self> {
+        (self.counter() > 1).then(|| Self(self.0 - 1))
+    }
+
     /// Whether this names the start of an epoch rather than a transaction.
     pub const fn is_epoch_start(self) -> bool {
         self.counter() == 0

@@ -117,6 +117,11 @@ impl LogCursor {
         self.floor
     }
 
+    /// What lies behind the file that is read: its damage reaches no further.
+    pub fn next_file_starts(&self) -> Option<Zxid> {
+        self.files.get(1).map(|file| file.first)
+    }
+
     /// The next chunk to read; `None` while one is under way and at the end.
     pub fn next_read(&mut self, ids: &mut DiskIds) -> Option<(ReadId, DiskAction)> {
         if self.ended || self.asked.is_some() {
@@ -200,14 +205,17 @@ impl LogCursor {
 
     fn next_file(&mut self) -> Result<(), CursorFault> {
         let (offset, blank) = (self.scanner.offset(), self.scanner.is_blank());
-        self.scanner = RecordScanner::new(self.payload_limit);
-        let Some(file) = self.files.pop_front() else { return Ok(()) };
-        let what = match self.files.front() {
+        let Some(file) = self.files.front() else { return Ok(()) };
+        let what = match self.files.get(1) {
             None => "the log ends before the transaction that was asked for",
-            Some(_) if file.ends_at(offset, blank) => return Ok(()),
+            Some(_) if file.ends_at(offset, blank) => {
+                self.files.pop_front();
+                self.scanner = RecordScanner::new(self.payload_limit);
+                return Ok(());
+            }
             Some(_) => "the file ends before records that were written to it",
         };
-        Err(CursorFault::Damaged { file: file.name, offset, what })
+        Err(CursorFault::Damaged { file: file.name.clone(), offset, what })
     }
 }
 

@@ -116,10 +116,12 @@ impl History {
         self.damaged_to
     }
 
-    /// The log on disk is damaged somewhere: a snapshot that is newer than all of it replaces it for
-    /// those who would have read it. This server itself finds out at its next recovery.
-    pub fn distrust_log(&mut self) {
-        self.damaged_to = self.damaged_to.max(Some(self.committed));
+    /// The log on disk is damaged somewhere in front of the file that `behind` starts, or in its newest
+    /// file: a snapshot that covers all of it replaces it for those who would have read it. This server
+    /// itself finds out at its next recovery, unless an own snapshot covers it.
+    pub fn distrust_log(&mut self, behind: Option<Zxid>) {
+        let last = behind.and_then(Zxid::before).unwrap_or_else(|| self.head());
+        self.damaged_to = self.damaged_to.max(Some(last));
     }
 
     /// The newest epoch that this server accepted or is about to.

@@ -145,6 +145,7 @@ impl Rig {
         config.first_start = FirstStart::AutoCreate;
         config.full_digest = false;
         config.commit_log_count = words.named("window", 50) as usize;
+        config.snap_count = words.named("snapshots", config.snap_count);
         let mut recovery = Recovery::start(config, self.stamp());
         let mut input = RecoveryInput::Begin;
         let mut out = loop {

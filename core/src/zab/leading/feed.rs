@@ -307,13 +307,17 @@ impl Feed {
                 Ok(cx.out.send(self.link, |out| out.put_slice(&body)))
             }
             Source::Disk(feed) if feed.cursor.awaits(read) => {
-                let data = data.map_err(|_| FeedBroken::LogDamaged)?;
-                let records = feed.cursor.on_read(data).map_err(|fault| match fault {
-                    CursorFault::Missing(_) => FeedBroken::Purged,
-                    CursorFault::Gap | CursorFault::Damaged { .. } => FeedBroken::LogDamaged,
-                })?;
-                feed.records.extend(records);
-                Ok(0)
+                match data.map(|data| feed.cursor.on_read(data)) {
+                    Ok(Ok(records)) => {
+                        feed.records.extend(records);
+                        Ok(0)
+                    }
+                    Ok(Err(CursorFault::Missing(_))) => Err(FeedBroken::Purged),
+                    Ok(Err(CursorFault::Gap | CursorFault::Damaged { .. })) | Err(_) => {
+                        cx.history.distrust_log(feed.cursor.next_file_starts());
+                        Err(FeedBroken::LogDamaged)
+                    }
+                }
             }
             Source::Disk(_) | Source::Window { .. } => Ok(0),
         }

@@ -305,14 +305,12 @@ impl Leading {
     }
 
     /// The learner starts over. Where the own log is damaged, it will get a snapshot that needs
-    /// none of what is committed by now.
+    /// nothing of that part.
     fn on_broken_feed(&mut self, link: LinkId, broken: FeedBroken, cx: &mut ZabCx<'_>) {
         let damaged = match broken {
             FeedBroken::Purged => false,
-            FeedBroken::LogDamaged => {
-                cx.history.distrust_log();
-                true
-            }
+            // Below an own snapshot no recovery would find the damage, and that snapshot serves.
+            FeedBroken::LogDamaged => cx.newest_exact_snapshot(None).is_none(),
             FeedBroken::SnapshotDamaged(zxid) => {
                 self.events.push_back(LeadingEvent::SnapshotDamaged { zxid });
                 true
@@ -402,7 +400,7 @@ impl Learner {
                 return self.start_sync(who, CatchUp::Snap, None, known, cx);
             }
             Ok(Err(CursorFault::Gap | CursorFault::Damaged { .. })) | Err(_) => {
-                cx.history.distrust_log();
+                cx.history.distrust_log(cursor.next_file_starts());
                 return self.start_sync(who, CatchUp::Snap, None, known, cx);
             }
         };
