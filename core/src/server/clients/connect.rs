@@ -32,6 +32,7 @@ impl Clients {
         let handshake =
             Handshake { timeout_ms, read_only: request.read_only, session: request.session };
         let Some(known) = self.links.get_mut(&link) else { return };
+        known.shown = request.last_zxid_seen;
         let Some(session) = request.session else {
             known.phase = Phase::Creating(handshake);
             self.submissions.push_back(Submission::CreateSession { link, timeout_ms });
@@ -153,7 +154,8 @@ impl Clients {
 }
 
 /// Whether a client has seen more than this server. Java's leaders show the start of their epoch
-/// before its first transaction: whoever serves in that epoch or a later one has all before it.
+/// before its first transaction: whoever serves in that epoch or a later one has all before it, and
+/// goes on to show that start to this client, for which no zxid may go down.
 fn is_ahead(last_zxid_seen: i64, cx: &ClientCx<'_>) -> bool {
     let begun = Zxid::from_wire(last_zxid_seen)
         .is_some_and(|z| z.is_epoch_start() && z.epoch() <= cx.epoch);

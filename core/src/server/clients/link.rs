@@ -81,6 +81,9 @@ pub(super) struct Link {
     /// Identities for ACL checks.
     pub(super) ids: Arc<[Id]>,
     pub(super) phase: Phase,
+    /// The zxid that the client had been shown when it came: at most the start of an epoch ahead of
+    /// what is applied here, and of the same state.
+    pub(super) shown: i64,
     pub(super) frames: FrameBuffer,
     /// Sent by us, not yet taken by the kernel.
     pub(super) unsent: u64,
@@ -103,6 +106,7 @@ impl Link {
             traffic: LinkTraffic::default(),
             ids,
             phase: Phase::Greeting { word_possible: true },
+            shown: 0,
             frames: FrameBuffer::new(),
             unsent: 0,
             choked: false,

@@ -184,7 +184,8 @@ impl Clients {
 
     fn answer(&mut self, link: LinkId, ready: Ready, cx: &mut ClientCx<'_>) {
         let Ready { xid, answer, .. } = ready;
-        let applied = cx.db.applied().to_wire();
+        let Some(known) = self.links.get(&link) else { return };
+        let applied = known.shown.max(cx.db.applied().to_wire());
         match answer {
             Answer::Local(Local::Ping) => {
                 self.reply(link, xid, applied, Ok(ReplyBody::Empty), cx);
@@ -218,6 +219,7 @@ impl Clients {
 
     fn answer_read(&mut self, link: LinkId, xid: Xid, op: &ReadOp, cx: &mut ClientCx<'_>) {
         let Some(known) = self.links.get(&link) else { return };
+        let applied = known.shown.max(cx.db.applied().to_wire());
         let answer = read(cx.db, op, &known.ids);
         if let Some((table, path)) = answer.watch {
             self.watches.add(table, path, link);
@@ -228,7 +230,7 @@ impl Clients {
         for (kind, path) in &answer.missed {
             self.send_event(link, cx, |out| encode_event(out, NO_ZXID, *kind, path));
         }
-        self.reply(link, xid, cx.db.applied().to_wire(), answer.reply, cx);
+        self.reply(link, xid, applied, answer.reply, cx);
     }
 
     fn answer_write(

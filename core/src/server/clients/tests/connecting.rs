@@ -58,6 +58,23 @@ fn a_client_that_saw_an_epoch_begin_is_not_ahead_of_that_epoch() {
 }
 
 #[test]
+fn a_client_is_shown_no_zxid_below_that_of_an_epoch_that_it_saw_begin() {
+    let mut rig = Rig::new();
+    rig.epoch = Epoch(3);
+    let session = rig.session(1);
+    rig.open(2);
+    rig.bytes(2, &connect(Some(session), &password(session), 3 << 32));
+    rig.work();
+    rig.take_sent(2);
+    rig.request(2, 1, &get("/", false));
+    rig.request(2, 2, &Op::Ping);
+    rig.request(2, 3, &Op::Sync { path: "/".into() });
+    rig.work();
+    let shown: Vec<i64> = rig.replies(2).into_iter().map(|(_, zxid, ..)| zxid).collect();
+    assert_eq!(shown, [3 << 32; 3]);
+}
+
+#[test]
 fn refused_connections() {
     let wrong = [1; 16];
     let right = password(SESSION);
