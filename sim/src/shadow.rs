@@ -18,7 +18,7 @@ use crate::rng::SimRng;
 use crate::world::World;
 
 /// Disk operations from one look to the next, on average.
-const SPACING: u64 = 400;
+const SPACING: u64 = 600;
 
 /// Looks at a folder as Apache's server would have left it, in per mille: its snapshots hold parts of what
 /// was going on, and what recovery replays over them has taken place already.

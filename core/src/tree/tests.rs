@@ -284,6 +284,32 @@ fn replay_over_what_is_there_changes_only_what_apache_changes() {
     assert_eq!(rig.apply(set_data("/gone", "", 3)), TxnResult::Failed(Code::NoNode));
 }
 
+/// A walk met /a in its second life; the end of the session that owned the first one names no path.
+#[test]
+fn replay_of_an_earlier_life_leaves_a_node_alone() {
+    let (first, second) = (SessionId(7), SESSION);
+    let life = |data| Txn::Create(create_txn("/a", data, true, Some(1)));
+    let acl = Some(vec![Acl::world(PERM_READ)]);
+    let txns = [
+        logged(1, first, life("one")),
+        logged(2, first, set_data("/a", "two", 1)),
+        logged(3, first, Txn::SetAcl { path: "/a".into(), acl, version: 1 }),
+        logged(4, first, delete("/a")),
+        logged(5, first, Txn::CloseSession { paths: None }),
+        logged(6, second, Txn::Create(create_txn("/a", "new", true, Some(2)))),
+    ];
+    for bare in [false, true] {
+        let (mut exact, mut fuzzy) = (Database::new(true), Database::new(true));
+        fuzzy.replay(&txns[5]);
+        for txn in txns.iter().filter(|txn| !bare || !matches!(txn.txn, Txn::Delete { .. })) {
+            exact.replay(txn);
+            fuzzy.replay(txn);
+        }
+        assert_eq!(contents(&fuzzy), contents(&exact), "bare {bare}");
+        assert_eq!(fuzzy.ephemerals(second), ["/a"]);
+    }
+}
+
 #[test]
 fn what_is_illegal_changes_nothing() {
     let mut rig = Rig::new();

@@ -5,7 +5,7 @@
 use crate::checkers::damage::Fall;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
-use crate::observe::SimEvent;
+use crate::observe::{Durable, SimEvent};
 use vivarium_core::ids::{ServerId, Zxid};
 
 #[derive(Debug, Default)]
@@ -23,7 +23,13 @@ impl Check for P09 {
         ])
     }
 
-    fn event(&mut self, cx: &Cx<'_>, _: &SimEvent) -> Result<(), String> {
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+        // Apache's servers keep their log when a SNAP replaces their tree; those that only behave like
+        // them cannot (S8).
+        let apache = cx.server().is_some_and(|server| cx.canon.cluster.apache.contains(&server));
+        if apache && matches!(event, SimEvent::Durable(Durable::Removed)) {
+            return Ok(());
+        }
         match (cx.server(), cx.damage.fall()) {
             (Some(server), Some(fall)) if cx.spec.white_box => judge_removal(cx, server, fall),
             _ => Ok(()),
@@ -53,7 +59,7 @@ fn judge_removal(cx: &Cx<'_>, server: ServerId, fall: Fall) -> Result<(), String
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
-    use crate::observe::{Durable, LossKind};
+    use crate::observe::LossKind;
 
     fn run() -> Run<P09> {
         let mut run = Run::new(P09);
@@ -74,6 +80,19 @@ mod tests {
         run.server(1, SimEvent::Durable(Durable::Log { last: None })).unwrap();
         run.disks.clear(2);
         assert!(run.server(2, SimEvent::Durable(Durable::Log { last: None })).is_err());
+    }
+
+    #[test]
+    fn a_peer_of_apaches_kind_removes_what_apache_would_keep() {
+        for apache in [true, false] {
+            let mut run = run();
+            let peer = apache.then_some(ServerId(2));
+            run.canon.cluster.apache = peer.into_iter().collect();
+            run.disks.clear(1);
+            run.server(1, SimEvent::Durable(Durable::Log { last: None })).unwrap();
+            run.disks.clear(2);
+            assert_eq!(run.server(2, SimEvent::Durable(Durable::Removed)).is_ok(), apache);
+        }
     }
 
     #[test]
