@@ -23,6 +23,8 @@ const BEFORE: usize = 12;
 const END_OF_RECORD: u8 = 0x42;
 /// Transactions that a walk may take in at most.
 const FUZZY_MOST: usize = 64;
+/// Bytes of a snapshot that is aged at most: a large tree costs much, and shows no more than a small one.
+const AGED_MOST: usize = 32 * 1024;
 /// States that a walk meets at most between its first and the last but one.
 const STOPS: usize = 2;
 /// Header type and code of a request whose body could not be read.
@@ -95,6 +97,9 @@ pub(crate) fn age(
     rng: &mut SimRng,
 ) -> Option<Aged> {
     let base = image.snapshot()?;
+    if read(image, &FileName::snapshot(base)).len() > AGED_MOST {
+        return None;
+    }
     let (end, fuzzy) = walked(image, base, committed, config, rng)?;
     image.rewrite(&FileName::snapshot(base), &file(end, &fuzzy.body));
     let bare = if rng.chance(500) {

@@ -26,6 +26,10 @@ pub(crate) struct E03 {
     expired: BTreeMap<SessionId, SimTime>,
     /// When the leader found it expired: what is sent from then on is answered until that is committed.
     found: BTreeMap<SessionId, SimTime>,
+    /// When each session sent last, and when it last did so after its client had let it run out: what
+    /// comes as late as that may meet the expiry on its way.
+    last: BTreeMap<SessionId, SimTime>,
+    overslept: BTreeMap<SessionId, SimTime>,
     /// A learner may have been cut off from its leader one way, for as long as nobody notices: its
     /// clients are served, and the leader does not hear of them.
     half_open: bool,
@@ -107,11 +111,13 @@ impl E03 {
     fn client(&mut self, cx: &Cx<'_>, fact: &ClientFact) -> Result<(), String> {
         let answered = match fact {
             ClientFact::Invoke { op, .. } => {
+                self.sends(cx, op.session);
                 let sent = self.sent.entry((op.session, Some(op.xid))).or_default();
                 sent.push_back(cx.now);
                 return Ok(());
             }
             ClientFact::Ping { session, .. } => {
+                self.sends(cx, *session);
                 self.sent.entry((*session, None)).or_default().push_back(cx.now);
                 return Ok(());
             }
@@ -137,13 +143,26 @@ impl E03 {
         if answered.1.is_some() {
             self.sent.remove(&answered);
         }
-        let is_late = |sent: &SimTime| self.found.get(&answered.0).is_some_and(|at| at <= sent);
+        let is_late = |sent: &SimTime| {
+            self.found.get(&answered.0).is_some_and(|at| at <= sent)
+                || self.overslept.get(&answered.0) == Some(sent)
+        };
         if let Some(sent) = sent.filter(|sent| !is_late(sent)) {
             let used = self.used.entry(answered.0).or_default();
             *used = (*used).max(sent);
             self.judge(cx, answered.0)?;
         }
         Ok(())
+    }
+
+    fn sends(&mut self, cx: &Cx<'_>, session: SessionId) {
+        let before = self.last.insert(session, cx.now);
+        let (Some(before), Some(timeout_ms)) = (before, self.timeouts.get(&session)) else {
+            return;
+        };
+        if cx.now.since(before) >= least_us(cx, *timeout_ms) {
+            self.overslept.insert(session, cx.now);
+        }
     }
 
     fn judge(&self, cx: &Cx<'_>, session: SessionId) -> Result<(), String> {
@@ -158,16 +177,20 @@ impl E03 {
         if self.half_open || cx.canon.faults_active > 0 || *used < noticed {
             return Ok(());
         }
-        let timeout_us = u64::try_from(*timeout_ms).unwrap_or(0) * 1000;
-        let drift = timeout_us / 1_000_000 * cx.spec.drift_ppm + cx.spec.drift_ppm;
-        let least = timeout_us.saturating_sub(drift).saturating_sub(cx.canon.cluster.tick_us);
-        if expired.since(*used) < least {
+        if expired.since(*used) < least_us(cx, *timeout_ms) {
             return Err(format!(
                 "{session} sent at {used} with success, but is expired at {expired}"
             ));
         }
         Ok(())
     }
+}
+
+/// So long a session lives at least behind what was answered.
+fn least_us(cx: &Cx<'_>, timeout_ms: i32) -> u64 {
+    let timeout_us = u64::try_from(timeout_ms).unwrap_or(0) * 1000;
+    let drift = timeout_us / 1_000_000 * cx.spec.drift_ppm + cx.spec.drift_ppm;
+    timeout_us.saturating_sub(drift).saturating_sub(cx.canon.cluster.tick_us)
 }
 
 #[cfg(test)]
@@ -224,6 +247,29 @@ mod tests {
         };
         used_while_it_ends(1).unwrap();
         assert!(used_while_it_ends(2).is_err());
+    }
+
+    /// A client sends, is silent for so long, and sends again while the expiry is on its way.
+    fn sent_at_last_behind(silence_ms: u64) -> Result<(), String> {
+        let mut run = Run::new(E03::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.grant(5, 20_000, 1).unwrap();
+        run.wait_ms(60_000).unwrap();
+        let (session, connection) = (SessionId(5), 1);
+        for silence_ms in [0, silence_ms] {
+            run.wait_ms(silence_ms).unwrap();
+            run.client(ClientFact::Ping { session, connection }).unwrap();
+            run.client(ClientFact::Pong { session, connection, zxid: 1 }).unwrap();
+        }
+        run.commit(1, header(z(1, 2), 5, 0), &Txn::CloseSession { paths: Some(Vec::new()) })
+    }
+
+    #[test]
+    fn who_lets_a_session_run_out_may_come_too_late() {
+        assert_eq!(sent_at_last_behind(20_000), Ok(()));
+        assert!(sent_at_last_behind(5_000).is_err());
     }
 
     /// A session is used while a fault is long over, or just over, and expired then.
