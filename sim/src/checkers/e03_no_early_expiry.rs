@@ -26,8 +26,8 @@ pub(crate) struct E03 {
     expired: BTreeMap<SessionId, SimTime>,
     /// When the leader found it expired: what is sent from then on is answered until that is committed.
     found: BTreeMap<SessionId, SimTime>,
-    /// When each session sent last, and when it last did so after its client had let it run out: what
-    /// comes as late as that may meet the expiry on its way.
+    /// When each session sent last, and when it last did so after its client had let it run out (the
+    /// workload's silent operations do): what comes as late as that may meet the expiry on its way.
     last: BTreeMap<SessionId, SimTime>,
     overslept: BTreeMap<SessionId, SimTime>,
     /// A learner may have been cut off from its leader one way, for as long as nobody notices: its
@@ -220,16 +220,22 @@ mod tests {
         assert!(run.note(2, note(20_000)).is_err());
     }
 
+    /// Session 5 with 20 seconds, granted by leader 1, a minute after the last fault.
+    fn with_a_session() -> Run<E03> {
+        let mut run = Run::new(E03::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.grant(5, 20_000, 1).unwrap();
+        run.wait_ms(60_000).unwrap();
+        run
+    }
+
     /// What is sent once the leader has found it expired does not count; if that leader goes, it does.
     #[test]
     fn an_expired_session_is_answered_until_its_end_is_committed() {
         let used_while_it_ends = |closed_by: u64| {
-            let mut run = Run::new(E03::default());
-            run.boot_all();
-            run.establish(1, 1).unwrap();
-            run.open(z(1, 1), 5);
-            run.grant(5, 20_000, 1).unwrap();
-            run.wait_ms(60_000).unwrap();
+            let mut run = with_a_session();
             run.note(1, note(20_000)).unwrap();
             if closed_by == 2 {
                 run.establish(2, 2).unwrap();
@@ -251,12 +257,7 @@ mod tests {
 
     /// A client sends, is silent for so long, and sends again while the expiry is on its way.
     fn sent_at_last_behind(silence_ms: u64) -> Result<(), String> {
-        let mut run = Run::new(E03::default());
-        run.boot_all();
-        run.establish(1, 1).unwrap();
-        run.open(z(1, 1), 5);
-        run.grant(5, 20_000, 1).unwrap();
-        run.wait_ms(60_000).unwrap();
+        let mut run = with_a_session();
         let (session, connection) = (SessionId(5), 1);
         for silence_ms in [0, silence_ms] {
             run.wait_ms(silence_ms).unwrap();
