@@ -38,7 +38,12 @@ impl TryFrom<Op> for Change {
             Op::SetAcl { path, acl, version } => Ok(Self::SetAcl { path, acl, version }),
             Op::Multi(ops) => Ok(Self::Multi(ops)),
             Op::CloseSession => Ok(Self::CloseSession),
-            Op::Read(_) | Op::Sync { .. } | Op::Auth { .. } | Op::Sasl { .. } | Op::Ping => Err(op),
+            Op::Read(_)
+            | Op::Watch(_)
+            | Op::Sync { .. }
+            | Op::Auth { .. }
+            | Op::Sasl { .. }
+            | Op::Ping => Err(op),
         }
     }
 }

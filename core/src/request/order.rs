@@ -8,12 +8,13 @@ use alloc::string::String;
 use crate::ids::{Xid, Zxid};
 use crate::request::reply::{Outcome, WriteKind};
 use crate::time::Mono;
-use crate::wire::client::ReadOp;
+use crate::wire::client::{ReadOp, SetWatches, WatchOp};
 
 /// A request that this server answers by itself, once all before it are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Local {
     Read(ReadOp),
+    Watch(WatchOp),
     Ping,
     /// Answered MARSHALLINGERROR; nothing is logged.
     Malformed,
@@ -67,7 +68,13 @@ impl Answer {
                 ReadOp::GetData { .. } => "GETD",
                 ReadOp::GetAcl { .. } => "GETA",
                 ReadOp::GetChildren { .. } => "GETC",
-                ReadOp::SetWatches(_) => "SETW",
+            },
+            Self::Local(Local::Watch(op)) => match op {
+                WatchOp::Set(SetWatches { lasting: None, .. }) => "SETW",
+                WatchOp::Set(SetWatches { lasting: Some(_), .. }) => "STW2",
+                WatchOp::Add { .. } => "ADDW",
+                WatchOp::Check { .. } => "CHKW",
+                WatchOp::Remove { .. } => "REMW",
             },
             Self::Local(Local::Ping) => "PING",
             Self::Local(Local::Malformed | Local::Unknown | Local::Auth { .. } | Local::Sasl) => {

@@ -1,30 +1,22 @@
-//! Requests that the local tree answers. Facts: PROTOCOL 1.4, 2.1, 2.7.
-//! Apache: `FinalRequestProcessor`, `DataTree.setWatches`.
-
-use alloc::string::String;
-use alloc::vec::Vec;
+//! Requests that the local tree answers. Facts: PROTOCOL 1.4, 2.7. Apache: `FinalRequestProcessor`.
 
 use crate::acl::{Acl, Id, PERM_READ};
 use crate::request::access::{ADMIN, permits};
 use crate::tree::Database;
-use crate::watch::WatchTable;
-use crate::wire::client::{EventKind, ReadOp, ReplyBody, SetWatches};
+use crate::watch::WatchMode;
+use crate::wire::client::{ReadOp, ReplyBody};
 use crate::wire::code::Code;
 
 /// The answer to a read, and the watch that it leaves behind.
 #[derive(Debug)]
 pub struct ReadAnswer<'a> {
     pub reply: Result<ReplyBody, Code>,
-    pub watch: Option<(WatchTable, &'a str)>,
-    /// SetWatches: what the client missed, told before the reply.
-    pub missed: Vec<(EventKind, String)>,
-    /// SetWatches: what is watched again.
-    pub again: Vec<(WatchTable, String)>,
+    pub watch: Option<(WatchMode, &'a str)>,
 }
 
 impl<'a> ReadAnswer<'a> {
-    fn new(reply: Result<ReplyBody, Code>, watch: Option<(WatchTable, &'a str)>) -> Self {
-        Self { reply, watch, missed: Vec::new(), again: Vec::new() }
+    fn new(reply: Result<ReplyBody, Code>, watch: Option<(WatchMode, &'a str)>) -> Self {
+        Self { reply, watch }
     }
 }
 
@@ -35,21 +27,20 @@ pub fn read<'a>(db: &Database, op: &'a ReadOp, ids: &[Id]) -> ReadAnswer<'a> {
             let reply = exists(db, path, ids);
             // The only read that watches what is not there.
             let may_watch = matches!(reply, Ok(_) | Err(Code::NoNode));
-            let watch = (*watch && may_watch).then_some((WatchTable::Data, path.as_str()));
+            let watch = (*watch && may_watch).then_some((WatchMode::Data, path.as_str()));
             ReadAnswer::new(reply, watch)
         }
         ReadOp::GetData { path, watch } => {
             let reply = get_data(db, path, ids);
-            let watch = (*watch && reply.is_ok()).then_some((WatchTable::Data, path.as_str()));
+            let watch = (*watch && reply.is_ok()).then_some((WatchMode::Data, path.as_str()));
             ReadAnswer::new(reply, watch)
         }
         ReadOp::GetChildren { path, watch, with_stat } => {
             let reply = get_children(db, path, *with_stat, ids);
-            let watch = (*watch && reply.is_ok()).then_some((WatchTable::Child, path.as_str()));
+            let watch = (*watch && reply.is_ok()).then_some((WatchMode::Child, path.as_str()));
             ReadAnswer::new(reply, watch)
         }
         ReadOp::GetAcl { path } => ReadAnswer::new(get_acl(db, path, ids), None),
-        ReadOp::SetWatches(wanted) => set_watches(db, wanted),
     }
 }
 
@@ -111,35 +102,4 @@ fn without_secret(entry: &Acl) -> Acl {
         shown.id.id.push('x');
     }
     shown
-}
-
-/// Compares what the client watched before it lost its server with what is there now.
-fn set_watches(db: &Database, wanted: &SetWatches) -> ReadAnswer<'static> {
-    let mut answer = ReadAnswer::new(Ok(ReplyBody::Empty), None);
-    let newer = |zxid: i64| zxid > wanted.relative_zxid;
-    for path in &wanted.data {
-        match db.stat(path) {
-            None => answer.missed.push((EventKind::NodeDeleted, path.clone())),
-            Some(stat) if newer(stat.mzxid) => {
-                answer.missed.push((EventKind::NodeDataChanged, path.clone()));
-            }
-            Some(_) => answer.again.push((WatchTable::Data, path.clone())),
-        }
-    }
-    for path in &wanted.exist {
-        match db.stat(path) {
-            Some(_) => answer.missed.push((EventKind::NodeCreated, path.clone())),
-            None => answer.again.push((WatchTable::Data, path.clone())),
-        }
-    }
-    for path in &wanted.child {
-        match db.stat(path) {
-            None => answer.missed.push((EventKind::NodeDeleted, path.clone())),
-            Some(stat) if newer(stat.pzxid) => {
-                answer.missed.push((EventKind::NodeChildrenChanged, path.clone()));
-            }
-            Some(_) => answer.again.push((WatchTable::Child, path.clone())),
-        }
-    }
-    answer
 }

@@ -33,6 +33,7 @@ impl WriteKind {
             Op::CloseSession => Some(Self::CloseSession),
             Op::Write(WriteOp::Check { .. })
             | Op::Read(_)
+            | Op::Watch(_)
             | Op::Sync { .. }
             | Op::Auth { .. }
             | Op::Sasl { .. }

@@ -1,89 +1,77 @@
-//! One-shot watches of the clients of this server. Apache: `WatchManager`.
+//! Watches of the clients of this server. Apache: `WatchManager`, `PathParentIterator`.
+
+mod modes;
+mod watchers;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::ids::LinkId;
+use crate::path;
 use crate::tree::TreeEvent;
-use crate::wire::client::EventKind;
+use crate::wire::client::{EventKind, WatchKind};
 
-/// Which table a watch lives in (exists watches are data watches).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum WatchTable {
-    Data,
-    Child,
-}
+use modes::Modes;
+pub use modes::{WatchMode, WatchTable};
+use watchers::Watchers;
 
-/// All watches, keyed by path; they die with the client link.
+/// All watches, by path; they die with the client link.
 #[derive(Debug, Default)]
 pub struct Watches {
-    data: Table,
-    child: Table,
-    /// What each link watches: the other side of both tables.
-    by_link: BTreeMap<LinkId, BTreeSet<(WatchTable, Arc<str>)>>,
+    /// No entry is empty.
+    paths: BTreeMap<Arc<str>, Watchers>,
+    /// What each link watches: the other side. No entry is empty.
+    by_link: BTreeMap<LinkId, BTreeSet<Arc<str>>>,
+    /// How many links watch each of these recursively: only here the way up to the root is looked
+    /// for watchers.
+    recursive: BTreeMap<Arc<str>, usize>,
     len: usize,
 }
 
-/// No entry is empty.
-type Table = BTreeMap<Arc<str>, BTreeSet<LinkId>>;
-
 impl Watches {
     /// Adding the same watch twice counts once.
-    pub fn add(&mut self, table: WatchTable, path: &str, link: LinkId) {
-        let paths = self.table(table);
-        let shared =
-            paths.get_key_value(path).map_or_else(|| path.into(), |(key, _)| Arc::clone(key));
-        if paths.entry(Arc::clone(&shared)).or_default().insert(link) {
-            self.by_link.entry(link).or_default().insert((table, shared));
-            self.len += 1;
-        }
+    pub fn add(&mut self, mode: WatchMode, path: &str, link: LinkId) {
+        self.change(path, link, |modes| modes.with(Modes::of(mode)));
     }
 
-    /// Whether this very watch stands. Apache: `checkWatches`.
-    pub fn contains(&self, table: WatchTable, path: &str, link: LinkId) -> bool {
-        let paths = match table {
-            WatchTable::Data => &self.data,
-            WatchTable::Child => &self.child,
-        };
-        paths.get(path).is_some_and(|links| links.contains(&link))
+    /// Apache: `checkWatches`.
+    pub fn contains(&self, kind: WatchKind, path: &str, link: LinkId) -> bool {
+        self.paths.get(path).is_some_and(|watchers| watchers.modes(link).meets(asked(kind)))
     }
 
     /// False where there was none. Apache: `removeWatches`.
-    pub fn remove(&mut self, table: WatchTable, path: &str, link: LinkId) -> bool {
-        if !self.contains(table, path, link) {
-            return false;
-        }
-        self.forget(&(table, path.into()), link);
-        detach(self.table(table), path, link);
-        self.len -= 1;
-        true
+    pub fn remove(&mut self, kind: WatchKind, path: &str, link: LinkId) -> bool {
+        self.change(path, link, |modes| modes.without(asked(kind)))
     }
 
     pub fn remove_link(&mut self, link: LinkId) {
-        for (table, path) in self.by_link.remove(&link).unwrap_or_default() {
-            detach(self.table(table), &path, link);
-            self.len -= 1;
+        for path in self.by_link.remove(&link).unwrap_or_default() {
+            let watchers = self.paths.get_mut(&path).expect("what a link watches is known by path");
+            let held = watchers.modes(link);
+            watchers.set(link, Modes::NONE);
+            if watchers.is_empty() {
+                self.paths.remove(&path);
+            }
+            self.recount(&path, held, Modes::NONE);
         }
     }
 
-    /// Appends which links to tell about an event, in link order, each once; fired watches are
-    /// removed. A deletion fires both tables of the path, but tells a link once (T10).
+    /// Appends which links to tell about an event, in link order, each once, however many of its
+    /// watches it meets (trap T10); one-shot watches are used up.
     pub fn fire(&mut self, event: &TreeEvent, told: &mut Vec<LinkId>) {
-        let links = match event.kind {
-            EventKind::NodeCreated | EventKind::NodeDataChanged => {
-                self.take(WatchTable::Data, &event.path)
-            }
-            EventKind::NodeChildrenChanged => self.take(WatchTable::Child, &event.path),
-            EventKind::NodeDeleted => {
-                let mut links = self.take(WatchTable::Data, &event.path);
-                links.append(&mut self.take(WatchTable::Child, &event.path));
-                links
-            }
-        };
-        told.extend(links);
+        let hit = met_by(event.kind);
+        let mut links = Vec::new();
+        if hit.meets(Modes::RECURSIVE) && !self.recursive.is_empty() {
+            self.look_up(&event.path, &mut links);
+        }
+        self.use_up(&event.path, hit, &mut links);
+        links.sort_unstable();
+        links.dedup();
+        told.append(&mut links);
     }
 
+    /// Entries of both tables: what one link watches on one path is one in each.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -96,49 +84,130 @@ impl Watches {
     pub fn iter(
         &self,
         table: WatchTable,
-    ) -> impl ExactSizeIterator<Item = (&str, &BTreeSet<LinkId>)> {
-        let paths = match table {
-            WatchTable::Data => &self.data,
-            WatchTable::Child => &self.child,
-        };
-        paths.iter().map(|(path, links)| (&**path, links))
+    ) -> impl Iterator<Item = (&str, impl Iterator<Item = LinkId>)> {
+        let held = Modes::in_table(table);
+        self.paths.iter().filter_map(move |(path, watchers)| {
+            let mut links = watchers.iter().filter(move |(_, modes)| modes.meets(held)).peekable();
+            links.peek()?;
+            Some((&**path, links.map(|(link, _)| link)))
+        })
     }
 
-    fn take(&mut self, table: WatchTable, path: &str) -> BTreeSet<LinkId> {
-        let Some((path, links)) = self.table(table).remove_entry(path) else {
-            return BTreeSet::new();
-        };
-        self.len -= links.len();
-        let watch = (table, path);
-        for &link in &links {
-            self.forget(&watch, link);
+    /// Who watches something above `path` recursively.
+    fn look_up(&self, path: &str, links: &mut Vec<LinkId>) {
+        let mut above = path::parent(path);
+        while let Some(path) = above {
+            if self.recursive.contains_key(path)
+                && let Some(watchers) = self.paths.get(path)
+            {
+                let theirs = watchers.iter().filter(|(_, modes)| modes.meets(Modes::RECURSIVE));
+                links.extend(theirs.map(|(link, _)| link));
+            }
+            above = path::parent(path);
         }
-        links
     }
 
-    fn table(&mut self, table: WatchTable) -> &mut Table {
-        match table {
-            WatchTable::Data => &mut self.data,
-            WatchTable::Child => &mut self.child,
+    /// Who watches `path` itself.
+    fn use_up(&mut self, path: &str, hit: Modes, links: &mut Vec<LinkId>) {
+        let Some(watchers) = self.paths.get_mut(path) else { return };
+        let (mut gone, mut used) = (Vec::new(), 0);
+        watchers.update(|link, modes| {
+            if modes.meets(hit) {
+                links.push(link);
+            }
+            let left = modes.after(hit);
+            used += modes.entries() - left.entries();
+            if left == Modes::NONE {
+                gone.push(link);
+            }
+            left
+        });
+        self.len -= used;
+        if watchers.is_empty() {
+            self.paths.remove(path);
+        }
+        for link in gone {
+            self.forget(path, link);
+        }
+    }
+
+    /// Changes how a link watches a path; false where that leaves it as it was.
+    fn change(&mut self, path: &str, link: LinkId, to: impl FnOnce(Modes) -> Modes) -> bool {
+        let Some(watchers) = self.paths.get_mut(path) else {
+            let modes = to(Modes::NONE);
+            if modes == Modes::NONE {
+                return false;
+            }
+            let shared: Arc<str> = path.into();
+            self.paths.insert(Arc::clone(&shared), Watchers::One(link, modes));
+            self.recount(&shared, Modes::NONE, modes);
+            self.by_link.entry(link).or_default().insert(shared);
+            return true;
+        };
+        let held = watchers.modes(link);
+        let modes = to(held);
+        if modes == held {
+            return false;
+        }
+        watchers.set(link, modes);
+        let gone = watchers.is_empty();
+        let (shared, _) = self.paths.get_key_value(path).expect("it was just changed");
+        let shared = Arc::clone(shared);
+        if gone {
+            self.paths.remove(path);
+        }
+        self.recount(&shared, held, modes);
+        if modes == Modes::NONE {
+            self.forget(path, link);
+        } else {
+            self.by_link.entry(link).or_default().insert(shared);
+        }
+        true
+    }
+
+    /// Keeps the counts in step with a change of one link's modes.
+    fn recount(&mut self, path: &Arc<str>, held: Modes, modes: Modes) {
+        self.len = self.len + modes.entries() - held.entries();
+        let (was, is) = (held.meets(Modes::RECURSIVE), modes.meets(Modes::RECURSIVE));
+        if is && !was {
+            *self.recursive.entry(Arc::clone(path)).or_default() += 1;
+        }
+        if was && !is {
+            let count = self.recursive.get_mut(path).expect("each recursive watch is counted");
+            *count -= 1;
+            if *count == 0 {
+                self.recursive.remove(path);
+            }
         }
     }
 
     /// Drops the link's side of a watch.
-    fn forget(&mut self, watch: &(WatchTable, Arc<str>), link: LinkId) {
+    fn forget(&mut self, path: &str, link: LinkId) {
         let watched = self.by_link.get_mut(&link).expect("every watch is known to its link");
-        watched.remove(watch);
+        watched.remove(path);
         if watched.is_empty() {
             self.by_link.remove(&link);
         }
     }
 }
 
-/// Drops the path's side of a watch.
-fn detach(paths: &mut Table, path: &str, link: LinkId) {
-    let links = paths.get_mut(path).expect("every watch of a link is in its table");
-    links.remove(&link);
-    if links.is_empty() {
-        paths.remove(path);
+/// The watches that an event of a path's own is for. Recursive ones are told of no list of children.
+fn met_by(kind: EventKind) -> Modes {
+    match kind {
+        EventKind::NodeCreated | EventKind::NodeDataChanged => Modes::in_table(WatchTable::Data),
+        EventKind::NodeChildrenChanged => Modes::in_table(WatchTable::Child),
+        EventKind::NodeDeleted => Modes::ALL,
+    }
+}
+
+/// What a client means that asks about its watches.
+fn asked(kind: WatchKind) -> Modes {
+    match kind {
+        WatchKind::Children => Modes::of(WatchMode::Child),
+        WatchKind::Data => Modes::of(WatchMode::Data),
+        WatchKind::Any => Modes::ALL,
+        WatchKind::Persistent => Modes::of(WatchMode::Persistent),
+        WatchKind::PersistentRecursive => Modes::RECURSIVE,
     }
 }
 

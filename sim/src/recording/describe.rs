@@ -1,7 +1,9 @@
 //! Requests and transactions in a few words, for people.
 
 use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn};
-use vivarium_core::wire::client::{Create, CreateMode, Op, Parsed, ReadOp, WriteOp, parse_body};
+use vivarium_core::wire::client::{
+    Create, CreateMode, Op, Parsed, ReadOp, SetWatches, WatchOp, WriteOp, parse_body,
+};
 
 use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
 
@@ -26,7 +28,10 @@ fn name_of(op: &Op) -> &'static str {
         Op::Read(ReadOp::GetData { .. }) => "getData",
         Op::Read(ReadOp::GetAcl { .. }) => "getACL",
         Op::Read(ReadOp::GetChildren { .. }) => "getChildren",
-        Op::Read(ReadOp::SetWatches(_)) => "setWatches",
+        Op::Watch(WatchOp::Set(_)) => "setWatches",
+        Op::Watch(WatchOp::Add { .. }) => "addWatch",
+        Op::Watch(WatchOp::Check { .. }) => "checkWatches",
+        Op::Watch(WatchOp::Remove { .. }) => "removeWatches",
         Op::SetAcl { .. } => "setACL",
         Op::Multi(_) => "multi",
         Op::Sync { .. } => "sync",
@@ -59,9 +64,16 @@ fn operation(op: &Op) -> String {
         Op::Read(ReadOp::GetAcl { path }) | Op::SetAcl { path, .. } | Op::Sync { path } => {
             format!("{name} {path}")
         }
-        Op::Read(ReadOp::SetWatches(watches)) => {
-            let count = watches.data.len() + watches.exist.len() + watches.child.len();
-            format!("{name}, {count} watches")
+        Op::Watch(WatchOp::Set(watches)) => {
+            let SetWatches { relative_zxid, data, exist, child, lasting } = watches;
+            let lasting =
+                lasting.as_ref().map_or(0, |all| all.persistent.len() + all.recursive.len());
+            let count = data.len() + exist.len() + child.len() + lasting;
+            format!("{name}, {count} watches since {relative_zxid:#x}")
+        }
+        Op::Watch(WatchOp::Add { path, mode }) => format!("{name} {path} {mode:?}"),
+        Op::Watch(WatchOp::Check { path, kind } | WatchOp::Remove { path, kind }) => {
+            format!("{name} {path} {kind:?}")
         }
         Op::Multi(writes) => {
             let all: Vec<_> = writes.iter().map(write_operation).collect();

@@ -16,7 +16,7 @@ use crate::server::note::{Phase, StateDigest};
 use crate::server::view::{Counters, View};
 use crate::time::{Mono, Span, Stamp, Wall};
 use crate::tree::Database;
-use crate::watch::{WatchTable, Watches};
+use crate::watch::{WatchMode, Watches};
 
 const RECORDED: &str = include_str!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -297,13 +297,19 @@ fn watches_are_shown_by_count_by_session_and_by_path() {
         assert_eq!(server.ask(word), recorded(word));
     }
     server.connections = vec![attached(1, 0xa), attached(2, 0xb)];
-    server.watches.add(WatchTable::Data, "/x", LinkId(2));
-    server.watches.add(WatchTable::Data, "/x", LinkId(1));
-    server.watches.add(WatchTable::Data, "/y", LinkId(2));
-    server.watches.add(WatchTable::Child, "/z", LinkId(1));
+    server.watches.add(WatchMode::Data, "/x", LinkId(2));
+    server.watches.add(WatchMode::Data, "/x", LinkId(1));
+    server.watches.add(WatchMode::Data, "/y", LinkId(2));
+    server.watches.add(WatchMode::Child, "/z", LinkId(1));
     assert_eq!(server.ask("wchs"), "2 connections watching 2 paths\nTotal watches:3\n");
     assert_eq!(server.ask("wchc"), "0xa\n\t/x\n0xb\n\t/x\n\t/y\n\n");
     assert_eq!(server.ask("wchp"), "/x\n\t0xa\n\t0xb\n/y\n\t0xb\n\n");
+    server.watches.add(WatchMode::Persistent, "/x", LinkId(1));
+    server.watches.add(WatchMode::Persistent, "/y", LinkId(1));
+    server.watches.add(WatchMode::Recursive, "/", LinkId(1));
+    assert_eq!(server.ask("wchs"), "2 connections watching 3 paths\nTotal watches:5\n");
+    assert_eq!(server.ask("wchp"), "/\n\t0xa\n/x\n\t0xa\n\t0xb\n/y\n\t0xa\n\t0xb\n\n");
+    assert_eq!(server.watches.len(), 8, "the child table has /x, /y and /z");
 }
 
 #[test]

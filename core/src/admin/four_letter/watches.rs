@@ -11,12 +11,10 @@ use crate::ids::{LinkId, SessionId};
 use crate::watch::WatchTable;
 
 pub(super) fn wchs(report: &Report<'_>) -> String {
-    let watched = report.watches.iter(WatchTable::Data);
-    let paths = watched.len();
-    let (mut watchers, mut all) = (BTreeSet::<LinkId>::new(), 0);
-    for (_, links) in watched {
-        all += links.len();
-        watchers.extend(links);
+    let (mut watchers, mut paths, mut all) = (BTreeSet::<LinkId>::new(), 0, 0);
+    for (_, links) in report.watches.iter(WatchTable::Data) {
+        paths += 1;
+        watchers.extend(links.inspect(|_| all += 1));
     }
     let mut text = String::new();
     let _ = writeln!(text, "{} connections watching {paths} paths", watchers.len());
@@ -29,7 +27,7 @@ pub(super) fn wchc(report: &Report<'_>) -> String {
     let sessions = sessions(report);
     let mut watched: BTreeMap<SessionId, Vec<&str>> = BTreeMap::new();
     for (path, links) in report.watches.iter(WatchTable::Data) {
-        for session in links.iter().filter_map(|link| sessions.get(link)) {
+        for session in links.filter_map(|link| sessions.get(&link)) {
             watched.entry(*session).or_default().push(path);
         }
     }
@@ -50,7 +48,7 @@ pub(super) fn wchp(report: &Report<'_>) -> String {
     let mut text = String::new();
     for (path, links) in report.watches.iter(WatchTable::Data) {
         let _ = writeln!(text, "{path}");
-        for session in links.iter().filter_map(|link| sessions.get(link)) {
+        for session in links.filter_map(|link| sessions.get(&link)) {
             let _ = writeln!(text, "\t{session}");
         }
     }

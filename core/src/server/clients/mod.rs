@@ -8,6 +8,7 @@ mod connect;
 mod deliver;
 mod link;
 mod serve;
+mod watching;
 mod words;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};

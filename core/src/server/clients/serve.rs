@@ -13,9 +13,7 @@ use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Last, Phase};
 use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
 use crate::time::{Mono, Span};
-use crate::wire::client::{
-    Op, Parsed, ReadOp, ReplyBody, XID_PING, encode_event, encode_reply, parse_body,
-};
+use crate::wire::client::{Op, Parsed, ReadOp, ReplyBody, XID_PING, encode_reply, parse_body};
 use crate::wire::code::Code;
 
 impl Clients {
@@ -102,6 +100,7 @@ impl Clients {
             }
             Parsed::Malformed => live.order.local(xid, now, Local::Malformed),
             Parsed::Op(Op::Read(read)) => live.order.local(xid, now, Local::Read(read)),
+            Parsed::Op(Op::Watch(watch)) => live.order.local(xid, now, Local::Watch(watch)),
             Parsed::Op(Op::Ping) => live.order.local(XID_PING, now, Local::Ping),
             Parsed::Op(Op::Sasl { .. }) => live.order.local(xid, now, Local::Sasl),
             Parsed::Op(Op::Auth { scheme, proof }) => {
@@ -208,6 +207,7 @@ impl Clients {
                 self.reply(link, xid, 0, Ok(ReplyBody::Token(None)), cx);
             }
             Answer::Local(Local::Read(op)) => self.answer_read(link, xid, &op, cx),
+            Answer::Local(Local::Watch(op)) => self.answer_watch(link, xid, &op, cx),
             Answer::Synced { path } => {
                 self.reply(link, xid, applied, Ok(ReplyBody::Path(path)), cx);
             }
@@ -221,14 +221,8 @@ impl Clients {
         let Some(known) = self.links.get(&link) else { return };
         let applied = known.shown.max(cx.db.applied().to_wire());
         let answer = read(cx.db, op, &known.ids);
-        if let Some((table, path)) = answer.watch {
-            self.watches.add(table, path, link);
-        }
-        for (table, path) in &answer.again {
-            self.watches.add(*table, path, link);
-        }
-        for (kind, path) in &answer.missed {
-            self.send_event(link, cx, |out| encode_event(out, NO_ZXID, *kind, path));
+        if let Some((mode, path)) = answer.watch {
+            self.watches.add(mode, path, link);
         }
         self.reply(link, xid, applied, answer.reply, cx);
     }
@@ -251,7 +245,7 @@ impl Clients {
         }
     }
 
-    fn reply(
+    pub(super) fn reply(
         &mut self,
         link: LinkId,
         xid: Xid,
@@ -308,4 +302,4 @@ impl Clients {
 }
 
 /// What stands in a header that tells of no transaction (trap T8).
-const NO_ZXID: i64 = -1;
+pub(super) const NO_ZXID: i64 = -1;

@@ -14,10 +14,15 @@ mod connect;
 mod names;
 mod reply;
 mod request;
+mod watching;
 
 pub use names::Names;
 pub use reply::{decode_event, decode_reply, decode_reply_body, encode_event, encode_reply};
 pub use request::{encode_request, parse_body};
+pub use watching::{
+    AddMode, LastingWatches, OP_ADD_WATCH, OP_CHECK_WATCHES, OP_REMOVE_WATCHES, OP_SET_WATCHES,
+    OP_SET_WATCHES2, SetWatches, WatchKind, WatchOp,
+};
 
 pub const OP_CREATE: i32 = 1;
 pub const OP_DELETE: i32 = 2;
@@ -38,7 +43,6 @@ pub const OP_CREATE_CONTAINER: i32 = 19;
 pub const OP_DELETE_CONTAINER: i32 = 20;
 pub const OP_CREATE_TTL: i32 = 21;
 pub const OP_AUTH: i32 = 100;
-pub const OP_SET_WATCHES: i32 = 101;
 pub const OP_SASL: i32 = 102;
 pub const OP_ERROR: i32 = -1;
 pub const OP_CREATE_SESSION: i32 = -10;
@@ -169,21 +173,13 @@ pub enum ReadOp {
     GetData { path: String, watch: bool },
     GetAcl { path: String },
     GetChildren { path: String, watch: bool, with_stat: bool },
-    SetWatches(SetWatches),
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SetWatches {
-    pub relative_zxid: i64,
-    pub data: Vec<String>,
-    pub exist: Vec<String>,
-    pub child: Vec<String>,
 }
 
 /// A client request, decoded whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     Read(ReadOp),
+    Watch(WatchOp),
     Write(WriteOp),
     SetAcl {
         path: String,
@@ -250,14 +246,28 @@ pub enum MultiResult {
 pub enum ReplyBody {
     Empty,
     Path(String),
-    PathStat { path: String, stat: Stat },
+    PathStat {
+        path: String,
+        stat: Stat,
+    },
     Stat(Stat),
-    Data { data: Option<Bytes>, stat: Stat },
-    Acl { acl: Vec<Acl>, stat: Stat },
+    Data {
+        data: Option<Bytes>,
+        stat: Stat,
+    },
+    Acl {
+        acl: Vec<Acl>,
+        stat: Stat,
+    },
     Children(Names),
-    ChildrenStat { children: Names, stat: Stat },
+    ChildrenStat {
+        children: Names,
+        stat: Stat,
+    },
     Multi(Vec<MultiResult>),
     Token(Option<Bytes>),
+    /// addWatch says a second time that all is well. Apache: `ErrorResponse`.
+    Code(Code),
 }
 
 /// What a watch tells: wire values 1 to 4.

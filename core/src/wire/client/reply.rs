@@ -8,10 +8,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::request::put_multi_header;
 use super::{
-    EventKind, MultiResult, Names, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2,
-    OP_DELETE, OP_ERROR, OP_EXISTS, OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA,
-    OP_MULTI, OP_PING, OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, ReplyBody,
-    ReplyHeader, Stat, XID_EVENT,
+    EventKind, MultiResult, Names, OP_ADD_WATCH, OP_AUTH, OP_CHECK, OP_CHECK_WATCHES,
+    OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE, OP_ERROR, OP_EXISTS, OP_GET_ACL,
+    OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI, OP_PING, OP_REMOVE_WATCHES, OP_SASL,
+    OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SET_WATCHES2, OP_SYNC, ReplyBody, ReplyHeader,
+    Stat, XID_EVENT,
 };
 use crate::ids::Xid;
 use crate::wire::code::Code;
@@ -77,6 +78,7 @@ impl ReplyBody {
                 put_multi_header(-1, true, -1, out);
             }
             Self::Token(token) => out.put_buffer(token.as_deref()),
+            Self::Code(code) => out.put_i32(code.to_wire()),
         }
     }
 }
@@ -172,7 +174,9 @@ pub fn decode_reply_body(op: i32, body: Bytes) -> Result<ReplyBody, JuteError> {
     let mut reader = Reader::new(body);
     let reader = &mut reader;
     let decoded = match op {
-        OP_DELETE | OP_PING | OP_AUTH | OP_SET_WATCHES | OP_CLOSE_SESSION => ReplyBody::Empty,
+        OP_DELETE | OP_PING | OP_AUTH | OP_CLOSE_SESSION | OP_SET_WATCHES | OP_SET_WATCHES2
+        | OP_CHECK_WATCHES | OP_REMOVE_WATCHES => ReplyBody::Empty,
+        OP_ADD_WATCH => ReplyBody::Code(code(reader)?),
         OP_SASL => ReplyBody::Token(reader.buffer()?),
         OP_CREATE | OP_SYNC => ReplyBody::Path(reader.string()?),
         OP_CREATE2 => ReplyBody::PathStat { path: reader.string()?, stat: Stat::decode(reader)? },

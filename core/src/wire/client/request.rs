@@ -8,11 +8,13 @@ use alloc::vec::Vec;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::watching::{
+    OP_ADD_WATCH, OP_CHECK_WATCHES, OP_REMOVE_WATCHES, OP_SET_WATCHES, OP_SET_WATCHES2, watch_op,
+};
 use super::{
     Create, CreateMode, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE,
     OP_EXISTS, OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI, OP_PING,
-    OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SYNC, Op, Parsed, ReadOp, RequestHeader,
-    SetWatches, WriteOp,
+    OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SYNC, Op, Parsed, ReadOp, RequestHeader, WriteOp,
 };
 use crate::ids::Xid;
 use crate::wire::frame::put_frame;
@@ -34,8 +36,12 @@ pub fn parse_body(op: i32, body: Bytes) -> Parsed {
         OP_CREATE | OP_CREATE2 | OP_DELETE | OP_SET_DATA => {
             write_op(op, &mut reader).map(Op::Write)
         }
-        OP_EXISTS | OP_GET_DATA | OP_GET_ACL | OP_GET_CHILDREN | OP_GET_CHILDREN2
-        | OP_SET_WATCHES => read_op(op, &mut reader).map(Op::Read),
+        OP_EXISTS | OP_GET_DATA | OP_GET_ACL | OP_GET_CHILDREN | OP_GET_CHILDREN2 => {
+            read_op(op, &mut reader).map(Op::Read)
+        }
+        OP_SET_WATCHES | OP_SET_WATCHES2 | OP_ADD_WATCH | OP_CHECK_WATCHES | OP_REMOVE_WATCHES => {
+            watch_op(op, &mut reader).map(Op::Watch)
+        }
         OP_SET_ACL => set_acl(&mut reader),
         OP_MULTI => multi(&mut reader).map(Op::Multi),
         OP_SYNC => reader.string().map(|path| Op::Sync { path }),
@@ -52,7 +58,7 @@ pub fn parse_body(op: i32, body: Bytes) -> Parsed {
 }
 
 /// A null path names nothing: Apache's code runs into it and answers that the body is malformed.
-fn path(reader: &mut Reader) -> Result<String, JuteError> {
+pub(super) fn path(reader: &mut Reader) -> Result<String, JuteError> {
     reader.ustring()?.ok_or(JuteError::BadLength(-1))
 }
 
@@ -84,12 +90,6 @@ fn read_op(op: i32, reader: &mut Reader) -> Result<ReadOp, JuteError> {
             watch: reader.bool()?,
             with_stat: op == OP_GET_CHILDREN2,
         },
-        OP_SET_WATCHES => {
-            let relative_zxid = reader.i64()?;
-            let mut paths = || reader.vector(4, Reader::string).map(Option::unwrap_or_default);
-            let (data, exist, child) = (paths()?, paths()?, paths()?);
-            ReadOp::SetWatches(SetWatches { relative_zxid, data, exist, child })
-        }
         _ => return Err(JuteError::BadValue(op)),
     })
 }
@@ -178,7 +178,6 @@ impl ReadOp {
             Self::GetAcl { .. } => OP_GET_ACL,
             Self::GetChildren { with_stat: true, .. } => OP_GET_CHILDREN2,
             Self::GetChildren { with_stat: false, .. } => OP_GET_CHILDREN,
-            Self::SetWatches(_) => OP_SET_WATCHES,
         }
     }
 
@@ -191,12 +190,6 @@ impl ReadOp {
                 out.put_bool(*watch);
             }
             Self::GetAcl { path } => out.put_ustring(path),
-            Self::SetWatches(watches) => {
-                out.put_i64(watches.relative_zxid);
-                for paths in [&watches.data, &watches.exist, &watches.child] {
-                    out.put_vector(Some(paths), |out, path| out.put_ustring(path));
-                }
-            }
         }
     }
 }
@@ -206,6 +199,7 @@ impl Op {
     pub fn code(&self) -> i32 {
         match self {
             Self::Read(read) => read.code(),
+            Self::Watch(watch) => watch.code(),
             Self::Write(write) => write.code(),
             Self::SetAcl { .. } => OP_SET_ACL,
             Self::Multi(_) => OP_MULTI,
@@ -221,6 +215,7 @@ impl Op {
     pub fn encode_body(&self, out: &mut BytesMut) {
         match self {
             Self::Read(read) => read.encode_body(out),
+            Self::Watch(watch) => watch.encode_body(out),
             Self::Write(write) => write.encode_body(out),
             Self::SetAcl { path, acl, version } => {
                 out.put_ustring(path);

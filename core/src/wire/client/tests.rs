@@ -39,31 +39,9 @@ fn create(flags: i32) -> WriteOp {
 #[test]
 fn opcodes_that_are_not_served_are_unknown_whatever_their_body() {
     let body = || payload(|out| encode_request(out, Xid(1), &Op::Write(create(4)))).split_off(8);
-    for op in [
-        -11,
-        -2,
-        -1,
-        0,
-        10,
-        13,
-        16,
-        17,
-        18,
-        19,
-        20,
-        21,
-        22,
-        23,
-        99,
-        103,
-        104,
-        105,
-        106,
-        107,
-        108,
-        -10,
-        i32::MIN,
-    ] {
+    for op in
+        [-11, -2, -1, 0, 10, 13, 16, 19, 20, 21, 22, 23, 99, 103, 104, 107, 108, -10, i32::MIN]
+    {
         let expected =
             if op == OP_CLOSE_SESSION { Parsed::Op(Op::CloseSession) } else { Parsed::Unknown };
         assert_eq!(parse_body(op, body()), expected, "{op}");
@@ -85,10 +63,9 @@ fn every_cut_of_a_body_is_malformed() {
         }),
         Op::Read(ReadOp::Exists { path: "/a".into(), watch: true }),
         Op::Read(ReadOp::GetAcl { path: "/a".into() }),
-        Op::Read(ReadOp::SetWatches(SetWatches {
-            data: vec!["/a".into()],
-            ..SetWatches::default()
-        })),
+        Op::Watch(WatchOp::Set(SetWatches { data: vec!["/a".into()], ..SetWatches::default() })),
+        Op::Watch(WatchOp::Add { path: "/a".into(), mode: AddMode::PersistentRecursive }),
+        Op::Watch(WatchOp::Remove { path: "/a".into(), kind: WatchKind::Persistent }),
         Op::SetAcl { path: "/a".into(), acl: Some(Acl::open()), version: 0 },
         Op::Multi(vec![create(0), WriteOp::Check { path: "/a".into(), version: 0 }]),
         Op::Sync { path: "/a".into() },
@@ -259,18 +236,30 @@ fn write(flags: impl Strategy<Value = i32>) -> impl Strategy<Value = WriteOp> {
 }
 
 fn read() -> impl Strategy<Value = ReadOp> {
-    let paths = || list(path(), 0..3);
     prop_oneof![
         (path(), any::<bool>()).prop_map(|(path, watch)| ReadOp::Exists { path, watch }),
         (path(), any::<bool>()).prop_map(|(path, watch)| ReadOp::GetData { path, watch }),
         path().prop_map(|path| ReadOp::GetAcl { path }),
         (path(), any::<bool>(), any::<bool>())
             .prop_map(|(path, watch, with_stat)| ReadOp::GetChildren { path, watch, with_stat }),
-        (any::<i64>(), paths(), paths(), paths()).prop_map(
-            |(relative_zxid, data, exist, child)| {
-                ReadOp::SetWatches(SetWatches { relative_zxid, data, exist, child })
+    ]
+}
+
+fn watch() -> impl Strategy<Value = WatchOp> {
+    let paths = || list(path(), 0..3);
+    let lasting = (paths(), paths())
+        .prop_map(|(persistent, recursive)| LastingWatches { persistent, recursive });
+    let mode = prop::sample::select(vec![AddMode::Persistent, AddMode::PersistentRecursive]);
+    let kind = || (1..=5).prop_map(|raw| WatchKind::from_wire(raw).expect("1 to 5 are all there"));
+    prop_oneof![
+        (any::<i64>(), paths(), paths(), paths(), option::of(lasting)).prop_map(
+            |(relative_zxid, data, exist, child, lasting)| {
+                WatchOp::Set(SetWatches { relative_zxid, data, exist, child, lasting })
             }
         ),
+        (path(), mode).prop_map(|(path, mode)| WatchOp::Add { path, mode }),
+        (path(), kind()).prop_map(|(path, kind)| WatchOp::Check { path, kind }),
+        (path(), kind()).prop_map(|(path, kind)| WatchOp::Remove { path, kind }),
     ]
 }
 
@@ -278,6 +267,7 @@ fn op() -> impl Strategy<Value = Op> {
     let check = (path(), any::<i32>()).prop_map(|(path, version)| WriteOp::Check { path, version });
     prop_oneof![
         read().prop_map(Op::Read),
+        watch().prop_map(Op::Watch),
         write(any::<i32>()).prop_map(Op::Write),
         list(prop_oneof![3 => write(0..7_i32).prop_map(with_acl), 1 => check], 0..5)
             .prop_map(Op::Multi),

@@ -9,7 +9,7 @@ use super::rig::{Rig, config, frame};
 use super::{create, get, set};
 use crate::config::Config;
 use crate::ids::LinkId;
-use crate::wire::client::{Op, ReadOp, SetWatches};
+use crate::wire::client::{Op, SetWatches, WatchOp};
 
 fn small() -> Rig {
     let mut rig = Rig::with(Config {
@@ -107,7 +107,7 @@ fn events_that_pile_up_close_the_link() {
     rig.session(2);
     let paths: Vec<String> = (0..200).map(|number| format!("/n{number}")).collect();
     let wanted = SetWatches { exist: paths.clone(), ..SetWatches::default() };
-    rig.request(2, -8, &Op::Read(ReadOp::SetWatches(wanted)));
+    rig.request(2, -8, &Op::Watch(WatchOp::Set(wanted)));
     rig.seen();
     for (xid, path) in (10..).zip(&paths) {
         rig.request(1, xid, &create(path));

@@ -1,11 +1,15 @@
 //! Watches: when they are set, what they tell, and that they tell it first.
 
+use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::rig::{Rig, int};
 use super::{children, create, delete, exists, get, set};
 use crate::acl::{Acl, Id};
-use crate::wire::client::{Create, Op, ReadOp, SetWatches, WriteOp};
+use crate::wire::client::{
+    AddMode, Create, LastingWatches, Op, ReadOp, SetWatches, WatchKind, WatchOp, WriteOp,
+};
 
 /// (xid, zxid, event kind) of each frame; 0 for replies.
 fn frames(rig: &mut Rig, link: u64) -> Vec<(i32, i64, i32)> {
@@ -84,8 +88,9 @@ fn set_watches_tells_what_was_missed_and_watches_the_rest() {
         data: paths(&["/old", "/new", "/gone"]),
         exist: paths(&["/old", "/none"]),
         child: paths(&["/old", "/", "/gone"]),
+        lasting: None,
     };
-    rig.request(1, -8, &Op::Read(ReadOp::SetWatches(wanted)));
+    rig.request(1, -8, &Op::Watch(WatchOp::Set(wanted)));
     assert_eq!(
         frames(&mut rig, 1),
         [(-1, -1, 3), (-1, -1, 2), (-1, -1, 1), (-1, -1, 4), (-1, -1, 2), (-8, 3, 0)]
@@ -146,4 +151,155 @@ fn digest_secrets_are_hidden_from_those_who_may_only_read() {
     let sent = rig.take_sent(1);
     let holds = |part: &[u8]| sent.windows(part.len()).any(|window| window == part);
     assert!(holds(b"u:x") && !holds(b"hash"));
+}
+
+fn add(path: &str, mode: AddMode) -> Op {
+    Op::Watch(WatchOp::Add { path: path.into(), mode })
+}
+
+fn remove(path: &str, kind: WatchKind) -> Op {
+    Op::Watch(WatchOp::Remove { path: path.into(), kind })
+}
+
+/// Kind and path of each event that a link was sent, in order.
+fn told(rig: &mut Rig, link: u64) -> Vec<(i32, String)> {
+    let replies = rig.replies(link);
+    let events = replies.iter().filter(|(xid, ..)| *xid == -1);
+    let path = |body: &[u8]| String::from_utf8(body[12..].to_vec()).unwrap();
+    events.map(|(.., body)| (int(&body[..4]), path(body))).collect()
+}
+
+const CREATED: i32 = 1;
+const DELETED: i32 = 2;
+const CHANGED: i32 = 3;
+const CHILDREN: i32 = 4;
+
+#[test]
+fn a_persistent_watch_is_told_of_its_node_and_its_children_for_ever() {
+    let mut rig = Rig::new();
+    rig.session(1);
+    rig.request(1, 1, &add("/a", AddMode::Persistent));
+    assert_eq!(rig.replies(1), [(1, 1, 0, vec![0; 4])], "also where nothing is yet");
+    assert_eq!(rig.clients.watches().len(), 2);
+    let ops =
+        [create("/a"), set("/a", vec![]), create("/a/b"), set("/a/b", vec![]), delete("/a/b")];
+    for (xid, op) in (2..).zip(&ops) {
+        rig.request(1, xid, op);
+    }
+    rig.request(1, 8, &delete("/a"));
+    rig.work();
+    let expected = [CREATED, CHANGED, CHILDREN, CHILDREN, DELETED];
+    assert_eq!(told(&mut rig, 1), expected.map(|kind| (kind, "/a".into())));
+    assert_eq!(rig.clients.watches().len(), 2);
+}
+
+#[test]
+fn a_recursive_watch_is_told_of_all_below_and_of_no_list_of_children() {
+    let mut rig = Rig::new();
+    rig.session(1);
+    rig.request(1, 1, &add("/a", AddMode::PersistentRecursive));
+    let ops = [create("/a"), create("/a/b"), create("/ab"), set("/a/b", vec![]), delete("/a/b")];
+    for (xid, op) in (2..).zip(&ops) {
+        rig.request(1, xid, op);
+    }
+    rig.work();
+    let of = |kind, path: &str| (kind, path.into());
+    assert_eq!(
+        told(&mut rig, 1),
+        [of(CREATED, "/a"), of(CREATED, "/a/b"), of(CHANGED, "/a/b"), of(DELETED, "/a/b")]
+    );
+    assert_eq!(rig.clients.watches().len(), 1);
+}
+
+/// One event a change, whatever watches of a connection it meets; but a deletion tells the parent's
+/// watches on its own.
+#[test]
+fn trap_10_a_link_is_told_once_of_each_change() {
+    let mut rig = Rig::new();
+    rig.session(1);
+    rig.request(1, 1, &create("/a"));
+    rig.request(1, 2, &create("/a/b"));
+    for (xid, op) in (3..).zip([
+        get("/a/b", true),
+        children("/a/b", true),
+        add("/a/b", AddMode::Persistent),
+        add("/a", AddMode::PersistentRecursive),
+        children("/a", true),
+    ]) {
+        rig.request(1, xid, &op);
+    }
+    rig.work();
+    rig.take_sent(1);
+    rig.request(1, 10, &set("/a/b", vec![]));
+    rig.request(1, 11, &delete("/a/b"));
+    rig.work();
+    let of = |kind, path: &str| (kind, path.into());
+    assert_eq!(told(&mut rig, 1), [of(CHANGED, "/a/b"), of(DELETED, "/a/b"), of(CHILDREN, "/a")]);
+    assert_eq!(rig.clients.watches().len(), 3, "persistent twice, recursive once");
+    rig.request(1, 12, &Op::SetAcl { path: "/a".into(), acl: Some(Acl::open()), version: -1 });
+    rig.work();
+    assert_eq!(told(&mut rig, 1), [], "an ACL is nothing that watches look at");
+}
+
+#[test]
+fn watches_are_checked_and_removed_by_kind() {
+    use WatchKind::{Any, Children, Data, Persistent, PersistentRecursive};
+    let mut rig = Rig::new();
+    rig.session(1);
+    rig.session(2);
+    rig.request(1, 1, &exists("/a", true));
+    rig.request(1, 2, &add("/a", AddMode::Persistent));
+    rig.request(2, 1, &add("/a", AddMode::PersistentRecursive));
+    rig.replies(1);
+    let check = |kind| Op::Watch(WatchOp::Check { path: "/a".into(), kind });
+    let mut xid = 10;
+    let mut code = |rig: &mut Rig, op: &Op| {
+        xid += 1;
+        rig.request(1, xid, op);
+        rig.replies(1)[0].2
+    };
+    let kinds = [Children, Data, Any, Persistent, PersistentRecursive];
+    assert_eq!(kinds.map(|kind| code(&mut rig, &check(kind))), [-121, 0, 0, 0, -121]);
+    assert_eq!(code(&mut rig, &remove("/a", Children)), -121);
+    assert_eq!(code(&mut rig, &remove("/a", PersistentRecursive)), -121, "another link's");
+    assert_eq!(code(&mut rig, &remove("/a", Data)), 0);
+    assert_eq!(kinds.map(|kind| code(&mut rig, &check(kind))), [-121, -121, 0, 0, -121]);
+    assert_eq!(code(&mut rig, &remove("/b", Any)), -121);
+    assert_eq!(code(&mut rig, &remove("/a", Any)), 0);
+    assert_eq!(code(&mut rig, &remove("/a", Any)), -121);
+    assert_eq!(rig.clients.watches().len(), 1, "that of the other link");
+}
+
+#[test]
+fn set_watches_2_watches_again_what_lasts() {
+    let mut rig = Rig::new();
+    rig.session(1);
+    let lasting =
+        LastingWatches { persistent: ["/p".into()].into(), recursive: ["/r".into()].into() };
+    let wanted = SetWatches { lasting: Some(lasting), ..SetWatches::default() };
+    rig.request(1, -8, &Op::Watch(WatchOp::Set(wanted)));
+    assert_eq!(rig.replies(1), [(-8, 1, 0, vec![])]);
+    for (xid, path) in [(1, "/p"), (2, "/r"), (3, "/r/s")] {
+        rig.request(1, xid, &create(path));
+    }
+    rig.work();
+    let of = |path: &str| (CREATED, path.into());
+    assert_eq!(told(&mut rig, 1), [of("/p"), of("/r"), of("/r/s")]);
+}
+
+#[test]
+fn a_mode_or_kind_that_does_not_exist_is_a_malformed_body() {
+    let mut rig = Rig::new();
+    rig.session(1);
+    for (xid, op, last) in [(1, 106, 2), (2, 17, 6), (3, 18, 0), (4, 106, -1)] {
+        let mut frame = Vec::new();
+        for part in [22_i32, xid, op, 2] {
+            frame.extend_from_slice(&part.to_be_bytes());
+        }
+        frame.extend_from_slice(b"/a");
+        frame.extend_from_slice(&i32::to_be_bytes(last));
+        frame[3] = (frame.len() - 4) as u8;
+        rig.bytes(1, &frame);
+        assert_eq!(rig.replies(1), [(xid, 1, -5, vec![])]);
+    }
 }

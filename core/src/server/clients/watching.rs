@@ -1,0 +1,92 @@
+//! What clients ask about their watches. Facts: PROTOCOL 2.1. Apache: `DataTree.setWatches`,
+//! `addWatch`, `containsWatcher`, `removeWatch`.
+
+use alloc::vec::Vec;
+
+use super::serve::NO_ZXID;
+use super::{ClientCx, Clients};
+use crate::ids::{LinkId, Xid};
+use crate::tree::Database;
+use crate::watch::WatchMode;
+use crate::wire::client::{AddMode, EventKind, ReplyBody, SetWatches, Stat, WatchOp, encode_event};
+use crate::wire::code::Code;
+
+impl Clients {
+    /// No path is looked at here: one that cannot be there is watched in vain.
+    pub(super) fn answer_watch(
+        &mut self,
+        link: LinkId,
+        xid: Xid,
+        op: &WatchOp,
+        cx: &mut ClientCx<'_>,
+    ) {
+        let Some(known) = self.links.get(&link) else { return };
+        let applied = known.shown.max(cx.db.applied().to_wire());
+        let reply = match op {
+            WatchOp::Set(wanted) => {
+                self.set_watches(link, wanted, cx);
+                Ok(ReplyBody::Empty)
+            }
+            WatchOp::Add { path, mode } => {
+                let mode = match mode {
+                    AddMode::Persistent => WatchMode::Persistent,
+                    AddMode::PersistentRecursive => WatchMode::Recursive,
+                };
+                self.watches.add(mode, path, link);
+                Ok(ReplyBody::Code(Code::Ok))
+            }
+            WatchOp::Check { path, kind } => found(self.watches.contains(*kind, path, link)),
+            WatchOp::Remove { path, kind } => found(self.watches.remove(*kind, path, link)),
+        };
+        self.reply(link, xid, applied, reply, cx);
+    }
+
+    /// Watches again what changed in nothing since the client saw it, and tells what it missed.
+    fn set_watches(&mut self, link: LinkId, wanted: &SetWatches, cx: &mut ClientCx<'_>) {
+        // Telling may end the link, and must leave no watch of it behind.
+        let mut missed = Vec::new();
+        for (mode, path, change) in one_shots(wanted, cx.db) {
+            match change {
+                Some(kind) => missed.push((kind, path)),
+                None => self.watches.add(mode, path, link),
+            }
+        }
+        if let Some(lasting) = &wanted.lasting {
+            for path in &lasting.persistent {
+                self.watches.add(WatchMode::Persistent, path, link);
+            }
+            for path in &lasting.recursive {
+                self.watches.add(WatchMode::Recursive, path, link);
+            }
+        }
+        for (kind, path) in missed {
+            self.send_event(link, cx, |out| encode_event(out, NO_ZXID, kind, path));
+        }
+    }
+}
+
+/// Each one-shot watch, and what happened to its node since, as far as the node still shows it.
+fn one_shots<'a>(
+    wanted: &'a SetWatches,
+    db: &'a Database,
+) -> impl Iterator<Item = (WatchMode, &'a str, Option<EventKind>)> {
+    use EventKind::{NodeChildrenChanged, NodeCreated, NodeDataChanged, NodeDeleted};
+    let newer = |zxid: i64| zxid > wanted.relative_zxid;
+    let data = wanted.data.iter().map(move |path| {
+        let changed = |stat: Stat| newer(stat.mzxid).then_some(NodeDataChanged);
+        (WatchMode::Data, path.as_str(), db.stat(path).map_or(Some(NodeDeleted), changed))
+    });
+    let exist = wanted
+        .exist
+        .iter()
+        .map(move |path| (WatchMode::Data, path.as_str(), db.stat(path).map(|_| NodeCreated)));
+    let child = wanted.child.iter().map(move |path| {
+        let changed = |stat: Stat| newer(stat.pzxid).then_some(NodeChildrenChanged);
+        (WatchMode::Child, path.as_str(), db.stat(path).map_or(Some(NodeDeleted), changed))
+    });
+    data.chain(exist).chain(child)
+}
+
+fn found(there: bool) -> Result<ReplyBody, Code> {
+    if there { Ok(ReplyBody::Empty) } else { Err(Code::NoWatcher) }
+}
