@@ -7,7 +7,7 @@ VENV := .venv/installed
 SIM := $(TARGET)/release/vivarium-sim
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run test verify fix build sim replay quorum clients failover interop bench mutants nightly slurm determinism report report-check first-bug
+.PHONY: help run test verify fix build sim replay quorum clients failover interop bench mutants fuzz nightly slurm determinism report report-check first-bug
 
 help:
 	@echo 'make run             from a fresh machine to a seeded sweep and a quorum that survives kills'
@@ -20,6 +20,7 @@ help:
 	@echo 'make first-bug       runs the chapter "Your first bug" of docs/debugging.md, word by word'
 	@echo 'make report-check    opens such pages in headless Chromium, and uses them'
 	@echo 'make mutants         plants known bugs and counts the seeds to the catch of each [DIR=.. SEEDS=..]'
+	@echo 'make fuzz SECONDS=60 arbitrary bytes against core, for that long each (needs a nightly compiler)'
 	@echo 'make nightly         a long sweep that goes on where it was ended, and a canary that it must catch'
 	@echo 'make slurm           a sweep as a Slurm array, and the same result as from one process'
 	@echo 'make determinism     one seed, one trace: across processes and build profiles'
@@ -83,6 +84,11 @@ LIMIT := $(if $(filter command% environment%,$(origin SEEDS)),$(SEEDS),2000)
 
 mutants:
 	python3 scripts/mutants.py --dir $(DIR) --seeds $(LIMIT) --jobs $(JOBS)
+
+SECONDS_EACH := $(if $(filter command% environment%,$(origin SECONDS)),$(SECONDS),60)
+
+fuzz:
+	python3 scripts/fuzz.py --seconds $(SECONDS_EACH)
 
 # The ledger of the day lies in target/nightly; make nightly again goes on with it.
 nightly: build

@@ -1,0 +1,4 @@
+#![no_main]
+#![allow(unsafe_code)]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| vivarium_fuzz::txnlog_scan::run(data));
