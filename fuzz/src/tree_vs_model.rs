@@ -62,11 +62,16 @@ fn compare(tree: &Database, model: &Model, after: &LoggedTxn) {
 }
 
 fn seen(tree: &Database) -> Vec<Seen> {
-    let seen = |(path, node): (&str, &vivarium_core::tree::Node)| Seen {
-        path: path.to_owned(),
-        data: node.data.as_ref().map(|data| data.to_vec()),
-        acl: tree.acl(path).unwrap_or_default(),
-        children: node.child_names().map(str::to_owned).collect(),
+    let seen = |(path, node): (String, &vivarium_core::tree::Node)| Seen {
+        data: node.data().map(<[u8]>::to_vec),
+        acl: tree.acl(&path).unwrap_or_default(),
+        children: tree
+            .children(&path)
+            .iter()
+            .flat_map(|names| names.iter())
+            .map(str::to_owned)
+            .collect(),
+        path,
         stat: node.client_stat(),
     };
     tree.iter().map(seen).collect()

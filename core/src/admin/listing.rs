@@ -55,14 +55,14 @@ pub fn snapshot(database: &Database) -> impl Iterator<Item = Vec<Field>> + '_ {
     let sessions = database.sessions().iter().map(|(session, timeout)| {
         Vec::from([text("session", session), number("timeout_ms", i64::from(*timeout))])
     });
-    sessions.chain(database.iter().map(|(path, _)| node(database, path)))
+    sessions.chain(database.iter().map(|(path, _)| node(database, &path)))
 }
 
 fn node(database: &Database, path: &str) -> Vec<Field> {
     let mut fields = Vec::from([text("path", path)]);
     let Some(node) = database.node(path) else { return fields };
-    let stat = &node.stat;
-    fields.push(data(node.data.as_ref()));
+    let stat = &node.stat();
+    fields.push(data(node.data_bytes().as_ref()));
     fields.push(acl(database.acl_entries(path)));
     for (name, zxid) in [("czxid", stat.czxid), ("mzxid", stat.mzxid), ("pzxid", stat.pzxid)] {
         fields.push(text(name, format!("{zxid:#x}")));

@@ -72,8 +72,8 @@ impl Pending {
         }
         let node = db.node(path)?;
         Some(PendingNode {
-            stat: node.stat,
-            data: node.data.clone(),
+            stat: node.stat(),
+            data: node.data_bytes(),
             children: node.num_children(),
         })
     }

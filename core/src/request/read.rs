@@ -62,7 +62,7 @@ fn get_data(db: &Database, path: &str, ids: &[Id]) -> Result<ReplyBody, Code> {
     let node = db.node(path).ok_or(Code::NoNode)?;
     let stat = db.stat(path).ok_or(Code::NoNode)?;
     check_read(db, path, ids)?;
-    Ok(ReplyBody::Data { data: node.data.clone(), stat })
+    Ok(ReplyBody::Data { data: node.data_bytes(), stat })
 }
 
 fn get_children(db: &Database, path: &str, with_stat: bool, ids: &[Id]) -> Result<ReplyBody, Code> {

@@ -181,34 +181,24 @@ impl Database {
 
     fn create(&mut self, new: &NewNode<'_>, context: &mut Context<'_>) -> Result<Stat, Code> {
         let owner = new.lifetime.owner().ok_or(Code::BadArguments)?;
-        let (parent, name) = split(new.path)?;
+        let (parent, _) = split(new.path)?;
         let (zxid, time) = (context.header.zxid.to_wire(), context.header.time.0);
         let parent_acl = self.edit(parent, |parent| {
-            let next = parent.stat.cversion.wrapping_add(1);
-            let cversion = new.parent_cversion.unwrap_or(next);
-            if cversion > parent.stat.cversion {
-                parent.stat.cversion = cversion;
-                parent.stat.pzxid = zxid;
+            let stat = parent.stat();
+            let cversion = new.parent_cversion.unwrap_or_else(|| stat.cversion.wrapping_add(1));
+            if cversion > stat.cversion {
+                parent.set_stat(StoredStat { cversion, pzxid: zxid, ..stat });
             }
-            parent.children.insert(name.into());
-            parent.acl
+            parent.acl_id()
         });
         let parent_acl = parent_acl.ok_or(Code::NoNode)?;
-        if self.nodes.contains_key(new.path) {
+        if self.nodes.contains(new.path) {
             self.replace_acl(new.path, new.acl);
             return Err(Code::NodeExists);
         }
-        let stat = StoredStat {
-            czxid: zxid,
-            mzxid: zxid,
-            ctime: time,
-            mtime: time,
-            ephemeral_owner: owner,
-            pzxid: zxid,
-            ..StoredStat::default()
-        };
+        let stat = StoredStat { ephemeral_owner: owner, ..StoredStat::fresh(zxid, time) };
         let acl = self.acls.acquire(new.acl);
-        self.put_node(new.path, Node::new(new.data.clone(), acl, stat));
+        self.put_node(new.path, Node::new(new.path, new.data.as_ref(), acl, stat));
         context.tell(EventKind::NodeCreated, new.path, self.acls.list(acl));
         context.tell(EventKind::NodeChildrenChanged, parent, self.acls.list(parent_acl));
         Ok(stat.to_client(new.data.as_ref().map_or(0, Bytes::len), 0))
@@ -219,14 +209,14 @@ impl Database {
     /// else; it is missing where a session ended without paths.
     fn is_of_a_later_one(&self, path: &str, context: &Context<'_>) -> bool {
         let zxid = context.header.zxid.to_wire();
-        self.nodes.get(path).is_some_and(|node| node.stat.czxid > zxid)
+        self.nodes.get(path).is_some_and(|node| node.stat().czxid > zxid)
     }
 
     fn delete(&mut self, path: &str, context: &mut Context<'_>) -> Result<(), Code> {
-        let acl = self.node(path).map(|node| Arc::clone(self.acls.list(node.acl)));
+        let acl = self.node(path).map(|node| Arc::clone(self.acls.list(node.acl_id())));
         let parent = self.remove(path, context.header.zxid)?;
         let acl = acl.expect("what was removed was there");
-        let parent_acl = self.nodes.get(parent).expect("a parent outlives its children").acl;
+        let parent_acl = self.nodes.get(parent).expect("a parent outlives its children").acl_id();
         context.tell(EventKind::NodeDeleted, path, &acl);
         context.tell(EventKind::NodeChildrenChanged, parent, self.acls.list(parent_acl));
         Ok(())
@@ -234,22 +224,28 @@ impl Database {
 
     /// Removes a node with all below it; returns its parent's path.
     fn remove<'p>(&mut self, path: &'p str, zxid: Zxid) -> Result<&'p str, Code> {
-        let (parent, name) = split(path)?;
+        let (parent, _) = split(path)?;
         if is_special(path) {
             return Err(Code::BadArguments);
         }
         self.edit(parent, |parent| {
-            parent.children.remove(name);
-            parent.stat.pzxid = parent.stat.pzxid.max(zxid.to_wire());
+            let stat = parent.stat();
+            parent.set_stat(StoredStat { pzxid: stat.pzxid.max(zxid.to_wire()), ..stat });
         })
         .ok_or(Code::NoNode)?;
-        if !self.nodes.contains_key(path) {
+        if !self.nodes.contains(path) {
             return Err(Code::NoNode);
         }
+        // Parents first; they go last.
         let mut doomed = vec![String::from(path)];
-        while let Some(path) = doomed.pop() {
-            let node = self.take_node(&path).expect("children's names are those of nodes");
-            doomed.extend(node.child_names().map(|name| join(&path, name)));
+        let mut next = 0;
+        while let Some(parent) = doomed.get(next).cloned() {
+            let names = self.nodes.child_names(&parent).into_iter().flatten();
+            doomed.extend(names.map(|name| join(&parent, name)));
+            next += 1;
+        }
+        for path in doomed.iter().rev() {
+            self.take_node(path).expect("children's names are those of nodes");
         }
         Ok(parent)
     }
@@ -266,11 +262,10 @@ impl Database {
         }
         let header = context.header;
         let (stat, acl) = self.edit(path, |node| {
-            node.data.clone_from(data);
-            node.stat.mzxid = header.zxid.to_wire();
-            node.stat.mtime = header.time.0;
-            node.stat.version = version;
-            (node.client_stat(), node.acl)
+            node.set_data(data.as_ref());
+            let (mzxid, mtime) = (header.zxid.to_wire(), header.time.0);
+            node.set_stat(StoredStat { mzxid, mtime, version, ..node.stat() });
+            (node.client_stat(), node.acl_id())
         })?;
         context.tell(EventKind::NodeDataChanged, path, self.acls.list(acl));
         Some(stat)
@@ -288,17 +283,17 @@ impl Database {
         }
         self.replace_acl(path, acl);
         self.edit(path, |node| {
-            node.stat.aversion = version;
+            node.set_stat(StoredStat { aversion: version, ..node.stat() });
             node.client_stat()
         })
     }
 
     fn replace_acl(&mut self, path: &str, acl: Option<&[Acl]>) {
-        if !self.nodes.contains_key(path) {
+        if !self.nodes.contains(path) {
             return;
         }
         let new = self.acls.acquire(acl);
-        if let Some(old) = self.edit(path, |node| core::mem::replace(&mut node.acl, new)) {
+        if let Some(old) = self.edit(path, |node| node.set_acl_id(new)) {
             self.acls.release(old);
         }
     }

@@ -32,15 +32,19 @@ use crate::ids::SessionId;
 use crate::server::note::StateDigest;
 
 /// What one node adds to each sum.
+///
+/// Packed, since there is one in every node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(packed(4))]
 pub(super) struct NodeDigest {
-    tree: u64,
+    /// A CRC, or 0.
+    tree: u32,
     full: u64,
 }
 
 impl NodeDigest {
     pub(super) fn tree(self) -> u64 {
-        self.tree
+        u64::from(self.tree)
     }
 }
 
@@ -65,15 +69,15 @@ impl Digests {
     /// Hashes a node anew and puts it in place of what it counted before.
     pub(super) fn replace(&mut self, path: &str, node: &mut Node, acl: &[Acl]) {
         self.remove(node);
-        let tree = node_digest(path, node.data.as_deref(), &node.stat);
+        let tree = crc_of_node(path, node.data(), &node.stat());
         let full = if self.full { full_of_node(path, node, acl, &mut self.scratch) } else { 0 };
         node.digest = NodeDigest { tree, full };
-        self.sum.tree = self.sum.tree.wrapping_add(node.digest.tree);
+        self.sum.tree = self.sum.tree.wrapping_add(node.digest.tree());
         self.sum.full = self.sum.full.wrapping_add(node.digest.full);
     }
 
     pub(super) fn remove(&mut self, node: &Node) {
-        self.sum.tree = self.sum.tree.wrapping_sub(node.digest.tree);
+        self.sum.tree = self.sum.tree.wrapping_sub(node.digest.tree());
         self.sum.full = self.sum.full.wrapping_sub(node.digest.full);
     }
 
@@ -93,6 +97,10 @@ impl Digests {
 /// Apache's digest of one node: CRC32 over path ("" for the root), data and Stat, the latter in an
 /// order of its own. Nodes below "/zookeeper/" count 0 (T18).
 pub fn node_digest(path: &str, data: Option<&[u8]>, stat: &StoredStat) -> u64 {
+    u64::from(crc_of_node(path, data, stat))
+}
+
+fn crc_of_node(path: &str, data: Option<&[u8]>, stat: &StoredStat) -> u32 {
     if path.starts_with("/zookeeper/") {
         return 0;
     }
@@ -107,13 +115,13 @@ pub fn node_digest(path: &str, data: Option<&[u8]>, stat: &StoredStat) -> u64 {
         let (middle, tail) = tail.split_at_mut(data.len());
         middle.copy_from_slice(data);
         tail.copy_from_slice(&digested_stat(stat));
-        return u64::from(crc32fast::hash(whole));
+        return crc32fast::hash(whole);
     }
     let mut crc = Hasher::new();
     crc.update(path);
     crc.update(data);
     crc.update(&digested_stat(stat));
-    u64::from(crc.finalize())
+    crc.finalize()
 }
 
 const DIGESTED_STAT_LEN: usize = 60;
@@ -139,7 +147,7 @@ fn full_of_node(path: &str, node: &Node, acl: &[Acl], bytes: &mut Vec<u8>) -> u6
     bytes.put_u8(1);
     bytes.put_slice(path.as_bytes());
     bytes.put_u8(0);
-    match &node.data {
+    match node.data() {
         None => bytes.put_u8(0),
         Some(data) => {
             bytes.put_u8(1);
@@ -147,7 +155,7 @@ fn full_of_node(path: &str, node: &Node, acl: &[Acl], bytes: &mut Vec<u8>) -> u6
             bytes.put_slice(data);
         }
     }
-    bytes.put_slice(&node.stat.to_bytes());
+    bytes.put_slice(&node.stat().to_bytes());
     bytes.put_i32(acl.len() as i32);
     for entry in acl {
         bytes.put_i32(entry.perms);
@@ -213,10 +221,13 @@ mod tests {
 
     #[test]
     fn null_and_empty_data_differ_in_full_alone() {
-        let null = Node::new(None, -1, StoredStat::default());
-        let empty = Node::new(Some(bytes::Bytes::new()), -1, StoredStat::default());
+        let null = Node::new("/a", None, -1, StoredStat::default());
+        let empty = Node::new("/a", Some(&bytes::Bytes::new()), -1, StoredStat::default());
         let full = |node| full_of_node("/a", node, &[], &mut Vec::new());
         assert_ne!(full(&null), full(&empty));
-        assert_eq!(node_digest("/a", None, &null.stat), node_digest("/a", Some(&[]), &empty.stat));
+        assert_eq!(
+            node_digest("/a", None, &null.stat()),
+            node_digest("/a", Some(&[]), &empty.stat())
+        );
     }
 }

@@ -7,6 +7,7 @@ mod builder;
 pub mod digest;
 mod lifetime;
 mod node;
+mod nodes;
 mod walk;
 
 use alloc::collections::BTreeMap;
@@ -31,6 +32,7 @@ use crate::wire::code::Code;
 use acl_table::AclTable;
 use digest::Digests;
 use lifetime::Lifetimes;
+use nodes::Nodes;
 use walk::Walker;
 
 pub const ROOT_PATH: &str = "/";
@@ -72,8 +74,7 @@ pub enum TxnResult {
 /// configuration node, whose content is local until a reconfig.
 #[derive(Debug)]
 pub struct Database {
-    /// Keyed by path: byte order puts parents before children and is the order of walks.
-    nodes: BTreeMap<String, Node>,
+    nodes: Nodes,
     acls: AclTable,
     lifetimes: Lifetimes,
     sessions: BTreeMap<SessionId, i32>,
@@ -120,12 +121,12 @@ impl Database {
 
     /// As [`Database::acl`], borrowed: for permission checks.
     pub fn acl_entries(&self, path: &str) -> Option<&[Acl]> {
-        self.node(path).map(|node| &**self.acls.list(node.acl))
+        self.node(path).map(|node| &**self.acls.list(node.acl_id()))
     }
 
     /// Names in byte order; `None` where the node is missing.
     pub fn children(&self, path: &str) -> Option<Names> {
-        self.node(path).map(|node| node.child_names().collect())
+        self.nodes.child_names(path).map(|names| names.collect())
     }
 
     /// The highest ids that each server is known to have given out.
@@ -165,9 +166,15 @@ impl Database {
         self.lifetimes.ttls.iter().map(String::as_str)
     }
 
-    /// Every node in path order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Node)> {
-        self.nodes.iter().map(|(path, node)| (path.as_str(), node))
+    /// Every node, parents first, siblings by name.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &Node)> {
+        let mut walk = self.nodes.walk(None);
+        core::iter::from_fn(move || {
+            let (path, node) = walk.node()?;
+            let found = (path.into(), node);
+            walk.advance();
+            Some(found)
+        })
     }
 
     pub fn node_count(&self) -> usize {
@@ -202,11 +209,14 @@ impl Database {
         events: &mut Vec<TreeEvent>,
     ) {
         let acl = self.edit(CONFIG_PATH, |node| {
-            node.data = Some(text);
-            node.stat.mzxid = version.to_wire();
-            node.stat.mtime = now.0;
-            node.stat.version = -1;
-            node.acl
+            node.set_data(Some(&text));
+            node.set_stat(StoredStat {
+                mzxid: version.to_wire(),
+                mtime: now.0,
+                version: -1,
+                ..node.stat()
+            });
+            node.acl_id()
         });
         let acl = Arc::clone(self.acls.list(acl.expect("special nodes are never deleted")));
         let (kind, path) = (EventKind::NodeDataChanged, CONFIG_PATH.into());
@@ -239,7 +249,7 @@ impl Database {
 
     fn without_nodes(full_digest: bool) -> Self {
         Self {
-            nodes: BTreeMap::new(),
+            nodes: Nodes::default(),
             acls: AclTable::new(),
             lifetimes: Lifetimes::default(),
             sessions: BTreeMap::new(),
@@ -253,12 +263,8 @@ impl Database {
 
     fn add_special_nodes(&mut self) {
         for path in [ROOT_PATH, ZOOKEEPER_PATH, CONFIG_PATH, QUOTA_PATH] {
-            if self.nodes.contains_key(path) {
+            if self.nodes.contains(path) {
                 continue;
-            }
-            if let Ok((parent, name)) = node::split(path) {
-                let parent = self.nodes.get_mut(parent).expect("special nodes go parents first");
-                parent.children.insert(name.into());
             }
             let mut stat = StoredStat::default();
             let mut acl = OPEN_ACL_ID;
@@ -266,33 +272,29 @@ impl Database {
                 acl = self.acls.acquire(Some(&[Acl::world(PERM_READ)]));
                 stat.aversion = -1;
             }
-            self.put_node(path, Node::new(Some(Bytes::new()), acl, stat));
+            self.put_node(path, Node::new(path, Some(&Bytes::new()), acl, stat));
         }
     }
 
-    /// Inserts a node whose parent already lists it and whose ACL is already counted.
+    /// Inserts a node whose parent is there and whose ACL is already counted.
     fn put_node(&mut self, path: &str, mut node: Node) {
         self.walker.keep(path, None);
-        self.count_node(path, &mut node);
-        self.nodes.insert(path.into(), node);
-    }
-
-    /// Everything about a new node but its place.
-    fn count_node(&mut self, path: &str, node: &mut Node) {
-        let acl = self.acls.stored(node.acl);
-        self.digests.replace(path, node, acl);
+        let acl = self.acls.stored(node.acl_id());
+        self.digests.replace(path, &mut node, acl);
         self.lifetimes.insert(path, node.lifetime());
-        self.data_size += size_of(path, node);
+        self.data_size += size_of(path, &node);
+        let is_placed = self.nodes.insert(path, node);
+        crate::invariant!(is_placed, "{path} has no parent");
     }
 
-    /// Removes a node that no parent lists any more.
+    /// Removes a node without children.
     fn take_node(&mut self, path: &str) -> Option<Node> {
         let node = self.nodes.remove(path)?;
         self.walker.keep(path, Some(&node));
         self.digests.remove(&node);
         self.lifetimes.remove(path, node.lifetime());
         self.data_size -= size_of(path, &node);
-        self.acls.release(node.acl);
+        self.acls.release(node.acl_id());
         Some(node)
     }
 
@@ -303,7 +305,8 @@ impl Database {
         self.data_size -= size_of(path, node);
         let result = change(node);
         self.data_size += size_of(path, node);
-        self.digests.replace(path, node, self.acls.stored(node.acl));
+        let acl = self.acls.stored(node.acl_id());
+        self.digests.replace(path, node, acl);
         Some(result)
     }
 

@@ -1,12 +1,12 @@
 //! One znode and its Stat in both forms. Apache: `DataNode`, `StatPersisted`.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::digest::NodeDigest;
 use super::lifetime::Lifetime;
+use super::nodes::{ChildIds, Children, NodeId};
 use crate::wire::client::Stat;
 use crate::wire::code::Code;
 
@@ -25,6 +25,12 @@ pub struct StoredStat {
 }
 
 impl StoredStat {
+    /// Of a node that is created, without an owner.
+    pub fn fresh(zxid: i64, time: i64) -> Self {
+        let (czxid, mzxid, pzxid) = (zxid, zxid, zxid);
+        Self { czxid, mzxid, pzxid, ctime: time, mtime: time, ..Self::default() }
+    }
+
     /// In the order of `StatPersisted`, big endian.
     pub fn to_bytes(&self) -> [u8; 60] {
         let mut bytes = [0; 60];
@@ -66,34 +72,195 @@ impl StoredStat {
     }
 }
 
-/// One node as readers see it.
+/// One node as readers see it: most are small, and never change after their creation.
 #[derive(Debug)]
 pub struct Node {
-    pub data: Option<Bytes>,
-    pub stat: StoredStat,
-    pub(super) acl: i64,
-    pub(super) children: BTreeSet<Box<str>>,
+    content: Content,
+    history: History,
+    /// Number in the ACL table.
+    acl: i64,
     /// What this node counts in the digests of the tree; kept so that a change need not hash twice.
     pub(super) digest: NodeDigest,
+    /// The root's is the root.
+    parent: NodeId,
+}
+
+/// Data that is longer lies in an allocation of its own, which readers share.
+const LONGEST_PACKED: usize = 1024;
+
+/// Name and data.
+#[derive(Debug)]
+enum Content {
+    /// One behind the other.
+    Packed {
+        bytes: Box<[u8]>,
+        name_len: u32,
+        is_null: bool,
+    },
+    Apart(Box<(Box<str>, Bytes)>),
+}
+
+/// Stat and children.
+#[derive(Debug)]
+enum History {
+    /// Created, and nothing since: no children, no owner, one zxid, one time in milliseconds.
+    Fresh {
+        zxid: i64,
+        time: i64,
+    },
+    Grown(Box<Grown>),
+}
+
+#[derive(Debug)]
+struct Grown {
+    stat: StoredStat,
+    children: Children,
+}
+
+impl Content {
+    fn new(name: &str, data: Option<&Bytes>) -> Self {
+        match data {
+            Some(data) if data.len() > LONGEST_PACKED => {
+                Self::Apart(Box::new((name.into(), own(data))))
+            }
+            Some(_) | None => {
+                let bytes = [name.as_bytes(), data.map_or(&[], |data| data)].concat();
+                let name_len = u32::try_from(name.len()).expect("names are shorter than packets");
+                Self::Packed { bytes: bytes.into(), name_len, is_null: data.is_none() }
+            }
+        }
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Packed { bytes, name_len, .. } => {
+                let name = &bytes[..*name_len as usize];
+                core::str::from_utf8(name).expect("it was made of a name")
+            }
+            Self::Apart(apart) => &apart.0,
+        }
+    }
+
+    fn data(&self) -> Option<&[u8]> {
+        match self {
+            Self::Packed { is_null: true, .. } => None,
+            Self::Packed { bytes, name_len, .. } => Some(&bytes[*name_len as usize..]),
+            Self::Apart(apart) => Some(&apart.1),
+        }
+    }
+}
+
+/// What comes off the wire is a part of a packet, which it would keep in memory.
+fn own(data: &Bytes) -> Bytes {
+    Bytes::copy_from_slice(data)
+}
+
+impl History {
+    fn new(stat: StoredStat, children: Children) -> Self {
+        let fresh = StoredStat::fresh(stat.czxid, stat.ctime);
+        if stat == fresh && children.is_empty() {
+            return Self::Fresh { zxid: stat.czxid, time: stat.ctime };
+        }
+        Self::Grown(Box::new(Grown { stat, children }))
+    }
+
+    fn stat(&self) -> StoredStat {
+        match self {
+            Self::Fresh { zxid, time } => StoredStat::fresh(*zxid, *time),
+            Self::Grown(grown) => grown.stat,
+        }
+    }
+
+    fn children(&self) -> Option<&Children> {
+        match self {
+            Self::Fresh { .. } => None,
+            Self::Grown(grown) => Some(&grown.children),
+        }
+    }
 }
 
 impl Node {
-    pub(super) fn new(data: Option<Bytes>, acl: i64, stat: StoredStat) -> Self {
-        Self { data, stat, acl, children: BTreeSet::new(), digest: NodeDigest::default() }
+    /// Its place comes with [`super::nodes::Nodes::insert`].
+    pub(super) fn new(path: &str, data: Option<&Bytes>, acl: i64, stat: StoredStat) -> Self {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        Self {
+            content: Content::new(name, data),
+            history: History::new(stat, Children::default()),
+            acl,
+            digest: NodeDigest::default(),
+            parent: NodeId::ROOT,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.content.name()
+    }
+
+    /// As long as it is in a tree.
+    pub(super) fn parent(&self) -> NodeId {
+        self.parent
+    }
+
+    pub fn data(&self) -> Option<&[u8]> {
+        self.content.data()
+    }
+
+    /// The data as a value of its own; what is long is shared.
+    pub fn data_bytes(&self) -> Option<Bytes> {
+        match &self.content {
+            Content::Apart(apart) => Some(apart.1.clone()),
+            Content::Packed { .. } => self.data().map(Bytes::copy_from_slice),
+        }
+    }
+
+    pub(super) fn set_data(&mut self, data: Option<&Bytes>) {
+        self.content = Content::new(self.content.name(), data);
     }
 
     /// 0 for null data.
     pub fn data_length(&self) -> usize {
-        self.data.as_ref().map_or(0, Bytes::len)
+        self.data().map_or(0, <[u8]>::len)
+    }
+
+    pub fn stat(&self) -> StoredStat {
+        self.history.stat()
+    }
+
+    pub(super) fn set_stat(&mut self, stat: StoredStat) {
+        match &mut self.history {
+            History::Grown(grown) => grown.stat = stat,
+            History::Fresh { .. } => self.history = History::new(stat, Children::default()),
+        }
     }
 
     pub fn num_children(&self) -> usize {
-        self.children.len()
+        self.history.children().map_or(0, Children::len)
     }
 
-    /// Names in byte order.
-    pub fn child_names(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.children.iter().map(|name| &**name)
+    pub(super) fn child_list(&self) -> Option<&Children> {
+        self.history.children()
+    }
+
+    pub(super) fn children(&self) -> ChildIds<'_> {
+        ChildIds::of(self.history.children())
+    }
+
+    pub(super) fn take_children(&mut self) -> Children {
+        match &mut self.history {
+            History::Fresh { .. } => Children::default(),
+            History::Grown(grown) => core::mem::take(&mut grown.children),
+        }
+    }
+
+    pub(super) fn put_children(&mut self, children: Children) {
+        match &mut self.history {
+            History::Grown(grown) => grown.children = children,
+            History::Fresh { .. } => self.history = History::new(self.stat(), children),
+        }
+    }
+
+    pub(super) fn set_parent(&mut self, parent: NodeId) {
+        self.parent = parent;
     }
 
     /// Number in the ACL table; -1 is the null list.
@@ -101,12 +268,20 @@ impl Node {
         self.acl
     }
 
+    /// Returns the number before it.
+    pub(super) fn set_acl_id(&mut self, acl: i64) -> i64 {
+        core::mem::replace(&mut self.acl, acl)
+    }
+
     pub fn lifetime(&self) -> Lifetime {
-        Lifetime::of(self.stat.ephemeral_owner)
+        match &self.history {
+            History::Fresh { .. } => Lifetime::Persistent,
+            History::Grown(grown) => Lifetime::of(grown.stat.ephemeral_owner),
+        }
     }
 
     pub fn client_stat(&self) -> Stat {
-        self.stat.to_client(self.data_length(), self.num_children())
+        self.stat().to_client(self.data_length(), self.num_children())
     }
 }
 

@@ -76,8 +76,9 @@ type Content = (String, Option<Bytes>, StoredStat, Vec<Acl>, Names);
 /// Node by node, so that a difference shows where it is.
 fn contents(database: &Database) -> Vec<Content> {
     let all = database.iter().map(|(path, node)| {
-        let acl = database.acl(path).unwrap();
-        (path.into(), node.data.clone(), node.stat, acl, database.children(path).unwrap())
+        let acl = database.acl(&path).unwrap();
+        let children = database.children(&path).unwrap();
+        (path, node.data_bytes(), node.stat(), acl, children)
     });
     all.collect()
 }
@@ -142,7 +143,7 @@ fn containers_and_ttl_nodes_show_no_owner_and_die_with_no_session() {
         ttl: 60_000,
     });
     for (path, owner) in [("/c", i64::MIN), ("/t", 0xff00_0000_0000_ea60_u64 as i64)] {
-        assert_eq!(rig.database.node(path).unwrap().stat.ephemeral_owner, owner);
+        assert_eq!(rig.database.node(path).unwrap().stat().ephemeral_owner, owner);
         assert_eq!(rig.database.stat(path).unwrap().ephemeral_owner, 0);
     }
     assert_eq!(rig.database.containers().collect::<Vec<_>>(), ["/c"]);
@@ -270,16 +271,16 @@ fn replay_over_what_is_there_changes_only_what_apache_changes() {
     again.acl = Some(vec![Acl::world(PERM_READ)]);
     assert_eq!(rig.apply(Txn::Create(again)), TxnResult::Failed(Code::NodeExists));
     let node = rig.database.node("/a").unwrap();
-    assert_eq!((node.data.as_deref(), node.stat.czxid), (Some(&b"x"[..]), 1));
+    assert_eq!((node.data(), node.stat().czxid), (Some(&b"x"[..]), 1));
     assert_eq!(rig.database.acl("/a"), Some(vec![Acl::world(PERM_READ)]));
-    let root = rig.database.node("/").unwrap().stat;
+    let root = rig.database.node("/").unwrap().stat();
     assert_eq!((root.cversion, root.pzxid), (5, 2));
     // A lower count of the parent is old news.
     rig.created(Txn::Create(create_txn("/b", "", false, Some(3))));
-    let root = rig.database.node("/").unwrap().stat;
+    let root = rig.database.node("/").unwrap().stat();
     assert_eq!((root.cversion, root.pzxid), (5, 2));
     assert_eq!(rig.apply(delete("/gone")), TxnResult::Failed(Code::NoNode));
-    assert_eq!(rig.database.node("/").unwrap().stat.pzxid, 4);
+    assert_eq!(rig.database.node("/").unwrap().stat().pzxid, 4);
     assert_eq!(rig.events, []);
     assert_eq!(rig.apply(set_data("/gone", "", 3)), TxnResult::Failed(Code::NoNode));
 }

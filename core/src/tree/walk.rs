@@ -1,16 +1,15 @@
 //! A walk over the tree that writes the state of one zxid while changes go on.
 //!
-//! The walk goes in path order. Before a node ahead of it changes, its old image is set aside (or
+//! The walk goes parents first, siblings by name. Before a node ahead of it changes, its old image is set aside (or
 //! the fact that it did not exist), and written instead when the walk gets there.
 
-use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use core::ops::Bound;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::node::{Node, StoredStat};
+use super::nodes::{Nodes, TreeOrder};
 use crate::wire::jute::JuteWrite;
 
 /// State of a walk after one more portion.
@@ -44,7 +43,7 @@ pub(super) struct Walking {
     /// The last path that is written; images are kept only for what comes after it.
     cursor: Option<String>,
     /// `None`: the path did not exist at the start.
-    kept: BTreeMap<String, Option<Image>>,
+    kept: BTreeMap<TreeOrder, Option<Image>>,
     kept_bytes: usize,
     limit: usize,
 }
@@ -69,12 +68,7 @@ impl Walker {
         }
     }
 
-    pub(super) fn step(
-        &mut self,
-        nodes: &BTreeMap<String, Node>,
-        budget: usize,
-        out: &mut BytesMut,
-    ) -> Walk {
+    pub(super) fn step(&mut self, nodes: &Nodes, budget: usize, out: &mut BytesMut) -> Walk {
         let Self::Walking(walk) = self else {
             *self = Self::Idle;
             return Walk::Dropped;
@@ -90,53 +84,60 @@ impl Walker {
 impl Walking {
     /// False where the images outgrow their limit.
     fn keep(&mut self, path: &str, now: Option<&Node>) -> bool {
-        let written = self.cursor.as_deref().is_some_and(|cursor| path <= cursor);
-        if written || self.kept.contains_key(path) {
+        let written =
+            self.cursor.as_deref().is_some_and(|cursor| TreeOrder::compare(path, cursor).is_le());
+        if written {
+            return true;
+        }
+        let place = TreeOrder(path.into());
+        if self.kept.contains_key(&place) {
             return true;
         }
         self.kept_bytes += path.len() + now.map_or(0, Node::data_length) + IMAGE_OVERHEAD;
         if self.kept_bytes > self.limit {
             return false;
         }
-        let image =
-            now.map(|node| Image { data: node.data.clone(), acl: node.acl, stat: node.stat });
-        self.kept.insert(path.into(), image);
+        let image = now.map(|node| Image {
+            data: node.data_bytes(),
+            acl: node.acl_id(),
+            stat: node.stat(),
+        });
+        self.kept.insert(place, image);
         true
     }
 
     /// Writes one portion; false where all is written.
-    fn step(&mut self, nodes: &BTreeMap<String, Node>, budget: usize, out: &mut BytesMut) -> bool {
+    fn step(&mut self, nodes: &Nodes, budget: usize, out: &mut BytesMut) -> bool {
         let goal = out.len().saturating_add(budget);
         out.reserve(budget.min(PORTION_BYTES));
         out.put(self.head.split_to(self.head.len().min(budget)));
-        let from = self.cursor.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut live = nodes.range::<str, _>((from, Bound::Unbounded)).peekable();
-        let mut last: Option<Cow<'_, str>> = None;
+        let mut live = nodes.walk(self.cursor.as_deref());
         while out.len() < goal {
-            let next = live.peek().map(|(path, _)| path.as_str());
-            let kept = self
-                .kept
-                .first_entry()
-                .filter(|kept| next.is_none_or(|next| kept.key().as_str() <= next));
+            let next = live.node();
+            let kept = self.kept.first_entry().filter(|kept| {
+                next.is_none_or(|(next, _)| TreeOrder::compare(&kept.key().0, next).is_le())
+            });
             if let Some(kept) = kept {
-                let (path, image) = kept.remove_entry();
+                let (TreeOrder(path), image) = kept.remove_entry();
                 self.kept_bytes -= path.len() + IMAGE_OVERHEAD;
                 if let Some(image) = image {
                     self.kept_bytes -= image.data.as_ref().map_or(0, Bytes::len);
                     write_node(out, &path, image.data.as_deref(), image.acl, &image.stat);
                 }
-                live.next_if(|(next, _)| **next == path);
-                last = Some(Cow::Owned(path));
-            } else if let Some((path, node)) = live.next() {
-                write_node(out, path, node.data.as_deref(), node.acl, &node.stat);
-                last = Some(Cow::Borrowed(path));
+                if next.is_some_and(|(next, _)| next == path) {
+                    live.advance();
+                }
+                self.cursor = Some(path);
+            } else if let Some((path, node)) = next {
+                write_node(out, path, node.data(), node.acl_id(), &node.stat());
+                let cursor = self.cursor.get_or_insert_default();
+                cursor.clear();
+                cursor.push_str(path);
+                live.advance();
             } else {
                 out.put_ustring("/");
                 return false;
             }
-        }
-        if let Some(last) = last {
-            self.cursor = Some(last.into_owned());
         }
         true
     }

@@ -268,7 +268,7 @@ fn a_container_in_a_multi_is_one() {
     bench.prepare(ME, Change::Multi(vec![WriteOp::Create(create_op("/c", 4))]));
     let Some(TxnResult::Multi(results)) = bench.apply() else { panic!() };
     assert!(matches!(&results[0], MultiResult::Create2 { path, .. } if path == "/c"));
-    assert_eq!(bench.db.node("/c").unwrap().stat.ephemeral_owner, i64::MIN);
+    assert_eq!(bench.db.node("/c").unwrap().stat().ephemeral_owner, i64::MIN);
     assert_eq!(bench.code(ME, create("/c/x", 0)), 0);
 }
 
@@ -318,7 +318,7 @@ fn sequence_numbers_at_the_end_of_their_range() {
         assert_eq!(txn.path, name);
         bench.prepare(ME, create("/p/other", 0));
         bench.apply();
-        assert_eq!(bench.db.node("/p").unwrap().stat.cversion, next, "{name}");
+        assert_eq!(bench.db.node("/p").unwrap().stat().cversion, next, "{name}");
         bench.apply_all();
     }
 }

@@ -61,12 +61,12 @@ impl Leader {
                 (node.num_children() == 0).then(|| delete(path))
             }
             Wish::SetData { path, data } => {
-                let version = self.database.node(path)?.stat.version + 1;
+                let version = self.database.node(path)?.stat().version + 1;
                 let data = Some(Bytes::copy_from_slice(&[*data]));
                 Some(Txn::SetData { path: path.clone(), data, version })
             }
             Wish::SetAcl { path, perms } => {
-                let version = self.database.node(path)?.stat.aversion + 1;
+                let version = self.database.node(path)?.stat().aversion + 1;
                 let acl = Some(vec![Acl::world(*perms)]);
                 Some(Txn::SetAcl { path: path.clone(), acl, version })
             }
@@ -111,7 +111,7 @@ impl Leader {
             return None;
         }
         let (path, data, acl) = (path.into(), None, Some(vec![Acl::world(perms)]));
-        let cversion = parent.stat.cversion + 1;
+        let cversion = parent.stat().cversion + 1;
         let plain = |ephemeral| CreateTxn {
             path: String::clone(&path),
             data: data.clone(),
@@ -151,8 +151,8 @@ impl FuzzyWalk {
         let Some(path) = self.ahead.pop_front() else { return };
         let Some(node) = database.node(&path) else { return };
         let name = if path == "/" { "" } else { path.as_str() };
-        assert!(self.builder.node(name, node.data.clone(), node.acl_id(), node.stat));
-        for name in node.child_names() {
+        assert!(self.builder.node(name, node.data_bytes(), node.acl_id(), node.stat()));
+        for name in database.children(&path).unwrap().iter() {
             self.ahead.push_front(node::join(&path, name));
         }
     }
