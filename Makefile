@@ -29,7 +29,7 @@ help:
 	@echo '                     a rolling replacement and back, the same requests to both'
 	@echo 'make clients         kazoo with its recipes and zkCli against three real servers (needs Java)'
 	@echo 'make failover        how long writes wait for a leader that is killed, or stopped'
-	@echo 'make bench           steps of core, throughput, CPU per operation, memory, time to serve'
+	@echo 'make bench           steps of core, the tree alone, throughput, CPU per operation, memory, time to serve'
 
 run: build $(VENV)
 	$(SIM) run --seeds 5000
@@ -117,7 +117,7 @@ failover: build $(VENV)
 	.venv/bin/python scripts/failover.py --binary $(TARGET)/release/vivarium
 
 bench: build
-	cargo bench --quiet --locked -p vivarium-core --bench steps
+	cargo bench --quiet --locked -p vivarium-core --bench steps --bench tree
 	python3 scripts/bench.py --binary $(TARGET)/release/vivarium
 
 $(VENV): scripts/requirements.txt
