@@ -35,7 +35,7 @@ use crate::server::note::StateDigest;
 ///
 /// Packed, since there is one in every node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(packed(4))]
+#[repr(Rust, packed(4))]
 pub(super) struct NodeDigest {
     /// A CRC, or 0.
     tree: u32,
