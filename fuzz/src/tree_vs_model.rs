@@ -74,7 +74,9 @@ fn seen(tree: &Database) -> Vec<Seen> {
         path,
         stat: node.client_stat(),
     };
-    tree.iter().map(seen).collect()
+    let mut all: Vec<_> = tree.iter().map(seen).collect();
+    all.sort_by(|one, other| one.path.cmp(&other.path));
+    all
 }
 
 /// A server that is filled from this one has the same state, and says so.
