@@ -23,7 +23,7 @@ import time
 HOST = "127.0.0.1"
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
-CREATE, GET_DATA, SET_DATA = 1, 4, 5
+CREATE, GET_DATA, SET_DATA, GET_CHILDREN = 1, 4, 5, 8
 
 
 def free_ports(count):
@@ -46,7 +46,7 @@ class Ensemble:
         self.started = time.monotonic()
         for index in range(count):
             data = folder / f"{count}-{index + 1}"
-            data.mkdir()
+            data.mkdir(parents=True)
             (data / "myid").write_text(str(index + 1))
             (data / "initialize").touch()
             config = data / "zoo.cfg"
@@ -139,6 +139,10 @@ def get(path):
     return frame(GET_DATA, text(path) + b"\0")
 
 
+def children(path):
+    return frame(GET_CHILDREN, text(path) + b"\0")
+
+
 def set_data(path, data):
     return frame(SET_DATA, text(path) + text(data) + struct.pack(">i", -1))
 
@@ -191,10 +195,44 @@ def measure(ensemble, name, request, connections, depth, seconds, workers=1):
     print(json.dumps(row), flush=True)
 
 
+def fill(port, nodes, depth=500):
+    """Creates nodes of 100 bytes, a thousand to a folder, `depth` at a time; answers how long it took."""
+    session, start = Session(port), time.monotonic()
+    folders = -(-nodes // 1000)
+    paths = ["/large", *(f"/large/{folder}" for folder in range(folders))]
+    paths += (f"/large/{number % folders}/node-{number:08}" for number in range(nodes))
+    for first in range(0, len(paths), depth):
+        some = paths[first : first + depth]
+        session.socket.sendall(b"".join(create(path, bytes(100)) for path in some))
+        for _ in some:
+            session.exactly(struct.unpack(">i", session.exactly(4))[0])
+    session.socket.close()
+    return time.monotonic() - start
+
+
+def large_tree(options, folder):
+    """What a million znodes take of the server that made them."""
+    nodes = options.znodes
+    folder = folder / "large"
+    ensemble = Ensemble(options.binary, 1, folder)
+    try:
+        idle_mb = ensemble.memory_mb()
+        spent = fill(ensemble.ports[0], nodes)
+        row = {"znodes": nodes, "creates_per_second": round(nodes / spent),
+               "memory_mb": round(ensemble.memory_mb(), 1),
+               "bytes_each": round((ensemble.memory_mb() - idle_mb) * 2**20 / nodes)}
+        print(json.dumps(row), flush=True)
+        for name, request in (("read", get("/large/0/node-00000000")), ("list", children("/large/0"))):
+            measure(ensemble, f"{name} among {nodes}", request, 1, 100 if name == "read" else 10, options.seconds)
+    finally:
+        ensemble.stop()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--binary", default="target/release/vivarium")
     parser.add_argument("--seconds", type=float, default=3.0, help="length of each measurement")
+    parser.add_argument("--znodes", type=int, default=1_000_000, help="of the large tree; 0 leaves it out")
     options = parser.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="vivarium-bench-"))
     try:
@@ -213,6 +251,8 @@ def main():
                     measure(ensemble, "write", request, connections, depth, options.seconds)
             finally:
                 ensemble.stop()
+        if options.znodes:
+            large_tree(options, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return 0
