@@ -7,7 +7,7 @@ VENV := .venv/installed
 SIM := $(TARGET)/release/vivarium-sim
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help run test verify fix build sim replay quorum clients failover interop bench mutants fuzz nightly slurm determinism report report-check first-bug
+.PHONY: help run test verify fix build sim replay quorum clients kazoo-suite failover interop bench mutants fuzz nightly slurm determinism report report-check first-bug
 
 help:
 	@echo 'make run             from a fresh machine to a seeded sweep and a quorum that survives kills'
@@ -28,6 +28,7 @@ help:
 	@echo 'make interop         beside Apache ZooKeeper 3.9.5: data folders both ways, mixed ensembles,'
 	@echo '                     a rolling replacement and back, the same requests to both'
 	@echo 'make clients         kazoo with its recipes and zkCli against three real servers (needs Java)'
+	@echo 'make kazoo-suite     kazoo'"'"'s own test suite: what passes against Apache passes here (needs Java)'
 	@echo 'make failover        how long writes wait for a leader that is killed, or stopped'
 	@echo 'make bench           steps of core, the tree alone, throughput, CPU per operation, memory, time to serve'
 
@@ -41,7 +42,7 @@ build:
 # The runner of the tests comes last, so that its verdict is what the eye meets.
 test: verify $(VENV)
 	cargo build --locked -p vivarium -p vivarium-sim
-	.venv/bin/python -m unittest discover --quiet --start-directory scripts --pattern 'record_test.py'
+	.venv/bin/python -m unittest discover --quiet --start-directory scripts --pattern '*_test.py'
 	.venv/bin/python scripts/quorum_run.py --binary $(TARGET)/debug/vivarium --sim $(TARGET)/debug/vivarium-sim --rounds 1 --kills 1
 	.venv/bin/python scripts/clients.py --binary $(TARGET)/debug/vivarium --no-zkcli
 	python3 scripts/report_check.py --sim $(TARGET)/debug/vivarium-sim
@@ -112,6 +113,11 @@ interop: build $(VENV)
 
 clients: build $(VENV)
 	.venv/bin/python scripts/clients.py --binary $(TARGET)/release/vivarium
+
+# Apache's results are kept: they change with kazoo alone.
+kazoo-suite: build $(VENV)
+	.venv/bin/python -m pip install --quiet --requirement scripts/kazoo_suite.txt
+	.venv/bin/python scripts/kazoo_suite.py --binary $(TARGET)/release/vivarium --apache $(TARGET)/kazoo-suite/apache.json
 
 failover: build $(VENV)
 	.venv/bin/python scripts/failover.py --binary $(TARGET)/release/vivarium
