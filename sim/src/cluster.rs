@@ -63,7 +63,9 @@ impl Cluster {
         }
         let Size { voters, observers, standalone } = size.unwrap_or(drawn);
         let ensemble = ensemble(voters, observers);
-        let shape = draw_limits(&mut rng);
+        let mut shape = draw_limits(&mut rng);
+        let mut watching = SimRng::new(seed, Stream::Config, 2);
+        shape.event_history_bytes = watching.log_range(300, 100_000) as usize;
         let configs = ensemble
             .members
             .keys()

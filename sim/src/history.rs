@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use vivarium_core::ids::{ServerId, SessionId};
-use vivarium_core::wire::client::{EventKind, Names, Stat};
+use vivarium_core::wire::client::{EventKind, Names, Stat, WatchOp};
 
 /// What happens at a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +120,7 @@ pub enum Call {
     Sync {
         path: String,
     },
+    Watch(WatchOp),
     CloseSession,
     /// An opcode that no server serves: answered -6 with zxid -1, then closed.
     UnknownOp {
@@ -144,6 +145,7 @@ impl Call {
             | Self::GetData { .. }
             | Self::GetChildren { .. }
             | Self::Sync { .. }
+            | Self::Watch(_)
             | Self::UnknownOp { .. }
             | Self::Malformed { .. } => false,
         }

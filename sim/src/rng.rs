@@ -34,6 +34,8 @@ pub enum Stream {
     Machine = 12,
     /// When disks are looked at with a recovery of their own, and what a power cut then leaves.
     Shadow = 13,
+    /// What a client asks about persistent watches: one stream for each operation.
+    Watching = 14,
     /// What a search guided by coverage tries.
     Explore = 20,
 }

@@ -94,6 +94,7 @@ impl Config {
             "fastleader.maxNotificationInterval" => self.max_notification.as_ms().to_string(),
             "appendBatch" => self.append_batch_bytes.to_string(),
             "sync.linearizable" => self.linearizable_sync.to_string(),
+            "eventHistory" => self.event_history_bytes.to_string(),
             "zxidLimit" => self.zxid_counter_limit.to_string(),
             // Without an effect, or not a value of its own.
             _ => return None,

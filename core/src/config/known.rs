@@ -119,6 +119,11 @@ pub const KEYS: &[Key] = &[
     ),
     works("fastleader.maxNotificationInterval", "60000", ".. up to this"),
     works("appendBatch", "262144", "ours: bytes of the largest append that one fsync covers"),
+    works(
+        "eventHistory",
+        "1048576",
+        "ours: bytes of changes kept for persistent watches that are set again",
+    ),
     works("sync.linearizable", "true", "ours: `sync` waits until a quorum confirms the leader"),
     works("zxidLimit", "4294967295", "ours: counter at which a leader plans a new epoch"),
     // What would be less safe than it reads.

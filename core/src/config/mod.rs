@@ -91,6 +91,9 @@ pub struct Config {
     pub first_start: FirstStart,
     /// `sync` is answered after a quorum has confirmed this leader.
     pub linearizable_sync: bool,
+    /// The newest changes that are kept for clients who set persistent watches again; 0: none, and
+    /// they are told nothing.
+    pub event_history_bytes: usize,
     /// Bytes that may wait unsent on one link before reading from it is held.
     pub link_high_water_bytes: u64,
     /// Bytes of replies that may wait unsent before a client is closed.
@@ -182,6 +185,7 @@ impl Config {
             zxid_counter_limit: u32::MAX,
             first_start: FirstStart::AskAll,
             linearizable_sync: true,
+            event_history_bytes: 1 << 20,
             link_high_water_bytes: 1 << 20,
             link_limit_bytes: 16 << 20,
             cnx_timeout: Span::from_ms(5000),

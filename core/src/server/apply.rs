@@ -42,7 +42,7 @@ impl Server {
         let mut events = Vec::new();
         let result = self.db.apply(txn, &mut events);
         self.follow_session(txn, &result, out);
-        self.clients.applied(txn, &result, &events, &mut client_cx!(self, out));
+        self.clients.applied(txn, &result, events, &mut client_cx!(self, out));
     }
 
     /// The session table changed: expiry and touch reports follow it.

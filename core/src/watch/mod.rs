@@ -1,5 +1,6 @@
 //! Watches of the clients of this server. Apache: `WatchManager`, `PathParentIterator`.
 
+mod history;
 mod modes;
 mod watchers;
 
@@ -12,6 +13,7 @@ use crate::path;
 use crate::tree::TreeEvent;
 use crate::wire::client::{EventKind, WatchKind};
 
+pub use history::EventHistory;
 use modes::Modes;
 pub use modes::{WatchMode, WatchTable};
 use watchers::Watchers;

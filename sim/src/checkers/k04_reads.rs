@@ -89,6 +89,7 @@ fn model(cx: &Cx<'_>, position: usize, call: &Call) -> Option<Result<Reply, i32>
         | Call::SetData { .. }
         | Call::Multi(_)
         | Call::Sync { .. }
+        | Call::Watch(_)
         | Call::CloseSession
         | Call::UnknownOp { .. }
         | Call::Malformed { .. } => return None,

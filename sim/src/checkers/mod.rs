@@ -29,6 +29,7 @@ mod l04_probe_commits;
 mod l05_requests_end;
 mod l06_queues_drain;
 mod l07_bounded_chatter;
+mod lasting_book;
 mod line;
 mod member;
 mod o01_oracle_sees;
@@ -61,9 +62,11 @@ mod t02_replay_digest;
 #[cfg(test)]
 mod testing;
 mod topic;
+mod w01_lasting_watches;
 mod w02_event_before_data;
 mod w03_no_lost_trigger;
 mod w04_one_delivery;
+mod w05_rewatching;
 mod watch_book;
 mod x02_ack_content;
 mod x05_objections;
@@ -205,9 +208,11 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("K4", Box::new(k04_reads::K04::default())),
         ("K5", Box::new(k05_sync::K05::default())),
         ("K6", Box::new(k06_exactly_once::K06::default())),
+        ("W1", Box::new(w01_lasting_watches::W01::default())),
         ("W2", Box::new(w02_event_before_data::W02::default())),
         ("W3", Box::new(w03_no_lost_trigger::W03::default())),
         ("W4", Box::new(w04_one_delivery::W04::default())),
+        ("W5", Box::new(w05_rewatching::W05::default())),
         ("E2", Box::new(e02_ephemerals::E02)),
         ("E3", Box::new(e03_no_early_expiry::E03::default())),
         ("E4", Box::new(e04_nothing_after_close::E04::default())),

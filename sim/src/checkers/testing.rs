@@ -412,13 +412,18 @@ impl<C: Check> Run<C> {
 
     /// The creation of `path` is told to a watch.
     pub(crate) fn watch(&mut self, session: i64, path: &str, zxid: Zxid) -> Result<(), String> {
-        self.client(ClientFact::Watch {
-            session: SessionId(session),
-            connection: 1,
-            kind: EventKind::NodeCreated,
-            path: path.into(),
-            zxid: zxid.to_wire(),
-        })
+        self.told(session, EventKind::NodeCreated, path, zxid.to_wire())
+    }
+
+    pub(crate) fn told(
+        &mut self,
+        session: i64,
+        kind: EventKind,
+        path: &str,
+        zxid: i64,
+    ) -> Result<(), String> {
+        let (session, path) = (SessionId(session), path.into());
+        self.client(ClientFact::Watch { session, connection: 1, kind, path, zxid })
     }
 
     /// All faults end.

@@ -1,5 +1,6 @@
 //! W1 and W4: an event answers a watch that is set, uses it up, and tells of a change that happened.
 
+use crate::checkers::lasting_book::LastingBook;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::watch_book::WatchBook;
 use crate::checkers::{Check, Cx};
@@ -12,6 +13,7 @@ use vivarium_core::ids::Zxid;
 #[derive(Debug, Default)]
 pub(crate) struct W04 {
     book: WatchBook,
+    lasting: LastingBook,
     happened: BTreeMap<Zxid, Vec<Event>>,
 }
 
@@ -28,13 +30,21 @@ impl Check for W04 {
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
         let used = self.book.learn(fact);
+        self.lasting.learn(fact);
         let ClientFact::Watch { session, kind, path, zxid, .. } = fact else { return Ok(()) };
-        let Some(set) = used.iter().min() else {
-            return Err(format!("session {session} is told {kind:?} {path} without a watch"));
+        // What comes while watches are set again is for W5.
+        let Some(zxid) = Zxid::from_wire(*zxid).filter(|_| !self.lasting.resets(*session)) else {
+            return Ok(());
         };
-        let Some(zxid) = Zxid::from_wire(*zxid) else { return Ok(()) };
-        if *set >= zxid {
-            return Err(format!("{kind:?} {path} of {zxid} answers a watch set at {set}"));
+        let met = self.lasting.meets(*session, zxid, *kind, path);
+        match used.iter().min() {
+            None if !met => {
+                return Err(format!("session {session} is told {kind:?} {path} without a watch"));
+            }
+            Some(set) if !met && *set >= zxid => {
+                return Err(format!("{kind:?} {path} of {zxid} answers a watch set at {set}"));
+            }
+            None | Some(_) => {}
         }
         let happened = self
             .happened
@@ -53,7 +63,8 @@ impl Check for W04 {
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
-    use crate::history::Call;
+    use crate::history::{Call, Reply};
+    use vivarium_core::wire::client::{AddMode, EventKind, WatchKind, WatchOp};
 
     fn run() -> Run<W04> {
         let mut run = Run::new(W04::default());
@@ -70,6 +81,28 @@ mod tests {
     fn a_second_delivery_is_found() {
         let mut run = run();
         run.watch(6, "/a", z(1, 2)).unwrap();
+        assert!(run.watch(6, "/a", z(1, 2)).is_err());
+    }
+
+    #[test]
+    fn a_recursive_watch_is_told_of_no_list_of_children() {
+        let mut run = run();
+        let path = "/".into();
+        let add = WatchOp::Add { path, mode: AddMode::PersistentRecursive };
+        run.invoke(6, 2, Call::Watch(add)).unwrap();
+        run.ok(6, 2, z(1, 2), Reply::Empty).unwrap();
+        run.create(z(1, 3), 5, 2, "/a/b", false).unwrap();
+        run.watch(6, "/a/b", z(1, 3)).unwrap();
+        let zxid = z(1, 3).to_wire();
+        assert!(run.told(6, EventKind::NodeChildrenChanged, "/a", zxid).is_err());
+    }
+
+    #[test]
+    fn a_watch_that_was_removed_is_told_of_nothing() {
+        let mut run = run();
+        let remove = WatchOp::Remove { path: "/a".into(), kind: WatchKind::Data };
+        run.invoke(6, 2, Call::Watch(remove)).unwrap();
+        run.ok(6, 2, z(1, 1), Reply::Empty).unwrap();
         assert!(run.watch(6, "/a", z(1, 2)).is_err());
     }
 

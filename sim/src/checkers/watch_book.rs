@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use vivarium_core::ids::{SessionId, Zxid};
-use vivarium_core::wire::client::EventKind;
+use vivarium_core::wire::client::{EventKind, SetWatches, WatchKind, WatchOp};
 
 use crate::history::{Call, ClientFact, RequestId, SessionFact};
 
@@ -51,11 +51,23 @@ impl Watchables {
 
 type Watches = BTreeMap<usize, Zxid>;
 
+/// A request in flight that sets or removes watches.
+#[derive(Debug)]
+enum Asked {
+    /// Sets one; on a missing node too?
+    One {
+        watched: usize,
+        if_missing: bool,
+    },
+    /// Sets these, as far as they are not used up before the reply.
+    Again(Vec<usize>),
+    Remove(Vec<usize>),
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct WatchBook {
     pub(crate) watchables: Watchables,
-    /// Requests in flight that set a watch; true where they do so on a missing node too.
-    asked: BTreeMap<(SessionId, i32), (usize, bool)>,
+    asked: BTreeMap<(SessionId, i32), Asked>,
     /// With the zxid of the reply that set it.
     set: BTreeMap<SessionId, Watches>,
 }
@@ -69,21 +81,38 @@ impl WatchBook {
     pub(crate) fn learn(&mut self, fact: &ClientFact) -> Vec<Zxid> {
         match fact {
             ClientFact::Invoke { op, call } => {
+                let key = (op.session, op.xid);
                 let (table, path, if_missing) = match call {
+                    Call::Watch(WatchOp::Set(wanted)) => {
+                        let again = self.listed(wanted);
+                        self.asked.insert(key, Asked::Again(again));
+                        return Vec::new();
+                    }
+                    Call::Watch(WatchOp::Remove { path, kind }) => {
+                        let meant = meant(*kind).iter();
+                        let removed = meant.map(|table| self.watchables.number(*table, path));
+                        let removed = removed.collect();
+                        self.asked.insert(key, Asked::Remove(removed));
+                        return Vec::new();
+                    }
                     Call::Exists { path, watch: true } => (Table::Data, path, true),
                     Call::GetData { path, watch: true } => (Table::Data, path, false),
                     Call::GetChildren { path, watch: true, .. } => (Table::Child, path, false),
                     _ => return Vec::new(),
                 };
                 let watched = self.watchables.number(table, path);
-                self.asked.insert((op.session, op.xid), (watched, if_missing));
+                self.asked.insert(key, Asked::One { watched, if_missing });
             }
-            ClientFact::Ok { op, zxid, .. } => self.answered(*op, *zxid, true),
-            ClientFact::Err { op, zxid, code } => self.answered(*op, *zxid, *code != -101),
+            ClientFact::Ok { op, zxid, .. } => self.answered(*op, *zxid, 0),
+            ClientFact::Err { op, zxid, code } => self.answered(*op, *zxid, *code),
             ClientFact::Unknown { op } => {
                 self.asked.remove(&(op.session, op.xid));
             }
-            ClientFact::Watch { session, kind, path, .. } => {
+            ClientFact::Watch { session, kind, path, zxid, .. } => {
+                if *zxid <= 0 {
+                    self.caught_up(*session, *kind, path);
+                    return Vec::new();
+                }
                 let Some(set) = self.set.get_mut(session) else { return Vec::new() };
                 let watched =
                     tables(*kind).iter().filter_map(|table| self.watchables.known(*table, path));
@@ -104,16 +133,57 @@ impl WatchBook {
         Vec::new()
     }
 
-    /// `found`: the node was there, or the request failed in a way that sets nothing.
-    fn answered(&mut self, op: RequestId, zxid: i64, found: bool) {
-        let Some((watched, if_missing)) = self.asked.remove(&(op.session, op.xid)) else {
-            return;
-        };
-        if !found && !if_missing {
-            return;
+    /// The one-shot watches of a request that sets them again.
+    fn listed(&mut self, wanted: &SetWatches) -> Vec<usize> {
+        let data = wanted.data.iter().chain(&wanted.exist).map(|path| (Table::Data, path));
+        let all = data.chain(wanted.child.iter().map(|path| (Table::Child, path)));
+        all.map(|(table, path)| self.watchables.number(table, path)).collect()
+    }
+
+    /// An event that setting watches again made.
+    fn caught_up(&mut self, session: SessionId, kind: EventKind, path: &str) {
+        let used: Vec<usize> =
+            tables(kind).iter().filter_map(|table| self.watchables.known(*table, path)).collect();
+        let in_flight = (session, i32::MIN)..=(session, i32::MAX);
+        for (_, asked) in self.asked.range_mut(in_flight) {
+            if let Asked::Again(again) = asked {
+                again.retain(|watched| !used.contains(watched));
+            }
         }
-        if let Some(zxid) = Zxid::from_wire(zxid) {
-            self.set.entry(op.session).or_default().entry(watched).or_insert(zxid);
+    }
+
+    /// `code` is 0 where all is well.
+    fn answered(&mut self, op: RequestId, zxid: i64, code: i32) {
+        let Some(asked) = self.asked.remove(&(op.session, op.xid)) else { return };
+        let Some(zxid) = Zxid::from_wire(zxid) else { return };
+        let set = self.set.entry(op.session).or_default();
+        match asked {
+            // An error other than NONODE means that the node was found, or that the client gives up.
+            Asked::One { watched, if_missing } if if_missing || code != -101 => {
+                set.entry(watched).or_insert(zxid);
+            }
+            Asked::One { .. } => {}
+            Asked::Again(again) => {
+                for watched in again {
+                    set.entry(watched).or_insert(zxid);
+                }
+            }
+            Asked::Remove(removed) if code == 0 => {
+                for watched in removed {
+                    set.remove(&watched);
+                }
+            }
+            Asked::Remove(_) => {}
         }
+    }
+}
+
+/// Tables of whose one-shot watches a request to remove speaks.
+fn meant(kind: WatchKind) -> &'static [Table] {
+    match kind {
+        WatchKind::Children => &[Table::Child],
+        WatchKind::Data => &[Table::Data],
+        WatchKind::Any => &[Table::Data, Table::Child],
+        WatchKind::Persistent | WatchKind::PersistentRecursive => &[],
     }
 }

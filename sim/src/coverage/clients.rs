@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use vivarium_core::ids::{Epoch, ServerId};
 
+use vivarium_core::wire::client::WatchOp;
+
 use crate::coverage::labels::{Answer, Asked, Class, Event, Moment, Part};
 use crate::coverage::mark::Mark;
 use crate::coverage::marks::Marks;
@@ -113,7 +115,13 @@ impl Client {
 /// A request took effect, or was answered from the tree, at this server.
 fn served(asked: Asked, server: ServerId, seats: &[Seat], reign: Epoch, marks: &mut Marks) {
     let class = match asked {
-        Asked::Exists | Asked::GetData | Asked::GetChildren => Class::Read,
+        Asked::Exists
+        | Asked::GetData
+        | Asked::GetChildren
+        | Asked::AddWatch
+        | Asked::CheckWatches
+        | Asked::RemoveWatches
+        | Asked::SetWatches => Class::Read,
         Asked::Sync => Class::Sync,
         Asked::Create
         | Asked::CreateSequential
@@ -157,6 +165,10 @@ const fn asked(call: &Call) -> Asked {
         Call::GetData { .. } => Asked::GetData,
         Call::GetChildren { .. } => Asked::GetChildren,
         Call::Sync { .. } => Asked::Sync,
+        Call::Watch(WatchOp::Add { .. }) => Asked::AddWatch,
+        Call::Watch(WatchOp::Check { .. }) => Asked::CheckWatches,
+        Call::Watch(WatchOp::Remove { .. }) => Asked::RemoveWatches,
+        Call::Watch(WatchOp::Set(_)) => Asked::SetWatches,
         Call::CloseSession => Asked::CloseSession,
         Call::UnknownOp { .. } => Asked::UnknownOp,
         Call::Malformed { .. } => Asked::Malformed,

@@ -223,11 +223,16 @@ const fn can_answer(asked: Asked, answer: Answer) -> bool {
             matches!(answer, A::Done | A::NoNode | A::BadVersion | A::NotEmpty | A::Lost)
         }
         Asked::SetData => matches!(answer, A::Done | A::NoNode | A::BadVersion | A::Lost),
-        Asked::Multi => !matches!(answer, A::Unimplemented | A::Marshalling),
+        Asked::Multi => !matches!(answer, A::Unimplemented | A::Marshalling | A::NoWatcher),
         Asked::Exists | Asked::GetData | Asked::GetChildren => {
             matches!(answer, A::Done | A::NoNode | A::Lost)
         }
-        Asked::Sync | Asked::CloseSession => matches!(answer, A::Done | A::Lost),
+        Asked::Sync | Asked::CloseSession | Asked::AddWatch | Asked::SetWatches => {
+            matches!(answer, A::Done | A::Lost)
+        }
+        Asked::CheckWatches | Asked::RemoveWatches => {
+            matches!(answer, A::Done | A::NoWatcher | A::Lost)
+        }
         Asked::UnknownOp => matches!(answer, A::Unimplemented | A::Lost),
         Asked::Malformed => matches!(answer, A::Marshalling | A::Lost),
     }

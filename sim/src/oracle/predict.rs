@@ -59,6 +59,7 @@ pub fn predict(tree: &mut Tree, header: Header, call: &Call) -> Option<Expected>
         | Call::GetData { .. }
         | Call::GetChildren { .. }
         | Call::Sync { .. }
+        | Call::Watch(_)
         | Call::UnknownOp { .. }
         | Call::Malformed { .. } => return None,
     };

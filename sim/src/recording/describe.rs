@@ -158,6 +158,7 @@ pub(crate) fn call(call: &Call) -> String {
         Call::GetData { path, watch } => format!("getData {path}{}", watched(*watch)),
         Call::GetChildren { path, watch, .. } => format!("getChildren {path}{}", watched(*watch)),
         Call::Sync { path } => format!("sync {path}"),
+        Call::Watch(watch) => operation(&Op::Watch(watch.clone())),
         Call::CloseSession => String::from("closeSession"),
         Call::UnknownOp { code } => format!("unknown opcode {code}"),
         Call::Malformed { code } => format!("malformed body, opcode {code}"),

@@ -41,9 +41,11 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
             "A sync, and a read behind it, shows all that was committed before the sync was sent."
         }
         "K6" => "No request takes effect twice, and what was answered is there.",
+        "W1" => "A persistent watch is told of each change, once and in order.",
         "W2" => "An event comes before any reply that could show its change.",
         "W3" => "A watch is told of the first change after it was set.",
         "W4" => "An event uses up a watch that was set.",
+        "W5" => "A client that sets its watches again is told what it missed.",
         "E2" => "An ephemeral node lives exactly as long as its session.",
         "E3" => "No session expires early.",
         "E4" => "Nothing of a session takes effect after its end.",

@@ -5,11 +5,15 @@
 //! at 1.25 s set /r0/n1 "0-4" filled to 300 version 2
 //! at 1.3 s sync /r0 then get /r0/n1 watch
 //! at 1.3 s multi { check /r0 version 1 ; delete /r0/n1 }
+//! at 1.4 s watch /r0 recursive
+//! at 1.5 s unwatch /r0 persistent
 //! at 2 s silent for 3 s
 //! ```
 
 use std::fmt;
 use std::str::FromStr;
+
+use vivarium_core::wire::client::{AddMode, WatchKind, WatchOp};
 
 use super::span::{moment, span};
 use super::words::Words;
@@ -34,6 +38,8 @@ impl fmt::Display for Operation {
             Self::Read(read) => read.fmt(f),
             Self::Sync { path } => write!(f, "sync {path}"),
             Self::SyncThenRead { path, read } => write!(f, "sync {path} then {read}"),
+            Self::Watch(watch) => watch_line(watch, f),
+            Self::Rewatch => f.write_str("rewatch"),
             Self::UnknownOp { code } => write!(f, "unknown {code}"),
             Self::Malformed { code } => write!(f, "malformed {code}"),
             Self::CloseSession => f.write_str("close"),
@@ -128,8 +134,8 @@ impl FromStr for Timed {
 }
 
 /// What may stand behind a time.
-const VERBS: &str = "create, delete, set, multi, exists, get, children, sync, unknown, malformed, \
-                     close, drop, silent";
+const VERBS: &str = "create, delete, set, multi, exists, get, children, sync, watch, unwatch, \
+                     watches, rewatch, unknown, malformed, close, drop, silent";
 
 fn operation(words: &mut Words<'_>) -> Result<Operation, String> {
     let verb = words.next("what the client does")?;
@@ -151,6 +157,23 @@ fn operation(words: &mut Words<'_>) -> Result<Operation, String> {
             let read = read.ok_or_else(|| format!("`{verb}` is no read: exists, get, children"))?;
             Operation::SyncThenRead { path, read }
         }
+        "watch" => {
+            let path = path(words.next("a path")?)?;
+            let mode = match words.take("recursive") {
+                true => AddMode::PersistentRecursive,
+                false => AddMode::Persistent,
+            };
+            Operation::Watch(WatchOp::Add { path, mode })
+        }
+        "unwatch" | "watches" => {
+            let path = path(words.next("a path")?)?;
+            let kind = watch_kind(words)?;
+            Operation::Watch(match verb {
+                "unwatch" => WatchOp::Remove { path, kind },
+                _ => WatchOp::Check { path, kind },
+            })
+        }
+        "rewatch" => Operation::Rewatch,
         "unknown" => Operation::UnknownOp { code: words.number("an opcode")? },
         "malformed" => Operation::Malformed { code: words.number("an opcode")? },
         "close" => Operation::CloseSession,
@@ -161,6 +184,38 @@ fn operation(words: &mut Words<'_>) -> Result<Operation, String> {
         }
         other => return Err(format!("`{other}` is nothing that a client does; it can {VERBS}")),
     })
+}
+
+const WATCH_KINDS: [(WatchKind, &str); 5] = [
+    (WatchKind::Children, "children"),
+    (WatchKind::Data, "data"),
+    (WatchKind::Any, "any"),
+    (WatchKind::Persistent, "persistent"),
+    (WatchKind::PersistentRecursive, "recursive"),
+];
+
+fn watch_kind(words: &mut Words<'_>) -> Result<WatchKind, String> {
+    let word = words.next("children, data, any, persistent or recursive")?;
+    let known = WATCH_KINDS.iter().find(|(_, name)| *name == word);
+    known.map(|(kind, _)| *kind).ok_or_else(|| {
+        format!("`{word}` is no kind of watch: children, data, any, persistent, recursive")
+    })
+}
+
+/// A client sets its watches again by `rewatch`: what they are is not for the line to say.
+fn watch_line(watch: &WatchOp, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let name = |kind: &WatchKind| {
+        WATCH_KINDS.iter().find(|(known, _)| known == kind).map_or("", |(_, name)| name)
+    };
+    match watch {
+        WatchOp::Add { path, mode: AddMode::Persistent } => write!(f, "watch {path}"),
+        WatchOp::Add { path, mode: AddMode::PersistentRecursive } => {
+            write!(f, "watch {path} recursive")
+        }
+        WatchOp::Check { path, kind } => write!(f, "watches {path} {}", name(kind)),
+        WatchOp::Remove { path, kind } => write!(f, "unwatch {path} {}", name(kind)),
+        WatchOp::Set(_) => f.write_str("rewatch"),
+    }
 }
 
 fn write(verb: &str, words: &mut Words<'_>) -> Result<Option<Write>, String> {
@@ -279,7 +334,8 @@ mod tests {
             for n in 0..200 {
                 let at = SimTime(rng.below(9_000_000));
                 let drawn = workload.draw_operation(3, n, &mut rng);
-                for operation in [drawn.clone(), drawn.settled(&Memory::default())] {
+                let watching = workload.draw_watching(seed, n).unwrap_or(Operation::Rewatch);
+                for operation in [drawn.clone(), drawn.settled(&Memory::default()), watching] {
                     let timed = Timed { at, operation };
                     assert_eq!(timed.to_string().parse(), Ok(timed.clone()), "{timed}");
                 }
@@ -305,6 +361,7 @@ mod tests {
             ("at 1 s sync /a then create /b null", "is no read"),
             ("at 1 s set /a \"x\" filled to 99999999", "at most 1048576"),
             ("at 1 s get seen 1000 or /a", "below 1000"),
+            ("at 1 s unwatch /a some", "is no kind of watch"),
         ] {
             let error = line.parse::<Timed>().unwrap_err();
             assert!(error.contains(hint), "{line}: {error}");

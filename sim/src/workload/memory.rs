@@ -35,6 +35,7 @@ impl Memory {
             | Call::Delete { .. }
             | Call::Multi(_)
             | Call::Sync { .. }
+            | Call::Watch(_)
             | Call::CloseSession
             | Call::UnknownOp { .. }
             | Call::Malformed { .. } => None,

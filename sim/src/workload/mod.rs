@@ -10,6 +10,7 @@ pub use self::operation::{
     Content, Create, Operation, Part, Read, Reading, Target, Version, Write,
 };
 use crate::rng::{SimRng, Stream};
+use vivarium_core::wire::client::{AddMode, WatchKind, WatchOp};
 
 /// A kind of operation in a mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,12 +64,17 @@ pub struct Workload {
     pub watching: u64,
     /// Longest data of a node.
     pub data_bytes: u64,
+    /// Share of operations that are about persistent watches, in per mille.
+    pub lasting: u64,
+    /// Share of clients that set their watches again on a new connection, in per mille.
+    pub rewatching: u64,
 }
 
 impl Workload {
     /// Every client of the run gets a clone of it.
     pub fn draw(seed: u64) -> Self {
         let mut rng = SimRng::new(seed, Stream::Workload, u64::MAX);
+        let mut watching = SimRng::new(seed, Stream::Watching, u64::MAX);
         let omittable = [
             (Kind::CreateSequential, 6),
             (Kind::CreateEphemeral, 5),
@@ -99,6 +105,8 @@ impl Workload {
             names: rng.range(1, 5),
             watching: *rng.pick(&[0, 200, 700]),
             data_bytes: rng.log_range(8, 4096),
+            lasting: *watching.pick(&[0, 30, 100]),
+            rewatching: *watching.pick(&[0, 700, 1000]),
         }
     }
 
@@ -116,6 +124,37 @@ impl Workload {
     /// The n-th operation of a client, whatever became of those before it.
     pub(crate) fn draw_operation(&self, owner: u32, n: u64, rng: &mut SimRng) -> Operation {
         Drawing { workload: self, owner, n, written: 0, rng }.operation()
+    }
+
+    /// An operation about persistent watches, where the n-th one of the client is such.
+    pub(crate) fn draw_watching(&self, seed: u64, n: u64) -> Option<Operation> {
+        let mut rng = SimRng::new(seed, Stream::Watching, n);
+        if !rng.chance(self.lasting) {
+            return None;
+        }
+        let path = match rng.below(10) {
+            0 => "/".into(),
+            1..6 => format!("/r{}", rng.below(self.roots)),
+            _ => format!("/r{}/n{}", rng.below(self.roots), rng.below(self.names)),
+        };
+        let kind = *rng.pick(&[
+            WatchKind::Children,
+            WatchKind::Data,
+            WatchKind::Any,
+            WatchKind::Persistent,
+            WatchKind::PersistentRecursive,
+        ]);
+        Some(Operation::Watch(match rng.below(10) {
+            0..4 => WatchOp::Add { path, mode: AddMode::Persistent },
+            4..7 => WatchOp::Add { path, mode: AddMode::PersistentRecursive },
+            7 | 8 => WatchOp::Remove { path, kind },
+            _ => WatchOp::Check { path, kind },
+        }))
+    }
+
+    /// Whether a client sets its watches again on a new connection.
+    pub(crate) fn draw_rewatching(&self, seed: u64) -> bool {
+        SimRng::new(seed, Stream::Watching, u64::MAX).chance(self.rewatching)
     }
 
     /// A sync and a read behind it, whether the mix has any or not.

@@ -1,6 +1,7 @@
 //! What a client does: one operation, drawn or written by hand.
 
 use bytes::Bytes;
+use vivarium_core::wire::client::WatchOp;
 
 use super::Memory;
 use crate::history::{Call, CreateCall, SubCall};
@@ -18,6 +19,10 @@ pub enum Operation {
         path: Target,
         read: Read,
     },
+    /// About persistent watches.
+    Watch(WatchOp),
+    /// All watches that the client had before it lost its connection, set again.
+    Rewatch,
     /// An opcode that no server serves.
     UnknownOp {
         code: i32,
@@ -112,7 +117,9 @@ impl Operation {
                 path.settle(memory);
                 read.path.settle(memory);
             }
-            Self::UnknownOp { .. }
+            Self::Watch(_)
+            | Self::Rewatch
+            | Self::UnknownOp { .. }
             | Self::Malformed { .. }
             | Self::CloseSession
             | Self::DropConnection
@@ -129,13 +136,16 @@ impl Operation {
             | Self::Read(_)
             | Self::Sync { .. }
             | Self::SyncThenRead { .. }
+            | Self::Watch(_)
+            | Self::Rewatch
             | Self::UnknownOp { .. }
             | Self::Malformed { .. } => true,
             Self::CloseSession | Self::DropConnection | Self::FallSilent { .. } => false,
         }
     }
 
-    /// What is sent for it, once it is settled. Empty for what is done to the connection.
+    /// What is sent for it, once it is settled. Empty for what is done to the connection, and where
+    /// the client alone knows.
     pub fn calls(&self) -> Vec<Call> {
         match self {
             Self::Write(write) => vec![write.call()],
@@ -145,10 +155,11 @@ impl Operation {
             Self::SyncThenRead { path, read } => {
                 vec![Call::Sync { path: path.path() }, read.call()]
             }
+            Self::Watch(watch) => vec![Call::Watch(watch.clone())],
             Self::UnknownOp { code } => vec![Call::UnknownOp { code: *code }],
             Self::Malformed { code } => vec![Call::Malformed { code: *code }],
             Self::CloseSession => vec![Call::CloseSession],
-            Self::DropConnection | Self::FallSilent { .. } => Vec::new(),
+            Self::Rewatch | Self::DropConnection | Self::FallSilent { .. } => Vec::new(),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::client::{ClientOut, ConnId};
 use crate::codec::Reader;
 use crate::history::{Call, ClientFact, SessionFact};
 use crate::ids::SimTime;
+use crate::workload::Operation;
 
 impl ZkClient {
     fn take_frame(&mut self) -> Result<Option<Bytes>, &'static str> {
@@ -90,6 +91,9 @@ impl ZkClient {
         self.stage = Stage::Attached { conn, server };
         let wait_us = self.rng.below(self.spec.think_us);
         self.plan.connected(now, wait_us);
+        if asked.is_some() && self.plan.rewatches() {
+            self.perform(now, Operation::Rewatch, out);
+        }
         Ok(())
     }
 
@@ -110,6 +114,7 @@ impl ZkClient {
             -1 => {
                 let (kind, path) = wire::event(reader).ok_or("an event that does not decode")?;
                 let zxid = header.zxid;
+                self.watched.told(kind, &path);
                 out.fact(ClientFact::Watch { session, connection, kind, path, zxid });
             }
             -2 => {
@@ -137,6 +142,7 @@ impl ZkClient {
         };
         let zxid = header.zxid;
         if header.err != 0 {
+            self.watched.answered(&call, header.err);
             out.fact(ClientFact::Err { op, zxid, code: header.err });
         } else {
             let Some(result) = wire::reply(&call, reader) else {
@@ -144,6 +150,7 @@ impl ZkClient {
                 return Err("a reply body that does not decode");
             };
             self.memory.learn(&call, &result);
+            self.watched.answered(&call, 0);
             out.fact(ClientFact::Ok { op, zxid, result });
         }
         if zxid > 0 {

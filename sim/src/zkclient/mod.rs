@@ -8,6 +8,7 @@ mod listening;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod watched;
 pub(crate) mod wire;
 
 use std::collections::VecDeque;
@@ -23,6 +24,7 @@ use crate::workload::{Memory, Operation, Workload};
 
 use self::plan::Plan;
 pub use self::plan::{Operations, Timed};
+use self::watched::Watched;
 
 /// How a client behaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +91,7 @@ pub struct ZkClient {
     performed: Option<Vec<Timed>>,
     rng: SimRng,
     memory: Memory,
+    watched: Watched,
     stage: Stage,
     session: Option<Session>,
     last_zxid: i64,
@@ -109,6 +112,7 @@ impl ZkClient {
             performed: None,
             rng: SimRng::rolled(spec.seed, rolls, Stream::Workload, u64::from(spec.id.0)),
             memory: Memory::default(),
+            watched: Watched::default(),
             stage: Stage::Away { until: SimTime::ZERO },
             session: None,
             last_zxid: 0,
@@ -194,6 +198,7 @@ impl ZkClient {
 
     fn forget_session(&mut self) {
         self.session = None;
+        self.watched = Watched::default();
         if self.rng.chance(500) {
             self.last_zxid = 0;
         }
@@ -249,7 +254,11 @@ impl ZkClient {
         for call in operation.calls() {
             self.send(now, call, out);
         }
-        if operation == Operation::DropConnection {
+        if operation == Operation::Rewatch {
+            if let Some(call) = self.watched.again(self.last_zxid) {
+                self.send(now, call, out);
+            }
+        } else if operation == Operation::DropConnection {
             self.drop_connection(now, out);
         } else if let Operation::FallSilent { us } = operation {
             self.fall_silent(now, us, out);

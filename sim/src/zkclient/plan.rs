@@ -56,6 +56,8 @@ pub(super) struct Plan {
     calm: bool,
     /// What it asks for before anything else on a new connection.
     greeting: Option<Operation>,
+    /// Whether it sets its watches again, before that.
+    rewatches: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +84,7 @@ impl Plan {
         let mut rng = SimRng::new(spec.seed, Stream::Operation, GREETS);
         let greets = draws.is_some() && rng.chance(GREETERS);
         let mut plan = Self {
+            rewatches: draws.is_some() && workload.draw_rewatching(spec.seed),
             greeting: greets.then(|| workload.draw_sync(&mut rng)),
             owner: spec.id.0,
             seed: spec.seed,
@@ -111,6 +114,10 @@ impl Plan {
             Next::Listed { operation, .. } | Next::Drawn { operation, .. } => Some(operation),
             Next::Nothing => None,
         }
+    }
+
+    pub(super) fn rewatches(&self) -> bool {
+        self.rewatches
     }
 
     /// Most requests in flight before the next one has to wait.
@@ -197,6 +204,7 @@ impl Plan {
         let mood = rng.below(1000);
         let silent_us = self.timeout_us * rng.range(500, 2000) / 1000;
         let operation = self.workload.draw_operation(self.owner, n, &mut rng);
+        let operation = self.workload.draw_watching(self.seed, n).unwrap_or(operation);
         // The calm phase asks whether things work, not how fast: a low rate also keeps the zxid
         // limit from being met twice in it (L1).
         let think = if self.calm { self.think_us.max(CALM_THINK_US) } else { self.think_us };

@@ -1,7 +1,9 @@
 //! Client protocol as a client writes and reads it. Facts: PROTOCOL 1.2 to 1.4, 2.6.
 
 use bytes::Bytes;
-use vivarium_core::wire::client::{EventKind, Names, Stat};
+use vivarium_core::wire::client::{
+    AddMode, EventKind, Names, SetWatches, Stat, WatchKind, WatchOp,
+};
 
 use crate::codec::{Reader, Writer};
 use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
@@ -70,6 +72,7 @@ pub(crate) fn request(xid: i32, call: &Call) -> Bytes {
         Call::Sync { path } => {
             out.i32(9).string(path);
         }
+        Call::Watch(watch) => watch_body(watch, &mut out),
         Call::CloseSession => {
             out.i32(-11);
         }
@@ -82,6 +85,40 @@ pub(crate) fn request(xid: i32, call: &Call) -> Bytes {
         }
     }
     out.frame()
+}
+
+fn watch_body(op: &WatchOp, out: &mut Writer) {
+    match op {
+        WatchOp::Add { path, mode } => {
+            out.i32(106).string(path).i32(i32::from(*mode == AddMode::PersistentRecursive));
+        }
+        WatchOp::Check { path, kind } => {
+            out.i32(17).string(path).i32(watcher_type(*kind));
+        }
+        WatchOp::Remove { path, kind } => {
+            out.i32(18).string(path).i32(watcher_type(*kind));
+        }
+        WatchOp::Set(SetWatches { relative_zxid, data, exist, child, lasting }) => {
+            out.i32(if lasting.is_some() { 105 } else { 101 }).i64(*relative_zxid);
+            let lasting = lasting.iter().flat_map(|all| [&all.persistent, &all.recursive]);
+            for paths in [data, exist, child].into_iter().chain(lasting) {
+                out.i32(i32::try_from(paths.len()).expect("a client has few watches"));
+                for path in paths {
+                    out.string(path);
+                }
+            }
+        }
+    }
+}
+
+const fn watcher_type(kind: WatchKind) -> i32 {
+    match kind {
+        WatchKind::Children => 1,
+        WatchKind::Data => 2,
+        WatchKind::Any => 3,
+        WatchKind::Persistent => 4,
+        WatchKind::PersistentRecursive => 5,
+    }
 }
 
 fn create_body(create: &CreateCall, out: &mut Writer) {
@@ -147,7 +184,14 @@ pub(crate) fn reply(call: &Call, mut reader: Reader) -> Option<Reply> {
             Reply::PathStat(reader.string()?, stat(&mut reader)?)
         }
         Call::Create(_) | Call::Sync { .. } => Reply::Path(reader.string()?),
-        Call::Delete { .. } | Call::CloseSession => Reply::Empty,
+        // It says a second time that all is well.
+        Call::Watch(WatchOp::Add { .. }) => {
+            (reader.i32()? == 0).then_some(())?;
+            Reply::Empty
+        }
+        Call::Watch(WatchOp::Set(_) | WatchOp::Check { .. } | WatchOp::Remove { .. })
+        | Call::Delete { .. }
+        | Call::CloseSession => Reply::Empty,
         Call::SetData { .. } | Call::Exists { .. } => Reply::Stat(stat(&mut reader)?),
         Call::GetData { .. } => Reply::Data(reader.buffer()?, stat(&mut reader)?),
         Call::GetChildren { with_stat, .. } => {
@@ -214,6 +258,7 @@ fn stat(reader: &mut Reader) -> Option<Stat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vivarium_core::wire::client::LastingWatches;
 
     #[test]
     fn a_create_is_written_as_the_java_client_writes_it() {
@@ -234,6 +279,22 @@ mod tests {
         let golden = "0000002d0000000000000000000000000000138800000000000000000000001000000000\
                       00000000000000000000000000";
         assert_eq!(hex(&connect(0, 5000, 0, &[0; 16])), golden);
+    }
+
+    #[test]
+    fn requests_about_watches_are_written_as_the_java_client_writes_them() {
+        let path = || "/a".to_owned();
+        let add = WatchOp::Add { path: path(), mode: AddMode::PersistentRecursive };
+        let golden = "00000012000000160000006a000000022f6100000001";
+        assert_eq!(hex(&request(22, &Call::Watch(add))), golden);
+        let remove = WatchOp::Remove { path: path(), kind: WatchKind::Any };
+        let golden = "000000120000001900000012000000022f6100000003";
+        assert_eq!(hex(&request(25, &Call::Watch(remove))), golden);
+        let lasting = Some(LastingWatches::default());
+        let set = SetWatches { data: vec![path()], lasting, ..SetWatches::default() };
+        let golden = "0000002afffffff800000069000000000000000000000001000000022f61\
+                      00000000000000000000000000000000";
+        assert_eq!(hex(&request(-8, &Call::Watch(WatchOp::Set(set)))), golden);
     }
 
     #[test]

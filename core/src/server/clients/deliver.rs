@@ -19,6 +19,7 @@ impl Clients {
     /// Call before each `Database::apply`: what a client asked for in front of this write is
     /// answered from the tree without it.
     pub fn approaching(&mut self, txn: &LoggedTxn, cx: &mut ClientCx<'_>) {
+        self.happened.follow(cx.db.applied());
         let Some(&link) = self.sessions.get(&txn.header.session) else { return };
         let Some(live) = self.links.get_mut(&link).and_then(|known| known.live_mut()) else {
             return;
@@ -35,12 +36,13 @@ impl Clients {
         &mut self,
         txn: &LoggedTxn,
         result: &TxnResult,
-        events: &[TreeEvent],
+        events: Vec<TreeEvent>,
         cx: &mut ClientCx<'_>,
     ) {
-        for event in events {
+        for event in &events {
             self.tell(event, cx);
         }
+        self.happened.extend(txn.header.zxid, events, cx.config.event_history_bytes);
         let session = txn.header.session;
         let (cxid, zxid) = (Xid(txn.header.cxid), txn.header.zxid);
         match &txn.txn {

@@ -7,6 +7,7 @@
 mod connect;
 mod deliver;
 mod link;
+mod missed;
 mod serve;
 mod watching;
 mod words;
@@ -33,7 +34,7 @@ use crate::server::outbox::Outbox;
 use crate::server::view::Counters;
 use crate::time::{Mono, Stamp};
 use crate::tree::Database;
-use crate::watch::Watches;
+use crate::watch::{EventHistory, Watches};
 use crate::wire::client::Op;
 
 use link::{Link, Phase};
@@ -93,6 +94,8 @@ pub struct Clients {
     /// given to a later request with the same number.
     abandoned: BTreeMap<SessionId, VecDeque<Abandoned>>,
     watches: Watches,
+    /// What clients may have missed that were connected elsewhere.
+    happened: EventHistory,
     submissions: VecDeque<Submission>,
     /// When each link is to be looked at for silence; never later than its limit. One entry each.
     silence: BTreeSet<(Mono, LinkId)>,
@@ -156,7 +159,7 @@ impl Clients {
     }
 
     pub fn start_serving(&mut self, cx: &mut ClientCx<'_>) {
-        let _ = cx;
+        self.happened.follow(cx.db.applied());
         self.serving = true;
     }
 
@@ -166,8 +169,8 @@ impl Clients {
         for &(_, link) in &self.silence {
             cx.out.close(link, Close::Flush, CloseReason::RoleEnded);
         }
-        let traffic = self.traffic;
-        *self = Self { traffic, ..Self::default() };
+        let (traffic, happened) = (self.traffic, core::mem::take(&mut self.happened));
+        *self = Self { traffic, happened, ..Self::default() };
     }
 
     /// When silence may next end a connection. May be early; never late.

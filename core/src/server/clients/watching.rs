@@ -3,12 +3,17 @@
 
 use alloc::vec::Vec;
 
+use super::missed::{LookAgain, Named};
 use super::serve::NO_ZXID;
 use super::{ClientCx, Clients};
+use crate::acl::PERM_READ;
 use crate::ids::{LinkId, Xid};
+use crate::request::access::permits;
 use crate::tree::Database;
 use crate::watch::WatchMode;
-use crate::wire::client::{AddMode, EventKind, ReplyBody, SetWatches, Stat, WatchOp, encode_event};
+use crate::wire::client::{
+    AddMode, EventKind, LastingWatches, ReplyBody, SetWatches, Stat, WatchOp, encode_event,
+};
 use crate::wire::code::Code;
 
 impl Clients {
@@ -61,6 +66,31 @@ impl Clients {
         }
         for (kind, path) in missed {
             self.send_event(link, cx, |out| encode_event(out, NO_ZXID, kind, path));
+        }
+        if let Some(lasting) = &wanted.lasting {
+            self.replay(link, lasting, wanted.relative_zxid, cx);
+        }
+    }
+
+    /// Tells what persistent watches missed; where that is forgotten, where to look.
+    fn replay(&mut self, link: LinkId, lasting: &LastingWatches, seen: i64, cx: &mut ClientCx<'_>) {
+        if cx.config.event_history_bytes == 0 {
+            return;
+        }
+        let Some(known) = self.links.get(&link) else { return };
+        let told: Vec<_> = if let Some(events) = self.happened.after(seen) {
+            let named = Named::new(lasting);
+            events
+                .filter(|event| named.meets(event.kind, &event.path))
+                .filter(|event| permits(&event.acl, PERM_READ, &known.ids))
+                .map(|event| (event.kind, event.path.clone(), event.zxid.to_wire()))
+                .collect()
+        } else {
+            let again = LookAgain::at(lasting, seen, cx.db, &known.ids);
+            again.into_iter().map(|(kind, path)| (kind, path, NO_ZXID)).collect()
+        };
+        for (kind, path, zxid) in told {
+            self.send_event(link, cx, |out| encode_event(out, zxid, kind, &path));
         }
     }
 }

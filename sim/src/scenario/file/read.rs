@@ -151,6 +151,7 @@ impl Reading<'_> {
         for (to, value, low) in [
             (&mut config.commit_log_count, &section.commit_log_count, 1),
             (&mut config.append_batch_bytes, &section.append_batch, 1),
+            (&mut config.event_history_bytes, &section.event_history, 1),
             (&mut config.snap_retain_count, &section.snap_retain_count, 0),
         ] {
             if let Some(value) = value {
@@ -235,6 +236,8 @@ impl Reading<'_> {
         workload.roots = section.roots.unwrap_or(workload.roots);
         workload.names = section.names.unwrap_or(workload.names);
         workload.watching = section.watching_per_mille.unwrap_or(workload.watching);
+        workload.lasting = section.lasting_per_mille.unwrap_or(workload.lasting);
+        workload.rewatching = section.rewatching_per_mille.unwrap_or(workload.rewatching);
         workload.data_bytes = section.data_bytes.unwrap_or(workload.data_bytes).min(1 << 20);
         let least = workload.roots.min(workload.names).min(workload.data_bytes);
         let total: u64 = workload.weights.values().sum();

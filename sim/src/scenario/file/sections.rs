@@ -67,6 +67,8 @@ pub(super) struct WorkloadSection {
     pub(super) roots: Option<u64>,
     pub(super) names: Option<u64>,
     pub(super) watching_per_mille: Option<u64>,
+    pub(super) lasting_per_mille: Option<u64>,
+    pub(super) rewatching_per_mille: Option<u64>,
     pub(super) data_bytes: Option<u64>,
 }
 
@@ -96,6 +98,8 @@ pub(super) struct ClusterSection {
     /// In KiB, as in zoo.cfg.
     #[serde(rename = "preAllocSize")]
     pub(super) pre_alloc_size: Option<Spanned<u64>>,
+    #[serde(rename = "eventHistory")]
+    pub(super) event_history: Option<Spanned<u64>>,
     #[serde(rename = "appendBatch")]
     pub(super) append_batch: Option<Spanned<u64>>,
     #[serde(rename = "snapRetainCount")]

@@ -75,14 +75,15 @@ fn client(f: Out<'_, '_>, spec: &ClientSpec) -> fmt::Result {
 }
 
 fn workload(f: Out<'_, '_>, workload: &Workload) -> fmt::Result {
-    let Workload { weights, roots, names, watching, data_bytes } = workload;
+    let Workload { weights, roots, names, watching, data_bytes, lasting, rewatching } = workload;
     let weight =
         |(kind, name): &(Kind, &str)| weights.get(kind).map(|weight| format!("{name} = {weight}"));
     let mix: Vec<_> = Kind::NAMES.iter().filter_map(weight).collect();
     writeln!(f, "\n[workload] # of clients whose operations are drawn, and of the calm phase")?;
     writeln!(f, "mix = {{ {} }}", mix.join(", "))?;
     writeln!(f, "roots = {roots}\nnames = {names}")?;
-    writeln!(f, "watching_per_mille = {watching}\ndata_bytes = {data_bytes}")
+    writeln!(f, "watching_per_mille = {watching}\ndata_bytes = {data_bytes}")?;
+    writeln!(f, "lasting_per_mille = {lasting}\nrewatching_per_mille = {rewatching}")
 }
 
 fn cluster(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {
@@ -103,6 +104,7 @@ fn cluster(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {
         ("snapCount", config.snap_count),
         ("commitLogCount", config.commit_log_count as u64),
         ("preAllocSize", config.pre_alloc_bytes / 1024),
+        ("eventHistory", config.event_history_bytes as u64),
         ("appendBatch", config.append_batch_bytes as u64),
         ("snapRetainCount", config.snap_retain_count as u64),
         ("zxidLimit", config.zxid_counter_limit.into()),

@@ -48,6 +48,7 @@ pub(super) fn config() -> Config {
         zxid_counter_limit: u32::MAX,
         first_start: FirstStart::AutoCreate,
         linearizable_sync: true,
+        event_history_bytes: 1 << 20,
         link_high_water_bytes: 1 << 20,
         link_limit_bytes: 1 << 24,
         cnx_timeout: Span::from_ms(5000),
@@ -214,7 +215,7 @@ impl Rig {
         let result = self.db.apply(txn, &mut events);
         self.preparer.applied(txn.header.zxid);
         self.zxid = Zxid(txn.header.zxid.0 + 1);
-        self.call(|clients, cx| clients.applied(txn, &result, &events, cx));
+        self.call(|clients, cx| clients.applied(txn, &result, events, cx));
     }
 
     pub(super) fn take_sent(&mut self, link: u64) -> Vec<u8> {
