@@ -162,6 +162,26 @@ class Operations:
 
         return Operation(session, "setWatches", zkwire.SET_WATCHES, body, xid=zkwire.XID_SET_WATCHES)
 
+    def set_watches2(self, session):
+        back = self.random.choice((0, 0, 5, 50, 1 << 40))
+        lists = [[self.random.choice(self.pool) for _ in range(self.random.randrange(3))] for _ in range(5)]
+
+        def body(zxid, translate):
+            return zkwire.set_watches(translate(max(zxid - back, 0)), *lists)
+
+        return Operation(session, "setWatches2", zkwire.SET_WATCHES2, body, xid=zkwire.XID_SET_WATCHES)
+
+    def add_watch(self, session):
+        mode = self.random.choice((0, 0, 0, 1, 1, 1, 2, -1))
+        path = "/" if self.random.random() < 0.1 else self._path()
+        return Operation(session, "addWatch", zkwire.ADD_WATCH, ustring(path) + integer(mode))
+
+    def ask_watches(self, session):
+        """Checks, or removes; most of what there is to find is watched by reads."""
+        op = self.random.choice((zkwire.CHECK_WATCHES, zkwire.REMOVE_WATCHES, zkwire.REMOVE_WATCHES))
+        kind = self.random.choice((1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 0, 6))
+        return Operation(session, zkwire.NAMES[op], op, ustring(self._path()) + integer(kind))
+
     def auth(self, session):
         scheme, proof = self.random.choice(IDENTITIES)
         body = integer(0) + ustring(scheme) + zkwire.buffer(proof)
@@ -237,6 +257,9 @@ WEIGHTS = (
     (Operations.sync, 15),
     (Operations.ping, 10),
     (Operations.set_watches, 25),
+    (Operations.set_watches2, 15),
+    (Operations.add_watch, 40),
+    (Operations.ask_watches, 60),
     (Operations.auth, 12),
     (Operations.sasl, 3),
     (Operations.multi, 90),

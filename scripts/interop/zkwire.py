@@ -14,11 +14,13 @@ CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, GET_ACL, SET_ACL = 1, 2, 3, 4, 5, 6,
 GET_CHILDREN, SYNC, PING, GET_CHILDREN2, CHECK, MULTI, CREATE2 = 8, 9, 11, 12, 13, 14, 15
 CREATE_CONTAINER, DELETE_CONTAINER, CREATE_TTL, SET_WATCHES = 19, 20, 21, 101
 AUTH, SASL = 100, 102
+CHECK_WATCHES, REMOVE_WATCHES, SET_WATCHES2, ADD_WATCH = 17, 18, 105, 106
 CLOSE_SESSION, CREATE_SESSION, ERROR = -11, -10, -1
 NAMES = {
     1: "create", 2: "delete", 3: "exists", 4: "getData", 5: "setData", 6: "getACL", 7: "setACL", 8: "getChildren",
-    9: "sync", 11: "ping", 12: "getChildren2", 13: "check", 14: "multi", 15: "create2", 19: "createContainer",
-    20: "deleteContainer", 21: "createTTL", 100: "auth", 101: "setWatches", 102: "sasl", -11: "closeSession", -10: "createSession",
+    9: "sync", 11: "ping", 12: "getChildren2", 13: "check", 14: "multi", 15: "create2", 17: "checkWatches", 18: "removeWatches", 19: "createContainer",
+    20: "deleteContainer", 21: "createTTL", 100: "auth", 101: "setWatches", 102: "sasl",
+    105: "setWatches2", 106: "addWatch", -11: "closeSession", -10: "createSession",
 }
 XID_EVENT, XID_PING, XID_AUTH, XID_SET_WATCHES = -1, -2, -4, -8
 
@@ -78,8 +80,9 @@ def multi(parts):
     return b"".join(heads) + integer(-1) + boolean(True) + integer(-1)
 
 
-def set_watches(zxid, data, exist, child):
-    return long(zxid) + b"".join(vector(paths, ustring) for paths in (data, exist, child))
+def set_watches(zxid, *lists):
+    """Three lists: data, exist, child; persistent and recursive are two more, of setWatches2."""
+    return long(zxid) + b"".join(vector(paths, ustring) for paths in lists)
 
 
 # Reading.
@@ -219,6 +222,8 @@ def decode(op, body):
             values = (reader.ustring(),)
         case 14:
             values = (_decode_multi(reader),)
+        case 106:
+            values = (reader.integer(),)
         case 102:
             values = (reader.buffer(),)
         case _:

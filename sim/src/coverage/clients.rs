@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use vivarium_core::ids::{Epoch, ServerId};
-
 use vivarium_core::wire::client::WatchOp;
 
 use crate::coverage::labels::{Answer, Asked, Class, Event, Moment, Part};
@@ -61,7 +60,15 @@ impl Clients {
             ClientFact::Unknown { op } => {
                 client.answered(op, Some(Answer::Lost), marks);
             }
-            ClientFact::Watch { kind, .. } => marks.hit(Mark::Watch(Event::of(*kind))),
+            ClientFact::Watch { kind, zxid, .. } => {
+                marks.hit(Mark::Watch(Event::of(*kind)));
+                if matches!(client.asked.front(), Some((_, Asked::SetWatches))) {
+                    let replayed = *zxid > 0;
+                    let moment =
+                        if replayed { Moment::MissedReplayed } else { Moment::MissedShown };
+                    marks.hit(Mark::Moment(moment));
+                }
+            }
             ClientFact::Session(fact) => client.session(fact, seats, reign, marks),
             ClientFact::Ping { .. } | ClientFact::Pong { .. } | ClientFact::Nonsense { .. } => {}
         }

@@ -328,6 +328,8 @@ labels! {
         SessionRestarted = "a session is taken up at its server, which has restarted",
         SessionMoved = "a session moves to another server",
         SessionOutlivesLeader = "a session is taken up under a new leader",
+        MissedShown = "a client that sets its watches again is told what nodes still show",
+        MissedReplayed = "a client that sets its watches again is told what happened",
         SessionOver = "a client hears that its session is over",
         SessionExpired = "a leader expires a session",
         ExpiredSoon = "a leader expires a session within one timeout of its start",

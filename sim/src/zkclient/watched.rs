@@ -44,7 +44,18 @@ impl Watched {
                 kept.insert(path.clone());
             }
             Call::Watch(WatchOp::Remove { path, kind }) if code == 0 => self.remove(path, *kind),
-            _ => {}
+            Call::Exists { .. }
+            | Call::GetData { .. }
+            | Call::GetChildren { .. }
+            | Call::Watch(_)
+            | Call::Create(_)
+            | Call::Delete { .. }
+            | Call::SetData { .. }
+            | Call::Multi(_)
+            | Call::Sync { .. }
+            | Call::CloseSession
+            | Call::UnknownOp { .. }
+            | Call::Malformed { .. } => {}
         }
     }
 

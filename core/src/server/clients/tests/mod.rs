@@ -6,6 +6,7 @@ mod identity;
 mod ordering;
 mod pressure;
 mod random;
+mod rewatching;
 mod rig;
 mod watching;
 mod words;

@@ -12,7 +12,7 @@ use crate::wire::client::{
 };
 
 /// (xid, zxid, event kind) of each frame; 0 for replies.
-fn frames(rig: &mut Rig, link: u64) -> Vec<(i32, i64, i32)> {
+pub(super) fn frames(rig: &mut Rig, link: u64) -> Vec<(i32, i64, i32)> {
     let kind = |xid: i32, body: &[u8]| if xid == -1 { int(&body[..4]) } else { 0 };
     rig.replies(link).iter().map(|(xid, zxid, _, body)| (*xid, *zxid, kind(*xid, body))).collect()
 }
@@ -153,7 +153,7 @@ fn digest_secrets_are_hidden_from_those_who_may_only_read() {
     assert!(holds(b"u:x") && !holds(b"hash"));
 }
 
-fn add(path: &str, mode: AddMode) -> Op {
+pub(super) fn add(path: &str, mode: AddMode) -> Op {
     Op::Watch(WatchOp::Add { path: path.into(), mode })
 }
 
@@ -162,17 +162,17 @@ fn remove(path: &str, kind: WatchKind) -> Op {
 }
 
 /// Kind and path of each event that a link was sent, in order.
-fn told(rig: &mut Rig, link: u64) -> Vec<(i32, String)> {
+pub(super) fn told(rig: &mut Rig, link: u64) -> Vec<(i32, String)> {
     let replies = rig.replies(link);
     let events = replies.iter().filter(|(xid, ..)| *xid == -1);
     let path = |body: &[u8]| String::from_utf8(body[12..].to_vec()).unwrap();
     events.map(|(.., body)| (int(&body[..4]), path(body))).collect()
 }
 
-const CREATED: i32 = 1;
-const DELETED: i32 = 2;
-const CHANGED: i32 = 3;
-const CHILDREN: i32 = 4;
+pub(super) const CREATED: i32 = 1;
+pub(super) const DELETED: i32 = 2;
+pub(super) const CHANGED: i32 = 3;
+pub(super) const CHILDREN: i32 = 4;
 
 #[test]
 fn a_persistent_watch_is_told_of_its_node_and_its_children_for_ever() {
@@ -304,113 +304,6 @@ fn a_mode_or_kind_that_does_not_exist_is_a_malformed_body() {
     }
 }
 
-/// Persistent watches of `/p` and of all below `/r`, set again by link 2 that has seen `seen`; what it
-/// is told, and the zxids of that.
-fn rewatched(rig: &mut Rig, seen: i64) -> Vec<(i64, i32, String)> {
-    let paths = |path: &str| [path.into()].into();
-    let lasting = LastingWatches { persistent: paths("/p"), recursive: paths("/r") };
-    let wanted =
-        SetWatches { relative_zxid: seen, lasting: Some(lasting), ..SetWatches::default() };
-    rig.take_sent(2);
-    rig.request(2, -8, &Op::Watch(WatchOp::Set(wanted)));
-    let replies = rig.replies(2);
-    let (last, events) = replies.split_last().unwrap();
-    assert_eq!((last.0, last.2), (-8, 0), "the reply comes behind all events");
-    let path = |body: &[u8]| String::from_utf8(body[12..].to_vec()).unwrap();
-    events.iter().map(|(_, zxid, _, body)| (*zxid, int(&body[..4]), path(body))).collect()
-}
-
-/// zxids 3 to 8: /p, /r, /r/old; /r/old goes, /r/new comes, /p is written.
-fn changed() -> Rig {
-    let mut rig = Rig::new();
-    rig.session(1);
-    rig.session(2);
-    let ops = [
-        create("/p"),
-        create("/r"),
-        create("/r/old"),
-        delete("/r/old"),
-        create("/r/new"),
-        set("/p", vec![]),
-    ];
-    for (xid, op) in (1..).zip(&ops) {
-        rig.request(1, xid, op);
-        rig.work();
-    }
-    rig
-}
-
-#[test]
-fn persistent_watches_that_are_set_again_are_told_all_that_they_missed() {
-    let mut rig = changed();
-    let of = |zxid, kind, path: &str| (zxid, kind, path.into());
-    let (gone, new, written) =
-        (of(6, DELETED, "/r/old"), of(7, CREATED, "/r/new"), of(8, CHANGED, "/p"));
-    assert_eq!(rewatched(&mut rig, 5), [gone, new.clone(), written.clone()]);
-    assert_eq!(rewatched(&mut rig, 6), [new, written]);
-    assert_eq!(rewatched(&mut rig, 8), []);
-    rig.request(1, 10, &set("/r/new", vec![]));
-    rig.work();
-    assert_eq!(told(&mut rig, 2), [(CHANGED, "/r/new".into())]);
-}
-
-#[test]
-fn where_it_is_forgotten_the_client_is_told_where_to_look() {
-    let mut rig = changed();
-    rig.config.event_history_bytes = 1;
-    rig.request(1, 10, &create("/other"));
-    rig.work();
-    let of = |kind, path: &str| (-1, kind, path.into());
-    assert_eq!(
-        rewatched(&mut rig, 5),
-        [of(CHANGED, "/p"), of(CHANGED, "/r"), of(CREATED, "/r/new")],
-        "that /r/old is gone shows in /r"
-    );
-    assert_eq!(rewatched(&mut rig, 9), [], "nothing is forgotten that came later");
-    rig.request(1, 11, &delete("/p"));
-    rig.work();
-    assert_eq!(rewatched(&mut rig, 8), [of(DELETED, "/p")]);
-    rig.config.event_history_bytes = 0;
-    assert_eq!(rewatched(&mut rig, 1), [], "as ZooKeeper does");
-}
-
-#[test]
-fn a_client_that_may_not_read_is_told_neither_what_happened_nor_where_to_look() {
-    let mut rig = Rig::new();
-    rig.session(1);
-    rig.session(2);
-    let digest = Id { scheme: "digest".into(), id: "u:hash".into() };
-    let acl = Some([Acl { perms: 31, id: digest }].to_vec());
-    let (path, data) = ("/p".into(), Some(bytes::Bytes::new()));
-    let secret = Create { path, data, acl, flags: 0, with_stat: false };
-    rig.request(1, 1, &Op::Write(WriteOp::Create(secret)));
-    rig.work();
-    assert_eq!(rewatched(&mut rig, 2), []);
-    rig.config.event_history_bytes = 1;
-    rig.request(1, 2, &create("/other"));
-    rig.work();
-    assert_eq!(rewatched(&mut rig, 2), [(-1, DELETED, "/r".into())], "not that /p is there");
-}
-
-/// A list of more than that is no list: the client is told to look at the whole.
-#[test]
-fn looking_again_is_bounded() {
-    let mut rig = Rig::new();
-    rig.session(1);
-    rig.session(2);
-    rig.config.event_history_bytes = 1;
-    rig.config.link_high_water_bytes = 1 << 30;
-    rig.request(1, 1, &create("/r"));
-    for number in 0..10_005 {
-        rig.request(1, number + 2, &create(&alloc::format!("/r/{number:05}")));
-        rig.work();
-    }
-    let told = rewatched(&mut rig, 2);
-    assert_eq!(told.len(), 10_002, "/p is missing; /r and 9,999 children; and /r once more");
-    assert_eq!(told[1..3], [(-1, CREATED, "/r".into()), (-1, CREATED, "/r/00000".into())]);
-    assert_eq!(told.last().unwrap(), &(-1, CHANGED, "/r".into()));
-}
-
 /// What a connection is told comes before the reply that shows it, whatever kind of watch it has.
 #[test]
 fn trap_09_persistent_watches_too_are_told_first() {
@@ -421,16 +314,6 @@ fn trap_09_persistent_watches_too_are_told_first() {
     rig.request(1, 3, &get("/a", false));
     rig.work();
     assert_eq!(frames(&mut rig, 1), [(1, 1, 0), (-1, 2, 1), (2, 2, 0), (3, 2, 0)]);
-}
-
-/// The reply to setWatches has the last zxid, what it found has none.
-#[test]
-fn trap_08_what_set_watches_finds_has_no_zxid() {
-    let mut rig = changed();
-    rig.take_sent(2);
-    let wanted = SetWatches { data: ["/p".into()].into(), ..SetWatches::default() };
-    rig.request(2, -8, &Op::Watch(WatchOp::Set(wanted)));
-    assert_eq!(frames(&mut rig, 2), [(-1, -1, CHANGED), (-8, 8, 0)]);
 }
 
 /// An event that is hidden uses up the watch all the same.
@@ -452,19 +335,4 @@ fn trap_11_events_are_filtered_by_the_acl_of_their_node() {
     rig.work();
     assert_eq!(told(&mut rig, 2), [(CHILDREN, "/".into())], "the list is the parent's to show");
     assert_eq!(rig.clients.watches().len(), 2, "one in each table");
-}
-
-#[test]
-fn a_client_with_many_watches_goes_in_time() {
-    let mut rig = Rig::new();
-    rig.session(1);
-    let paths: Vec<String> =
-        (0..100_000).map(|number| alloc::format!("/some/folder/node-{number:06}")).collect();
-    let lasting = LastingWatches { recursive: paths.clone(), ..LastingWatches::default() };
-    let wanted = SetWatches { exist: paths, lasting: Some(lasting), ..SetWatches::default() };
-    rig.config.jute_max_buffer = 64 << 20;
-    rig.request(1, -8, &Op::Watch(WatchOp::Set(wanted)));
-    assert_eq!(rig.clients.watches().len(), 100_000);
-    rig.call(|clients, cx| clients.on_closed(crate::ids::LinkId(1), cx));
-    assert!(rig.clients.watches().is_empty());
 }
