@@ -19,6 +19,10 @@ pub struct Acl {
 }
 
 pub const PERM_READ: i32 = 1;
+pub const PERM_WRITE: i32 = 2;
+pub const PERM_CREATE: i32 = 4;
+pub const PERM_DELETE: i32 = 8;
+pub const PERM_ADMIN: i32 = 16;
 pub const PERM_ALL: i32 = 31;
 
 impl Acl {

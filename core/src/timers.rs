@@ -12,6 +12,8 @@ pub enum Timer {
     Phase,
     /// The next session bucket may be due.
     Sessions,
+    /// Containers and TTL nodes are looked through.
+    Containers,
     /// A client connection that is silent is closed.
     Handshakes,
     /// A snapshot that failed is tried again, or a stop has taken too long.

@@ -12,7 +12,7 @@ use vivarium_core::request::change::{Change, WriteRequest};
 use vivarium_core::request::prepare::Preparer;
 use vivarium_core::tree::Database;
 use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn};
-use vivarium_core::wire::client::{Create, WriteOp};
+use vivarium_core::wire::client::{Create, CreateForm, WriteOp};
 use vivarium_core::wire::jute::Reader;
 
 const STANDALONE: &[u8] = include_bytes!("golden/zookeeper-3.9.5/standalone/version-2/log.1");
@@ -36,15 +36,15 @@ fn records(log: &'static [u8]) -> Vec<(Bytes, LoggedTxn)> {
 }
 
 /// A request that asks for what was logged; a sequence number is part of the path by now.
-fn create(txn: &CreateTxn, with_stat: bool) -> WriteOp {
+fn create(txn: &CreateTxn, form: CreateForm) -> WriteOp {
     let CreateTxn { path, data, acl, ephemeral, .. } = txn.clone();
-    WriteOp::Create(Create { path, data, acl, flags: i32::from(ephemeral), with_stat })
+    WriteOp::Create(Create { path, data, acl, flags: i32::from(ephemeral), form })
 }
 
 fn write(txn: &Txn) -> Option<WriteOp> {
     Some(match txn {
-        Txn::Create(txn) => create(txn, false),
-        Txn::Create2(txn) => create(txn, true),
+        Txn::Create(txn) => create(txn, CreateForm::Plain),
+        Txn::Create2(txn) => create(txn, CreateForm::WithStat),
         Txn::Delete { path } => WriteOp::Delete { path: path.clone(), version: -1 },
         Txn::SetData { path, data, version } => {
             WriteOp::SetData { path: path.clone(), data: data.clone(), version: version - 1 }
@@ -55,7 +55,7 @@ fn write(txn: &Txn) -> Option<WriteOp> {
             data: data.clone(),
             acl: acl.clone(),
             flags: 4,
-            with_stat: false,
+            form: CreateForm::Container,
         }),
         Txn::CreateSession { .. }
         | Txn::CloseSession { .. }

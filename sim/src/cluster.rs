@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vivarium_core::config::{
-    Address, Config, EnsembleConfig, FirstStart, Member, MemberRole, Words,
+    Address, Config, ContainerRules, EnsembleConfig, FirstStart, Member, MemberRole, Words,
 };
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::input::Plane;
@@ -66,6 +66,7 @@ impl Cluster {
         let mut shape = draw_limits(&mut rng);
         let mut watching = SimRng::new(seed, Stream::Config, 2);
         shape.event_history_bytes = watching.log_range(300, 100_000) as usize;
+        shape.containers = draw_containers(&mut SimRng::new(seed, Stream::Config, 3));
         let configs = ensemble
             .members
             .keys()
@@ -197,8 +198,22 @@ fn draw_limits(rng: &mut SimRng) -> Config {
         max_notification: Span::from_ms(tick_ms * init_limit / 4),
         finalize_wait: Span::from_ms(rng.range(50, 200)),
         four_letter_words: Words::All,
+        extended_types: true,
         full_digest: true,
         ..Config::with_defaults(ServerId(1), None, [0; 32])
+    }
+}
+
+/// Looks often enough that some fall between a proposal and its commit.
+fn draw_containers(rng: &mut SimRng) -> ContainerRules {
+    ContainerRules {
+        check_interval: Span::from_ms(rng.log_range(20, 2_000)),
+        max_per_minute: rng.log_range(60, 60_000) as u32,
+        never_used: if rng.chance(500) {
+            Span::from_ms(rng.log_range(50, 4_000))
+        } else {
+            Span::ZERO
+        },
     }
 }
 

@@ -117,6 +117,16 @@ pub enum Call {
         watch: bool,
         with_stat: bool,
     },
+    /// Several reads in one request; none of them watches.
+    MultiRead(Vec<ReadCall>),
+    /// Of the session that asks, below a prefix.
+    GetEphemerals {
+        prefix: String,
+    },
+    /// How many nodes lie below this one.
+    CountAll {
+        path: String,
+    },
     Sync {
         path: String,
     },
@@ -144,6 +154,9 @@ impl Call {
             Self::Exists { .. }
             | Self::GetData { .. }
             | Self::GetChildren { .. }
+            | Self::MultiRead(_)
+            | Self::GetEphemerals { .. }
+            | Self::CountAll { .. }
             | Self::Sync { .. }
             | Self::Watch(_)
             | Self::UnknownOp { .. }
@@ -153,7 +166,41 @@ impl Call {
 
     /// Whether the reply shows the tree at the zxid of its header.
     pub const fn is_read(&self) -> bool {
-        matches!(self, Self::Exists { .. } | Self::GetData { .. } | Self::GetChildren { .. })
+        matches!(
+            self,
+            Self::Exists { .. }
+                | Self::GetData { .. }
+                | Self::GetChildren { .. }
+                | Self::MultiRead(_)
+                | Self::GetEphemerals { .. }
+                | Self::CountAll { .. }
+        )
+    }
+}
+
+/// What ends a node, if not a client's delete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    Persistent,
+    /// The end of its session.
+    Ephemeral,
+    /// That its last child went.
+    Container,
+    /// That its data was not set for so long.
+    Ttl {
+        ms: i64,
+    },
+}
+
+impl Life {
+    /// As a scenario file and a report say it; nothing for what is usual.
+    pub fn words(self) -> String {
+        match self {
+            Self::Persistent => String::new(),
+            Self::Ephemeral => " ephemeral".into(),
+            Self::Container => " container".into(),
+            Self::Ttl { ms } => format!(" ttl {ms}"),
+        }
     }
 }
 
@@ -161,10 +208,39 @@ impl Call {
 pub struct CreateCall {
     pub path: String,
     pub data: Option<Bytes>,
-    pub ephemeral: bool,
+    pub life: Life,
     pub sequential: bool,
-    /// create2: the reply carries the Stat.
+    /// create2: the reply carries the Stat. That to a request for a container or with a TTL always does.
     pub with_stat: bool,
+}
+
+impl CreateCall {
+    /// The opcode that asks for it.
+    pub const fn code(&self) -> i32 {
+        match self.life {
+            Life::Container => 19,
+            Life::Ttl { .. } => 21,
+            Life::Persistent | Life::Ephemeral if self.with_stat => 15,
+            Life::Persistent | Life::Ephemeral => 1,
+        }
+    }
+
+    /// As `CreateMode` numbers them.
+    pub const fn flags(&self) -> i32 {
+        match (self.life, self.sequential) {
+            (Life::Persistent, false) => 0,
+            (Life::Ephemeral, false) => 1,
+            (Life::Persistent, true) => 2,
+            (Life::Ephemeral, true) => 3,
+            (Life::Container, _) => 4,
+            (Life::Ttl { .. }, false) => 5,
+            (Life::Ttl { .. }, true) => 6,
+        }
+    }
+
+    pub const fn shows_stat(&self) -> bool {
+        self.code() != 1
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,6 +249,13 @@ pub enum SubCall {
     Delete { path: String, version: i32 },
     SetData { path: String, data: Option<Bytes>, version: i32 },
     Check { path: String, version: i32 },
+}
+
+/// One read of a multiRead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadCall {
+    Data { path: String },
+    Children { path: String },
 }
 
 /// Body of a reply whose err is 0.
@@ -186,6 +269,15 @@ pub enum Reply {
     Children(Names),
     ChildrenStat(Names, Stat),
     Multi(Vec<SubReply>),
+    MultiRead(Vec<ReadReply>),
+    Count(i32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadReply {
+    Data(Option<Bytes>, Stat),
+    Children(Names),
+    Error(i32),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -92,6 +92,19 @@ impl Config {
             "cnxTimeout" => self.cnx_timeout.as_ms().to_string(),
             "fastleader.minNotificationInterval" => self.min_notification.as_ms().to_string(),
             "fastleader.maxNotificationInterval" => self.max_notification.as_ms().to_string(),
+            "extendedTypesEnabled" => self.extended_types.to_string(),
+            "znode.container.checkIntervalMs" => self.containers.check_interval.as_ms().to_string(),
+            "znode.container.maxPerMinute" => self.containers.max_per_minute.to_string(),
+            "znode.container.maxNeverUsedIntervalMs" => {
+                self.containers.never_used.as_ms().to_string()
+            }
+            "enforceQuota" => self.enforce_quota.to_string(),
+            "skipACL" => if self.access.skip_acl { "yes" } else { "no" }.into(),
+            "DigestAuthenticationProvider.enabled" => self.access.digest_enabled.to_string(),
+            "DigestAuthenticationProvider.superDigest" => self.access.super_digest.clone()?,
+            "enforce.auth.enabled" => (!self.access.enforced_schemes.is_empty()).to_string(),
+            "enforce.auth.schemes" => self.enforced_schemes()?,
+            "reconfigEnabled" => self.reconfig_enabled.to_string(),
             "appendBatch" => self.append_batch_bytes.to_string(),
             "sync.linearizable" => self.linearizable_sync.to_string(),
             "eventHistory" => self.event_history_bytes.to_string(),
@@ -107,6 +120,11 @@ impl Config {
             Words::All => "*".into(),
             Words::Some(words) => words.join(","),
         }
+    }
+
+    fn enforced_schemes(&self) -> Option<String> {
+        let schemes = &self.access.enforced_schemes;
+        (!schemes.is_empty()).then(|| schemes.join(","))
     }
 
     fn peer_type(&self) -> Option<&'static str> {
@@ -159,7 +177,9 @@ mod tests {
 
     #[test]
     fn every_key_with_an_effect_is_listed() {
-        let listed = config("").effective();
+        let access = "DigestAuthenticationProvider.superDigest=u:x\nenforce.auth.enabled=true\n\
+                      enforce.auth.schemes=digest";
+        let listed = config(access).effective();
         for key in known::KEYS.iter().filter(|key| matches!(key.standing, Standing::Works(_))) {
             let found = listed.iter().any(|(name, _)| key.name == *name || key.covers(name));
             // Where the servers stand is no value of its own.

@@ -69,7 +69,7 @@ const ADMIN: &str = "is about the admin HTTP server, which is not offered yet";
 const PACE: &str = "tunes the Java server from inside; there is nothing like it here";
 const NO_TLS: &str = "asks for TLS, which is not offered yet: the port would carry plain text";
 const NO_SASL: &str = "asks for SASL, which is not offered yet: peers would not be authenticated";
-const NO_AUTH: &str = "asks for authenticated clients, which cannot be enforced yet";
+const NO_AUTH: &str = "asks for clients that are authenticated by SASL, which is not offered yet";
 const PLAIN: &str = "remove the line, and keep the port behind a tunnel or on a closed network";
 const CLOSED: &str = "remove the line, and keep the ports on a closed network";
 
@@ -118,6 +118,33 @@ pub const KEYS: &[Key] = &[
         "ms before votes are sent again, doubling ..",
     ),
     works("fastleader.maxNotificationInterval", "60000", ".. up to this"),
+    works(
+        "extendedTypesEnabled",
+        "false",
+        "`true`: clients may make TTL nodes; same on all servers",
+    ),
+    works(
+        "znode.container.checkIntervalMs",
+        "60000",
+        "ms between looks for containers and TTL nodes",
+    ),
+    works("znode.container.maxPerMinute", "10000", "of these that are deleted in a minute"),
+    works(
+        "znode.container.maxNeverUsedIntervalMs",
+        "0",
+        "ms that a container without any child stays; 0: for ever",
+    ),
+    works("enforceQuota", "false", "`true`: hard limits of quotas refuse what goes beyond them"),
+    works("skipACL", "no", "`yes`: access lists are not looked at"),
+    works("DigestAuthenticationProvider.enabled", "true", "`false`: nobody is known by a digest"),
+    works("DigestAuthenticationProvider.superDigest", "", "`user:hash` of who may do everything"),
+    works("enforce.auth.enabled", "false", "`true`: clients must be of one of the schemes below"),
+    works("enforce.auth.schemes", "", "schemes, with commas: `digest`, `ip`"),
+    works(
+        "reconfigEnabled",
+        "false",
+        "`true`: reconfig is answered with -6, not -123; members change by their lines in this file",
+    ),
     works("appendBatch", "262144", "ours: bytes of the largest append that one fsync covers"),
     works(
         "eventHistory",
@@ -137,7 +164,6 @@ pub const KEYS: &[Key] = &[
     refused("quorum.auth.learnerRequireSasl", OFF, NO_SASL, CLOSED),
     refused("sessionRequireClientSASLAuth", OFF, NO_AUTH, CLOSED),
     refused("requireClientAuthScheme", &[""], NO_AUTH, CLOSED),
-    refused("enforce.auth.enabled", OFF, NO_AUTH, CLOSED),
     // What is missing.
     lacking(
         "ensembleAuthName",
@@ -146,19 +172,11 @@ pub const KEYS: &[Key] = &[
         REMOVE,
     ),
     lacking("audit.enable", OFF, "has no effect: there is no audit log yet", REMOVE),
-    lacking("enforceQuota", OFF, "has no effect: quotas are not enforced yet", REMOVE),
     lacking(
         "forceSync",
         &["yes", "true", ""],
         "would answer before the data is on disk, which is never done here",
         REMOVE,
-    ),
-    lacking("skipACL", OFF, "would ignore access lists, which is not offered", REMOVE),
-    lacking(
-        "reconfigEnabled",
-        OFF,
-        "has no effect: membership does not change at run time yet",
-        "change the server lines, then restart one server after the other",
     ),
     lacking(
         "readonlymode.enabled",
@@ -168,8 +186,12 @@ pub const KEYS: &[Key] = &[
     ),
     lacking("localSessionsEnabled", OFF, "has no effect: all sessions are global", REMOVE),
     lacking("localSessionsUpgradingEnabled", OFF, "has no effect: all sessions are global", REMOVE),
-    lacking("extendedTypesEnabled", OFF, "has no effect: TTL nodes are not offered yet", REMOVE),
-    lacking("emulate353TTLNodes", OFF, "has no effect: TTL nodes are not offered yet", REMOVE),
+    lacking(
+        "emulate353TTLNodes",
+        OFF,
+        "has no effect: TTL nodes of ZooKeeper 3.5.3 are not read",
+        REMOVE,
+    ),
     lacking(
         "observerMasterPort",
         NONE,
@@ -203,7 +225,7 @@ pub const KEYS: &[Key] = &[
     lacking(
         "authProvider.*",
         &[""],
-        "has no effect: only the schemes world, ip and digest are known",
+        "has no effect: only the schemes world, auth, ip and digest are known",
         REMOVE,
     ),
     lacking(
@@ -216,18 +238,6 @@ pub const KEYS: &[Key] = &[
         "X509AuthenticationProvider.superUser",
         &[""],
         "has no effect: there is no TLS identity to match",
-        REMOVE,
-    ),
-    lacking(
-        "DigestAuthenticationProvider.superDigest",
-        &[""],
-        "has no effect: there is no super user yet",
-        REMOVE,
-    ),
-    lacking(
-        "DigestAuthenticationProvider.enabled",
-        &["true"],
-        "has no effect: digest access lists stay as they are",
         REMOVE,
     ),
     lacking(
@@ -276,7 +286,6 @@ pub const KEYS: &[Key] = &[
     idle("security.*", "is about SASL, which is not offered yet"),
     idle("allowSaslFailedClients", "is about SASL, which is not offered yet"),
     idle("letAnySaslUserDoX", "is about SASL, which is not offered yet"),
-    idle("enforce.auth.schemes", "is about enforce.auth.enabled, which is not offered yet"),
     idle("SASLAuthenticationProvider.*", "is about SASL, which is not offered yet"),
     idle("IPAuthenticationProvider.*", "is about the admin HTTP server, which is not offered yet"),
     idle("audit.*", "is about the audit log, which is not offered yet"),
@@ -341,7 +350,6 @@ pub const KEYS: &[Key] = &[
     idle("forward_learner_requests_to_commit_processor_disabled", PACE),
     idle("messageTracker.*", PACE),
     idle("pathStats.*", PACE),
-    idle("znode.container.*", "is about container nodes, which are not offered yet"),
 ];
 
 impl Key {

@@ -104,6 +104,14 @@ pub struct Config {
     /// Silence after which a vote with a quorum is final. Apache: `finalizeWait`.
     pub finalize_wait: Span,
     pub four_letter_words: Words,
+    /// TTL nodes may be made. Every server of an ensemble must agree.
+    pub extended_types: bool,
+    pub containers: ContainerRules,
+    pub access: AccessRules,
+    /// Hard limits of quotas refuse.
+    pub enforce_quota: bool,
+    /// A client may ask for other members; what it gets is an answer, not yet other members.
+    pub reconfig_enabled: bool,
     /// Put the full state digest into notes (the simulator's T1); costs time per transaction.
     pub full_digest: bool,
     pub host: HostConfig,
@@ -193,6 +201,11 @@ impl Config {
             max_notification: Span::from_ms(60_000),
             finalize_wait: Span::from_ms(200),
             four_letter_words: Words::Some(vec![String::from("srvr")]),
+            extended_types: false,
+            containers: ContainerRules::DEFAULT,
+            access: AccessRules::default(),
+            enforce_quota: false,
+            reconfig_enabled: false,
             full_digest: false,
             host: HostConfig::with_defaults(),
             surroundings: Surroundings::default(),
@@ -204,6 +217,48 @@ impl Config {
     /// Apache's included. However low that is, errors and sessions fit.
     pub fn transaction_limit(&self) -> usize {
         self.jute_max_buffer.saturating_mul(2).clamp(4096, i32::MAX as usize / 2)
+    }
+}
+
+/// How a leader looks for containers and TTL nodes that have outlived their purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContainerRules {
+    pub check_interval: Span,
+    /// Most deletions in a minute.
+    pub max_per_minute: u32,
+    /// A container that never had a child goes when it is this old; zero: never.
+    pub never_used: Span,
+}
+
+impl ContainerRules {
+    pub const DEFAULT: Self = Self {
+        check_interval: Span::from_ms(60_000),
+        max_per_minute: 10_000,
+        never_used: Span::ZERO,
+    };
+}
+
+/// Who gets in, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRules {
+    /// No access list is looked at.
+    pub skip_acl: bool,
+    /// The scheme `digest` is offered.
+    pub digest_enabled: bool,
+    /// `user:hash` of who may do everything.
+    pub super_digest: Option<String>,
+    /// A client must have an identity of one of these schemes; empty: none is asked of it.
+    pub enforced_schemes: Vec<String>,
+}
+
+impl Default for AccessRules {
+    fn default() -> Self {
+        Self {
+            skip_acl: false,
+            digest_enabled: true,
+            super_digest: None,
+            enforced_schemes: Vec::new(),
+        }
     }
 }
 

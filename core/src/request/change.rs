@@ -6,16 +6,27 @@ use alloc::vec::Vec;
 
 use crate::acl::{Acl, Id};
 use crate::ids::SessionId;
-use crate::wire::client::{Op, WriteOp};
+use crate::wire::client::{Op, Reconfig, WriteOp};
 
 /// What a request wants to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    CreateSession { timeout_ms: i32 },
+    CreateSession {
+        timeout_ms: i32,
+    },
     CloseSession,
     Write(WriteOp),
-    SetAcl { path: String, acl: Option<Vec<Acl>>, version: i32 },
+    SetAcl {
+        path: String,
+        acl: Option<Vec<Acl>>,
+        version: i32,
+    },
     Multi(Vec<WriteOp>),
+    Reconfig(Reconfig),
+    /// By the leader itself alone: the node has outlived its purpose.
+    DeleteContainer {
+        path: String,
+    },
 }
 
 /// A change with the session and the client's request number that its transaction will carry.
@@ -37,6 +48,7 @@ impl TryFrom<Op> for Change {
             Op::Write(write) => Ok(Self::Write(write)),
             Op::SetAcl { path, acl, version } => Ok(Self::SetAcl { path, acl, version }),
             Op::Multi(ops) => Ok(Self::Multi(ops)),
+            Op::Reconfig(reconfig) => Ok(Self::Reconfig(reconfig)),
             Op::CloseSession => Ok(Self::CloseSession),
             Op::Read(_)
             | Op::Watch(_)

@@ -2,85 +2,55 @@
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::net::Ipv6Addr;
 
 use crate::acl::{Acl, Id};
-use crate::request::identity::is_authenticated;
+use crate::config::AccessRules;
+use crate::request::auth::{may_be_listed, proven};
 use crate::wire::code::Code;
 
 /// The list as it is logged: duplicates dropped, first occurrence kept. In the place of the scheme
-/// `auth` stand those of the client's `ids` that it has authenticated; without one it is refused.
-pub(super) fn fix_acl(wanted: Option<&[Acl]>, ids: &[Id]) -> Result<Vec<Acl>, Code> {
+/// `auth` stand those of the client's `ids` that it has proven; without one it is refused.
+pub(super) fn fix_acl(
+    rules: &AccessRules,
+    wanted: Option<&[Acl]>,
+    ids: &[Id],
+) -> Result<Vec<Acl>, Code> {
     let mut fixed = Vec::new();
     let mut seen = BTreeSet::new();
     for entry in wanted.unwrap_or_default() {
-        if entry.id.scheme == "auth" {
-            let before = fixed.len();
-            let own = ids.iter().filter(|id| is_authenticated(id)).cloned();
-            let new = seen.insert(entry);
-            fixed.extend(own.filter(|_| new).map(|id| Acl { perms: entry.perms, id }));
-            if new && fixed.len() == before {
-                return Err(Code::InvalidAcl);
-            }
+        if !seen.insert(entry) {
             continue;
         }
-        if !is_storable(&entry.id) {
-            return Err(Code::InvalidAcl);
-        }
-        if seen.insert(entry) {
+        if entry.id.scheme == "auth" {
+            let before = fixed.len();
+            let own = proven(rules, ids).cloned();
+            fixed.extend(own.map(|id| Acl { perms: entry.perms, id }));
+            if fixed.len() == before {
+                return Err(Code::InvalidAcl);
+            }
+        } else if may_be_listed(rules, &entry.id) {
             fixed.push(entry.clone());
+        } else {
+            return Err(Code::InvalidAcl);
         }
     }
     if fixed.is_empty() { Err(Code::InvalidAcl) } else { Ok(fixed) }
 }
 
-/// A scheme without a provider here is refused like an unknown one.
-fn is_storable(id: &Id) -> bool {
-    match id.scheme.as_str() {
-        "world" => id.id == "anyone",
-        "digest" => is_digest(&id.id),
-        "ip" => is_address(&id.id),
-        _ => false,
-    }
-}
-
-/// Exactly two parts by the count of Java's `split`, which drops empty parts at the end.
-fn is_digest(id: &str) -> bool {
-    id.trim_end_matches(':').split(':').count() == 2
-}
-
-/// `address` or `address/bits`. Apache: `IPAuthenticationProvider.isValid`.
-fn is_address(id: &str) -> bool {
-    let (address, bits) = match id.split_once('/') {
-        Some((address, bits)) => (address, Some(bits)),
-        None => (id, None),
-    };
-    let width = if is_v4(address) {
-        32
-    } else if address.parse::<Ipv6Addr>().is_ok() {
-        128
-    } else {
-        return false;
-    };
-    bits.is_none_or(|bits| bits.parse::<i32>().is_ok_and(|bits| (0..=width).contains(&bits)))
-}
-
-/// Four numbers as Java's `parseInt` reads them, so with leading zeros or a plus sign.
-fn is_v4(address: &str) -> bool {
-    address.split('.').count() == 4
-        && address
-            .split('.')
-            .all(|part| part.parse::<i32>().is_ok_and(|byte| (0..=255).contains(&byte)))
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::vec;
+    use alloc::vec::Vec;
 
-    use super::{Acl, Code, Id, fix_acl};
+    use super::{Acl, Code, Id};
+    use crate::config::AccessRules;
 
     fn entry(scheme: &str, id: &str) -> Acl {
         Acl { perms: 31, id: Id { scheme: scheme.into(), id: id.into() } }
+    }
+
+    fn fix_acl(wanted: Option<&[Acl]>, ids: &[Id]) -> Result<Vec<Acl>, Code> {
+        super::fix_acl(&AccessRules::default(), wanted, ids)
     }
 
     #[test]
@@ -116,27 +86,9 @@ mod tests {
             ("sasl", "joe", false),
             ("x509", "CN=joe", false),
             ("digest", "user:hash", true),
-            ("digest", ":hash", true),
-            ("digest", "user:hash:", true),
-            ("digest", "user:", false),
             ("digest", "user", false),
-            ("digest", "", false),
-            ("digest", "a:b:c", false),
-            ("ip", "127.0.0.1", true),
-            ("ip", "127.0.0.01", true),
             ("ip", "10.0.0.0/8", true),
-            ("ip", "10.0.0.0/32", true),
-            ("ip", "10.0.0.0/33", false),
-            ("ip", "10.0.0.0/-1", false),
-            ("ip", "10.0.0.0/", false),
-            ("ip", "10.0.0.0/8/8", false),
             ("ip", "10.0.0", false),
-            ("ip", "10.0.0.256", false),
-            ("ip", "10.0.0.0.0", false),
-            ("ip", "::1", true),
-            ("ip", "2001:db8::/64", true),
-            ("ip", "2001:db8::/129", false),
-            ("ip", "", false),
         ];
         for (scheme, id, good) in table {
             let got = fix_acl(Some(&[entry(scheme, id)]), &[]);

@@ -1,11 +1,12 @@
 //! Client requests: reads, transactions to be, the replies of both, and the order they leave in.
 
-pub mod access;
+pub mod auth;
 pub mod change;
+mod create;
 mod fix_acl;
-pub mod identity;
 mod multi;
 pub mod order;
+mod outlived;
 mod pending;
 pub mod prepare;
 pub mod read;

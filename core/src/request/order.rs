@@ -24,6 +24,8 @@ pub enum Local {
     Auth {
         accepted: bool,
     },
+    /// The client is not known well enough: answered so, and the connection ends.
+    Stranger,
     /// Nothing is set up for SASL: answered without a token, and without an identity.
     Sasl,
 }
@@ -68,6 +70,10 @@ impl Answer {
                 ReadOp::GetData { .. } => "GETD",
                 ReadOp::GetAcl { .. } => "GETA",
                 ReadOp::GetChildren { .. } => "GETC",
+                ReadOp::Multi(_) => "MLTR",
+                ReadOp::GetEphemerals { .. } => "GETE",
+                ReadOp::GetAllChildrenNumber { .. } => "GETACN",
+                ReadOp::WhoAmI => "HOMI",
             },
             Self::Local(Local::Watch(op)) => match op {
                 WatchOp::Set(SetWatches { lasting: None, .. }) => "SETW",
@@ -77,15 +83,20 @@ impl Answer {
                 WatchOp::Remove { .. } => "REMW",
             },
             Self::Local(Local::Ping) => "PING",
-            Self::Local(Local::Malformed | Local::Unknown | Local::Auth { .. } | Local::Sasl) => {
-                "NA"
-            }
+            Self::Local(
+                Local::Malformed
+                | Local::Unknown
+                | Local::Auth { .. }
+                | Local::Sasl
+                | Local::Stranger,
+            ) => "NA",
             Self::Written { kind, .. } => match kind {
                 WriteKind::Create | WriteKind::CreateStat => "CREA",
                 WriteKind::Delete => "DELE",
                 WriteKind::SetData => "SETD",
                 WriteKind::SetAcl => "SETA",
                 WriteKind::Multi => "MULT",
+                WriteKind::Reconfig => "RECO",
                 WriteKind::CloseSession => "CLOS",
             },
             Self::Synced { .. } => "SYNC",

@@ -3,12 +3,14 @@
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+use crate::acl::Acl;
 use crate::ids::{SessionId, Zxid};
 use crate::tree::digest::node_digest;
 use crate::tree::{Database, Lifetime, StoredStat};
@@ -18,6 +20,7 @@ use crate::tree::{Database, Lifetime, StoredStat};
 pub(super) struct PendingNode {
     pub(super) stat: StoredStat,
     pub(super) data: Option<Bytes>,
+    pub(super) acl: Arc<[Acl]>,
     pub(super) children: usize,
 }
 
@@ -74,6 +77,7 @@ impl Pending {
         Some(PendingNode {
             stat: node.stat(),
             data: node.data_bytes(),
+            acl: Arc::clone(db.acl_list(node)),
             children: node.num_children(),
         })
     }

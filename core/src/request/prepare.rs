@@ -4,22 +4,20 @@
 //! Nothing is logged that was not checked whole: (opcode, flags, path, ACL, version), against the
 //! tree as it will be behind all proposals in flight.
 
-use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
-
 use bytes::Bytes;
 
+use super::auth::permits;
 use super::change::{Change, WriteRequest};
 use super::fix_acl::fix_acl;
+use super::outlived::outlived;
 use super::pending::{Pending, PendingNode, SessionChange};
-use crate::acl::{Acl, Id};
-use crate::config::Config;
+use crate::acl::{Acl, Id, PERM_ADMIN, PERM_DELETE, PERM_READ, PERM_WRITE};
+use crate::config::{AccessRules, Config};
 use crate::ids::{SessionId, Zxid};
-use crate::time::Wall;
-use crate::tree::{CONFIG_PATH, Database, Lifetime, ROOT_PATH, StoredStat, is_special};
-use crate::txn::{CreateTxn, LoggedTxn, Txn, TxnDigest, TxnHeader};
-use crate::wire::client::{Create, CreateMode, WriteOp};
+use crate::time::{Span, Wall};
+use crate::tree::{Database, Lifetime, QuotaExceeded, ROOT_PATH, is_special};
+use crate::txn::{LoggedTxn, Txn, TxnDigest, TxnHeader};
+use crate::wire::client::{Reconfig, WriteOp};
 use crate::wire::code::Code;
 
 /// Version of the digest that every transaction carries (PROTOCOL 4.5).
@@ -29,13 +27,52 @@ const DIGEST_VERSION: i32 = 2;
 #[derive(Debug)]
 pub struct Preparer {
     pending: Pending,
+    rules: Rules,
+}
+
+/// What the configuration says about requests.
+#[derive(Debug)]
+struct Rules {
+    access: AccessRules,
     /// Bytes of paths that a closeSession may name.
     close_paths_max: usize,
+    /// TTL nodes may be made.
+    extended_types: bool,
+    /// How long a container may stay that never had a child; zero: for ever.
+    never_used: Span,
+    /// Hard limits of quotas refuse.
+    enforce_quota: bool,
+    reconfig: Reconfiguring,
+}
+
+/// How a client that asks for other members is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reconfiguring {
+    Disabled,
+    /// A server alone has no members.
+    Alone,
+    /// Version of the configuration in force.
+    Static {
+        version: u64,
+    },
 }
 
 impl Preparer {
     pub fn new(config: &Config) -> Self {
-        Self { pending: Pending::default(), close_paths_max: config.jute_max_buffer }
+        let reconfig = match &config.ensemble {
+            _ if !config.reconfig_enabled => Reconfiguring::Disabled,
+            None => Reconfiguring::Alone,
+            Some(ensemble) => Reconfiguring::Static { version: ensemble.version },
+        };
+        let rules = Rules {
+            access: config.access.clone(),
+            close_paths_max: config.jute_max_buffer,
+            extended_types: config.extended_types,
+            never_used: config.containers.never_used,
+            enforce_quota: config.enforce_quota,
+            reconfig,
+        };
+        Self { pending: Pending::default(), rules }
     }
 
     /// The transaction of `zxid`. A refused request becomes `Txn::Error`, which costs its zxid all
@@ -54,9 +91,20 @@ impl Preparer {
         self.pending.begin(zxid);
         let session = request.session;
         let ids = &request.ids;
-        let close_paths_max = self.close_paths_max;
-        let pending = &mut self.pending;
-        let mut preparation = Preparation { pending, db, session, ids, zxid, now, close_paths_max };
+        let mut preparation = Preparation {
+            pending: &mut self.pending,
+            db,
+            session,
+            ids,
+            zxid,
+            now,
+            rules: &self.rules.access,
+            close_paths_max: self.rules.close_paths_max,
+            extended_types: self.rules.extended_types,
+            never_used: self.rules.never_used,
+            enforce_quota: self.rules.enforce_quota,
+            reconfig: self.rules.reconfig,
+        };
         let txn = preparation
             .change(&request.change)
             .unwrap_or_else(|code| Txn::Error { code: code.to_wire() });
@@ -83,6 +131,12 @@ impl Preparer {
         self.pending = Pending::default();
     }
 
+    /// Whether the leader may delete this node by itself at `now`, behind all proposals in flight.
+    pub fn is_outlived(&self, db: &Database, path: &str, now: Wall) -> bool {
+        let node = self.pending.node(db, path);
+        node.is_some_and(|node| outlived(&node, now, self.rules.never_used).is_ok())
+    }
+
     /// A closeSession of this session is prepared and not yet applied.
     pub fn is_closing(&self, session: SessionId) -> bool {
         self.pending.session(session) == Some(SessionChange::Closing)
@@ -96,25 +150,20 @@ pub(super) enum Place {
     InMulti,
 }
 
-/// What an operation needs on a node; see [`Preparation::permit`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Permission {
-    Read,
-    Write,
-    Create,
-    Delete,
-    Admin,
-}
-
 /// One request in preparation.
 pub(super) struct Preparation<'a> {
     pub(super) pending: &'a mut Pending,
-    db: &'a Database,
-    session: SessionId,
-    ids: &'a [Id],
-    zxid: Zxid,
-    now: Wall,
+    pub(super) db: &'a Database,
+    pub(super) session: SessionId,
+    pub(super) ids: &'a [Id],
+    pub(super) zxid: Zxid,
+    pub(super) now: Wall,
+    pub(super) rules: &'a AccessRules,
     close_paths_max: usize,
+    pub(super) extended_types: bool,
+    pub(super) never_used: Span,
+    enforce_quota: bool,
+    reconfig: Reconfiguring,
 }
 
 impl Preparation<'_> {
@@ -125,6 +174,8 @@ impl Preparation<'_> {
             Change::Write(write) => self.write(write, Place::Alone),
             Change::SetAcl { path, acl, version } => self.set_acl(path, acl.as_deref(), *version),
             Change::Multi(ops) => Ok(self.multi(ops)),
+            Change::DeleteContainer { path } => self.delete_container(path),
+            Change::Reconfig(reconfig) => Err(self.refuse_reconfig(reconfig)),
         }
     }
 
@@ -170,44 +221,13 @@ impl Preparation<'_> {
         }
     }
 
-    fn create(&mut self, create: &Create, place: Place) -> Result<Txn, Code> {
-        let mode = CreateMode::from_flags(create.flags).ok_or(Code::BadArguments)?;
-        let lifetime = self.lifetime(mode, place)?;
-        let owner = lifetime.owner().ok_or(Code::BadArguments)?;
-        self.check_session()?;
-        let parent_path = parent_of_unchecked(&create.path)?;
-        let acl = fix_acl(create.acl.as_deref(), self.ids)?;
-        let parent = self.existing(parent_path)?;
-        self.permit(parent_path, Permission::Create)?;
-        let path = if mode.is_sequential() {
-            // Width 10 includes the sign, as in Java's "%010d" (T16).
-            format!("{}{:010}", create.path, parent.stat.cversion)
-        } else {
-            create.path.clone()
-        };
-        validate(&path)?;
-        if self.pending.node(self.db, &path).is_some() {
-            return Err(Code::NodeExists);
-        }
-        if matches!(Lifetime::of(parent.stat.ephemeral_owner), Lifetime::Ephemeral(_)) {
-            return Err(Code::NoChildrenForEphemerals);
-        }
-        // Quota: limits are checked here, behind all other checks.
-
-        let parent_cversion = parent.stat.cversion.wrapping_add(1);
-        self.add(&path, create.data.clone(), owner);
-        self.add_child(parent_path, parent, parent_cversion);
-        Ok(create_txn(create, path, acl, lifetime, parent_cversion))
-    }
-
     fn delete(&mut self, path: &str, version: i32) -> Result<Txn, Code> {
         self.check_session()?;
         let parent_path = parent_of_unchecked(path)?;
         if is_special(path) {
             return Err(Code::BadArguments);
         }
-        self.existing(parent_path)?;
-        self.permit(parent_path, Permission::Delete)?;
+        self.permit(&self.existing(parent_path)?, PERM_DELETE)?;
         let node = self.existing(path)?;
         check_version(node.stat.version, version)?;
         if node.children > 0 {
@@ -221,8 +241,9 @@ impl Preparation<'_> {
         self.check_session()?;
         validate(path)?;
         let mut node = self.existing(path)?;
-        self.permit(path, Permission::Write)?;
-        // Quota: limits are checked here, before the version.
+        self.permit(&node, PERM_WRITE)?;
+        let len = |data: Option<&Bytes>| data.map_or(0, |data| data.len() as i64);
+        self.check_quota(path, len(data.as_ref()) - len(node.data.as_ref()), 0)?;
         let version = next_version(node.stat.version, version)?;
         node.data.clone_from(&data);
         node.stat.version = version;
@@ -235,11 +256,12 @@ impl Preparation<'_> {
     fn set_acl(&mut self, path: &str, acl: Option<&[Acl]>, version: i32) -> Result<Txn, Code> {
         self.check_session()?;
         validate(path)?;
-        let acl = fix_acl(acl, self.ids)?;
+        let acl = fix_acl(self.rules, acl, self.ids)?;
         let mut node = self.existing(path)?;
-        self.permit(path, Permission::Admin)?;
+        self.permit(&node, PERM_ADMIN)?;
         let version = next_version(node.stat.aversion, version)?;
         node.stat.aversion = version;
+        node.acl = acl.as_slice().into();
         self.put(path, Some(node));
         Ok(Txn::SetAcl { path: path.into(), acl: Some(acl), version })
     }
@@ -249,13 +271,13 @@ impl Preparation<'_> {
         self.check_session()?;
         validate(path)?;
         let node = self.existing(path)?;
-        self.permit(path, Permission::Read)?;
+        self.permit(&node, PERM_READ)?;
         let version = next_version(node.stat.version, version)?;
         Ok(Txn::Check { path: path.into(), version })
     }
 
     /// Leader's answer for a session that is unknown or on its way out (PROTOCOL 1.2).
-    fn check_session(&self) -> Result<(), Code> {
+    pub(super) fn check_session(&self) -> Result<(), Code> {
         let open = match self.pending.session(self.session) {
             Some(SessionChange::Opening) => true,
             Some(SessionChange::Closing) => false,
@@ -264,51 +286,45 @@ impl Preparation<'_> {
         if open { Ok(()) } else { Err(Code::SessionExpired) }
     }
 
-    /// The one place where permissions are decided. ACLs are not enforced yet; the configuration
-    /// node is, because its ACL gives everyone READ alone and only reconfig may write it (T20).
-    fn permit(&self, path: &str, needed: Permission) -> Result<(), Code> {
-        let open = match needed {
-            Permission::Read => true,
-            Permission::Write | Permission::Create | Permission::Delete | Permission::Admin => {
-                path != CONFIG_PATH
-            }
-        };
-        if open { Ok(()) } else { Err(Code::NoAuth) }
+    /// The one place where permissions are decided.
+    pub(super) fn permit(&self, node: &PendingNode, perms: i32) -> Result<(), Code> {
+        if permits(self.rules, &node.acl, perms, self.ids) { Ok(()) } else { Err(Code::NoAuth) }
     }
 
-    fn existing(&self, path: &str) -> Result<PendingNode, Code> {
+    /// Hard limits alone refuse.
+    pub(super) fn check_quota(&self, path: &str, bytes: i64, count: i64) -> Result<(), Code> {
+        if !self.enforce_quota {
+            return Ok(());
+        }
+        self.db.check_quota(path, bytes, count).map_err(|QuotaExceeded| Code::QuotaExceeded)
+    }
+
+    /// Members do not change at run time yet: what the client gets is the first check of PROTOCOL 1.4
+    /// that fails, or that there is no such operation.
+    fn refuse_reconfig(&self, reconfig: &Reconfig) -> Code {
+        let version = match self.reconfig {
+            Reconfiguring::Disabled => return Code::ReconfigDisabled,
+            Reconfiguring::Alone => None,
+            Reconfiguring::Static { version } => Some(version),
+        };
+        if let Err(code) = self.check_session() {
+            return code;
+        }
+        let is_stale = |version: u64| i64::try_from(version) != Ok(reconfig.version);
+        if reconfig.version != -1 && version.is_some_and(is_stale) {
+            return Code::BadVersion;
+        }
+        Code::Unimplemented
+    }
+
+    pub(super) fn existing(&self, path: &str) -> Result<PendingNode, Code> {
         if has_empty_component(path) {
             return Err(Code::NoNode);
         }
         self.pending.node(self.db, path).ok_or(Code::NoNode)
     }
 
-    fn add(&mut self, path: &str, data: Option<Bytes>, owner: i64) {
-        let zxid = self.zxid.to_wire();
-        let stat = StoredStat {
-            czxid: zxid,
-            mzxid: zxid,
-            pzxid: zxid,
-            ctime: self.now.0,
-            mtime: self.now.0,
-            ephemeral_owner: owner,
-            ..StoredStat::default()
-        };
-        self.put(path, Some(PendingNode { stat, data, children: 0 }));
-    }
-
-    /// Mirrors how the tree applies a create: cversion and pzxid only ever rise, so that the count
-    /// stays at its highest value rather than wrap.
-    fn add_child(&mut self, path: &str, mut parent: PendingNode, cversion: i32) {
-        parent.children += 1;
-        if cversion > parent.stat.cversion {
-            parent.stat.cversion = cversion;
-            parent.stat.pzxid = self.zxid.to_wire();
-        }
-        self.put(path, Some(parent));
-    }
-
-    fn remove(&mut self, path: &str) {
+    pub(super) fn remove(&mut self, path: &str) {
         self.put(path, None);
         let parent_path = parent_text(path).unwrap_or(ROOT_PATH);
         if let Some(mut parent) = self.pending.node(self.db, parent_path) {
@@ -318,57 +334,14 @@ impl Preparation<'_> {
         }
     }
 
-    fn put(&mut self, path: &str, node: Option<PendingNode>) {
+    pub(super) fn put(&mut self, path: &str, node: Option<PendingNode>) {
         self.pending.put(self.db, self.zxid, path, node);
-    }
-
-    /// A container by way of create or create2 is a container inside a multi, where Apache derives
-    /// the opcode from the flags, and is refused alone, where Apache logs a plain node with the
-    /// digest of a container (T30). TTL modes are refused as a server without extended types does.
-    fn lifetime(&self, mode: CreateMode, place: Place) -> Result<Lifetime, Code> {
-        match mode {
-            CreateMode::Persistent | CreateMode::PersistentSequential => Ok(Lifetime::Persistent),
-            CreateMode::Ephemeral | CreateMode::EphemeralSequential => {
-                // The id of a session can look like a TTL (server 255): such a node would outlive it.
-                let lifetime = Lifetime::Ephemeral(self.session);
-                let legible = Lifetime::of(self.session.0) == lifetime;
-                if legible { Ok(lifetime) } else { Err(Code::BadArguments) }
-            }
-            CreateMode::Container => match place {
-                Place::Alone => Err(Code::BadArguments),
-                Place::InMulti => Ok(Lifetime::Container),
-            },
-            CreateMode::PersistentTtl | CreateMode::PersistentSequentialTtl => {
-                Err(Code::Unimplemented)
-            }
-        }
-    }
-}
-
-fn create_txn(
-    create: &Create,
-    path: String,
-    acl: Vec<Acl>,
-    lifetime: Lifetime,
-    parent_cversion: i32,
-) -> Txn {
-    let (data, acl) = (create.data.clone(), Some(acl));
-    let plain = |ephemeral, path, data, acl| {
-        let parent_cversion = Some(parent_cversion);
-        let txn = CreateTxn { path, data, acl, ephemeral, parent_cversion };
-        if create.with_stat { Txn::Create2(txn) } else { Txn::Create(txn) }
-    };
-    match lifetime {
-        Lifetime::Persistent => plain(false, path, data, acl),
-        Lifetime::Ephemeral(_) => plain(true, path, data, acl),
-        Lifetime::Container => Txn::CreateContainer { path, data, acl, parent_cversion },
-        Lifetime::Ttl { ms } => Txn::CreateTtl { path, data, acl, parent_cversion, ttl: ms },
     }
 }
 
 /// The parent's text, before anything else is known about the path: so "/a//b" fails for its
 /// missing parent "/a/" (PROTOCOL 1.6).
-fn parent_of_unchecked(path: &str) -> Result<&str, Code> {
+pub(super) fn parent_of_unchecked(path: &str) -> Result<&str, Code> {
     if path.contains('\0') {
         return Err(Code::BadArguments);
     }
@@ -394,7 +367,7 @@ fn next_version(current: i32, expected: i32) -> Result<i32, Code> {
     check_version(current, expected).map(|()| current.wrapping_add(1))
 }
 
-fn validate(path: &str) -> Result<(), Code> {
+pub(super) fn validate(path: &str) -> Result<(), Code> {
     crate::path::validate(path).map_err(|_| Code::BadArguments)
 }
 

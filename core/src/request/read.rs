@@ -1,10 +1,14 @@
 //! Requests that the local tree answers. Facts: PROTOCOL 1.4, 2.7. Apache: `FinalRequestProcessor`.
 
-use crate::acl::{Acl, Id, PERM_READ};
-use crate::request::access::{ADMIN, permits};
-use crate::tree::Database;
+use bytes::Bytes;
+
+use crate::acl::{Acl, Id, PERM_ADMIN, PERM_READ};
+use crate::config::AccessRules;
+use crate::ids::SessionId;
+use crate::request::auth::{permits, shown};
+use crate::tree::{Database, Node};
 use crate::watch::WatchMode;
-use crate::wire::client::{ReadOp, ReplyBody};
+use crate::wire::client::{MultiRead, Names, ReadOp, ReadPart, ReadResult, ReplyBody, Stat};
 use crate::wire::code::Code;
 
 /// The answer to a read, and the watch that it leaves behind.
@@ -20,77 +24,129 @@ impl<'a> ReadAnswer<'a> {
     }
 }
 
-/// Answers for a client that is known by `ids`.
-pub fn read<'a>(db: &Database, op: &'a ReadOp, ids: &[Id]) -> ReadAnswer<'a> {
+/// Who reads.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    pub session: SessionId,
+    /// What it is known by.
+    pub ids: &'a [Id],
+    pub rules: &'a AccessRules,
+}
+
+impl Asker<'_> {
+    fn may(&self, acl: &[Acl], perms: i32) -> bool {
+        permits(self.rules, acl, perms, self.ids)
+    }
+}
+
+pub fn read<'a>(db: &Database, op: &'a ReadOp, asker: Asker<'_>) -> ReadAnswer<'a> {
     match op {
         ReadOp::Exists { path, watch } => {
-            let reply = exists(db, path, ids);
+            let reply = exists(db, path, asker);
             // The only read that watches what is not there.
             let may_watch = matches!(reply, Ok(_) | Err(Code::NoNode));
             let watch = (*watch && may_watch).then_some((WatchMode::Data, path.as_str()));
             ReadAnswer::new(reply, watch)
         }
         ReadOp::GetData { path, watch } => {
-            let reply = get_data(db, path, ids);
+            let reply =
+                get_data(db, path, asker).map(|(data, stat)| ReplyBody::Data { data, stat });
             let watch = (*watch && reply.is_ok()).then_some((WatchMode::Data, path.as_str()));
             ReadAnswer::new(reply, watch)
         }
         ReadOp::GetChildren { path, watch, with_stat } => {
-            let reply = get_children(db, path, *with_stat, ids);
+            let reply = get_children(db, path, asker).map(|(children, stat)| match with_stat {
+                true => ReplyBody::ChildrenStat { children, stat },
+                false => ReplyBody::Children(children),
+            });
             let watch = (*watch && reply.is_ok()).then_some((WatchMode::Child, path.as_str()));
             ReadAnswer::new(reply, watch)
         }
-        ReadOp::GetAcl { path } => ReadAnswer::new(get_acl(db, path, ids), None),
+        ReadOp::GetAcl { path } => ReadAnswer::new(get_acl(db, path, asker), None),
+        ReadOp::Multi(MultiRead::Reads(parts)) => {
+            let results = parts.iter().map(|part| read_part(db, part, asker)).collect();
+            ReadAnswer::new(Ok(ReplyBody::MultiRead(results)), None)
+        }
+        ReadOp::Multi(MultiRead::OfWrites) => ReadAnswer::new(Err(Code::MarshallingError), None),
+        ReadOp::GetEphemerals { prefix } => {
+            let own = get_ephemerals(db, asker.session, prefix.as_deref());
+            ReadAnswer::new(Ok(ReplyBody::Children(own)), None)
+        }
+        ReadOp::GetAllChildrenNumber { path } => {
+            ReadAnswer::new(count_all_children(db, path, asker), None)
+        }
+        ReadOp::WhoAmI => {
+            let ids = shown(asker.rules, asker.ids);
+            ReadAnswer::new(Ok(ReplyBody::Clients(ids)), None)
+        }
     }
 }
 
 /// Whether the client may read the node; a missing node hides nothing.
-pub fn may_read(db: &Database, path: &str, ids: &[Id]) -> bool {
-    db.acl_entries(path).is_none_or(|acl| permits(acl, PERM_READ, ids))
+pub fn may_read(db: &Database, path: &str, asker: Asker<'_>) -> bool {
+    db.acl_entries(path).is_none_or(|acl| asker.may(acl, PERM_READ))
 }
 
-fn exists(db: &Database, path: &str, ids: &[Id]) -> Result<ReplyBody, Code> {
+/// The node, if the client may read it.
+fn readable<'d>(db: &'d Database, path: &str, asker: Asker<'_>) -> Result<&'d Node, Code> {
+    let node = db.node(path).ok_or(Code::NoNode)?;
+    if asker.may(db.acl_list(node), PERM_READ) { Ok(node) } else { Err(Code::NoAuth) }
+}
+
+fn exists(db: &Database, path: &str, asker: Asker<'_>) -> Result<ReplyBody, Code> {
     if path.contains('\0') {
         return Err(Code::BadArguments);
     }
-    let stat = db.stat(path).ok_or(Code::NoNode)?;
-    check_read(db, path, ids)?;
-    Ok(ReplyBody::Stat(stat))
+    readable(db, path, asker).map(|node| ReplyBody::Stat(node.client_stat()))
 }
 
-fn get_data(db: &Database, path: &str, ids: &[Id]) -> Result<ReplyBody, Code> {
-    let node = db.node(path).ok_or(Code::NoNode)?;
-    let stat = db.stat(path).ok_or(Code::NoNode)?;
-    check_read(db, path, ids)?;
-    Ok(ReplyBody::Data { data: node.data_bytes(), stat })
+fn get_data(db: &Database, path: &str, asker: Asker<'_>) -> Result<(Option<Bytes>, Stat), Code> {
+    readable(db, path, asker).map(|node| (node.data_bytes(), node.client_stat()))
 }
 
-fn get_children(db: &Database, path: &str, with_stat: bool, ids: &[Id]) -> Result<ReplyBody, Code> {
-    let stat = db.stat(path).ok_or(Code::NoNode)?;
-    check_read(db, path, ids)?;
-    let children = db.children(path).ok_or(Code::NoNode)?;
-    Ok(if with_stat {
-        ReplyBody::ChildrenStat { children, stat }
-    } else {
-        ReplyBody::Children(children)
-    })
+fn get_children(db: &Database, path: &str, asker: Asker<'_>) -> Result<(Names, Stat), Code> {
+    let stat = readable(db, path, asker)?.client_stat();
+    Ok((db.children(path).ok_or(Code::NoNode)?, stat))
+}
+
+/// Each on its own: one that fails keeps no other from its answer.
+fn read_part(db: &Database, part: &ReadPart, asker: Asker<'_>) -> ReadResult {
+    let result = match part {
+        ReadPart::GetData { path } => {
+            get_data(db, path, asker).map(|(data, stat)| ReadResult::Data { data, stat })
+        }
+        ReadPart::GetChildren { path } => {
+            get_children(db, path, asker).map(|(children, _)| ReadResult::Children(children))
+        }
+    };
+    result.unwrap_or_else(ReadResult::Error)
 }
 
 /// READ or ADMIN will do; without ADMIN the secret half of digest identities is hidden.
-fn get_acl(db: &Database, path: &str, ids: &[Id]) -> Result<ReplyBody, Code> {
-    let stat = db.stat(path).ok_or(Code::NoNode)?;
-    let acl = db.acl_entries(path).ok_or(Code::NoNode)?;
-    if !permits(acl, PERM_READ | ADMIN, ids) {
+fn get_acl(db: &Database, path: &str, asker: Asker<'_>) -> Result<ReplyBody, Code> {
+    let node = db.node(path).ok_or(Code::NoNode)?;
+    let (acl, stat) = (db.acl_list(node), node.client_stat());
+    if !asker.may(acl, PERM_READ | PERM_ADMIN) {
         return Err(Code::NoAuth);
     }
-    let hide = !permits(acl, ADMIN, ids);
+    let hide = !asker.may(acl, PERM_ADMIN);
     let acl =
         acl.iter().map(|entry| if hide { without_secret(entry) } else { entry.clone() }).collect();
     Ok(ReplyBody::Acl { acl, stat })
 }
 
-fn check_read(db: &Database, path: &str, ids: &[Id]) -> Result<(), Code> {
-    if may_read(db, path, ids) { Ok(()) } else { Err(Code::NoAuth) }
+/// What the session itself made: no access list is asked.
+fn get_ephemerals(db: &Database, session: SessionId, prefix: Option<&str>) -> Names {
+    // Java trims whatever is not above a blank.
+    let meant = prefix.map_or("", |prefix| prefix.trim_matches(|letter| letter <= ' '));
+    let prefix = if matches!(meant, "" | "/") { "" } else { prefix.unwrap_or_default() };
+    db.ephemerals(session).into_iter().filter(|path| path.starts_with(prefix)).collect()
+}
+
+fn count_all_children(db: &Database, path: &str, asker: Asker<'_>) -> Result<ReplyBody, Code> {
+    readable(db, path, asker)?;
+    let count = db.descendants(path).ok_or(Code::NoNode)?;
+    Ok(ReplyBody::Count(i32::try_from(count).unwrap_or(i32::MAX)))
 }
 
 fn without_secret(entry: &Acl) -> Acl {

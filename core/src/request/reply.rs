@@ -4,7 +4,7 @@
 use crate::ids::Zxid;
 use crate::tree::TxnResult;
 use crate::txn::Txn;
-use crate::wire::client::{Op, ReplyBody, WriteOp};
+use crate::wire::client::{CreateForm, Op, ReplyBody, WriteOp};
 use crate::wire::code::Code;
 
 /// Which reply a replicated request gets.
@@ -17,6 +17,8 @@ pub enum WriteKind {
     SetData,
     SetAcl,
     Multi,
+    /// Never done here; a leader of Apache's kind might.
+    Reconfig,
     CloseSession,
 }
 
@@ -24,12 +26,17 @@ impl WriteKind {
     /// `None` for requests that are not replicated.
     pub fn of(op: &Op) -> Option<Self> {
         match op {
-            Op::Write(WriteOp::Create(create)) if create.with_stat => Some(Self::CreateStat),
-            Op::Write(WriteOp::Create(_)) => Some(Self::Create),
+            Op::Write(WriteOp::Create(create)) => Some(match create.form {
+                CreateForm::Plain => Self::Create,
+                CreateForm::WithStat | CreateForm::Container | CreateForm::Ttl { .. } => {
+                    Self::CreateStat
+                }
+            }),
             Op::Write(WriteOp::Delete { .. }) => Some(Self::Delete),
             Op::Write(WriteOp::SetData { .. }) => Some(Self::SetData),
             Op::SetAcl { .. } => Some(Self::SetAcl),
             Op::Multi(_) => Some(Self::Multi),
+            Op::Reconfig(_) => Some(Self::Reconfig),
             Op::CloseSession => Some(Self::CloseSession),
             Op::Write(WriteOp::Check { .. })
             | Op::Read(_)
@@ -48,19 +55,16 @@ impl WriteKind {
         match txn {
             Txn::Error { .. } => true,
             Txn::Create(_) => self == Self::Create,
-            Txn::Create2(_) => self == Self::CreateStat,
-            Txn::CreateTtl { .. } | Txn::CreateContainer { .. } => {
-                matches!(self, Self::Create | Self::CreateStat)
+            Txn::Create2(_) | Txn::CreateTtl { .. } | Txn::CreateContainer { .. } => {
+                self == Self::CreateStat
             }
             Txn::Delete { .. } => self == Self::Delete,
             Txn::SetData { .. } => self == Self::SetData,
             Txn::SetAcl { .. } => self == Self::SetAcl,
             Txn::Multi(_) => self == Self::Multi,
             Txn::CloseSession { .. } => self == Self::CloseSession,
-            Txn::CreateSession { .. }
-            | Txn::DeleteContainer { .. }
-            | Txn::Reconfig { .. }
-            | Txn::Check { .. } => false,
+            Txn::Reconfig { .. } => self == Self::Reconfig,
+            Txn::CreateSession { .. } | Txn::DeleteContainer { .. } | Txn::Check { .. } => false,
         }
     }
 }
@@ -114,13 +118,14 @@ mod tests {
     use crate::wire::client::{ReplyBody, Stat};
     use crate::wire::code::Code;
 
-    const KINDS: [WriteKind; 7] = [
+    const KINDS: [WriteKind; 8] = [
         WriteKind::Create,
         WriteKind::CreateStat,
         WriteKind::Delete,
         WriteKind::SetData,
         WriteKind::SetAcl,
         WriteKind::Multi,
+        WriteKind::Reconfig,
         WriteKind::CloseSession,
     ];
 

@@ -17,6 +17,7 @@ mod report;
 mod role;
 mod standalone;
 mod step;
+mod sweep;
 #[cfg(test)]
 mod tests;
 pub mod view;
@@ -43,6 +44,7 @@ use crate::server::fitness::Fitness;
 use crate::server::input::Plane;
 use crate::server::note::Phase;
 use crate::server::role::{Role, WaitingLearner};
+use crate::server::sweep::Sweep;
 use crate::server::view::Counters;
 use crate::session::{SessionIds, SessionTracker, TouchTable};
 use crate::time::{Mono, Stamp};
@@ -84,6 +86,8 @@ pub struct Server {
     session_ids: SessionIds,
     /// Expiry of all sessions: exists while this server leads or stands alone.
     tracker: Option<SessionTracker>,
+    /// Who looks for nodes that have outlived their purpose: exists while the tracker does.
+    sweep: Option<Sweep>,
     /// Sessions used here since the leader's last PING.
     touched: TouchTable,
     /// `sync`s that were forwarded, in order: the leader answers in the same order.

@@ -135,6 +135,7 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         proposal_sizes: Sizes::default(),
         preparer: crate::request::Preparer::new(&config),
         tracker: None,
+        sweep: None,
         touched: TouchTable::default(),
         syncs: VecDeque::new(),
         chores,

@@ -12,6 +12,7 @@ use crate::invariant;
 use crate::server::action::{Close, CloseReason, Halt, RestartReason};
 use crate::server::note::{Note, Phase};
 use crate::server::standalone::Standalone;
+use crate::server::sweep::Sweep;
 use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
 use crate::session::SessionTracker;
 use crate::storage::snapshot::Grade;
@@ -310,6 +311,7 @@ impl Server {
         self.serve_clients(false, out);
         self.preparer.clear();
         self.tracker = None;
+        self.sweep = None;
         self.touched = crate::session::TouchTable::default();
         self.syncs.clear();
         match core::mem::replace(&mut self.role, Role::Looking) {
@@ -359,6 +361,7 @@ impl Server {
         let mut tracker = SessionTracker::new(self.config.tick, self.at.mono);
         tracker.track_all(self.db.sessions());
         self.tracker = Some(tracker);
+        self.sweep = Some(Sweep::new(self.at.mono, &self.config.containers));
     }
 
     /// A new epoch is due: a planned election, once everything proposed is committed.

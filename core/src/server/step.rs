@@ -79,6 +79,7 @@ impl Server {
             self.expiry_deadline().map(|at| (at, Timer::Sessions)),
             self.clients.deadline().map(|at| (at, Timer::Handshakes)),
             self.chores.deadline().map(|at| (at, Timer::Housekeeping)),
+            self.sweep_deadline().map(|at| (at, Timer::Containers)),
             self.fitness_deadline().map(|at| (at, Timer::Phase)),
         ];
         due.into_iter().flatten().min()
@@ -111,6 +112,7 @@ impl Server {
         self.drop_waiting(out);
         self.clients.on_wake(&mut client_cx!(self, out));
         self.expire_sessions(out);
+        self.sweep_containers(out);
         self.chores.on_wake(self.at.mono);
     }
 

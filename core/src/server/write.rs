@@ -245,7 +245,7 @@ impl Server {
         }
     }
 
-    fn next_zxid(&self) -> Option<Zxid> {
+    pub(super) fn next_zxid(&self) -> Option<Zxid> {
         match &self.role {
             Role::Leading(leading) => leading.next_zxid(self.config.zxid_counter_limit),
             Role::Standalone(alone) if !self.chores.is_stopping() => alone.next_zxid(),
@@ -282,7 +282,7 @@ impl Server {
         self.replicate(&request, out)
     }
 
-    fn replicate(&mut self, request: &WriteRequest, out: &mut Outbox) -> bool {
+    pub(super) fn replicate(&mut self, request: &WriteRequest, out: &mut Outbox) -> bool {
         let Some(zxid) = self.next_zxid() else { return false };
         let txn = self.preparer.prepare(&self.db, request, zxid, self.at.wall);
         let payload = encoded(&txn);

@@ -199,6 +199,7 @@ impl Database {
         let stat = StoredStat { ephemeral_owner: owner, ..StoredStat::fresh(zxid, time) };
         let acl = self.acls.acquire(new.acl);
         self.put_node(new.path, Node::new(new.path, new.data.as_ref(), acl, stat));
+        self.quota_created(new.path, new.data.as_ref().map_or(0, Bytes::len));
         context.tell(EventKind::NodeCreated, new.path, self.acls.list(acl));
         context.tell(EventKind::NodeChildrenChanged, parent, self.acls.list(parent_acl));
         Ok(stat.to_client(new.data.as_ref().map_or(0, Bytes::len), 0))
@@ -245,7 +246,8 @@ impl Database {
             next += 1;
         }
         for path in doomed.iter().rev() {
-            self.take_node(path).expect("children's names are those of nodes");
+            let node = self.take_node(path).expect("children's names are those of nodes");
+            self.quota_removed(path, node.data_length());
         }
         Ok(parent)
     }
@@ -261,12 +263,14 @@ impl Database {
             return None;
         }
         let header = context.header;
-        let (stat, acl) = self.edit(path, |node| {
+        let (stat, acl, before) = self.edit(path, |node| {
+            let before = node.data_length();
             node.set_data(data.as_ref());
             let (mzxid, mtime) = (header.zxid.to_wire(), header.time.0);
             node.set_stat(StoredStat { mzxid, mtime, version, ..node.stat() });
-            (node.client_stat(), node.acl_id())
+            (node.client_stat(), node.acl_id(), before)
         })?;
+        self.quota_changed(path, before, data.as_ref().map_or(0, Bytes::len));
         context.tell(EventKind::NodeDataChanged, path, self.acls.list(acl));
         Some(stat)
     }

@@ -59,6 +59,7 @@ impl DatabaseBuilder {
     pub fn finish(mut self, zxid: Zxid) -> Database {
         self.database.add_special_nodes();
         self.database.acls.purge_unused();
+        self.database.find_quotas();
         self.database.applied = zxid;
         self.database
     }

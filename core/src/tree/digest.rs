@@ -18,7 +18,8 @@
 //! - session: `0x02`; i64 id; i32 timeout in ms.
 //!
 //! `/zookeeper/config` is left out of `full`: its Stat is local to each server until a reconfig.
-//! `/zookeeper`, `/zookeeper/quota` and all below it are in.
+//! `/zookeeper`, `/zookeeper/quota` and all below it are in, but the data of a `zookeeper_stats` there
+//! counts as null: each server counts for itself.
 
 use alloc::vec::Vec;
 
@@ -27,6 +28,7 @@ use crc32fast::Hasher;
 
 use super::CONFIG_PATH;
 use super::node::{Node, StoredStat};
+use super::quota::is_stats;
 use crate::acl::Acl;
 use crate::ids::SessionId;
 use crate::server::note::StateDigest;
@@ -147,7 +149,7 @@ fn full_of_node(path: &str, node: &Node, acl: &[Acl], bytes: &mut Vec<u8>) -> u6
     bytes.put_u8(1);
     bytes.put_slice(path.as_bytes());
     bytes.put_u8(0);
-    match node.data() {
+    match node.data().filter(|_| !is_stats(path)) {
         None => bytes.put_u8(0),
         Some(data) => {
             bytes.put_u8(1);

@@ -3,6 +3,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use core::ops::Bound;
 
 use crate::ids::SessionId;
 
@@ -60,6 +61,13 @@ pub(super) struct Lifetimes {
 }
 
 impl Lifetimes {
+    pub(super) fn next_mortal(&self, path: &str) -> Option<&str> {
+        let behind = (Bound::Excluded(path), Bound::Unbounded);
+        let firsts =
+            [&self.containers, &self.ttls].map(|paths| paths.range::<str, _>(behind).next());
+        firsts.into_iter().flatten().min().map(String::as_str)
+    }
+
     pub(super) fn insert(&mut self, path: &str, lifetime: Lifetime) {
         match lifetime {
             Lifetime::Persistent => return,

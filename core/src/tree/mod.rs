@@ -8,6 +8,7 @@ pub mod digest;
 mod lifetime;
 mod node;
 mod nodes;
+mod quota;
 mod walk;
 
 use alloc::collections::BTreeMap;
@@ -21,6 +22,7 @@ pub use acl_table::OPEN_ACL_ID;
 pub use builder::DatabaseBuilder;
 pub use lifetime::Lifetime;
 pub use node::{Node, StoredStat};
+pub use quota::QuotaExceeded;
 pub use walk::Walk;
 
 use crate::acl::{Acl, PERM_READ};
@@ -33,6 +35,7 @@ use acl_table::AclTable;
 use digest::Digests;
 use lifetime::Lifetimes;
 use nodes::Nodes;
+use quota::Quotas;
 use walk::Walker;
 
 pub const ROOT_PATH: &str = "/";
@@ -86,6 +89,7 @@ pub struct Database {
     /// Bytes of all paths and data, as `approximate_data_size` reports them.
     data_size: u64,
     walker: Walker,
+    quotas: Quotas,
 }
 
 impl Database {
@@ -122,6 +126,32 @@ impl Database {
     /// As [`Database::acl`], borrowed: for permission checks.
     pub fn acl_entries(&self, path: &str) -> Option<&[Acl]> {
         self.node(path).map(|node| &**self.acls.list(node.acl_id()))
+    }
+
+    /// The list of a node of this tree.
+    pub fn acl_list(&self, node: &Node) -> &Arc<[Acl]> {
+        self.acls.list(node.acl_id())
+    }
+
+    /// How many nodes lie below this one; `None` where it is missing.
+    pub fn descendants(&self, path: &str) -> Option<usize> {
+        self.node(path)?;
+        let mut count = 0;
+        self.each_below(path, |_, _| count += 1);
+        Some(count)
+    }
+
+    /// Looks at every node below one that is there, parents first.
+    fn each_below(&self, path: &str, mut look: impl FnMut(&str, &Node)) {
+        let mut walk = self.nodes.walk(Some(path));
+        while let Some((below, node)) = walk.node() {
+            let rest = below.strip_prefix(path).filter(|_| path != ROOT_PATH);
+            if path != ROOT_PATH && !rest.is_some_and(|rest| rest.starts_with('/')) {
+                return;
+            }
+            look(below, node);
+            walk.advance();
+        }
     }
 
     /// Names in byte order; `None` where the node is missing.
@@ -164,6 +194,11 @@ impl Database {
     /// Paths of TTL nodes, in byte order.
     pub fn ttls(&self) -> impl ExactSizeIterator<Item = &str> {
         self.lifetimes.ttls.iter().map(String::as_str)
+    }
+
+    /// The first container or TTL node behind `path`, in byte order.
+    pub fn next_mortal(&self, path: &str) -> Option<&str> {
+        self.lifetimes.next_mortal(path)
     }
 
     /// Every node, parents first, siblings by name.
@@ -258,6 +293,7 @@ impl Database {
             digests: Digests::new(full_digest),
             data_size: 0,
             walker: Walker::Idle,
+            quotas: Quotas::default(),
         }
     }
 

@@ -9,6 +9,7 @@ use crate::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
 
 mod fuzzy;
 mod laws;
+mod quota;
 
 const SESSION: SessionId = SessionId(0x0100_001b_c8ba_0000);
 

@@ -266,6 +266,7 @@ fn text_end(bytes: &[u8], at: usize) -> Option<usize> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::history::Life;
     use crate::oracle::txn::build::payload;
     use crate::oracle::txn::{CreateTxn, Header, Txn};
     use crate::rng::Stream;
@@ -281,7 +282,7 @@ pub(super) mod tests {
             path: path.into(),
             data: Some(vec![7].into()),
             acl: Some([(31, "world".into(), "anyone".into())].into()),
-            ephemeral: false,
+            life: Life::Persistent,
             parent_cversion: 1,
         });
         let header = Header { session: 5, cxid: 1, zxid: Zxid(zxid), time: 9 };

@@ -23,6 +23,8 @@ pub(crate) struct Cluster {
     /// Servers that behave as Apache's do.
     pub apache: BTreeSet<ServerId>,
     pub full_digest: bool,
+    /// Age at which a container goes that was never used; 0: never.
+    pub never_used_ms: u64,
 }
 
 impl Cluster {
@@ -41,6 +43,7 @@ impl Cluster {
                 .filter(|config| !config.linearizable_sync)
                 .map(|config| config.me)
                 .collect(),
+            never_used_ms: first.containers.never_used.as_ms(),
             full_digest: configs.iter().all(|config| config.full_digest),
             ..Self::default()
         };

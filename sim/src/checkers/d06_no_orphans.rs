@@ -39,7 +39,9 @@ fn trouble(tree: &Tree, zxid: Zxid, txn: &Txn) -> Option<String> {
             let new = tree.node(&made.path).is_some_and(|node| node.record.czxid == zxid.to_wire());
             (!new).then(|| format!("{} was not created", made.path))
         }),
-        Txn::Delete { path } => tree.node(path).is_some().then(|| format!("{path} is still there")),
+        Txn::Delete { path } | Txn::DeleteContainer { path } => {
+            tree.node(path).is_some().then(|| format!("{path} is still there"))
+        }
         Txn::SetData { path, .. } => {
             let set = tree.node(path).is_some_and(|node| node.record.mzxid == zxid.to_wire());
             (!set).then(|| format!("{path} was not set"))
@@ -60,7 +62,9 @@ fn orphan(tree: &Tree, path: &str) -> Option<String> {
     let parent = parent_of(path);
     match tree.node(parent) {
         None => Some(format!("{path} has no parent")),
-        Some(node) if node.record.owner != 0 => Some(format!("{path} is below an ephemeral node")),
+        Some(node) if node.record.is_ephemeral() => {
+            Some(format!("{path} is below an ephemeral node"))
+        }
         Some(_) => None,
     }
 }

@@ -20,7 +20,8 @@ impl Check for E04 {
         let _ = event;
         for (fresh, judged) in cx.canon.judged() {
             let works = match &judged.txn {
-                Txn::Error { .. } => false,
+                // The leader's own: no session stands behind it.
+                Txn::Error { .. } | Txn::DeleteContainer { .. } => false,
                 Txn::CreateSession { .. } => {
                     if judged.was_open || !self.known.insert(judged.header.session) {
                         return Err(format!("{} opens a session a second time", fresh.entry.zxid));

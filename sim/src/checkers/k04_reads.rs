@@ -3,8 +3,9 @@
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
-use crate::history::{Call, ClientFact, Reply};
+use crate::history::{Call, ClientFact, ReadCall, ReadReply, Reply};
 use crate::observe::SimEvent;
+use crate::oracle::past::Past;
 use crate::oracle::predict::NO_NODE;
 use std::collections::BTreeMap;
 use vivarium_core::ids::{SessionId, Zxid};
@@ -56,7 +57,7 @@ impl Check for K04 {
         if cx.canon.oracle_blind || shows_the_children(cx, position, &call, got) {
             return Ok(());
         }
-        let model = model(cx, position, &call);
+        let model = model(cx, position, op.session, &call);
         if model.as_ref().is_some_and(|model| model.as_ref() != got.as_ref().copied()) {
             return Err(format!("{op:?} {call:?} shows {got:?} at {at}, the model {model:?}"));
         }
@@ -77,12 +78,28 @@ fn shows_the_children(cx: &Cx<'_>, position: usize, call: &Call, got: Result<&Re
     past.children(position, path).into_iter().eq(names.iter())
 }
 
-/// What a read has to answer after the first `position` transactions.
-fn model(cx: &Cx<'_>, position: usize, call: &Call) -> Option<Result<Reply, i32>> {
+/// What a read of a session has to answer after the first `position` transactions.
+fn model(
+    cx: &Cx<'_>,
+    position: usize,
+    session: SessionId,
+    call: &Call,
+) -> Option<Result<Reply, i32>> {
     let past = cx.canon.oracle.past();
     let (path, shown) = match call {
-        Call::Exists { path, .. } | Call::GetData { path, .. } | Call::GetChildren { path, .. } => {
-            (path, past.node(position, path))
+        Call::Exists { path, .. }
+        | Call::GetData { path, .. }
+        | Call::GetChildren { path, .. }
+        | Call::CountAll { path } => (path, past.node(position, path)),
+        Call::GetEphemerals { prefix } => {
+            // All of them, as a blank is.
+            let prefix = if prefix == "/" { "" } else { prefix };
+            let own = past.ephemerals(position, session.0, prefix).into_iter().collect();
+            return Some(Ok(Reply::Children(own)));
+        }
+        Call::MultiRead(reads) => {
+            let replies = reads.iter().map(|read| part(past, position, read)).collect();
+            return Some(Ok(Reply::MultiRead(replies)));
         }
         Call::Create(_)
         | Call::Delete { .. }
@@ -97,6 +114,7 @@ fn model(cx: &Cx<'_>, position: usize, call: &Call) -> Option<Result<Reply, i32>
     let Some((data, stat)) = shown else { return Some(Err(NO_NODE)) };
     Some(Ok(match call {
         Call::GetData { .. } => Reply::Data(data.clone(), *stat),
+        Call::CountAll { path } => Reply::Count(past.count_below(position, path) as i32),
         Call::GetChildren { with_stat, .. } => {
             let children = past.children(position, path).into_iter().collect();
             match with_stat {
@@ -106,6 +124,18 @@ fn model(cx: &Cx<'_>, position: usize, call: &Call) -> Option<Result<Reply, i32>
         }
         _ => Reply::Stat(*stat),
     }))
+}
+
+/// Each read of a multiRead is on its own.
+fn part(past: &Past, position: usize, read: &ReadCall) -> ReadReply {
+    let (ReadCall::Data { path } | ReadCall::Children { path }) = read;
+    match (past.node(position, path), read) {
+        (None, _) => ReadReply::Error(NO_NODE),
+        (Some((data, stat)), ReadCall::Data { .. }) => ReadReply::Data(data.clone(), *stat),
+        (Some(_), ReadCall::Children { path }) => {
+            ReadReply::Children(past.children(position, path).into_iter().collect())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +170,50 @@ mod tests {
     fn a_read_of_what_is_not_committed_is_found() {
         assert!(run().ok(5, 2, z(1, 3), children(&["a", "zookeeper"])).is_err());
         assert!(run().ok(5, 2, z(2, 0), children(&["a", "zookeeper"])).is_err());
+    }
+
+    /// Session 5 owns /e, below nothing; the root has /a, /e and what is below /zookeeper.
+    fn asks(call: Call) -> Run<K04> {
+        let mut run = Run::new(K04::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.create(z(1, 2), 5, 1, "/a", false).unwrap();
+        run.create(z(1, 3), 5, 2, "/e", true).unwrap();
+        run.invoke(5, 3, call).unwrap();
+        run
+    }
+
+    #[test]
+    fn the_own_ephemerals_are_those_of_the_moment() {
+        let all = || asks(Call::GetEphemerals { prefix: "/".into() });
+        all().ok(5, 3, z(1, 3), children(&["/e"])).unwrap();
+        all().ok(5, 3, z(1, 2), children(&[])).unwrap();
+        assert!(all().ok(5, 3, z(1, 3), children(&["/a", "/e"])).is_err());
+        let some = || asks(Call::GetEphemerals { prefix: "/a".into() });
+        some().ok(5, 3, z(1, 3), children(&[])).unwrap();
+        assert!(some().ok(5, 3, z(1, 3), children(&["/e"])).is_err());
+    }
+
+    #[test]
+    fn all_below_a_node_are_counted() {
+        let all = || asks(Call::CountAll { path: "/".into() });
+        all().ok(5, 3, z(1, 3), Reply::Count(5)).unwrap();
+        assert!(all().ok(5, 3, z(1, 3), Reply::Count(6)).is_err());
+        asks(Call::CountAll { path: "/a".into() }).ok(5, 3, z(1, 3), Reply::Count(0)).unwrap();
+        asks(Call::CountAll { path: "/b".into() }).err(5, 3, z(1, 3), -101).unwrap();
+    }
+
+    #[test]
+    fn each_read_of_a_multi_read_is_judged() {
+        let reads = ["/", "/no"].map(|path| ReadCall::Children { path: path.into() });
+        let both = || asks(Call::MultiRead(reads.to_vec()));
+        let names = |names: &[&str]| ReadReply::Children(names.iter().collect());
+        let right = [names(&["a", "e", "zookeeper"]), ReadReply::Error(-101)];
+        both().ok(5, 3, z(1, 3), Reply::MultiRead(right.to_vec())).unwrap();
+        let wrong = [names(&["a", "zookeeper"]), ReadReply::Error(-101)];
+        assert!(both().ok(5, 3, z(1, 3), Reply::MultiRead(wrong.to_vec())).is_err());
+        both().ok(5, 3, z(1, 2), Reply::MultiRead(wrong.to_vec())).unwrap();
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod cluster;
 mod d01_versions;
 mod d02_sequential_names;
 mod d03_multi_atomic;
+mod d04_outlived;
 mod d06_no_orphans;
 mod damage;
 mod e02_ephemerals;
@@ -201,6 +202,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("D1", Box::new(d01_versions::D01)),
         ("D2", Box::new(d02_sequential_names::D02::default())),
         ("D3", Box::new(d03_multi_atomic::D03)),
+        ("D4", Box::new(d04_outlived::D04)),
         ("D6", Box::new(d06_no_orphans::D06)),
         ("K1", Box::new(k01_linearizable_writes::K01::default())),
         ("K2", Box::new(k02_session_fifo::K02::default())),

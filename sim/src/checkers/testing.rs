@@ -15,7 +15,7 @@ use crate::checkers::damage::Damage;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, RunSpec};
 use crate::disk_view::DiskView;
-use crate::history::{Call, ClientFact, CreateCall, Reply, RequestId, SessionFact};
+use crate::history::{Call, ClientFact, CreateCall, Life, Reply, RequestId, SessionFact};
 use crate::ids::{ClientId, NodeId, SimTime};
 use crate::observe::{CrashKind, SimEvent};
 use crate::oracle::txn::{CreateTxn, Header, Txn, build::payload};
@@ -75,7 +75,17 @@ pub(crate) fn header(zxid: Zxid, session: i64, cxid: i32) -> Header {
 }
 
 pub(crate) fn create_call(path: &str, sequential: bool) -> CreateCall {
-    CreateCall { path: path.into(), data: None, ephemeral: false, sequential, with_stat: false }
+    CreateCall {
+        path: path.into(),
+        data: None,
+        life: Life::Persistent,
+        sequential,
+        with_stat: false,
+    }
+}
+
+const fn life(ephemeral: bool) -> Life {
+    if ephemeral { Life::Ephemeral } else { Life::Persistent }
 }
 
 pub(crate) fn create_txn(path: &str, ephemeral: bool, parent_cversion: i32) -> CreateTxn {
@@ -84,7 +94,7 @@ pub(crate) fn create_txn(path: &str, ephemeral: bool, parent_cversion: i32) -> C
         path: path.into(),
         data: None,
         acl: Some([(31, "world".into(), "anyone".into())].into()),
-        ephemeral,
+        life: life(ephemeral),
         parent_cversion,
     }
 }
@@ -440,7 +450,7 @@ impl<C: Check> Run<C> {
         path: &str,
         ephemeral: bool,
     ) -> Result<(), String> {
-        let call = CreateCall { ephemeral, ..create_call(path, false) };
+        let call = CreateCall { life: life(ephemeral), ..create_call(path, false) };
         self.invoke(session, xid, Call::Create(call))?;
         let creates = self.canon.oracle.tree().node("/").expect("the root").record.cversion;
         let txn = Txn::Create(create_txn(path, ephemeral, creates + 1));

@@ -9,7 +9,7 @@ use crate::coverage::labels::{Answer, Asked, Class, Event, Moment, Part};
 use crate::coverage::mark::Mark;
 use crate::coverage::marks::Marks;
 use crate::coverage::seat::Seat;
-use crate::history::{Call, ClientFact, CreateCall, Reply, RequestId, SessionFact, SubReply};
+use crate::history::{Call, ClientFact, CreateCall, Life, Reply, RequestId, SessionFact, SubReply};
 use crate::ids::ClientId;
 
 #[derive(Debug, Default)]
@@ -125,6 +125,9 @@ fn served(asked: Asked, server: ServerId, seats: &[Seat], reign: Epoch, marks: &
         Asked::Exists
         | Asked::GetData
         | Asked::GetChildren
+        | Asked::MultiRead
+        | Asked::GetEphemerals
+        | Asked::CountAll
         | Asked::AddWatch
         | Asked::CheckWatches
         | Asked::RemoveWatches
@@ -133,6 +136,8 @@ fn served(asked: Asked, server: ServerId, seats: &[Seat], reign: Epoch, marks: &
         Asked::Create
         | Asked::CreateSequential
         | Asked::CreateEphemeral
+        | Asked::CreateContainer
+        | Asked::CreateTtl
         | Asked::Delete
         | Asked::SetData
         | Asked::Multi
@@ -162,7 +167,9 @@ fn answer(reply: &Reply) -> Option<Answer> {
 
 const fn asked(call: &Call) -> Asked {
     match call {
-        Call::Create(CreateCall { ephemeral: true, .. }) => Asked::CreateEphemeral,
+        Call::Create(CreateCall { life: Life::Ephemeral, .. }) => Asked::CreateEphemeral,
+        Call::Create(CreateCall { life: Life::Container, .. }) => Asked::CreateContainer,
+        Call::Create(CreateCall { life: Life::Ttl { .. }, .. }) => Asked::CreateTtl,
         Call::Create(CreateCall { sequential: true, .. }) => Asked::CreateSequential,
         Call::Create(_) => Asked::Create,
         Call::Delete { .. } => Asked::Delete,
@@ -171,6 +178,9 @@ const fn asked(call: &Call) -> Asked {
         Call::Exists { .. } => Asked::Exists,
         Call::GetData { .. } => Asked::GetData,
         Call::GetChildren { .. } => Asked::GetChildren,
+        Call::MultiRead(_) => Asked::MultiRead,
+        Call::GetEphemerals { .. } => Asked::GetEphemerals,
+        Call::CountAll { .. } => Asked::CountAll,
         Call::Sync { .. } => Asked::Sync,
         Call::Watch(WatchOp::Add { .. }) => Asked::AddWatch,
         Call::Watch(WatchOp::Check { .. }) => Asked::CheckWatches,

@@ -215,7 +215,7 @@ const fn can_touch(storage: Storage, part: Part) -> bool {
 const fn can_answer(asked: Asked, answer: Answer) -> bool {
     use Answer as A;
     match asked {
-        Asked::Create | Asked::CreateEphemeral => {
+        Asked::Create | Asked::CreateEphemeral | Asked::CreateContainer | Asked::CreateTtl => {
             matches!(answer, A::Done | A::NoNode | A::NodeExists | A::NoChildren | A::Lost)
         }
         Asked::CreateSequential => matches!(answer, A::Done | A::NoNode | A::NoChildren | A::Lost),
@@ -224,7 +224,8 @@ const fn can_answer(asked: Asked, answer: Answer) -> bool {
         }
         Asked::SetData => matches!(answer, A::Done | A::NoNode | A::BadVersion | A::Lost),
         Asked::Multi => !matches!(answer, A::Unimplemented | A::Marshalling | A::NoWatcher),
-        Asked::Exists | Asked::GetData | Asked::GetChildren => {
+        Asked::MultiRead | Asked::GetEphemerals => matches!(answer, A::Done | A::Lost),
+        Asked::Exists | Asked::GetData | Asked::GetChildren | Asked::CountAll => {
             matches!(answer, A::Done | A::NoNode | A::Lost)
         }
         Asked::Sync | Asked::CloseSession | Asked::AddWatch | Asked::SetWatches => {

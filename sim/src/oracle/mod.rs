@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::history::Call;
 use crate::oracle::past::Past;
 use crate::oracle::predict::Expected;
-use crate::oracle::tree::{Event, Move, MoveKind, Tree};
+use crate::oracle::tree::{Event, Move, MoveKind, Node, Tree};
 use crate::oracle::txn::{Header, Txn};
 
 /// The state after all committed transactions, and what it was before.
@@ -39,6 +39,8 @@ pub struct Judged {
     pub was_open: bool,
     /// Ephemeral nodes of the session just before; only filled for closeSession.
     pub had_ephemerals: Vec<String>,
+    /// The node that the leader deletes by itself, just before.
+    pub outlived: Option<Node>,
     /// Ephemeral nodes whose owner is not open just after.
     pub orphans: Vec<String>,
 }
@@ -95,6 +97,11 @@ impl Oracle {
             false => Vec::new(),
         };
         let timeout_before = self.tree.sessions().get(&header.session).copied();
+        let outlived = if let Txn::DeleteContainer { path } = &txn {
+            self.tree.node(path).cloned()
+        } else {
+            None
+        };
         let mut events = Vec::new();
         self.tree.apply(header, &txn, &mut events);
         let made_here = self.settle(header.session, timeout_before);
@@ -103,7 +110,7 @@ impl Oracle {
             false if closes => self.tree.ephemerals(header.session).into_iter().collect(),
             false => made_here,
         };
-        Some(Judged { header, txn, expected, events, was_open, had_ephemerals, orphans })
+        Some(Judged { header, txn, expected, events, was_open, had_ephemerals, outlived, orphans })
     }
 
     /// Books what changed; answers the ephemerals of `session` among it.
@@ -137,6 +144,7 @@ impl Oracle {
 mod tests {
     use super::txn::{CreateTxn, build::payload};
     use super::*;
+    use crate::history::Life;
     use vivarium_core::ids::Zxid;
 
     fn run(oracle: &mut Oracle, zxid: u64, session: i64, txn: Txn) -> Judged {
@@ -150,7 +158,7 @@ mod tests {
             path: path.into(),
             data: None,
             acl: Some([(31, "world".into(), "anyone".into())].into()),
-            ephemeral: true,
+            life: Life::Ephemeral,
             parent_cversion,
         })
     }

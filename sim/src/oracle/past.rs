@@ -1,6 +1,7 @@
 //! Every node as it was after each transaction, so that a read can be judged at its own zxid.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use bytes::Bytes;
 use vivarium_core::wire::client::Stat;
@@ -70,6 +71,27 @@ impl Past {
         let versions = self.nodes.get(path)?;
         let after = versions.partition_point(|version| version.since <= position);
         versions[after.checked_sub(1)?].shown.as_ref()
+    }
+
+    /// Every node in byte order from `path` on, as it was.
+    fn from(&self, position: usize, path: &str) -> impl Iterator<Item = (&str, &Stat)> {
+        let nodes = self.nodes.range::<str, _>((Bound::Included(path), Bound::Unbounded));
+        nodes.filter_map(move |(path, _)| {
+            self.node(position, path).map(|(_, stat)| (path.as_str(), stat))
+        })
+    }
+
+    /// Ephemeral nodes of a session whose path begins with `prefix`, in byte order.
+    pub fn ephemerals(&self, position: usize, session: i64, prefix: &str) -> Vec<&str> {
+        let from = self.from(position, prefix).take_while(|(path, _)| path.starts_with(prefix));
+        from.filter(|(_, stat)| stat.ephemeral_owner == session).map(|(path, _)| path).collect()
+    }
+
+    /// How many nodes there were below this one.
+    pub fn count_below(&self, position: usize, path: &str) -> usize {
+        let below = if path == "/" { String::from("/") } else { format!("{path}/") };
+        let from = self.from(position, &below).take_while(|(path, _)| path.starts_with(&below));
+        from.filter(|(path, _)| *path != "/").count()
     }
 
     /// In byte order.

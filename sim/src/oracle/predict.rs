@@ -58,6 +58,9 @@ pub fn predict(tree: &mut Tree, header: Header, call: &Call) -> Option<Expected>
         Call::Exists { .. }
         | Call::GetData { .. }
         | Call::GetChildren { .. }
+        | Call::MultiRead(_)
+        | Call::GetEphemerals { .. }
+        | Call::CountAll { .. }
         | Call::Sync { .. }
         | Call::Watch(_)
         | Call::UnknownOp { .. }
@@ -152,12 +155,13 @@ fn step(tree: &mut Tree, header: Header, call: &SubCall) -> Result<(Txn, SubRepl
     tree.apply(header, &txn, &mut Vec::new());
     let stat = |path: &str| tree.node(path).expect("it was just written").stat();
     let reply = match &txn {
-        Txn::Create(made) if made.kind == 15 => {
+        Txn::Create(made) if made.kind != 1 => {
             SubReply::PathStat(made.path.clone(), stat(&made.path))
         }
         Txn::Create(made) => SubReply::Path(made.path.clone()),
         Txn::SetData { path, .. } => SubReply::Stat(stat(path)),
         Txn::Delete { .. }
+        | Txn::DeleteContainer { .. }
         | Txn::Check { .. }
         | Txn::SetAcl { .. }
         | Txn::CreateSession { .. }
@@ -185,15 +189,15 @@ fn create_txn(tree: &Tree, create: &CreateCall) -> Result<Txn, i32> {
     if tree.node(&path).is_some() {
         return Err(NODE_EXISTS);
     }
-    if parent.record.owner != 0 {
+    if parent.record.is_ephemeral() {
         return Err(NO_CHILDREN_FOR_EPHEMERALS);
     }
     Ok(Txn::Create(CreateTxn {
-        kind: if create.with_stat { 15 } else { 1 },
+        kind: create.code(),
         path,
         data: create.data.clone(),
         acl: Some(Arc::clone(&OPEN_ACL)),
-        ephemeral: create.ephemeral,
+        life: create.life,
         parent_cversion: parent.record.cversion.wrapping_add(1),
     }))
 }
@@ -216,6 +220,7 @@ mod tests {
     use vivarium_core::ids::Zxid;
 
     use super::*;
+    use crate::history::Life;
 
     fn header(zxid: u64) -> Header {
         Header { session: 5, cxid: 1, zxid: Zxid(zxid), time: 0 }
@@ -225,7 +230,7 @@ mod tests {
         SubCall::Create(CreateCall {
             path: path.into(),
             data: None,
-            ephemeral: false,
+            life: Life::Persistent,
             sequential,
             with_stat: false,
         })

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use vivarium_core::wire::client::{EventKind, Stat};
 
+use crate::history::Life;
 use crate::oracle::txn::{AclEntry, CreateTxn, Header, Txn};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,6 +32,27 @@ pub struct Record {
     pub pzxid: i64,
 }
 
+/// The owner of a container.
+const CONTAINER: i64 = i64::MIN;
+/// The high byte of an owner that holds a TTL in its low 40 bits.
+const TTL: i64 = 0xff_i64 << 56;
+
+impl Record {
+    /// What its owner says.
+    pub fn life(&self) -> Life {
+        match self.owner {
+            0 => Life::Persistent,
+            CONTAINER => Life::Container,
+            owner if owner & !((1 << 40) - 1) == TTL => Life::Ttl { ms: owner & ((1 << 40) - 1) },
+            _ => Life::Ephemeral,
+        }
+    }
+
+    pub fn is_ephemeral(&self) -> bool {
+        self.life() == Life::Ephemeral
+    }
+}
+
 impl Node {
     /// As a client sees it.
     pub fn stat(&self) -> Stat {
@@ -44,7 +66,7 @@ impl Node {
             version: *version,
             cversion: self.record.cversion.wrapping_mul(2).wrapping_sub(children),
             aversion: self.record.aversion,
-            ephemeral_owner: self.record.owner,
+            ephemeral_owner: if self.record.is_ephemeral() { self.record.owner } else { 0 },
             data_length: data.as_ref().map_or(0, |data| data.len() as i32),
             num_children: children,
             pzxid: self.record.pzxid,
@@ -215,7 +237,7 @@ impl Tree {
                 }
             }
             Txn::Create(create) => self.create(header, create, events),
-            Txn::Delete { path } => self.delete(path, zxid, events),
+            Txn::Delete { path } | Txn::DeleteContainer { path } => self.delete(path, zxid, events),
             Txn::SetData { path, data, version } => {
                 if self.nodes.contains_key(path) {
                     let node = self.edit(path);
@@ -263,7 +285,12 @@ impl Tree {
             mzxid: zxid,
             ctime: header.time,
             mtime: header.time,
-            owner: if create.ephemeral { header.session } else { 0 },
+            owner: match create.life {
+                Life::Persistent => 0,
+                Life::Ephemeral => header.session,
+                Life::Container => CONTAINER,
+                Life::Ttl { ms } => TTL | ms,
+            },
             pzxid: zxid,
             ..Record::default()
         };

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use vivarium_core::ids::Zxid;
 
 use crate::codec::Reader;
+use crate::history::Life;
 
 /// Permissions, scheme, id.
 pub type AclEntry = (i32, String, String);
@@ -20,12 +21,12 @@ pub struct Header {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateTxn {
-    /// Record type 1 or 15; the effect is the same.
+    /// Record type: 1 or 15, whose effect is the same, 19 or 21.
     pub kind: i32,
     pub path: String,
     pub data: Option<Bytes>,
     pub acl: Option<Arc<[AclEntry]>>,
-    pub ephemeral: bool,
+    pub life: Life,
     pub parent_cversion: i32,
 }
 
@@ -39,6 +40,10 @@ pub enum Txn {
     },
     Create(CreateTxn),
     Delete {
+        path: String,
+    },
+    /// By the leader itself.
+    DeleteContainer {
         path: String,
     },
     SetData {
@@ -79,15 +84,9 @@ fn record(kind: i32, reader: &mut Reader) -> Option<Txn> {
         -10 => Txn::CreateSession { timeout_ms: reader.i32()? },
         -11 if reader.is_empty() => Txn::CloseSession { paths: None },
         -11 => Txn::CloseSession { paths: reader.vector(Reader::string)? },
-        1 | 15 => Txn::Create(CreateTxn {
-            kind,
-            path: reader.string()?,
-            data: reader.buffer()?,
-            acl: reader.vector(acl_entry)?.map(Arc::from),
-            ephemeral: reader.bool()?,
-            parent_cversion: reader.i32()?,
-        }),
+        1 | 15 | 19 | 21 => Txn::Create(create(kind, reader)?),
         2 => Txn::Delete { path: reader.string()? },
+        20 => Txn::DeleteContainer { path: reader.string()? },
         5 => {
             Txn::SetData { path: reader.string()?, data: reader.buffer()?, version: reader.i32()? }
         }
@@ -101,6 +100,22 @@ fn record(kind: i32, reader: &mut Reader) -> Option<Txn> {
         -1 => Txn::Error { code: reader.i32()? },
         _ => return None,
     })
+}
+
+fn create(kind: i32, reader: &mut Reader) -> Option<CreateTxn> {
+    let (path, data) = (reader.string()?, reader.buffer()?);
+    let acl = reader.vector(acl_entry)?.map(Arc::from);
+    let mut life = match kind {
+        19 => Life::Container,
+        21 => Life::Persistent,
+        _ if reader.bool()? => Life::Ephemeral,
+        _ => Life::Persistent,
+    };
+    let parent_cversion = reader.i32()?;
+    if kind == 21 {
+        life = Life::Ttl { ms: reader.i64()? };
+    }
+    Some(CreateTxn { kind, path, data, acl, life, parent_cversion })
 }
 
 fn sub_record(reader: &mut Reader) -> Option<Txn> {
@@ -118,6 +133,7 @@ pub(crate) mod build {
 
     use super::{Header, Txn};
     use crate::codec::Writer;
+    use crate::history::Life;
     use bytes::Bytes;
 
     pub(crate) fn payload(header: Header, txn: &Txn) -> Bytes {
@@ -134,6 +150,7 @@ pub(crate) mod build {
             Txn::CloseSession { .. } => -11,
             Txn::Create(create) => create.kind,
             Txn::Delete { .. } => 2,
+            Txn::DeleteContainer { .. } => 20,
             Txn::SetData { .. } => 5,
             Txn::Check { .. } => 13,
             Txn::SetAcl { .. } => 7,
@@ -157,14 +174,20 @@ pub(crate) mod build {
             Txn::Create(create) => {
                 out.string(&create.path).buffer(create.data.as_deref());
                 acl_list(create.acl.as_ref().expect("tests give one"), out);
-                out.bool(create.ephemeral).i32(create.parent_cversion);
+                match create.life {
+                    Life::Container => out.i32(create.parent_cversion),
+                    Life::Ttl { ms } => out.i32(create.parent_cversion).i64(ms),
+                    Life::Persistent | Life::Ephemeral => {
+                        out.bool(create.life == Life::Ephemeral).i32(create.parent_cversion)
+                    }
+                };
             }
             Txn::SetAcl { path, acl, version } => {
                 out.string(path);
                 acl_list(acl.as_ref().expect("tests give one"), out);
                 out.i32(*version);
             }
-            Txn::Delete { path } => {
+            Txn::Delete { path } | Txn::DeleteContainer { path } => {
                 out.string(path);
             }
             Txn::SetData { path, data, version } => {

@@ -150,6 +150,7 @@ fn leave_out(story: &mut Story, log: &[Logged], owners: &[Option<usize>]) {
             | Txn::CloseSession { .. }
             | Txn::Create(_)
             | Txn::Delete { .. }
+            | Txn::DeleteContainer { .. }
             | Txn::SetData { .. }
             | Txn::Check { .. }
             | Txn::SetAcl { .. }) => refused(txn),

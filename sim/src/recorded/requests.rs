@@ -5,7 +5,7 @@ use bytes::Bytes;
 use vivarium_core::ids::SessionId;
 
 use crate::codec::Reader;
-use crate::history::{Call, CreateCall, SubCall};
+use crate::history::{Call, CreateCall, Life, ReadCall, SubCall};
 
 /// What a client frame asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,10 +100,10 @@ fn name(code: i32) -> (&'static str, bool) {
         16 => ("reconfig", true),
         17 => ("checkWatches", false),
         18 => ("removeWatches", false),
-        19 => ("createContainer", true),
+        19 => ("createContainer with flags or an ACL of its own", true),
         20 => ("deleteContainer", true),
-        21 => ("createTTL", true),
-        22 => ("multiRead", false),
+        21 => ("createTTL with flags or an ACL of its own", true),
+        22 => ("multiRead of what is not modelled", false),
         101 => ("setWatches", false),
         103 => ("getEphemerals", false),
         104 => ("getAllChildrenNumber", false),
@@ -116,7 +116,7 @@ fn name(code: i32) -> (&'static str, bool) {
 
 fn call(code: i32, mut reader: Reader) -> Option<Call> {
     let call = match code {
-        1 | 15 => Call::Create(create(code, &mut reader)?),
+        1 | 15 | 19 | 21 => Call::Create(create(code, &mut reader)?),
         2 => Call::Delete { path: reader.string()?, version: reader.i32()? },
         3 => Call::Exists { path: path_of_read(&mut reader)?, watch: reader.bool()? },
         4 => Call::GetData { path: path_of_read(&mut reader)?, watch: reader.bool()? },
@@ -129,6 +129,7 @@ fn call(code: i32, mut reader: Reader) -> Option<Call> {
             with_stat: code == 12,
         },
         9 => Call::Sync { path: reader.string()? },
+        22 => Call::MultiRead(multi_read(&mut reader)?),
         14 => Call::Multi(multi(&mut reader)?),
         -11 => Call::CloseSession,
         _ => return None,
@@ -150,13 +151,33 @@ fn create(code: i32, reader: &mut Reader) -> Option<CreateCall> {
     let acl = reader.vector(|entry| Some((entry.i32()?, entry.string()?, entry.string()?)))??;
     let flags = reader.i32()?;
     let open = matches!(&acl[..], [(31, scheme, id)] if scheme == "world" && id == "anyone");
-    (open && (0..4).contains(&flags)).then_some(CreateCall {
-        path,
-        data,
-        ephemeral: flags & 1 != 0,
-        sequential: flags & 2 != 0,
-        with_stat: code == 15,
-    })
+    let (life, sequential) = match (code, flags) {
+        (1 | 15, 0) => (Life::Persistent, false),
+        (1 | 15, 1) => (Life::Ephemeral, false),
+        (1 | 15, 2) => (Life::Persistent, true),
+        (1 | 15, 3) => (Life::Ephemeral, true),
+        (19, 4) => (Life::Container, false),
+        (21, 5 | 6) => (Life::Ttl { ms: reader.i64()? }, flags == 6),
+        _ => return None,
+    };
+    open.then_some(CreateCall { path, data, life, sequential, with_stat: code != 1 })
+}
+
+fn multi_read(reader: &mut Reader) -> Option<Vec<ReadCall>> {
+    let mut reads = Vec::new();
+    loop {
+        let (code, done, _) = (reader.i32()?, reader.bool()?, reader.i32()?);
+        if done {
+            return Some(reads);
+        }
+        let path = path_of_read(reader)?;
+        reader.bool()?;
+        reads.push(match code {
+            4 => ReadCall::Data { path },
+            8 => ReadCall::Children { path },
+            _ => return None,
+        });
+    }
 }
 
 fn multi(reader: &mut Reader) -> Option<Vec<SubCall>> {
@@ -167,7 +188,7 @@ fn multi(reader: &mut Reader) -> Option<Vec<SubCall>> {
             return Some(subs);
         }
         subs.push(match code {
-            1 | 15 => SubCall::Create(create(code, reader)?),
+            1 | 15 | 19 | 21 => SubCall::Create(create(code, reader)?),
             2 => SubCall::Delete { path: reader.string()?, version: reader.i32()? },
             5 => SubCall::SetData {
                 path: reader.string()?,
@@ -191,7 +212,7 @@ mod tests {
         let create = |sequential| CreateCall {
             path: "/a".into(),
             data: Some(Bytes::from_static(b"x")),
-            ephemeral: true,
+            life: Life::Ephemeral,
             sequential,
             with_stat: true,
         };
@@ -205,6 +226,10 @@ mod tests {
             ]),
             Call::Exists { path: "/a".into(), watch: true },
             Call::GetChildren { path: "/".into(), watch: false, with_stat: true },
+            Call::MultiRead(vec![
+                ReadCall::Data { path: "/a".into() },
+                ReadCall::Children { path: "/".into() },
+            ]),
             Call::Sync { path: "/".into() },
             Call::CloseSession,
         ];

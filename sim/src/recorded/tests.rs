@@ -9,7 +9,7 @@ use vivarium_core::ids::{Epoch, Zxid};
 
 use super::*;
 use crate::codec::Writer;
-use crate::history::{Call, CreateCall};
+use crate::history::{Call, CreateCall, Life};
 use crate::oracle::Oracle;
 use crate::oracle::predict::predict;
 use crate::oracle::txn::{Header, build};
@@ -28,7 +28,7 @@ const B: i64 = 0x60;
 
 fn create(path: &str, sequential: bool) -> Call {
     let (path, data) = (path.into(), Some(Bytes::from_static(b"x")));
-    Call::Create(CreateCall { path, data, ephemeral: false, sequential, with_stat: false })
+    Call::Create(CreateCall { path, data, life: Life::Persistent, sequential, with_stat: false })
 }
 
 fn get(path: &str, watch: bool) -> Call {
@@ -307,7 +307,7 @@ fn an_ephemeral_that_stays_behind_its_session_is_found() {
     let mut scene = Scene::begin();
     let Call::Create(open) = create("/e", false) else { unreachable!("it is one") };
     let body = b"\0\0\0\x02/e";
-    scene.write(1, A, 1, &Call::Create(CreateCall { ephemeral: true, ..open }), body);
+    scene.write(1, A, 1, &Call::Create(CreateCall { life: Life::Ephemeral, ..open }), body);
     scene.commit(A, 0, Txn::CloseSession { paths: Some(Vec::new()) });
     scene.breaks("E2", "");
 }

@@ -2,10 +2,11 @@
 
 use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn};
 use vivarium_core::wire::client::{
-    Create, CreateMode, Op, Parsed, ReadOp, SetWatches, WatchOp, WriteOp, parse_body,
+    Create, CreateForm, CreateMode, MultiRead, Op, Parsed, ReadOp, SetWatches, WatchOp, WriteOp,
+    parse_body,
 };
 
-use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
+use crate::history::{Call, CreateCall, Life, Reply, SubCall, SubReply};
 
 /// A request as a client sends it: the name of its kind, and the whole.
 pub(super) fn request(op: i32, body: bytes::Bytes) -> (&'static str, String) {
@@ -28,6 +29,10 @@ fn name_of(op: &Op) -> &'static str {
         Op::Read(ReadOp::GetData { .. }) => "getData",
         Op::Read(ReadOp::GetAcl { .. }) => "getACL",
         Op::Read(ReadOp::GetChildren { .. }) => "getChildren",
+        Op::Read(ReadOp::Multi(_)) => "multiRead",
+        Op::Read(ReadOp::GetEphemerals { .. }) => "getEphemerals",
+        Op::Read(ReadOp::GetAllChildrenNumber { .. }) => "getAllChildrenNumber",
+        Op::Read(ReadOp::WhoAmI) => "whoAmI",
         Op::Watch(WatchOp::Set(_)) => "setWatches",
         Op::Watch(WatchOp::Add { .. }) => "addWatch",
         Op::Watch(WatchOp::Check { .. }) => "checkWatches",
@@ -37,6 +42,7 @@ fn name_of(op: &Op) -> &'static str {
         Op::Sync { .. } => "sync",
         Op::Auth { .. } => "auth",
         Op::Sasl { .. } => "sasl",
+        Op::Reconfig(_) => "reconfig",
         Op::Ping => "ping",
         Op::CloseSession => "closeSession",
     }
@@ -61,8 +67,13 @@ fn operation(op: &Op) -> String {
         Op::Read(ReadOp::GetChildren { path, watch, .. }) => {
             format!("{name} {path}{}", watched(*watch))
         }
-        Op::Read(ReadOp::GetAcl { path }) | Op::SetAcl { path, .. } | Op::Sync { path } => {
-            format!("{name} {path}")
+        Op::Read(ReadOp::GetAcl { path } | ReadOp::GetAllChildrenNumber { path })
+        | Op::SetAcl { path, .. }
+        | Op::Sync { path } => format!("{name} {path}"),
+        Op::Read(ReadOp::Multi(MultiRead::Reads(parts))) => format!("{name} of {}", parts.len()),
+        Op::Read(ReadOp::Multi(MultiRead::OfWrites)) => format!("{name} of writes"),
+        Op::Read(ReadOp::GetEphemerals { prefix }) => {
+            format!("{name} {}", prefix.as_deref().unwrap_or_default())
         }
         Op::Watch(WatchOp::Set(watches)) => {
             let SetWatches { relative_zxid, data, exist, child, lasting } = watches;
@@ -80,18 +91,21 @@ fn operation(op: &Op) -> String {
             format!("multi [{}]", all.join("; "))
         }
         Op::Auth { scheme, .. } => format!("auth {scheme}"),
-        Op::Sasl { .. } | Op::Ping | Op::CloseSession => name.into(),
+        Op::Read(ReadOp::WhoAmI)
+        | Op::Sasl { .. }
+        | Op::Reconfig(_)
+        | Op::Ping
+        | Op::CloseSession => name.into(),
     }
 }
 
 fn write_operation(write: &WriteOp) -> String {
     let name = name_of_write(write);
     match write {
-        WriteOp::Create(Create { path, flags, .. }) => {
+        WriteOp::Create(Create { path, flags, form, .. }) => {
             let mode = CreateMode::from_flags(*flags);
-            let (ephemeral, sequential) =
-                mode.map_or((false, false), |mode| (mode.is_ephemeral(), mode.is_sequential()));
-            create(path, ephemeral, sequential)
+            let sequential = mode.is_some_and(CreateMode::is_sequential);
+            create(path, life_of(mode, *form), sequential)
         }
         WriteOp::Delete { path, version }
         | WriteOp::SetData { path, version, .. }
@@ -99,10 +113,18 @@ fn write_operation(write: &WriteOp) -> String {
     }
 }
 
-fn create(path: &str, ephemeral: bool, sequential: bool) -> String {
-    let ephemeral = if ephemeral { " ephemeral" } else { "" };
+const fn life_of(mode: Option<CreateMode>, form: CreateForm) -> Life {
+    match (mode, form) {
+        (Some(CreateMode::Ephemeral | CreateMode::EphemeralSequential), _) => Life::Ephemeral,
+        (Some(CreateMode::Container), _) => Life::Container,
+        (_, CreateForm::Ttl { ms }) => Life::Ttl { ms },
+        (_, CreateForm::Plain | CreateForm::WithStat | CreateForm::Container) => Life::Persistent,
+    }
+}
+
+fn create(path: &str, life: Life, sequential: bool) -> String {
     let sequential = if sequential { " sequential" } else { "" };
-    format!("create {path}{ephemeral}{sequential}")
+    format!("create {path}{}{sequential}", life.words())
 }
 
 fn watched(watch: bool) -> &'static str {
@@ -126,10 +148,14 @@ fn transaction(txn: &Txn) -> String {
         Txn::CreateSession { timeout_ms } => format!("createSession, {timeout_ms} ms"),
         Txn::CloseSession { .. } => String::from("closeSession"),
         Txn::Create(CreateTxn { path, ephemeral, .. })
-        | Txn::Create2(CreateTxn { path, ephemeral, .. }) => create(path, *ephemeral, false),
-        Txn::CreateTtl { path, .. } => format!("create {path} with TTL"),
-        Txn::CreateContainer { path, .. } => format!("create {path} container"),
-        Txn::Delete { path } | Txn::DeleteContainer { path } => format!("delete {path}"),
+        | Txn::Create2(CreateTxn { path, ephemeral, .. }) => {
+            let life = if *ephemeral { Life::Ephemeral } else { Life::Persistent };
+            create(path, life, false)
+        }
+        Txn::CreateTtl { path, ttl, .. } => create(path, Life::Ttl { ms: *ttl }, false),
+        Txn::CreateContainer { path, .. } => create(path, Life::Container, false),
+        Txn::Delete { path } => format!("delete {path}"),
+        Txn::DeleteContainer { path } => format!("delete {path}, which has outlived its purpose"),
         Txn::SetData { path, version, .. } => format!("setData {path} to version {version}"),
         Txn::Reconfig { version, .. } => format!("reconfig to version {version}"),
         Txn::SetAcl { path, .. } => format!("setACL {path}"),
@@ -145,9 +171,7 @@ fn transaction(txn: &Txn) -> String {
 /// A client operation as the workload asked for it.
 pub(crate) fn call(call: &Call) -> String {
     match call {
-        Call::Create(CreateCall { path, ephemeral, sequential, .. }) => {
-            create(path, *ephemeral, *sequential)
-        }
+        Call::Create(CreateCall { path, life, sequential, .. }) => create(path, *life, *sequential),
         Call::Delete { path, version } => format!("delete {path}{}", conditional(*version)),
         Call::SetData { path, version, .. } => format!("setData {path}{}", conditional(*version)),
         Call::Multi(subs) => {
@@ -157,6 +181,9 @@ pub(crate) fn call(call: &Call) -> String {
         Call::Exists { path, watch } => format!("exists {path}{}", watched(*watch)),
         Call::GetData { path, watch } => format!("getData {path}{}", watched(*watch)),
         Call::GetChildren { path, watch, .. } => format!("getChildren {path}{}", watched(*watch)),
+        Call::MultiRead(reads) => format!("multiRead of {}", reads.len()),
+        Call::GetEphemerals { prefix } => format!("getEphemerals {prefix}"),
+        Call::CountAll { path } => format!("getAllChildrenNumber {path}"),
         Call::Sync { path } => format!("sync {path}"),
         Call::Watch(watch) => operation(&Op::Watch(watch.clone())),
         Call::CloseSession => String::from("closeSession"),
@@ -167,8 +194,8 @@ pub(crate) fn call(call: &Call) -> String {
 
 fn sub_call(call: &SubCall) -> String {
     match call {
-        SubCall::Create(CreateCall { path, ephemeral, sequential, .. }) => {
-            create(path, *ephemeral, *sequential)
+        SubCall::Create(CreateCall { path, life, sequential, .. }) => {
+            create(path, *life, *sequential)
         }
         SubCall::Delete { path, version } => format!("delete {path}{}", conditional(*version)),
         SubCall::SetData { path, version, .. } => {
@@ -192,6 +219,8 @@ pub(super) fn reply(reply: &Reply) -> String {
         Reply::Children(names) | Reply::ChildrenStat(names, _) => {
             format!("{} children", names.len())
         }
+        Reply::MultiRead(parts) => format!("{} answers", parts.len()),
+        Reply::Count(count) => format!("{count} nodes"),
         Reply::Multi(parts) => {
             let failed = parts.iter().find_map(|part| match part {
                 SubReply::Error(code) if *code != 0 => Some(*code),

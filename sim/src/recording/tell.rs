@@ -154,6 +154,7 @@ fn timer_name(timer: Timer) -> &'static str {
         Timer::Redial => ": time to connect again",
         Timer::Phase => ": a ping or a limit of its phase is due",
         Timer::Sessions => ": sessions",
+        Timer::Containers => ": containers and TTL nodes",
         Timer::Handshakes => ": a silent client",
         Timer::Housekeeping => ": housekeeping",
     }

@@ -32,6 +32,7 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "D1" => "A conditional write succeeds exactly when it should.",
         "D2" => "Sequential nodes get the names that they should.",
         "D3" => "A multi takes effect whole or not at all.",
+        "D4" => "No node goes by itself before its time.",
         "D6" => "A committed transaction is legal where it stands.",
         "K1" => "Writes are linearizable.",
         "K2" => "A session's requests are answered, and take effect, in their order.",

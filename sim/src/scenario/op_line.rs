@@ -17,6 +17,7 @@ use vivarium_core::wire::client::{AddMode, WatchKind, WatchOp};
 
 use super::span::{moment, span};
 use super::words::Words;
+use crate::history::Life;
 use crate::ids::SimTime;
 use crate::workload::{Content, Create, Operation, Part, Read, Reading, Target, Version, Write};
 use crate::zkclient::Timed;
@@ -36,6 +37,10 @@ impl fmt::Display for Operation {
                 write!(f, "multi {{ {} }}", parts.join(" ; "))
             }
             Self::Read(read) => read.fmt(f),
+            Self::MultiRead(reads) => {
+                let reads: Vec<_> = reads.iter().map(Read::to_string).collect();
+                write!(f, "multi_read {{ {} }}", reads.join(" ; "))
+            }
             Self::Sync { path } => write!(f, "sync {path}"),
             Self::SyncThenRead { path, read } => write!(f, "sync {path} then {read}"),
             Self::Watch(watch) => watch_line(watch, f),
@@ -54,11 +59,8 @@ impl fmt::Display for Write {
         match self {
             Self::Create(create) => {
                 write!(f, "create {} {}", create.path, content(create.data.as_ref()))?;
-                let flags = [
-                    (create.ephemeral, " ephemeral"),
-                    (create.sequential, " sequential"),
-                    (create.with_stat, " stat"),
-                ];
+                f.write_str(&create.life.words())?;
+                let flags = [(create.sequential, " sequential"), (create.with_stat, " stat")];
                 flags.iter().filter(|(on, _)| *on).try_for_each(|(_, name)| f.write_str(name))
             }
             Self::Delete { path, version } => write!(f, "delete {path}{version}"),
@@ -86,6 +88,8 @@ impl fmt::Display for Read {
             Reading::Children { with_stat } => {
                 write!(f, "children {}{}", self.path, if with_stat { " stat" } else { "" })?;
             }
+            Reading::Ephemerals => write!(f, "ephemerals {}", self.path)?,
+            Reading::CountAll => write!(f, "count {}", self.path)?,
         }
         f.write_str(if self.watch { " watch" } else { "" })
     }
@@ -134,8 +138,8 @@ impl FromStr for Timed {
 }
 
 /// What may stand behind a time.
-const VERBS: &str = "create, delete, set, multi, exists, get, children, sync, watch, unwatch, \
-                     watches, rewatch, unknown, malformed, close, drop, silent";
+const VERBS: &str = "create, delete, set, multi, exists, get, children, ephemerals, count, multi_read, \
+                     sync, watch, unwatch, watches, rewatch, unknown, malformed, close, drop, silent";
 
 fn operation(words: &mut Words<'_>) -> Result<Operation, String> {
     let verb = words.next("what the client does")?;
@@ -147,6 +151,7 @@ fn operation(words: &mut Words<'_>) -> Result<Operation, String> {
     }
     Ok(match verb {
         "multi" => multi(words)?,
+        "multi_read" => multi_read(words)?,
         "sync" => {
             let path = target(words)?;
             if !words.take("then") {
@@ -223,7 +228,7 @@ fn write(verb: &str, words: &mut Words<'_>) -> Result<Option<Write>, String> {
         "create" => Write::Create(Create {
             path: path(words.next("a path")?)?,
             data: data(words)?,
-            ephemeral: words.take("ephemeral"),
+            life: life(words)?,
             sequential: words.take("sequential"),
             with_stat: words.take("stat"),
         }),
@@ -235,14 +240,28 @@ fn write(verb: &str, words: &mut Words<'_>) -> Result<Option<Write>, String> {
     }))
 }
 
+fn life(words: &mut Words<'_>) -> Result<Life, String> {
+    Ok(if words.take("ephemeral") {
+        Life::Ephemeral
+    } else if words.take("container") {
+        Life::Container
+    } else if words.take("ttl") {
+        Life::Ttl { ms: words.number("milliseconds")? }
+    } else {
+        Life::Persistent
+    })
+}
+
 fn read(verb: &str, words: &mut Words<'_>) -> Result<Option<Read>, String> {
-    if !["exists", "get", "children"].contains(&verb) {
+    if !["exists", "get", "children", "ephemerals", "count"].contains(&verb) {
         return Ok(None);
     }
     let path = target(words)?;
     let what = match verb {
         "exists" => Reading::Exists,
         "get" => Reading::Data,
+        "ephemerals" => Reading::Ephemerals,
+        "count" => Reading::CountAll,
         _ => Reading::Children { with_stat: words.take("stat") },
     };
     Ok(Some(Read { what, path, watch: words.take("watch") }))
@@ -263,6 +282,22 @@ fn multi(words: &mut Words<'_>) -> Result<Operation, String> {
         match words.next("`;` or `}`")? {
             ";" => {}
             "}" => return Ok(Operation::Multi(parts)),
+            other => return Err(format!("`{other}` stands where `;` or `}}` should")),
+        }
+    }
+}
+
+fn multi_read(words: &mut Words<'_>) -> Result<Operation, String> {
+    words.expect("{")?;
+    let mut reads = Vec::new();
+    loop {
+        let verb = words.next("get or children")?;
+        let known = ["get", "children"].contains(&verb);
+        let read = if known { read(verb, words)? } else { None };
+        reads.push(read.ok_or_else(|| format!("a multi_read has get and children, no `{verb}`"))?);
+        match words.next("`;` or `}`")? {
+            ";" => {}
+            "}" => return Ok(Operation::MultiRead(reads)),
             other => return Err(format!("`{other}` stands where `;` or `}}` should")),
         }
     }

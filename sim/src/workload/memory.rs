@@ -34,6 +34,9 @@ impl Memory {
             Call::Create(_)
             | Call::Delete { .. }
             | Call::Multi(_)
+            | Call::MultiRead(_)
+            | Call::GetEphemerals { .. }
+            | Call::CountAll { .. }
             | Call::Sync { .. }
             | Call::Watch(_)
             | Call::CloseSession
@@ -61,7 +64,7 @@ impl Memory {
                     }
                 }
             }
-            Reply::Empty => {}
+            Reply::Empty | Reply::MultiRead(_) | Reply::Count(_) => {}
         }
     }
 

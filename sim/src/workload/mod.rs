@@ -9,6 +9,7 @@ pub use self::memory::Memory;
 pub use self::operation::{
     Content, Create, Operation, Part, Read, Reading, Target, Version, Write,
 };
+use crate::history::Life;
 use crate::rng::{SimRng, Stream};
 use vivarium_core::wire::client::{AddMode, WatchKind, WatchOp};
 
@@ -28,11 +29,16 @@ pub enum Kind {
     SyncThenRead,
     UnknownOp,
     Malformed,
+    CreateContainer,
+    CreateTtl,
+    MultiRead,
+    GetEphemerals,
+    CountAll,
 }
 
 impl Kind {
     /// Each with the name that scenario files have for it.
-    pub const NAMES: [(Self, &str); 13] = [
+    pub const NAMES: [(Self, &str); 18] = [
         (Self::Create, "create"),
         (Self::CreateSequential, "create_sequential"),
         (Self::CreateEphemeral, "create_ephemeral"),
@@ -46,10 +52,18 @@ impl Kind {
         (Self::SyncThenRead, "sync_then_read"),
         (Self::UnknownOp, "unknown"),
         (Self::Malformed, "malformed"),
+        (Self::CreateContainer, "create_container"),
+        (Self::CreateTtl, "create_ttl"),
+        (Self::MultiRead, "multi_read"),
+        (Self::GetEphemerals, "ephemerals"),
+        (Self::CountAll, "count"),
     ];
 }
 
 const READS: [Kind; 3] = [Kind::Exists, Kind::GetData, Kind::GetChildren];
+
+/// The draws for kinds that came later: they leave those of the others as they were.
+const LATER_KINDS: u64 = u64::MAX - 1;
 
 /// The mix of one run: some operations are left out (swarm testing), the others weigh differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +113,18 @@ impl Workload {
             }
         }
         weights.insert(Kind::Create, 10 * rng.range(3, 20));
+        let mut later = SimRng::new(seed, Stream::Workload, LATER_KINDS);
+        for (kind, weight) in [
+            (Kind::CreateContainer, 5),
+            (Kind::CreateTtl, 5),
+            (Kind::MultiRead, 3),
+            (Kind::GetEphemerals, 2),
+            (Kind::CountAll, 2),
+        ] {
+            if later.chance(500) {
+                weights.insert(kind, weight * later.range(1, 3) * 10);
+            }
+        }
         Self {
             weights,
             roots: rng.range(1, 4),
@@ -195,11 +221,15 @@ impl Drawing<'_> {
     fn operation(&mut self) -> Operation {
         let kind = self.workload.draw_kind(self.rng);
         match kind {
-            Kind::Create => Operation::Write(Write::Create(self.create(false, false))),
-            Kind::CreateSequential => Operation::Write(Write::Create(self.create(false, true))),
-            Kind::CreateEphemeral => Operation::Write(Write::Create(self.create(true, false))),
-            Kind::CreateEphemeralSequential => {
-                Operation::Write(Write::Create(self.create(true, true)))
+            Kind::Create => self.write(Life::Persistent, false),
+            Kind::CreateSequential => self.write(Life::Persistent, true),
+            Kind::CreateEphemeral => self.write(Life::Ephemeral, false),
+            Kind::CreateEphemeralSequential => self.write(Life::Ephemeral, true),
+            Kind::CreateContainer => self.write(Life::Container, false),
+            Kind::CreateTtl => {
+                let life = Life::Ttl { ms: self.rng.log_range(1, 4000) as i64 };
+                let sequential = self.rng.chance(300);
+                self.write(life, sequential)
             }
             Kind::Delete => {
                 Operation::Write(Write::Delete { path: self.target(), version: self.version() })
@@ -210,7 +240,19 @@ impl Drawing<'_> {
                 data: self.content(),
             }),
             Kind::Multi => self.multi(),
-            Kind::Exists | Kind::GetData | Kind::GetChildren => Operation::Read(self.read(kind)),
+            Kind::Exists
+            | Kind::GetData
+            | Kind::GetChildren
+            | Kind::GetEphemerals
+            | Kind::CountAll => Operation::Read(self.read(kind)),
+            Kind::MultiRead => {
+                let count = self.rng.range(1, 6);
+                let mut read = || {
+                    let kind = *self.rng.pick(&[Kind::GetData, Kind::GetChildren]);
+                    Read { watch: false, ..self.read(kind) }
+                };
+                Operation::MultiRead((0..count).map(|_| read()).collect())
+            }
             Kind::SyncThenRead => self.sync_then_read(),
             Kind::UnknownOp => Operation::UnknownOp { code: *self.rng.pick(&[13, 77, 999]) },
             Kind::Malformed => Operation::Malformed { code: *self.rng.pick(&[1, 2, 5, 14, 15]) },
@@ -224,6 +266,12 @@ impl Drawing<'_> {
     }
 
     fn read(&mut self, kind: Kind) -> Read {
+        if matches!(kind, Kind::GetEphemerals | Kind::CountAll) {
+            let path = if self.rng.chance(500) { "/".into() } else { self.root() };
+            let counts = kind == Kind::CountAll;
+            let what = if counts { Reading::CountAll } else { Reading::Ephemerals };
+            return Read { what, path: Target::Path(path), watch: false };
+        }
         let watch = self.rng.chance(self.workload.watching);
         let what = match kind {
             Kind::Exists => Reading::Exists,
@@ -238,10 +286,16 @@ impl Drawing<'_> {
             | Kind::Multi
             | Kind::SyncThenRead
             | Kind::UnknownOp
-            | Kind::Malformed => Reading::Children { with_stat: self.rng.chance(500) },
+            | Kind::Malformed
+            | Kind::CreateContainer
+            | Kind::CreateTtl
+            | Kind::MultiRead
+            | Kind::GetEphemerals
+            | Kind::CountAll => Reading::Children { with_stat: self.rng.chance(500) },
         };
         let path = match what {
             Reading::Exists | Reading::Data => self.target(),
+            Reading::Ephemerals | Reading::CountAll => self.target(),
             Reading::Children { .. } if self.rng.chance(800) => Target::Path(self.root()),
             Reading::Children { .. } => Target::Path("/".into()),
         };
@@ -260,16 +314,21 @@ impl Drawing<'_> {
             }),
             _ => {
                 let (ephemeral, sequential) = (self.rng.chance(200), self.rng.chance(600));
-                Part::Write(Write::Create(self.create(ephemeral, sequential)))
+                let life = if ephemeral { Life::Ephemeral } else { Life::Persistent };
+                Part::Write(Write::Create(self.create(life, sequential)))
             }
         };
         Operation::Multi((0..count).map(|_| part()).collect())
     }
 
-    fn create(&mut self, ephemeral: bool, sequential: bool) -> Create {
+    fn write(&mut self, life: Life, sequential: bool) -> Operation {
+        Operation::Write(Write::Create(self.create(life, sequential)))
+    }
+
+    fn create(&mut self, life: Life, sequential: bool) -> Create {
         let path = if sequential { format!("{}/s-", self.root()) } else { self.fixed() };
         let with_stat = self.rng.chance(500);
-        Create { path, data: self.content(), ephemeral, sequential, with_stat }
+        Create { path, data: self.content(), life, sequential, with_stat }
     }
 
     fn root(&mut self) -> String {

@@ -4,13 +4,14 @@ use bytes::Bytes;
 use vivarium_core::wire::client::WatchOp;
 
 use super::Memory;
-use crate::history::{Call, CreateCall, SubCall};
+use crate::history::{Call, CreateCall, Life, ReadCall, SubCall};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
     Write(Write),
     Multi(Vec<Part>),
     Read(Read),
+    MultiRead(Vec<Read>),
     Sync {
         path: Target,
     },
@@ -51,7 +52,7 @@ pub enum Write {
 pub struct Create {
     pub path: String,
     pub data: Option<Content>,
-    pub ephemeral: bool,
+    pub life: Life,
     pub sequential: bool,
     pub with_stat: bool,
 }
@@ -74,7 +75,12 @@ pub struct Read {
 pub enum Reading {
     Exists,
     Data,
-    Children { with_stat: bool },
+    Children {
+        with_stat: bool,
+    },
+    /// The own ones below the path.
+    Ephemerals,
+    CountAll,
 }
 
 /// A node.
@@ -112,6 +118,7 @@ impl Operation {
             Self::Write(write) => write.settle(memory),
             Self::Multi(parts) => parts.iter_mut().for_each(|part| part.settle(memory)),
             Self::Read(read) => read.path.settle(memory),
+            Self::MultiRead(reads) => reads.iter_mut().for_each(|read| read.path.settle(memory)),
             Self::Sync { path } => path.settle(memory),
             Self::SyncThenRead { path, read } => {
                 path.settle(memory);
@@ -134,6 +141,7 @@ impl Operation {
             Self::Write(_)
             | Self::Multi(_)
             | Self::Read(_)
+            | Self::MultiRead(_)
             | Self::Sync { .. }
             | Self::SyncThenRead { .. }
             | Self::Watch(_)
@@ -151,6 +159,9 @@ impl Operation {
             Self::Write(write) => vec![write.call()],
             Self::Multi(parts) => vec![Call::Multi(parts.iter().map(Part::call).collect())],
             Self::Read(read) => vec![read.call()],
+            Self::MultiRead(reads) => {
+                vec![Call::MultiRead(reads.iter().map(Read::part).collect())]
+            }
             Self::Sync { path } => vec![Call::Sync { path: path.path() }],
             Self::SyncThenRead { path, read } => {
                 vec![Call::Sync { path: path.path() }, read.call()]
@@ -194,7 +205,7 @@ impl Create {
         CreateCall {
             path: self.path,
             data: self.data.map(|data| data.bytes()),
-            ephemeral: self.ephemeral,
+            life: self.life,
             sequential: self.sequential,
             with_stat: self.with_stat,
         }
@@ -234,6 +245,19 @@ impl Read {
             Reading::Exists => Call::Exists { path, watch },
             Reading::Data => Call::GetData { path, watch },
             Reading::Children { with_stat } => Call::GetChildren { path, watch, with_stat },
+            Reading::Ephemerals => Call::GetEphemerals { prefix: path },
+            Reading::CountAll => Call::CountAll { path },
+        }
+    }
+
+    /// In a multiRead, which knows data and children alone.
+    fn part(&self) -> ReadCall {
+        let path = self.path.clone().path();
+        match self.what {
+            Reading::Children { .. } => ReadCall::Children { path },
+            Reading::Exists | Reading::Data | Reading::Ephemerals | Reading::CountAll => {
+                ReadCall::Data { path }
+            }
         }
     }
 }

@@ -47,6 +47,9 @@ impl Watched {
             Call::Exists { .. }
             | Call::GetData { .. }
             | Call::GetChildren { .. }
+            | Call::MultiRead(_)
+            | Call::GetEphemerals { .. }
+            | Call::CountAll { .. }
             | Call::Watch(_)
             | Call::Create(_)
             | Call::Delete { .. }

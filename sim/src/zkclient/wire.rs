@@ -6,7 +6,7 @@ use vivarium_core::wire::client::{
 };
 
 use crate::codec::{Reader, Writer};
-use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
+use crate::history::{Call, CreateCall, Life, ReadCall, ReadReply, Reply, SubCall, SubReply};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Granted {
@@ -44,7 +44,7 @@ pub(crate) fn request(xid: i32, call: &Call) -> Bytes {
     out.i32(xid);
     match call {
         Call::Create(create) => {
-            out.i32(if create.with_stat { 15 } else { 1 });
+            out.i32(create.code());
             create_body(create, &mut out);
         }
         Call::Delete { path, version } => {
@@ -68,6 +68,23 @@ pub(crate) fn request(xid: i32, call: &Call) -> Bytes {
         }
         Call::GetChildren { path, watch, with_stat } => {
             out.i32(if *with_stat { 12 } else { 8 }).string(path).bool(*watch);
+        }
+        Call::MultiRead(reads) => {
+            out.i32(22);
+            for read in reads {
+                let (kind, path) = match read {
+                    ReadCall::Data { path } => (4, path),
+                    ReadCall::Children { path } => (8, path),
+                };
+                out.i32(kind).bool(false).i32(-1).string(path).bool(false);
+            }
+            out.i32(-1).bool(true).i32(-1);
+        }
+        Call::GetEphemerals { prefix } => {
+            out.i32(103).string(prefix);
+        }
+        Call::CountAll { path } => {
+            out.i32(104).string(path);
         }
         Call::Sync { path } => {
             out.i32(9).string(path);
@@ -122,10 +139,12 @@ const fn watcher_type(kind: WatchKind) -> i32 {
 }
 
 fn create_body(create: &CreateCall, out: &mut Writer) {
-    let flags = i32::from(create.ephemeral) | (i32::from(create.sequential) << 1);
     out.string(&create.path).buffer(create.data.as_deref());
     out.i32(1).i32(31).string("world").string("anyone");
-    out.i32(flags);
+    out.i32(create.flags());
+    if let Life::Ttl { ms } = create.life {
+        out.i64(ms);
+    }
 }
 
 fn sub_body(sub: &SubCall, out: &mut Writer) {
@@ -134,7 +153,7 @@ fn sub_body(sub: &SubCall, out: &mut Writer) {
     };
     match sub {
         SubCall::Create(create) => {
-            head(if create.with_stat { 15 } else { 1 });
+            head(create.code());
             create_body(create, out);
         }
         SubCall::Delete { path, version } => {
@@ -180,7 +199,7 @@ pub(crate) fn event(mut reader: Reader) -> Option<(EventKind, String)> {
 /// Body of a reply without error.
 pub(crate) fn reply(call: &Call, mut reader: Reader) -> Option<Reply> {
     let body = match call {
-        Call::Create(create) if create.with_stat => {
+        Call::Create(create) if create.shows_stat() => {
             Reply::PathStat(reader.string()?, stat(&mut reader)?)
         }
         Call::Create(_) | Call::Sync { .. } => Reply::Path(reader.string()?),
@@ -201,7 +220,10 @@ pub(crate) fn reply(call: &Call, mut reader: Reader) -> Option<Reply> {
                 false => Reply::Children(children),
             }
         }
-        Call::Multi(_) => Reply::Multi(multi(&mut reader)?),
+        Call::Multi(_) => Reply::Multi(results(&mut reader, sub_reply)?),
+        Call::MultiRead(_) => Reply::MultiRead(results(&mut reader, read_reply)?),
+        Call::GetEphemerals { .. } => Reply::Children(names(&mut reader)?),
+        Call::CountAll { .. } => Reply::Count(reader.i32()?),
         // These never succeed.
         Call::UnknownOp { .. } | Call::Malformed { .. } => return None,
     };
@@ -215,28 +237,39 @@ fn names(reader: &mut Reader) -> Option<Names> {
     Some(names.into_iter().collect())
 }
 
-fn multi(reader: &mut Reader) -> Option<Vec<SubReply>> {
+/// Each behind its kind; what failed says so twice.
+fn results<R>(
+    reader: &mut Reader,
+    read: impl Fn(i32, i32, &mut Reader) -> Option<R>,
+) -> Option<Vec<R>> {
     let mut replies = Vec::new();
     loop {
         let (kind, done, err) = (reader.i32()?, reader.bool()?, reader.i32()?);
         if done {
             return (kind == -1 && err == -1).then_some(replies);
         }
-        replies.push(match kind {
-            1 => SubReply::Path(reader.string()?),
-            15 => SubReply::PathStat(reader.string()?, stat(reader)?),
-            5 => SubReply::Stat(stat(reader)?),
-            2 | 13 => SubReply::Empty,
-            -1 => {
-                let code = reader.i32()?;
-                if code != err {
-                    return None;
-                }
-                SubReply::Error(code)
-            }
-            _ => return None,
-        });
+        replies.push(read(kind, err, reader)?);
     }
+}
+
+fn sub_reply(kind: i32, err: i32, reader: &mut Reader) -> Option<SubReply> {
+    Some(match kind {
+        1 => SubReply::Path(reader.string()?),
+        15 => SubReply::PathStat(reader.string()?, stat(reader)?),
+        5 => SubReply::Stat(stat(reader)?),
+        2 | 13 => SubReply::Empty,
+        -1 => SubReply::Error(reader.i32().filter(|code| *code == err)?),
+        _ => return None,
+    })
+}
+
+fn read_reply(kind: i32, err: i32, reader: &mut Reader) -> Option<ReadReply> {
+    Some(match kind {
+        4 => ReadReply::Data(reader.buffer()?, stat(reader)?),
+        8 => ReadReply::Children(names(reader)?),
+        -1 => ReadReply::Error(reader.i32().filter(|code| *code == err)?),
+        _ => return None,
+    })
 }
 
 fn stat(reader: &mut Reader) -> Option<Stat> {
@@ -265,7 +298,7 @@ mod tests {
         let create = CreateCall {
             path: "/a".into(),
             data: Some(Bytes::from_static(b"x")),
-            ephemeral: false,
+            life: Life::Persistent,
             sequential: false,
             with_stat: false,
         };

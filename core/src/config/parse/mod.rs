@@ -1,7 +1,9 @@
 //! `zoo.cfg` to [`Config`]. Apache: `QuorumPeerConfig`. Facts: PROTOCOL 6.
 
+mod access;
 mod keys;
 mod members;
+mod nodes;
 #[cfg(test)]
 mod tests;
 
@@ -81,6 +83,8 @@ pub fn parse(given: &Given, seed: [u8; 32]) -> Result<Parsed, ConfigError> {
     disk(&mut keys, &mut config);
     ports(&mut keys, &mut config);
     election(&mut keys, &mut config);
+    nodes::nodes(&mut keys, &mut config);
+    access::access(&mut keys, &mut config);
     words(&mut keys, &mut config);
     keys.finish();
     if config.host.client.is_none() && keys.errors() == 0 {

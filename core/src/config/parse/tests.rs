@@ -130,10 +130,9 @@ fn what_is_not_offered_is_refused_warned_about_or_noted() {
         ("secureClientPort=2182", Severity::Error, "zoo.cfg:10: secureClientPort asks for TLS"),
         ("sslQuorum=true", Severity::Error, "the port would carry plain text; remove the line"),
         ("quorum.auth.enableSasl=true", Severity::Error, "peers would not be authenticated"),
-        ("enforce.auth.enabled=true", Severity::Error, "asks for authenticated clients"),
-        ("skipACL=yes", Severity::Warning, "would ignore access lists"),
+        ("sessionRequireClientSASLAuth=true", Severity::Error, "authenticated by SASL"),
+        ("enforce.auth.enabled=true", Severity::Error, "names no scheme"),
         ("forceSync=no", Severity::Warning, "would answer before the data is on disk"),
-        ("reconfigEnabled=true", Severity::Warning, "restart one server after the other"),
         ("authProvider.1=x", Severity::Warning, "only the schemes"),
         ("admin.enableServer=true", Severity::Info, "the admin HTTP server"),
         ("nio.numWorkerThreads=3", Severity::Info, "only the Java server has; it has no effect"),
@@ -150,6 +149,40 @@ fn what_is_not_offered_is_refused_warned_about_or_noted() {
                reconfigEnabled=false\nportUnification=false\nquorum.auth.enableSasl=false\n";
     let parsed = read(&alloc::format!("{THREE}{off}"), Some("1")).unwrap();
     assert_eq!(warnings(&parsed), Vec::<String>::new(), "nothing is asked for");
+}
+
+#[test]
+fn who_gets_in_is_read() {
+    let strict = "enforce.auth.enabled=true\nenforce.auth.schemes= digest , ip\nskipACL=yes\n\
+                  DigestAuthenticationProvider.superDigest=super:x=\n";
+    let parsed = read(&alloc::format!("{THREE}{strict}"), Some("1")).unwrap();
+    let access = &parsed.config.access;
+    assert_eq!(access.enforced_schemes, ["digest", "ip"]);
+    assert_eq!((access.skip_acl, access.super_digest.as_deref()), (true, Some("super:x=")));
+    for wrong in [
+        "enforce.auth.schemes=sasl",
+        "enforce.auth.schemes=digest\n\
+                   DigestAuthenticationProvider.enabled=false",
+    ] {
+        let text = alloc::format!("{THREE}enforce.auth.enabled=true\n{wrong}\n");
+        assert!(read(&text, Some("1")).unwrap_err().to_string().contains("is no scheme"));
+    }
+    // Without the switch nothing is asked of anybody.
+    let named = alloc::format!("{THREE}enforce.auth.schemes=digest\n");
+    assert!(read(&named, Some("1")).unwrap().config.access.enforced_schemes.is_empty());
+}
+
+#[test]
+fn a_server_whose_sessions_would_look_like_ttls_makes_no_ttl_nodes() {
+    let of = |id: u64| {
+        let text = alloc::format!(
+            "initLimit=1\nsyncLimit=1\ndataDir=/d\nclientPort=1\nserver.1=a:1:2\nserver.{id}=b:1:2\n\
+             server.3=c:1:2\nextendedTypesEnabled=true\n"
+        );
+        read(&text, Some(&id.to_string()))
+    };
+    assert!(of(254).unwrap().config.extended_types);
+    assert!(of(255).unwrap_err().to_string().contains("254 at most"));
 }
 
 const STATIC: &str = "dataDir=/data\ninitLimit=1\nsyncLimit=1\ndynamicConfigFile=zoo.dyn.1a\n";

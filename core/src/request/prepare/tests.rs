@@ -1,16 +1,22 @@
 //! Requests against a tree: which transaction or error each becomes.
 
 use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::acl::Id;
+use crate::acl::{Acl, Id};
 use crate::ids::ServerId;
-use crate::tree::TxnResult;
-use crate::wire::client::MultiResult;
+use crate::tree::{StoredStat, TxnResult};
+use crate::wire::client::{Create, CreateForm, MultiResult};
 
+mod access;
+mod forms;
+mod limits;
 mod random;
 
 const ME: SessionId = SessionId(0x0100_001b_c8ba_0000);
@@ -23,16 +29,27 @@ struct Bench {
     preparer: Preparer,
     in_flight: VecDeque<LoggedTxn>,
     zxid: Zxid,
+    now: Wall,
+    /// Who asks.
+    ids: Vec<Id>,
 }
 
 impl Bench {
     /// Two sessions exist; see [`ME`] and [`OTHER`].
     fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(set: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::with_defaults(ServerId(1), None, [0; 32]);
+        set(&mut config);
         let mut bench = Self {
             db: Database::new(true),
-            preparer: Preparer::new(&Config::with_defaults(ServerId(1), None, [0; 32])),
+            preparer: Preparer::new(&config),
             in_flight: VecDeque::new(),
             zxid: Zxid(0x1_0000_0000),
+            now: Wall(1_700_000_000_000),
+            ids: Vec::new(),
         };
         for session in [ME, OTHER] {
             bench.prepare(session, Change::CreateSession { timeout_ms: 5000 });
@@ -43,8 +60,8 @@ impl Bench {
 
     fn prepare(&mut self, session: SessionId, change: Change) -> LoggedTxn {
         self.zxid = self.zxid.next().unwrap();
-        let now = Wall(1_700_000_000_000 + self.zxid.0 as i64);
-        let request = WriteRequest { session, cxid: 9, ids: [].into(), change };
+        let now = self.now;
+        let request = WriteRequest { session, cxid: 9, ids: self.ids.clone().into(), change };
         let txn = self.preparer.prepare(&self.db, &request, self.zxid, now);
         let header = TxnHeader { session, cxid: 9, zxid: self.zxid, time: now };
         assert_eq!(txn.header, header);
@@ -89,7 +106,7 @@ impl Bench {
 }
 
 fn create_op(path: &str, flags: i32) -> Create {
-    Create { path: path.into(), data: None, acl: Some(Acl::open()), flags, with_stat: false }
+    Create { path: path.into(), data: None, acl: Some(Acl::open()), flags, form: CreateForm::Plain }
 }
 
 fn create(path: &str, flags: i32) -> Change {
@@ -229,36 +246,6 @@ fn the_first_failing_check_answers() {
     ];
     for (why, session, change, code) in table {
         assert_eq!(bench.code(session, change), code, "{why}");
-    }
-}
-
-/// T30, T31: whatever the flags, a clean answer and a tree that agrees with the digest.
-#[test]
-fn every_create_mode_is_answered() {
-    for with_stat in [false, true] {
-        for (flags, alone, in_multi) in [
-            (0, 0, 0),
-            (1, 0, 0),
-            (2, 0, 0),
-            (3, 0, 0),
-            (4, -8, 0),
-            (5, -6, -6),
-            (6, -6, -6),
-            (7, -8, -8),
-            (-1, -8, -8),
-            (i32::MIN, -8, -8),
-            (i32::MAX, -8, -8),
-        ] {
-            let mut bench = Bench::new();
-            let op = WriteOp::Create(Create { with_stat, ..create_op("/n", flags) });
-            assert_eq!(bench.code(ME, Change::Write(op.clone())), alone, "{flags}");
-            let mut bench = Bench::new();
-            let multi = bench.prepare(ME, Change::Multi(vec![op]));
-            let Txn::Multi(parts) = multi.txn else { panic!("{multi:?}") };
-            let code = if let Txn::Error { code } = parts[0] { code } else { 0 };
-            assert_eq!(code, in_multi, "{flags}");
-            bench.apply_all();
-        }
     }
 }
 

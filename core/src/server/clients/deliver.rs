@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use crate::acl::PERM_READ;
 use crate::ids::{LinkId, SessionId, Xid, Zxid};
-use crate::request::access::permits;
+use crate::request::auth::permits;
 use crate::request::order::Abandoned;
 use crate::request::reply::Outcome;
 use crate::server::action::{Close, CloseReason};
@@ -166,7 +166,7 @@ impl Clients {
         for link in told {
             let Some(known) = self.links.get(&link) else { continue };
             let Some(session) = known.session() else { continue };
-            if !permits(&event.acl, PERM_READ, &known.ids) {
+            if !permits(&cx.config.access, &event.acl, PERM_READ, &known.ids) {
                 continue;
             }
             let TreeEvent { kind, zxid, .. } = *event;

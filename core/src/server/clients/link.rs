@@ -1,12 +1,13 @@
 //! One client connection: its bytes, its phase, its credit.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use crate::acl::Id;
 use crate::admin::traffic::LinkTraffic;
-use crate::config::Config;
+use crate::config::{AccessRules, Config};
 use crate::ids::{SessionId, Xid};
-use crate::request::identity::authenticate;
+use crate::request::auth::authenticate;
 use crate::request::order::Order;
 use crate::server::input::Far;
 use crate::time::{Mono, Span};
@@ -71,6 +72,7 @@ pub(super) enum Last {
     CloseSession(Xid),
     Unknown,
     AuthFailed,
+    Stranger,
 }
 
 #[derive(Debug)]
@@ -118,16 +120,17 @@ impl Link {
 
     /// Takes what the client presents. False where that proves nothing, or is too much to carry
     /// along with each of its writes.
-    pub(super) fn authenticate(&mut self, scheme: &str, proof: &[u8]) -> bool {
+    pub(super) fn authenticate(&mut self, rules: &AccessRules, scheme: &str, proof: &[u8]) -> bool {
         if proof.len() > LONGEST_PROOF {
             return false;
         }
-        let Some(id) = authenticate(scheme, proof, &address(&self.far)) else { return false };
-        if !self.ids.contains(&id) {
-            if self.ids.len() >= MOST_IDENTITIES {
-                return false;
-            }
-            self.ids = self.ids.iter().cloned().chain([id]).collect();
+        let shown = authenticate(rules, scheme, proof, &address(&self.far));
+        let new: Vec<Id> = shown.iter().filter(|id| !self.ids.contains(id)).cloned().collect();
+        if shown.is_empty() || self.ids.len() + new.len() > MOST_IDENTITIES {
+            return false;
+        }
+        if !new.is_empty() {
+            self.ids = self.ids.iter().cloned().chain(new).collect();
         }
         true
     }

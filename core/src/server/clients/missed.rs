@@ -5,9 +5,8 @@ use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::acl::Id;
 use crate::path;
-use crate::request::read::may_read;
+use crate::request::read::{Asker, may_read};
 use crate::tree::Database;
 use crate::wire::client::{EventKind, LastingWatches};
 
@@ -49,7 +48,7 @@ impl<'a> Named<'a> {
 /// Where a client has to look that cannot be told what happened: each event once.
 pub(super) struct LookAgain<'a> {
     db: &'a Database,
-    ids: &'a [Id],
+    asker: Asker<'a>,
     /// The newest zxid that the client has seen.
     seen: i64,
     known: BTreeSet<(EventKind, String)>,
@@ -63,10 +62,10 @@ impl<'a> LookAgain<'a> {
         lasting: &LastingWatches,
         seen: i64,
         db: &'a Database,
-        ids: &'a [Id],
+        asker: Asker<'a>,
     ) -> Vec<(EventKind, String)> {
         let (known, events) = (BTreeSet::new(), Vec::new());
-        let mut looked = Self { db, ids, seen, known, events, room: MOST_NODES };
+        let mut looked = Self { db, asker, seen, known, events, room: MOST_NODES };
         for path in &lasting.persistent {
             looked.look_at(path);
         }
@@ -123,7 +122,7 @@ impl<'a> LookAgain<'a> {
     }
 
     fn tell(&mut self, kind: EventKind, path: &str) {
-        if may_read(self.db, path, self.ids) && self.known.insert((kind, path.into())) {
+        if may_read(self.db, path, self.asker) && self.known.insert((kind, path.into())) {
             self.events.push((kind, path.into()));
         }
     }

@@ -1,19 +1,25 @@
 //! Requests of attached clients: taken from the stream in order, answered in order.
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::acl::Id;
 use crate::admin::traffic::LastAnswer;
+use crate::config::AccessRules;
 use crate::ids::{LinkId, Xid};
+use crate::request::auth::is_let_in;
 use crate::request::order::{Answer, Local, Ready};
-use crate::request::read::read;
+use crate::request::read::{Asker, read};
 use crate::request::reply::{Outcome, WriteKind};
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Last, Phase};
 use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
-use crate::time::{Mono, Span};
-use crate::wire::client::{Op, Parsed, ReadOp, ReplyBody, XID_PING, encode_reply, parse_body};
+use crate::time::Span;
+use crate::wire::client::{
+    MultiRead, Op, Parsed, ReadOp, ReplyBody, XID_PING, encode_reply, parse_body,
+};
 use crate::wire::code::Code;
 
 impl Clients {
@@ -93,6 +99,12 @@ impl Clients {
         }
         let now = cx.at.mono;
         let parsed = parse_body(op, frame.clone());
+        if !may_ask(&cx.config.access, &ids, &parsed) {
+            live.last = Some(Last::Stranger);
+            live.order.local(xid, now, Local::Stranger);
+            self.outstanding += 1;
+            return self.flush(link, cx);
+        }
         match parsed {
             Parsed::Unknown => {
                 live.last = Some(Last::Unknown);
@@ -104,7 +116,7 @@ impl Clients {
             Parsed::Op(Op::Ping) => live.order.local(XID_PING, now, Local::Ping),
             Parsed::Op(Op::Sasl { .. }) => live.order.local(xid, now, Local::Sasl),
             Parsed::Op(Op::Auth { scheme, proof }) => {
-                self.authenticate(link, xid, &scheme, proof.as_deref(), now);
+                self.authenticate(link, xid, &scheme, proof.as_deref(), cx);
             }
             Parsed::Op(Op::Sync { path }) => {
                 live.order.sync(xid, now, path);
@@ -115,7 +127,9 @@ impl Clients {
                 live.order.write(xid, now, WriteKind::CloseSession, cx.logged);
                 self.submissions.push_back(Submission::CloseSession { session, cxid: xid });
             }
-            Parsed::Op(parsed @ (Op::Write(_) | Op::SetAcl { .. } | Op::Multi(_))) => {
+            Parsed::Op(
+                parsed @ (Op::Write(_) | Op::SetAcl { .. } | Op::Multi(_) | Op::Reconfig(_)),
+            ) => {
                 if let Some(kind) = WriteKind::of(&parsed) {
                     live.order.write(xid, now, kind, cx.logged);
                     let (cxid, body) = (xid, frame);
@@ -139,12 +153,13 @@ impl Clients {
         xid: Xid,
         scheme: &str,
         proof: Option<&[u8]>,
-        now: Mono,
+        cx: &ClientCx<'_>,
     ) {
         let Some(known) = self.links.get_mut(&link) else { return };
-        let accepted = known.authenticate(scheme, proof.unwrap_or_default());
+        let rules = &cx.config.access;
+        let accepted = known.authenticate(rules, scheme, proof.unwrap_or_default());
         let Some(live) = known.live_mut() else { return };
-        live.order.local(xid, now, Local::Auth { accepted });
+        live.order.local(xid, cx.at.mono, Local::Auth { accepted });
         if !accepted {
             live.last = Some(Last::AuthFailed);
         }
@@ -203,6 +218,10 @@ impl Clients {
                 self.reply(link, xid, 0, Err(Code::AuthFailed), cx);
                 self.end(link, Close::Flush, CloseReason::Protocol("failed authentication"), cx);
             }
+            Answer::Local(Local::Stranger) => {
+                self.reply(link, xid, 0, Err(Code::SessionClosedRequireSaslAuth), cx);
+                self.end(link, Close::Flush, CloseReason::Protocol("no identity"), cx);
+            }
             Answer::Local(Local::Sasl) => {
                 self.reply(link, xid, 0, Ok(ReplyBody::Token(None)), cx);
             }
@@ -220,11 +239,24 @@ impl Clients {
     fn answer_read(&mut self, link: LinkId, xid: Xid, op: &ReadOp, cx: &mut ClientCx<'_>) {
         let Some(known) = self.links.get(&link) else { return };
         let applied = known.shown.max(cx.db.applied().to_wire());
-        let answer = read(cx.db, op, &known.ids);
+        let Some(session) = known.session() else { return };
+        let asker = Asker { session, ids: &known.ids, rules: &cx.config.access };
+        let answer = read(cx.db, op, asker);
         if let Some((mode, path)) = answer.watch {
             self.watches.add(mode, path, link);
         }
-        self.reply(link, xid, applied, answer.reply, cx);
+        let behind_error = match op {
+            ReadOp::Multi(MultiRead::OfWrites) => ReplyBody::MultiRead(Vec::new()),
+            ReadOp::Exists { .. }
+            | ReadOp::GetData { .. }
+            | ReadOp::GetAcl { .. }
+            | ReadOp::GetChildren { .. }
+            | ReadOp::Multi(MultiRead::Reads(_))
+            | ReadOp::GetEphemerals { .. }
+            | ReadOp::GetAllChildrenNumber { .. }
+            | ReadOp::WhoAmI => ReplyBody::Empty,
+        };
+        self.reply_with(link, xid, applied, answer.reply.map_err(|code| (code, behind_error)), cx);
     }
 
     fn answer_write(
@@ -253,9 +285,21 @@ impl Clients {
         reply: Result<ReplyBody, Code>,
         cx: &mut ClientCx<'_>,
     ) {
+        self.reply_with(link, xid, zxid, reply.map_err(|code| (code, ReplyBody::Empty)), cx);
+    }
+
+    /// An error with what stands behind it.
+    fn reply_with(
+        &mut self,
+        link: LinkId,
+        xid: Xid,
+        zxid: i64,
+        reply: Result<ReplyBody, (Code, ReplyBody)>,
+        cx: &mut ClientCx<'_>,
+    ) {
         let (code, body) = match reply {
             Ok(body) => (Code::Ok, body),
-            Err(code) => (code, ReplyBody::Empty),
+            Err(error) => error,
         };
         let bytes = self.send(link, cx, |out| encode_reply(out, xid, zxid, code, &body));
         self.traffic.response_bytes += self.count_response(bytes);
@@ -299,6 +343,12 @@ impl Clients {
         }
         bytes
     }
+}
+
+/// Where identities are asked of everybody, whoever has none may still present one; a ping needs none
+/// to be unwelcome. Apache: `ZooKeeperServer.processPacket`.
+fn may_ask(rules: &AccessRules, ids: &[Id], parsed: &Parsed) -> bool {
+    matches!(parsed, Parsed::Op(Op::Auth { .. } | Op::Sasl { .. })) || is_let_in(rules, ids)
 }
 
 /// What stands in a header that tells of no transaction (trap T8).

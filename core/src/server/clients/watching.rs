@@ -8,7 +8,8 @@ use super::serve::NO_ZXID;
 use super::{ClientCx, Clients};
 use crate::acl::PERM_READ;
 use crate::ids::{LinkId, Xid};
-use crate::request::access::permits;
+use crate::request::auth::permits;
+use crate::request::read::Asker;
 use crate::tree::Database;
 use crate::watch::WatchMode;
 use crate::wire::client::{
@@ -82,11 +83,13 @@ impl Clients {
             let named = Named::new(lasting);
             events
                 .filter(|event| named.meets(event.kind, &event.path))
-                .filter(|event| permits(&event.acl, PERM_READ, &known.ids))
+                .filter(|event| permits(&cx.config.access, &event.acl, PERM_READ, &known.ids))
                 .map(|event| (event.kind, event.path.clone(), event.zxid.to_wire()))
                 .collect()
         } else {
-            let again = LookAgain::at(lasting, seen, cx.db, &known.ids);
+            let Some(session) = known.session() else { return };
+            let asker = Asker { session, ids: &known.ids, rules: &cx.config.access };
+            let again = LookAgain::at(lasting, seen, cx.db, asker);
             again.into_iter().map(|(kind, path)| (kind, path, NO_ZXID)).collect()
         };
         for (kind, path, zxid) in told {

@@ -14,7 +14,7 @@ use crate::server::action::{Action, DiskAction};
 use crate::server::input::{Input, ReadData};
 use crate::server::{Recovery, RecoveryInput, RecoveryStep};
 use crate::time::Stamp;
-use crate::wire::client::{Create, WriteOp};
+use crate::wire::client::{Create, CreateForm, WriteOp};
 
 const ME: SessionId = SessionId(0x0100_0000_0000_0001);
 
@@ -63,7 +63,7 @@ fn create(path: &str, len: usize) -> WriteOp {
         data: Some(Bytes::from(vec![1; len])),
         acl: Some(Acl::open()),
         flags: 0,
-        with_stat: false,
+        form: CreateForm::Plain,
     })
 }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use crate::acl::Acl;
+use crate::acl::{Acl, Id};
 use crate::ids::{SessionId, Xid};
 use crate::wire::code::Code;
 
@@ -42,8 +42,12 @@ pub const OP_RECONFIG: i32 = 16;
 pub const OP_CREATE_CONTAINER: i32 = 19;
 pub const OP_DELETE_CONTAINER: i32 = 20;
 pub const OP_CREATE_TTL: i32 = 21;
+pub const OP_MULTI_READ: i32 = 22;
 pub const OP_AUTH: i32 = 100;
 pub const OP_SASL: i32 = 102;
+pub const OP_GET_EPHEMERALS: i32 = 103;
+pub const OP_GET_ALL_CHILDREN_NUMBER: i32 = 104;
+pub const OP_WHO_AM_I: i32 = 107;
 pub const OP_ERROR: i32 = -1;
 pub const OP_CREATE_SESSION: i32 = -10;
 pub const OP_CLOSE_SESSION: i32 = -11;
@@ -126,6 +130,10 @@ impl CreateMode {
         matches!(self, Self::Ephemeral | Self::EphemeralSequential)
     }
 
+    pub const fn is_ttl(self) -> bool {
+        matches!(self, Self::PersistentTtl | Self::PersistentSequentialTtl)
+    }
+
     pub const fn is_sequential(self) -> bool {
         matches!(
             self,
@@ -134,7 +142,33 @@ impl CreateMode {
     }
 }
 
-/// Body of create (1) and create2 (15). Flags stay raw: a bad value is BADARGUMENTS, not malformed.
+/// Which of the four requests that make a node this is. They differ in what they may make, and in
+/// whether the reply carries the Stat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreateForm {
+    /// create (1): the reply is the path alone.
+    Plain,
+    /// create2 (15).
+    WithStat,
+    /// createContainer (19).
+    Container,
+    /// createTTL (21). Raw, as the flags are.
+    Ttl { ms: i64 },
+}
+
+impl CreateForm {
+    /// The opcode that carries it.
+    pub const fn code(self) -> i32 {
+        match self {
+            Self::Plain => OP_CREATE,
+            Self::WithStat => OP_CREATE2,
+            Self::Container => OP_CREATE_CONTAINER,
+            Self::Ttl { .. } => OP_CREATE_TTL,
+        }
+    }
+}
+
+/// A request for a new node. Flags stay raw: a bad value is BADARGUMENTS, not malformed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Create {
     pub path: String,
@@ -142,8 +176,7 @@ pub struct Create {
     /// `None` where the vector was null.
     pub acl: Option<Vec<Acl>>,
     pub flags: i32,
-    /// create2: the reply carries the Stat too.
-    pub with_stat: bool,
+    pub form: CreateForm,
 }
 
 /// A write that may stand alone or inside a multi.
@@ -169,10 +202,48 @@ pub enum WriteOp {
 /// A request that is answered from the local tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadOp {
-    Exists { path: String, watch: bool },
-    GetData { path: String, watch: bool },
-    GetAcl { path: String },
-    GetChildren { path: String, watch: bool, with_stat: bool },
+    Exists {
+        path: String,
+        watch: bool,
+    },
+    GetData {
+        path: String,
+        watch: bool,
+    },
+    GetAcl {
+        path: String,
+    },
+    GetChildren {
+        path: String,
+        watch: bool,
+        with_stat: bool,
+    },
+    Multi(MultiRead),
+    /// Of the session that asks. Null, blank and "/" name all of them.
+    GetEphemerals {
+        prefix: Option<String>,
+    },
+    /// How many nodes lie below this one.
+    GetAllChildrenNumber {
+        path: String,
+    },
+    /// The identities of the connection that asks.
+    WhoAmI,
+}
+
+/// Reads that are answered in one reply, each on its own; none of them watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MultiRead {
+    Reads(Vec<ReadPart>),
+    /// Well formed, but of writes: an error with an empty list behind it.
+    OfWrites,
+}
+
+/// One read of a [`MultiRead`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadPart {
+    GetData { path: String },
+    GetChildren { path: String },
 }
 
 /// A client request, decoded whole.
@@ -199,8 +270,20 @@ pub enum Op {
     Sasl {
         token: Option<Bytes>,
     },
+    Reconfig(Reconfig),
     Ping,
     CloseSession,
+}
+
+/// Asks for other members of the ensemble.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconfig {
+    pub joining: Option<String>,
+    pub leaving: Option<String>,
+    /// The whole membership, in the place of the two above.
+    pub members: Option<String>,
+    /// Of the configuration that is to be replaced; -1: whichever it is.
+    pub version: i64,
 }
 
 /// What a frame behind the request header turned out to be.
@@ -241,6 +324,14 @@ pub enum MultiResult {
     Error(Code),
 }
 
+/// Result of one read of a multiRead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadResult {
+    Data { data: Option<Bytes>, stat: Stat },
+    Children(Names),
+    Error(Code),
+}
+
 /// Body of a reply whose `err` is 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplyBody {
@@ -265,6 +356,10 @@ pub enum ReplyBody {
         stat: Stat,
     },
     Multi(Vec<MultiResult>),
+    MultiRead(Vec<ReadResult>),
+    Count(i32),
+    /// Schemes and users.
+    Clients(Vec<Id>),
     Token(Option<Bytes>),
     /// addWatch says a second time that all is well. Apache: `ErrorResponse`.
     Code(Code),

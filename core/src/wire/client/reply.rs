@@ -9,11 +9,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::request::put_multi_header;
 use super::{
     EventKind, MultiResult, Names, OP_ADD_WATCH, OP_AUTH, OP_CHECK, OP_CHECK_WATCHES,
-    OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE, OP_ERROR, OP_EXISTS, OP_GET_ACL,
-    OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI, OP_PING, OP_REMOVE_WATCHES, OP_SASL,
-    OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SET_WATCHES2, OP_SYNC, ReplyBody, ReplyHeader,
-    Stat, XID_EVENT,
+    OP_CLOSE_SESSION, OP_CREATE, OP_CREATE_CONTAINER, OP_CREATE_TTL, OP_CREATE2, OP_DELETE,
+    OP_ERROR, OP_EXISTS, OP_GET_ACL, OP_GET_ALL_CHILDREN_NUMBER, OP_GET_CHILDREN, OP_GET_CHILDREN2,
+    OP_GET_DATA, OP_GET_EPHEMERALS, OP_MULTI, OP_MULTI_READ, OP_PING, OP_RECONFIG,
+    OP_REMOVE_WATCHES, OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SET_WATCHES, OP_SET_WATCHES2, OP_SYNC,
+    OP_WHO_AM_I, ReadResult, ReplyBody, ReplyHeader, Stat, XID_EVENT,
 };
+use crate::acl::Id;
 use crate::ids::Xid;
 use crate::wire::code::Code;
 use crate::wire::frame::put_frame;
@@ -22,11 +24,12 @@ use crate::wire::jute::{JuteError, JuteWrite, Reader};
 /// `KeeperState.SyncConnected`, the only state that a server puts into events.
 const SYNC_CONNECTED: i32 = 3;
 
-/// Appends a whole reply frame, length included. The body is left out where `code` is an error.
+/// Appends a whole reply frame, length included. Where `code` is an error, the body is left out; only a
+/// multiRead says behind its own how many reads it answers.
 pub fn encode_reply(out: &mut BytesMut, xid: Xid, zxid: i64, code: Code, body: &ReplyBody) {
     put_frame(out, |out| {
         put_header(xid, zxid, code, out);
-        if code == Code::Ok {
+        if code == Code::Ok || matches!(body, ReplyBody::MultiRead(_)) {
             body.encode(out);
         }
     });
@@ -77,10 +80,53 @@ impl ReplyBody {
                 }
                 put_multi_header(-1, true, -1, out);
             }
+            Self::MultiRead(results) => {
+                for result in results {
+                    result.encode(out);
+                }
+                put_multi_header(-1, true, -1, out);
+            }
+            Self::Count(count) => out.put_i32(*count),
+            Self::Clients(ids) => out.put_vector(Some(ids), |out, id| {
+                out.put_ustring(&id.scheme);
+                out.put_ustring(&id.id);
+            }),
             Self::Token(token) => out.put_buffer(token.as_deref()),
             Self::Code(code) => out.put_i32(code.to_wire()),
         }
     }
+}
+
+impl ReadResult {
+    fn encode(&self, out: &mut BytesMut) {
+        match self {
+            Self::Data { data, stat } => {
+                put_multi_header(OP_GET_DATA, false, 0, out);
+                out.put_buffer(data.as_deref());
+                stat.encode(out);
+            }
+            Self::Children(names) => {
+                put_multi_header(OP_GET_CHILDREN, false, 0, out);
+                names.encode(out);
+            }
+            Self::Error(code) => put_error(*code, out),
+        }
+    }
+
+    fn decode(kind: i32, reader: &mut Reader) -> Result<Self, JuteError> {
+        Ok(match kind {
+            OP_GET_DATA => Self::Data { data: reader.buffer()?, stat: Stat::decode(reader)? },
+            OP_GET_CHILDREN => Self::Children(Names::decode(reader)?),
+            OP_ERROR => Self::Error(code(reader)?),
+            _ => return Err(JuteError::BadValue(kind)),
+        })
+    }
+}
+
+/// The result of one op of a multi that failed.
+fn put_error(code: Code, out: &mut BytesMut) {
+    put_multi_header(OP_ERROR, false, code.to_wire(), out);
+    out.put_i32(code.to_wire());
 }
 
 impl MultiResult {
@@ -101,10 +147,7 @@ impl MultiResult {
                 stat.encode(out);
             }
             Self::Check => put_multi_header(OP_CHECK, false, 0, out),
-            Self::Error(code) => {
-                put_multi_header(OP_ERROR, false, code.to_wire(), out);
-                out.put_i32(code.to_wire());
-            }
+            Self::Error(code) => put_error(*code, out),
         }
     }
 
@@ -179,26 +222,36 @@ pub fn decode_reply_body(op: i32, body: Bytes) -> Result<ReplyBody, JuteError> {
         OP_ADD_WATCH => ReplyBody::Code(code(reader)?),
         OP_SASL => ReplyBody::Token(reader.buffer()?),
         OP_CREATE | OP_SYNC => ReplyBody::Path(reader.string()?),
-        OP_CREATE2 => ReplyBody::PathStat { path: reader.string()?, stat: Stat::decode(reader)? },
+        OP_CREATE2 | OP_CREATE_CONTAINER | OP_CREATE_TTL => {
+            ReplyBody::PathStat { path: reader.string()?, stat: Stat::decode(reader)? }
+        }
         OP_EXISTS | OP_SET_DATA | OP_SET_ACL => ReplyBody::Stat(Stat::decode(reader)?),
-        OP_GET_DATA => ReplyBody::Data { data: reader.buffer()?, stat: Stat::decode(reader)? },
+        OP_GET_DATA | OP_RECONFIG => {
+            ReplyBody::Data { data: reader.buffer()?, stat: Stat::decode(reader)? }
+        }
         OP_GET_ACL => ReplyBody::Acl {
             acl: reader.acl_vector()?.unwrap_or_default(),
             stat: Stat::decode(reader)?,
         },
-        OP_GET_CHILDREN => ReplyBody::Children(Names::decode(reader)?),
+        OP_GET_CHILDREN | OP_GET_EPHEMERALS => ReplyBody::Children(Names::decode(reader)?),
+        OP_GET_ALL_CHILDREN_NUMBER => ReplyBody::Count(reader.i32()?),
+        OP_WHO_AM_I => ReplyBody::Clients(clients(reader)?),
         OP_GET_CHILDREN2 => ReplyBody::ChildrenStat {
             children: Names::decode(reader)?,
             stat: Stat::decode(reader)?,
         },
-        OP_MULTI => ReplyBody::Multi(multi(reader)?),
+        OP_MULTI => ReplyBody::Multi(results(reader, MultiResult::decode)?),
+        OP_MULTI_READ => ReplyBody::MultiRead(results(reader, ReadResult::decode)?),
         _ => return Err(JuteError::BadValue(op)),
     };
     reader.clone().finish()?;
     Ok(decoded)
 }
 
-fn multi(reader: &mut Reader) -> Result<Vec<MultiResult>, JuteError> {
+fn results<R>(
+    reader: &mut Reader,
+    decode: impl Fn(i32, &mut Reader) -> Result<R, JuteError>,
+) -> Result<Vec<R>, JuteError> {
     let mut results = Vec::new();
     loop {
         let kind = reader.i32()?;
@@ -207,8 +260,13 @@ fn multi(reader: &mut Reader) -> Result<Vec<MultiResult>, JuteError> {
         if done {
             return Ok(results);
         }
-        results.push(MultiResult::decode(kind, reader)?);
+        results.push(decode(kind, reader)?);
     }
+}
+
+fn clients(reader: &mut Reader) -> Result<Vec<Id>, JuteError> {
+    let entry = |reader: &mut Reader| Ok(Id { scheme: reader.string()?, id: reader.string()? });
+    Ok(reader.vector(8, entry)?.unwrap_or_default())
 }
 
 /// Decodes the body of a frame whose xid is [`XID_EVENT`].

@@ -12,9 +12,11 @@ use super::watching::{
     OP_ADD_WATCH, OP_CHECK_WATCHES, OP_REMOVE_WATCHES, OP_SET_WATCHES, OP_SET_WATCHES2, watch_op,
 };
 use super::{
-    Create, CreateMode, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE, OP_CREATE2, OP_DELETE,
-    OP_EXISTS, OP_GET_ACL, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_MULTI, OP_PING,
-    OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SYNC, Op, Parsed, ReadOp, RequestHeader, WriteOp,
+    Create, CreateForm, CreateMode, MultiRead, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE,
+    OP_CREATE_CONTAINER, OP_CREATE_TTL, OP_CREATE2, OP_DELETE, OP_EXISTS, OP_GET_ACL,
+    OP_GET_ALL_CHILDREN_NUMBER, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_GET_EPHEMERALS,
+    OP_MULTI, OP_MULTI_READ, OP_PING, OP_RECONFIG, OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SYNC,
+    OP_WHO_AM_I, Op, Parsed, ReadOp, ReadPart, Reconfig, RequestHeader, WriteOp,
 };
 use crate::ids::Xid;
 use crate::wire::frame::put_frame;
@@ -32,25 +34,31 @@ impl RequestHeader {
 /// Decodes the body of a request from a client. Opcodes that only servers use are unknown here.
 pub fn parse_body(op: i32, body: Bytes) -> Parsed {
     let mut reader = Reader::new(body);
-    let parsed = match op {
-        OP_CREATE | OP_CREATE2 | OP_DELETE | OP_SET_DATA => {
-            write_op(op, &mut reader).map(Op::Write)
-        }
-        OP_EXISTS | OP_GET_DATA | OP_GET_ACL | OP_GET_CHILDREN | OP_GET_CHILDREN2 => {
-            read_op(op, &mut reader).map(Op::Read)
-        }
-        OP_SET_WATCHES | OP_SET_WATCHES2 | OP_ADD_WATCH | OP_CHECK_WATCHES | OP_REMOVE_WATCHES => {
-            watch_op(op, &mut reader).map(Op::Watch)
-        }
-        OP_SET_ACL => set_acl(&mut reader),
-        OP_MULTI => multi(&mut reader).map(Op::Multi),
-        OP_SYNC => reader.string().map(|path| Op::Sync { path }),
-        OP_AUTH => auth(&mut reader),
-        OP_SASL => reader.buffer().map(|token| Op::Sasl { token }),
-        OP_PING => Ok(Op::Ping),
-        OP_CLOSE_SESSION => Ok(Op::CloseSession),
-        _ => return Parsed::Unknown,
-    };
+    let parsed =
+        match op {
+            OP_CREATE | OP_CREATE2 | OP_CREATE_CONTAINER | OP_CREATE_TTL | OP_DELETE
+            | OP_SET_DATA => write_op(op, &mut reader).map(Op::Write),
+            OP_EXISTS
+            | OP_GET_DATA
+            | OP_GET_ACL
+            | OP_GET_CHILDREN
+            | OP_GET_CHILDREN2
+            | OP_MULTI_READ
+            | OP_GET_EPHEMERALS
+            | OP_GET_ALL_CHILDREN_NUMBER
+            | OP_WHO_AM_I => read_op(op, &mut reader).map(Op::Read),
+            OP_RECONFIG => reconfig(&mut reader).map(Op::Reconfig),
+            OP_SET_WATCHES | OP_SET_WATCHES2 | OP_ADD_WATCH | OP_CHECK_WATCHES
+            | OP_REMOVE_WATCHES => watch_op(op, &mut reader).map(Op::Watch),
+            OP_SET_ACL => set_acl(&mut reader),
+            OP_MULTI => multi(&mut reader).map(Op::Multi),
+            OP_SYNC => reader.string().map(|path| Op::Sync { path }),
+            OP_AUTH => auth(&mut reader),
+            OP_SASL => reader.buffer().map(|token| Op::Sasl { token }),
+            OP_PING => Ok(Op::Ping),
+            OP_CLOSE_SESSION => Ok(Op::CloseSession),
+            _ => return Parsed::Unknown,
+        };
     match parsed {
         Ok(op) => Parsed::Op(op),
         Err(_) => Parsed::Malformed,
@@ -64,19 +72,29 @@ pub(super) fn path(reader: &mut Reader) -> Result<String, JuteError> {
 
 fn write_op(op: i32, reader: &mut Reader) -> Result<WriteOp, JuteError> {
     Ok(match op {
-        OP_CREATE | OP_CREATE2 => WriteOp::Create(Create {
-            path: path(reader)?,
-            data: reader.buffer()?,
-            acl: reader.acl_vector()?,
-            flags: reader.i32()?,
-            with_stat: op == OP_CREATE2,
-        }),
+        OP_CREATE => WriteOp::Create(create(CreateForm::Plain, reader)?),
+        OP_CREATE2 => WriteOp::Create(create(CreateForm::WithStat, reader)?),
+        OP_CREATE_CONTAINER => WriteOp::Create(create(CreateForm::Container, reader)?),
+        OP_CREATE_TTL => {
+            let body = create(CreateForm::Plain, reader)?;
+            WriteOp::Create(Create { form: CreateForm::Ttl { ms: reader.i64()? }, ..body })
+        }
         OP_DELETE => WriteOp::Delete { path: path(reader)?, version: reader.i32()? },
         OP_SET_DATA => {
             WriteOp::SetData { path: path(reader)?, data: reader.buffer()?, version: reader.i32()? }
         }
         OP_CHECK => WriteOp::Check { path: path(reader)?, version: reader.i32()? },
         _ => return Err(JuteError::BadValue(op)),
+    })
+}
+
+fn create(form: CreateForm, reader: &mut Reader) -> Result<Create, JuteError> {
+    Ok(Create {
+        path: path(reader)?,
+        data: reader.buffer()?,
+        acl: reader.acl_vector()?,
+        flags: reader.i32()?,
+        form,
     })
 }
 
@@ -90,7 +108,44 @@ fn read_op(op: i32, reader: &mut Reader) -> Result<ReadOp, JuteError> {
             watch: reader.bool()?,
             with_stat: op == OP_GET_CHILDREN2,
         },
+        OP_MULTI_READ => ReadOp::Multi(multi_read(reader)?),
+        OP_GET_EPHEMERALS => ReadOp::GetEphemerals { prefix: reader.ustring()? },
+        OP_GET_ALL_CHILDREN_NUMBER => ReadOp::GetAllChildrenNumber { path: path(reader)? },
+        OP_WHO_AM_I => ReadOp::WhoAmI,
         _ => return Err(JuteError::BadValue(op)),
+    })
+}
+
+/// As a multi, of reads. One kind of ops alone: beside a write, a read makes the whole unreadable.
+fn multi_read(reader: &mut Reader) -> Result<MultiRead, JuteError> {
+    let first = reader.clone().i32()?;
+    if !matches!(first, OP_GET_DATA | OP_GET_CHILDREN | -1) {
+        return multi(reader).map(|_| MultiRead::OfWrites);
+    }
+    let mut parts = Vec::new();
+    loop {
+        let op = reader.i32()?;
+        let done = reader.bool()?;
+        let _err = reader.i32()?;
+        if done {
+            return Ok(MultiRead::Reads(parts));
+        }
+        let path = path(reader)?;
+        let _watch = reader.bool()?;
+        parts.push(match op {
+            OP_GET_DATA => ReadPart::GetData { path },
+            OP_GET_CHILDREN => ReadPart::GetChildren { path },
+            _ => return Err(JuteError::BadValue(op)),
+        });
+    }
+}
+
+fn reconfig(reader: &mut Reader) -> Result<Reconfig, JuteError> {
+    Ok(Reconfig {
+        joining: reader.ustring()?,
+        leaving: reader.ustring()?,
+        members: reader.ustring()?,
+        version: reader.i64()?,
     })
 }
 
@@ -115,15 +170,24 @@ fn multi(reader: &mut Reader) -> Result<Vec<WriteOp>, JuteError> {
         }
         let write = write_op(op, reader)?;
         if let WriteOp::Create(create) = &write {
-            if CreateMode::from_flags(create.flags).is_none() {
-                return Err(JuteError::BadValue(create.flags));
-            }
-            // Alone it would be INVALIDACL; here Apache cannot read the whole multi.
-            if create.acl.is_none() {
-                return Err(JuteError::BadLength(-1));
-            }
+            check_part(create)?;
         }
         ops.push(write);
+    }
+}
+
+/// What would be a refusal of its own code alone, makes Apache unable to read the whole multi; not so
+/// in a createTTL, which it takes apart in another way.
+fn check_part(create: &Create) -> Result<(), JuteError> {
+    match create.form {
+        CreateForm::Ttl { .. } => Ok(()),
+        CreateForm::Plain | CreateForm::WithStat | CreateForm::Container => {
+            let mode = CreateMode::from_flags(create.flags).filter(|mode| !mode.is_ttl());
+            if mode.is_none() {
+                return Err(JuteError::BadValue(create.flags));
+            }
+            if create.acl.is_some() { Ok(()) } else { Err(JuteError::BadLength(-1)) }
+        }
     }
 }
 
@@ -140,8 +204,7 @@ impl WriteOp {
     /// The opcode that carries this.
     pub fn code(&self) -> i32 {
         match self {
-            Self::Create(create) if create.with_stat => OP_CREATE2,
-            Self::Create(_) => OP_CREATE,
+            Self::Create(create) => create.form.code(),
             Self::Delete { .. } => OP_DELETE,
             Self::SetData { .. } => OP_SET_DATA,
             Self::Check { .. } => OP_CHECK,
@@ -155,6 +218,10 @@ impl WriteOp {
                 out.put_buffer(create.data.as_deref());
                 out.put_acl_vector(create.acl.as_deref());
                 out.put_i32(create.flags);
+                match create.form {
+                    CreateForm::Ttl { ms } => out.put_i64(ms),
+                    CreateForm::Plain | CreateForm::WithStat | CreateForm::Container => {}
+                }
             }
             Self::Delete { path, version } | Self::Check { path, version } => {
                 out.put_ustring(path);
@@ -178,6 +245,10 @@ impl ReadOp {
             Self::GetAcl { .. } => OP_GET_ACL,
             Self::GetChildren { with_stat: true, .. } => OP_GET_CHILDREN2,
             Self::GetChildren { with_stat: false, .. } => OP_GET_CHILDREN,
+            Self::Multi(_) => OP_MULTI_READ,
+            Self::GetEphemerals { .. } => OP_GET_EPHEMERALS,
+            Self::GetAllChildrenNumber { .. } => OP_GET_ALL_CHILDREN_NUMBER,
+            Self::WhoAmI => OP_WHO_AM_I,
         }
     }
 
@@ -189,8 +260,49 @@ impl ReadOp {
                 out.put_ustring(path);
                 out.put_bool(*watch);
             }
-            Self::GetAcl { path } => out.put_ustring(path),
+            Self::GetAcl { path } | Self::GetAllChildrenNumber { path } => out.put_ustring(path),
+            Self::GetEphemerals { prefix: Some(prefix) } => out.put_ustring(prefix),
+            Self::GetEphemerals { prefix: None } => out.put_i32(-1),
+            Self::WhoAmI => {}
+            Self::Multi(read) => read.encode(out),
         }
+    }
+}
+
+impl MultiRead {
+    /// Which writes they were is forgotten: one stands for them.
+    fn encode(&self, out: &mut BytesMut) {
+        match self {
+            Self::Reads(parts) => {
+                for part in parts {
+                    let (op, path) = match part {
+                        ReadPart::GetData { path } => (OP_GET_DATA, path),
+                        ReadPart::GetChildren { path } => (OP_GET_CHILDREN, path),
+                    };
+                    put_multi_header(op, false, -1, out);
+                    out.put_ustring(path);
+                    out.put_bool(false);
+                }
+            }
+            Self::OfWrites => {
+                let delete = WriteOp::Delete { path: String::from("/"), version: -1 };
+                put_multi_header(delete.code(), false, -1, out);
+                delete.encode_body(out);
+            }
+        }
+        put_multi_header(-1, true, -1, out);
+    }
+}
+
+impl Reconfig {
+    fn encode(&self, out: &mut BytesMut) {
+        for text in [&self.joining, &self.leaving, &self.members] {
+            match text {
+                Some(text) => out.put_ustring(text),
+                None => out.put_i32(-1),
+            }
+        }
+        out.put_i64(self.version);
     }
 }
 
@@ -206,6 +318,7 @@ impl Op {
             Self::Sync { .. } => OP_SYNC,
             Self::Auth { .. } => OP_AUTH,
             Self::Sasl { .. } => OP_SASL,
+            Self::Reconfig(_) => OP_RECONFIG,
             Self::Ping => OP_PING,
             Self::CloseSession => OP_CLOSE_SESSION,
         }
@@ -236,6 +349,7 @@ impl Op {
                 out.put_buffer(proof.as_deref());
             }
             Self::Sasl { token } => out.put_buffer(token.as_deref()),
+            Self::Reconfig(reconfig) => reconfig.encode(out),
             Self::Ping | Self::CloseSession => {}
         }
     }

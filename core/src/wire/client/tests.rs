@@ -32,16 +32,19 @@ fn create(flags: i32) -> WriteOp {
         data: None,
         acl: Some(Acl::open()),
         flags,
-        with_stat: false,
+        form: CreateForm::Plain,
     })
+}
+
+fn create_ttl(flags: i32) -> WriteOp {
+    let WriteOp::Create(plain) = create(flags) else { unreachable!("it is a create") };
+    WriteOp::Create(Create { form: CreateForm::Ttl { ms: 1000 }, ..plain })
 }
 
 #[test]
 fn opcodes_that_are_not_served_are_unknown_whatever_their_body() {
     let body = || payload(|out| encode_request(out, Xid(1), &Op::Write(create(4)))).split_off(8);
-    for op in
-        [-11, -2, -1, 0, 10, 13, 16, 19, 20, 21, 22, 23, 99, 103, 104, 107, 108, -10, i32::MIN]
-    {
+    for op in [-11, -2, -1, 0, 10, 13, 20, 23, 99, 108, -10, i32::MIN] {
         let expected =
             if op == OP_CLOSE_SESSION { Parsed::Op(Op::CloseSession) } else { Parsed::Unknown };
         assert_eq!(parse_body(op, body()), expected, "{op}");
@@ -69,6 +72,20 @@ fn every_cut_of_a_body_is_malformed() {
         Op::SetAcl { path: "/a".into(), acl: Some(Acl::open()), version: 0 },
         Op::Multi(vec![create(0), WriteOp::Check { path: "/a".into(), version: 0 }]),
         Op::Sync { path: "/a".into() },
+        Op::Write(create_ttl(5)),
+        Op::Read(ReadOp::Multi(MultiRead::Reads(vec![
+            ReadPart::GetData { path: "/a".into() },
+            ReadPart::GetChildren { path: "/".into() },
+        ]))),
+        Op::Read(ReadOp::GetEphemerals { prefix: Some("/a".into()) }),
+        Op::Read(ReadOp::GetEphemerals { prefix: None }),
+        Op::Read(ReadOp::GetAllChildrenNumber { path: "/a".into() }),
+        Op::Reconfig(Reconfig {
+            joining: None,
+            leaving: Some("3".into()),
+            members: None,
+            version: -1,
+        }),
     ];
     for op in ops {
         assert_eq!(parsed(&op), Parsed::Op(op.clone()));
@@ -118,21 +135,21 @@ fn a_multi_with_what_it_may_not_hold_is_malformed() {
         OP_SYNC,
         OP_PING,
         OP_MULTI,
-        19,
         20,
-        21,
         -1,
         0,
         999,
     ] {
         assert_eq!(multi(op, &body), Parsed::Malformed, "{op}");
     }
-    for flags in [-1, 7, 9, i32::MAX] {
+    // Only a createTTL says how long.
+    for flags in [-1, 5, 6, 7, 9, i32::MAX] {
         assert_eq!(parsed(&Op::Multi(vec![create(flags)])), Parsed::Malformed, "{flags}");
-        let alone = Op::Write(create(flags));
-        assert_eq!(parsed(&alone), Parsed::Op(alone), "alone it is BADARGUMENTS");
+        for one in [Op::Write(create(flags)), Op::Multi(vec![create_ttl(flags)])] {
+            assert_eq!(parsed(&one), Parsed::Op(one), "it gets an answer of its own");
+        }
     }
-    for flags in 0..=6 {
+    for flags in 0..=4 {
         let multi = Op::Multi(vec![create(flags)]);
         assert_eq!(parsed(&multi), Parsed::Op(multi));
     }
@@ -142,6 +159,37 @@ fn a_multi_with_what_it_may_not_hold_is_malformed() {
     assert_eq!(parsed(&Op::Multi(vec![create.clone()])), Parsed::Malformed);
     let alone = Op::Write(create);
     assert_eq!(parsed(&alone), Parsed::Op(alone), "alone it is INVALIDACL");
+}
+
+#[test]
+fn a_multi_read_of_writes_is_none_and_of_both_is_malformed() {
+    let of = |ops: &[i32]| {
+        let mut out = BytesMut::new();
+        for op in ops {
+            out.put_i32(*op);
+            out.put_bool(false);
+            out.put_i32(-1);
+            // A path and an int: enough for any of them.
+            out.put_slice(&[0, 0, 0, 2, b'/', b'a', 1]);
+            if *op == OP_DELETE {
+                out.put_slice(&[0, 0, 0]);
+            }
+        }
+        out.put_i32(-1);
+        out.put_bool(true);
+        out.put_i32(-1);
+        parse_body(OP_MULTI_READ, out.freeze())
+    };
+    let read = |read| Parsed::Op(Op::Read(ReadOp::Multi(read)));
+    assert_eq!(of(&[]), read(MultiRead::Reads(vec![])));
+    let path = || "/a".into();
+    let both = vec![ReadPart::GetData { path: path() }, ReadPart::GetChildren { path: path() }];
+    assert_eq!(of(&[OP_GET_DATA, OP_GET_CHILDREN]), read(MultiRead::Reads(both)));
+    assert_eq!(of(&[OP_DELETE]), read(MultiRead::OfWrites));
+    assert_eq!(of(&[OP_DELETE, OP_DELETE]), read(MultiRead::OfWrites));
+    for mixed in [[OP_GET_DATA, OP_DELETE], [OP_DELETE, OP_GET_DATA], [OP_GET_DATA, OP_EXISTS]] {
+        assert_eq!(of(&mixed), Parsed::Malformed, "{mixed:?}");
+    }
 }
 
 /// As Apache 3.9.5 answers; only sync sends a null path back.
@@ -215,15 +263,24 @@ fn acl() -> impl Strategy<Value = Vec<Acl>> {
     list(entry, 0..3)
 }
 
+fn form() -> impl Strategy<Value = CreateForm> {
+    prop_oneof![
+        Just(CreateForm::Plain),
+        Just(CreateForm::WithStat),
+        Just(CreateForm::Container),
+        any::<i64>().prop_map(|ms| CreateForm::Ttl { ms }),
+    ]
+}
+
 fn write(flags: impl Strategy<Value = i32>) -> impl Strategy<Value = WriteOp> {
     prop_oneof![
-        (path(), data(), option::of(acl()), flags, any::<bool>()).prop_map(
-            |(path, data, acl, flags, with_stat)| WriteOp::Create(Create {
+        (path(), data(), option::of(acl()), flags, form()).prop_map(
+            |(path, data, acl, flags, form)| WriteOp::Create(Create {
                 path,
                 data,
                 acl,
                 flags,
-                with_stat
+                form
             })
         ),
         (path(), any::<i32>()).prop_map(|(path, version)| WriteOp::Delete { path, version }),
@@ -235,11 +292,38 @@ fn write(flags: impl Strategy<Value = i32>) -> impl Strategy<Value = WriteOp> {
     ]
 }
 
+fn read_part() -> impl Strategy<Value = ReadPart> {
+    prop_oneof![
+        path().prop_map(|path| ReadPart::GetData { path }),
+        path().prop_map(|path| ReadPart::GetChildren { path }),
+    ]
+}
+
+fn reconfig() -> impl Strategy<Value = Op> {
+    let text = || option::of(path());
+    (text(), text(), text(), any::<i64>()).prop_map(|(joining, leaving, members, version)| {
+        Op::Reconfig(Reconfig { joining, leaving, members, version })
+    })
+}
+
+fn read_result() -> impl Strategy<Value = ReadResult> {
+    prop_oneof![
+        (data(), stat()).prop_map(|(data, stat)| ReadResult::Data { data, stat }),
+        list(path(), 0..3).prop_map(|names| ReadResult::Children(names.into_iter().collect())),
+        Just(ReadResult::Error(Code::NoNode)),
+    ]
+}
+
 fn read() -> impl Strategy<Value = ReadOp> {
     prop_oneof![
         (path(), any::<bool>()).prop_map(|(path, watch)| ReadOp::Exists { path, watch }),
         (path(), any::<bool>()).prop_map(|(path, watch)| ReadOp::GetData { path, watch }),
         path().prop_map(|path| ReadOp::GetAcl { path }),
+        path().prop_map(|path| ReadOp::GetAllChildrenNumber { path }),
+        option::of(path()).prop_map(|prefix| ReadOp::GetEphemerals { prefix }),
+        list(read_part(), 0..4).prop_map(|parts| ReadOp::Multi(MultiRead::Reads(parts))),
+        Just(ReadOp::Multi(MultiRead::OfWrites)),
+        Just(ReadOp::WhoAmI),
         (path(), any::<bool>(), any::<bool>())
             .prop_map(|(path, watch, with_stat)| ReadOp::GetChildren { path, watch, with_stat }),
     ]
@@ -279,15 +363,23 @@ fn op() -> impl Strategy<Value = Op> {
         path().prop_map(|path| Op::Sync { path }),
         (path(), data()).prop_map(|(scheme, proof)| Op::Auth { scheme, proof }),
         data().prop_map(|token| Op::Sasl { token }),
+        reconfig(),
         Just(Op::Ping),
         Just(Op::CloseSession),
     ]
 }
 
-/// A null list makes a whole multi malformed.
+/// A null list makes a whole multi malformed, and so does a TTL that nobody names.
 fn with_acl(op: WriteOp) -> WriteOp {
     let WriteOp::Create(create) = op else { return op };
-    WriteOp::Create(Create { acl: create.acl.or(Some(Vec::new())), ..create })
+    let form = match create.form {
+        form if (0..=4).contains(&create.flags) => form,
+        form @ CreateForm::Ttl { .. } => form,
+        CreateForm::Plain | CreateForm::WithStat | CreateForm::Container => {
+            CreateForm::Ttl { ms: 1 }
+        }
+    };
+    WriteOp::Create(Create { acl: create.acl.or(Some(Vec::new())), form, ..create })
 }
 
 prop_compose! {
@@ -336,6 +428,13 @@ fn reply() -> impl Strategy<Value = (i32, ReplyBody)> {
         }),
         list(result(), 0..5).prop_map(|results| (OP_MULTI, ReplyBody::Multi(results))),
         data().prop_map(|token| (OP_SASL, ReplyBody::Token(token))),
+        list(read_result(), 0..4)
+            .prop_map(|results| (OP_MULTI_READ, ReplyBody::MultiRead(results))),
+        any::<i32>().prop_map(|count| (OP_GET_ALL_CHILDREN_NUMBER, ReplyBody::Count(count))),
+        acl().prop_map(|acl| {
+            let ids = acl.into_iter().map(|entry| entry.id).collect();
+            (OP_WHO_AM_I, ReplyBody::Clients(ids))
+        }),
     ]
 }
 

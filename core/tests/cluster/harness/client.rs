@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use vivarium_core::acl::Acl;
 use vivarium_core::ids::{SessionId, Xid};
 use vivarium_core::wire::client::{
-    ConnectRequest, ConnectResponse, Create, EventKind, Op, ReadOp, ReplyBody, WriteOp, XID_EVENT,
-    XID_PING, decode_event, decode_reply, decode_reply_body, encode_request,
+    ConnectRequest, ConnectResponse, Create, CreateForm, EventKind, Op, ReadOp, ReplyBody, WriteOp,
+    XID_EVENT, XID_PING, decode_event, decode_reply, decode_reply_body, encode_request,
 };
 use vivarium_core::wire::code::Code;
 use vivarium_core::wire::frame::FrameBuffer;
@@ -225,7 +225,7 @@ pub fn create(path: &str, data: &str, flags: i32) -> Op {
         data: Some(Bytes::copy_from_slice(data.as_bytes())),
         acl: Some(open_acl()),
         flags,
-        with_stat: false,
+        form: CreateForm::Plain,
     }))
 }
 

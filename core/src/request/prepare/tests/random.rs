@@ -30,10 +30,15 @@ fn version() -> impl Strategy<Value = i32> {
 }
 
 fn write() -> impl Strategy<Value = WriteOp> {
-    let create =
-        (path(), data(), -1..8i32, any::<bool>()).prop_map(|(path, data, flags, with_stat)| {
-            WriteOp::Create(Create { path, data, acl: Some(Acl::open()), flags, with_stat })
-        });
+    let form = prop_oneof![
+        3 => Just(CreateForm::Plain),
+        3 => Just(CreateForm::WithStat),
+        1 => Just(CreateForm::Container),
+        1 => (-1..3i64).prop_map(|ms| CreateForm::Ttl { ms }),
+    ];
+    let create = (path(), data(), -1..8i32, form).prop_map(|(path, data, flags, form)| {
+        WriteOp::Create(Create { path, data, acl: Some(Acl::open()), flags, form })
+    });
     let delete = (path(), version()).prop_map(|(path, version)| WriteOp::Delete { path, version });
     let set = (path(), data(), version()).prop_map(|(path, data, version)| WriteOp::SetData {
         path,

@@ -11,7 +11,7 @@ use crate::ids::SessionId;
 use crate::server::clients::Submission;
 use crate::server::clients::link::MOST_IDENTITIES;
 use crate::session::password::password;
-use crate::wire::client::{Create, Op, WriteOp};
+use crate::wire::client::{Create, CreateForm, Op, WriteOp};
 
 const DIGEST: &str = "u:Jq7wMyA/w2Vd5WIDAKdu4OIIFEQ=";
 
@@ -25,7 +25,8 @@ fn acl(scheme: &str, id: &str) -> Vec<Acl> {
 
 fn create_with(path: &str, acl: Vec<Acl>) -> Op {
     let data = Some(bytes::Bytes::new());
-    let create = Create { path: path.into(), data, acl: Some(acl), flags: 0, with_stat: false };
+    let create =
+        Create { path: path.into(), data, acl: Some(acl), flags: 0, form: CreateForm::Plain };
     Op::Write(WriteOp::Create(create))
 }
 

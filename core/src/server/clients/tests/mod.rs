@@ -1,5 +1,6 @@
 //! Tests of the client plane as a client sees it.
 
+mod asking;
 mod connecting;
 mod golden;
 mod identity;
@@ -17,7 +18,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::acl::Acl;
-use crate::wire::client::{Create, Op, ReadOp, WriteOp};
+use crate::wire::client::{Create, CreateForm, Op, ReadOp, WriteOp};
 
 fn create(path: &str) -> Op {
     Op::Write(WriteOp::Create(Create {
@@ -25,7 +26,7 @@ fn create(path: &str) -> Op {
         data: Some(Bytes::from_static(b"x")),
         acl: Some(Acl::open()),
         flags: 0,
-        with_stat: false,
+        form: CreateForm::Plain,
     }))
 }
 

@@ -10,7 +10,9 @@ use super::{create, delete, get, set};
 use crate::acl::{Acl, Id};
 use crate::ids::{LinkId, SessionId};
 use crate::session::password::password;
-use crate::wire::client::{AddMode, Create, LastingWatches, Op, SetWatches, WatchOp, WriteOp};
+use crate::wire::client::{
+    AddMode, Create, CreateForm, LastingWatches, Op, SetWatches, WatchOp, WriteOp,
+};
 
 /// Persistent watches of `/p` and of all below `/r`, set again by link 2 that has seen `seen`; what it
 /// is told, and the zxids of that.
@@ -90,7 +92,7 @@ fn a_client_that_may_not_read_is_told_neither_what_happened_nor_where_to_look() 
     let digest = Id { scheme: "digest".into(), id: "u:hash".into() };
     let acl = Some([Acl { perms: 31, id: digest }].to_vec());
     let (path, data) = ("/p".into(), Some(bytes::Bytes::new()));
-    let secret = Create { path, data, acl, flags: 0, with_stat: false };
+    let secret = Create { path, data, acl, flags: 0, form: CreateForm::Plain };
     rig.request(1, 1, &Op::Write(WriteOp::Create(secret)));
     rig.work();
     assert_eq!(rewatched(&mut rig, 2), []);
@@ -155,7 +157,7 @@ fn what_a_client_sends_at_once_when_it_comes_back_is_answered_in_order() {
     rig.request(1, -4, &auth);
     let (path, data) = ("/mine".into(), Some(bytes::Bytes::new()));
     let acl = Some([Acl { perms: 31, id: digest }].to_vec());
-    let mine = Create { path, data, acl, flags: 0, with_stat: false };
+    let mine = Create { path, data, acl, flags: 0, form: CreateForm::Plain };
     rig.request(1, 1, &Op::Write(WriteOp::Create(mine)));
     rig.request(1, 2, &get("/mine", true));
     rig.request(1, 3, &add("/mine", AddMode::Persistent));

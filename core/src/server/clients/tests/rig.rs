@@ -56,6 +56,11 @@ pub(super) fn config() -> Config {
         max_notification: Span::from_ms(60_000),
         finalize_wait: Span::from_ms(200),
         four_letter_words: Words::All,
+        access: crate::config::AccessRules::default(),
+        enforce_quota: false,
+        reconfig_enabled: false,
+        extended_types: true,
+        containers: crate::config::ContainerRules::DEFAULT,
         full_digest: false,
         host: crate::config::HostConfig::with_defaults(),
         surroundings: Surroundings::default(),
@@ -76,6 +81,8 @@ pub(super) struct Rig {
     /// The next transaction's.
     pub(super) zxid: Zxid,
     next_session: i64,
+    /// Where clients come from.
+    pub(super) ip: &'static str,
     /// What was asked of the replicated side and not yet worked off.
     pub(super) asked: VecDeque<Submission>,
     sent: BTreeMap<LinkId, Vec<u8>>,
@@ -101,6 +108,7 @@ impl Rig {
             wall: Wall(1),
             zxid: Zxid(1),
             next_session: FIRST_SESSION,
+            ip: "10.0.0.1",
             asked: VecDeque::new(),
             sent: BTreeMap::new(),
             seen: Vec::new(),
@@ -134,7 +142,7 @@ impl Rig {
     }
 
     pub(super) fn open(&mut self, link: u64) {
-        let far = Far { ip: "10.0.0.1".into(), port: 4000 };
+        let far = Far { ip: self.ip.into(), port: 4000 };
         self.call(|clients, cx| clients.on_opened(LinkId(link), far, cx));
     }
 

@@ -8,7 +8,8 @@ use super::rig::{Rig, int};
 use super::{children, create, delete, exists, get, set};
 use crate::acl::{Acl, Id};
 use crate::wire::client::{
-    AddMode, Create, LastingWatches, Op, ReadOp, SetWatches, WatchKind, WatchOp, WriteOp,
+    AddMode, Create, CreateForm, LastingWatches, Op, ReadOp, SetWatches, WatchKind, WatchOp,
+    WriteOp,
 };
 
 /// (xid, zxid, event kind) of each frame; 0 for replies.
@@ -124,7 +125,7 @@ fn unreadable_nodes_are_neither_shown_nor_told() {
     let acl = [Acl { perms: 31, id: digest }].to_vec();
     let data = Some(bytes::Bytes::new());
     let path = "/secret".into();
-    let secret = Create { path, data, acl: Some(acl), flags: 0, with_stat: false };
+    let secret = Create { path, data, acl: Some(acl), flags: 0, form: CreateForm::Plain };
     rig.request(1, 2, &Op::Write(WriteOp::Create(secret)));
     rig.work();
     rig.request(1, 3, &get("/secret", true));
@@ -143,7 +144,7 @@ fn digest_secrets_are_hidden_from_those_who_may_only_read() {
     let acl = [Acl { perms: 31, id: digest }, Acl::world(1)].to_vec();
     let data = Some(bytes::Bytes::new());
     let path = "/half".into();
-    let half = Create { path, data, acl: Some(acl), flags: 0, with_stat: false };
+    let half = Create { path, data, acl: Some(acl), flags: 0, form: CreateForm::Plain };
     rig.request(1, 1, &Op::Write(WriteOp::Create(half)));
     rig.work();
     rig.take_sent(1);
@@ -330,7 +331,7 @@ fn trap_11_events_are_filtered_by_the_acl_of_their_node() {
     let digest = Id { scheme: "digest".into(), id: "u:hash".into() };
     let acl = Some([Acl { perms: 31, id: digest }].to_vec());
     let (path, data) = ("/secret".into(), Some(bytes::Bytes::new()));
-    let secret = Create { path, data, acl, flags: 0, with_stat: false };
+    let secret = Create { path, data, acl, flags: 0, form: CreateForm::Plain };
     rig.request(1, 1, &Op::Write(WriteOp::Create(secret)));
     rig.work();
     assert_eq!(told(&mut rig, 2), [(CHILDREN, "/".into())], "the list is the parent's to show");

@@ -1,0 +1,249 @@
+//! Quotas: how many nodes and bytes lie below a path, and how many may. Facts: PROTOCOL 2.3.
+//! Apache: `Quotas`, `StatsTrack`, `DataTree.updateQuotaStat`, `ZooKeeperServer.checkQuota`.
+//!
+//! The limits of `/a` are written by clients into `/zookeeper/quota/a/zookeeper_limits`; what is there
+//! is counted in `zookeeper_stats` beside it, by every server for itself, outside of transactions.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+
+use super::{Database, QUOTA_PATH};
+
+const LIMITS: &str = "zookeeper_limits";
+const STATS: &str = "zookeeper_stats";
+
+/// Paths that have limits. The nearest one above a node counts, and no other.
+#[derive(Debug, Default)]
+pub(super) struct Quotas {
+    limited: BTreeSet<String>,
+}
+
+impl Quotas {
+    /// The path itself or the nearest one above it that has limits. The root has none.
+    fn covering(&self, path: &str) -> Option<&str> {
+        if self.limited.is_empty() {
+            return None;
+        }
+        let mut prefix = path;
+        while !prefix.is_empty() {
+            if let Some(found) = self.limited.get(prefix) {
+                return Some(found);
+            }
+            prefix = &prefix[..prefix.rfind('/')?];
+        }
+        None
+    }
+}
+
+/// A change that a quota does not allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaExceeded;
+
+/// The content of both kinds of nodes: numbers by name, -1 where there is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Track(BTreeMap<String, i64>);
+
+impl Track {
+    /// `name=number` between commas and semicolons. What cannot be read is left out, where Apache would
+    /// not go on: whatever a client writes there, a tree stays usable.
+    fn read(data: Option<&[u8]>) -> Self {
+        let text = String::from_utf8_lossy(data.unwrap_or_default());
+        let pair = |pair: &str| {
+            let mut parts = pair.split('=');
+            let (name, number) = (parts.next()?, parts.next()?);
+            let number = if number.is_empty() { -1 } else { number.parse().ok()? };
+            Some((String::from(name), number))
+        };
+        Self(text.split([',', ';']).filter_map(pair).collect())
+    }
+
+    fn get(&self, name: &str) -> i64 {
+        self.0.get(name).copied().unwrap_or(-1)
+    }
+
+    fn add(&mut self, name: &str, diff: i64) {
+        let sum = self.get(name).saturating_add(diff);
+        self.0.insert(name.into(), sum);
+    }
+
+    /// The hard limit, else the soft one; none where both are absent.
+    fn limit(&self, hard: &str, soft: &str) -> Option<(i64, bool)> {
+        let (hard, soft) = (self.get(hard), self.get(soft));
+        if hard > -1 {
+            return Some((hard, true));
+        }
+        (soft > -1).then_some((soft, false))
+    }
+}
+
+impl fmt::Display for Track {
+    /// The two that every version knows come first; a lone `=` makes old readers stop before the rest.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "count={},bytes={}", self.get("count"), self.get("bytes"))?;
+        let known = |name: &&String| matches!(name.as_str(), "count" | "bytes");
+        let others: Vec<_> = self.0.iter().filter(|(name, _)| !known(name)).collect();
+        if !others.is_empty() {
+            f.write_str("=")?;
+        }
+        others.into_iter().try_for_each(|(name, number)| write!(f, ";{name}={number}"))
+    }
+}
+
+/// The path that a node in the folder of quotas is about, if its name is this.
+fn subject<'p>(path: &'p str, name: &str) -> Option<&'p str> {
+    let rest = path.strip_prefix(QUOTA_PATH)?.strip_suffix(name)?;
+    rest.strip_suffix('/').filter(|subject| subject.starts_with('/'))
+}
+
+/// Whether this is a node that each server writes for itself.
+pub(super) fn is_stats(path: &str) -> bool {
+    subject(path, STATS).is_some()
+}
+
+fn limits_of(path: &str) -> String {
+    format!("{QUOTA_PATH}{path}/{LIMITS}")
+}
+
+fn stats_of(path: &str) -> String {
+    format!("{QUOTA_PATH}{path}/{STATS}")
+}
+
+impl Database {
+    /// A node was made: it counts, and may itself set limits, or begin to show what is there.
+    pub(super) fn quota_created(&mut self, path: &str, bytes: usize) {
+        if let Some(subject) = subject(path, LIMITS) {
+            self.quotas.limited.insert(subject.into());
+        }
+        if let Some(subject) = subject(path, STATS) {
+            self.count_anew(subject);
+        }
+        self.adjust_quota(path, bytes as i64, 1);
+    }
+
+    pub(super) fn quota_removed(&mut self, path: &str, bytes: usize) {
+        if let Some(subject) = subject(path, LIMITS) {
+            self.quotas.limited.remove(subject);
+        }
+        self.adjust_quota(path, -(bytes as i64), -1);
+    }
+
+    pub(super) fn quota_changed(&mut self, path: &str, before: usize, after: usize) {
+        self.adjust_quota(path, after as i64 - before as i64, 0);
+    }
+
+    /// What limits there are is read from the tree, and what they limit is counted: after every load.
+    pub(super) fn find_quotas(&mut self) {
+        let mut limited = BTreeSet::new();
+        self.each_below(QUOTA_PATH, |path, _| {
+            limited.extend(subject(path, LIMITS).map(String::from));
+        });
+        for path in &limited {
+            self.count_anew(path);
+        }
+        self.quotas.limited = limited;
+    }
+
+    /// Whether one more node (`count` 1), or so many more bytes, go beyond a hard limit. It looks at what
+    /// is applied, so that a burst may overshoot, as in Apache.
+    pub fn check_quota(&self, path: &str, bytes: i64, count: i64) -> Result<(), QuotaExceeded> {
+        let Some(covering) = self.quotas.covering(path) else { return Ok(()) };
+        let (limits, stats) = (self.node(&limits_of(covering)), self.node(&stats_of(covering)));
+        let (Some(limits), Some(stats)) = (limits, stats) else { return Ok(()) };
+        let limits = Track::read(limits.data());
+        let stats = Track::read(stats.data());
+        for (diff, name, hard) in
+            [(count, "count", "countHardLimit"), (bytes, "bytes", "byteHardLimit")]
+        {
+            let Some((limit, is_hard)) = limits.limit(hard, name) else { continue };
+            let exceeded = stats.get(name).saturating_add(diff) > limit;
+            if diff != 0 && exceeded && is_hard {
+                return Err(QuotaExceeded);
+            }
+        }
+        Ok(())
+    }
+
+    fn adjust_quota(&mut self, path: &str, bytes: i64, count: i64) {
+        let Some(covering) = self.quotas.covering(path) else { return };
+        self.edit(&stats_of(covering), |node| {
+            let mut track = Track::read(node.data());
+            track.add("count", count);
+            track.add("bytes", bytes);
+            node.set_data(Some(&Bytes::from(format!("{track}"))));
+        });
+    }
+
+    fn count_anew(&mut self, path: &str) {
+        let (mut count, mut bytes) = (0, 0);
+        if let Some(node) = self.node(path) {
+            (count, bytes) = (1, node.data_length());
+            self.each_below(path, |_, node| {
+                count += 1;
+                bytes += node.data_length();
+            });
+        }
+        self.edit(&stats_of(path), |node| {
+            node.set_data(Some(&Bytes::from(format!("count={count},bytes={bytes}"))));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_write_is_read_and_written_as_apache_does() {
+        for (text, written) in [
+            ("count=3,bytes=-1", "count=3,bytes=-1"),
+            ("", "count=-1,bytes=-1"),
+            ("count=,bytes=7", "count=-1,bytes=7"),
+            (
+                "count=1,bytes=2=;byteHardLimit=4;countHardLimit=3",
+                "count=1,bytes=2=;byteHardLimit=4;countHardLimit=3",
+            ),
+            ("nonsense", "count=-1,bytes=-1"),
+            ("count=x,bytes=5", "count=-1,bytes=5"),
+        ] {
+            assert_eq!(format!("{}", Track::read(Some(text.as_bytes()))), written, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_limited_path_counts() {
+        let mut quotas = Quotas::default();
+        for path in ["/a", "/a/b/c"] {
+            quotas.limited.insert(path.into());
+        }
+        for (path, covering) in [
+            ("/a", Some("/a")),
+            ("/a/b", Some("/a")),
+            ("/a/b/c", Some("/a/b/c")),
+            ("/a/b/c/d", Some("/a/b/c")),
+            ("/ab", None),
+            ("/", None),
+        ] {
+            assert_eq!(quotas.covering(path), covering, "{path}");
+        }
+    }
+
+    #[test]
+    fn nodes_in_the_folder_of_quotas_have_subjects() {
+        assert_eq!(subject("/zookeeper/quota/a/b/zookeeper_limits", LIMITS), Some("/a/b"));
+        for other in [
+            "/zookeeper/quota/zookeeper_limits",
+            "/zookeeper/quotas/a/zookeeper_limits",
+            "/zookeeper/zookeeper_limits",
+            "/a/zookeeper_limits",
+            "/zookeeper/quota/a/my_zookeeper_limits",
+        ] {
+            assert_eq!(subject(other, LIMITS), None, "{other}");
+        }
+        assert!(is_stats("/zookeeper/quota/a/zookeeper_stats"));
+    }
+}
