@@ -43,7 +43,9 @@ fn main() {
     });
     println!("100,000 links on one path: {} to set one", per(spent, LINKS));
     told.clear();
-    let spent = timed(|| watches.fire(&event("/leader"), &mut told));
+    let spent = timed(|| {
+        watches.fire(&event("/leader"), &mut told);
+    });
     println!("a change that all of them watch: {:.1} ms", spent.as_secs_f64() * 1e3);
     assert_eq!(told.len() as u64, LINKS);
 }

@@ -20,7 +20,7 @@ pub struct Traffic {
     pub reads: Summary,
     pub updates: Summary,
     pub response_sizes: Sizes,
-    /// Watchers told per change that somebody watched for.
+    /// Watchers met per change and table, where there were any.
     pub told: Told,
     pub connection_requests: u64,
     pub revalidations: u64,

@@ -60,17 +60,25 @@ impl Watches {
     }
 
     /// Appends which links to tell about an event, in link order, each once, however many of its
-    /// watches it meets (trap T10); one-shot watches are used up.
-    pub fn fire(&mut self, event: &TreeEvent, told: &mut Vec<LinkId>) {
+    /// watches it meets (trap T10); one-shot watches are used up. Answers how many it met in each
+    /// table, which is what Apache counts: a deletion is looked up in both.
+    pub fn fire(&mut self, event: &TreeEvent, told: &mut Vec<LinkId>) -> [usize; 2] {
         let hit = met_by(event.kind);
-        let mut links = Vec::new();
-        if hit.meets(Modes::RECURSIVE) && !self.recursive.is_empty() {
-            self.look_up(&event.path, &mut links);
+        let (mut data, mut child) = (Vec::new(), Vec::new());
+        if hit[0].meets(Modes::RECURSIVE) && !self.recursive.is_empty() {
+            self.look_up(&event.path, &mut data);
         }
-        self.use_up(&event.path, hit, &mut links);
-        links.sort_unstable();
-        links.dedup();
-        told.append(&mut links);
+        self.use_up(&event.path, hit, &mut data, &mut child);
+        data.sort_unstable();
+        data.dedup();
+        let met = [data.len(), child.len()];
+        if !child.is_empty() {
+            data.append(&mut child);
+            data.sort_unstable();
+            data.dedup();
+        }
+        told.append(&mut data);
+        met
     }
 
     /// Entries of both tables: what one link watches on one path is one in each.
@@ -109,15 +117,24 @@ impl Watches {
         }
     }
 
-    /// Who watches `path` itself.
-    fn use_up(&mut self, path: &str, hit: Modes, links: &mut Vec<LinkId>) {
+    /// Who watches `path` itself, by table.
+    fn use_up(
+        &mut self,
+        path: &str,
+        [in_data, in_child]: [Modes; 2],
+        data: &mut Vec<LinkId>,
+        child: &mut Vec<LinkId>,
+    ) {
         let Some(watchers) = self.paths.get_mut(path) else { return };
         let (mut gone, mut used) = (Vec::new(), 0);
         watchers.update(|link, modes| {
-            if modes.meets(hit) {
-                links.push(link);
+            if modes.meets(in_data) {
+                data.push(link);
             }
-            let left = modes.after(hit);
+            if modes.meets(in_child) {
+                child.push(link);
+            }
+            let left = modes.after(in_data.with(in_child));
             used += modes.entries() - left.entries();
             if left == Modes::NONE {
                 gone.push(link);
@@ -193,12 +210,14 @@ impl Watches {
     }
 }
 
-/// The watches that an event of a path's own is for. Recursive ones are told of no list of children.
-fn met_by(kind: EventKind) -> Modes {
+/// The watches that an event of a path's own is for, in the data table and in the child table.
+/// Recursive ones are told of no list of children.
+fn met_by(kind: EventKind) -> [Modes; 2] {
+    let (data, child) = (Modes::in_table(WatchTable::Data), Modes::in_table(WatchTable::Child));
     match kind {
-        EventKind::NodeCreated | EventKind::NodeDataChanged => Modes::in_table(WatchTable::Data),
-        EventKind::NodeChildrenChanged => Modes::in_table(WatchTable::Child),
-        EventKind::NodeDeleted => Modes::ALL,
+        EventKind::NodeCreated | EventKind::NodeDataChanged => [data, Modes::NONE],
+        EventKind::NodeChildrenChanged => [Modes::NONE, child],
+        EventKind::NodeDeleted => [data, child],
     }
 }
 

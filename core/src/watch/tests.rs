@@ -13,7 +13,8 @@ fn event(kind: EventKind, path: &str) -> TreeEvent {
 
 fn fired(watches: &mut Watches, kind: EventKind, path: &str) -> Vec<u64> {
     let mut told = vec![];
-    watches.fire(&event(kind, path), &mut told);
+    let [data, child] = watches.fire(&event(kind, path), &mut told);
+    assert!(data.max(child) <= told.len() && told.len() <= data + child);
     told.into_iter().map(|link| link.0).collect()
 }
 
@@ -48,6 +49,21 @@ fn each_kind_looks_into_its_table() {
         assert_eq!(fired(&mut watches, kind, "/a"), told, "{kind:?}");
         assert_eq!(watches.len(), left);
     }
+}
+
+/// Apache looks a deletion up in both tables, and counts each.
+#[test]
+fn what_is_met_is_counted_by_table() {
+    let mut watches = Watches::default();
+    watches.add(WatchMode::Persistent, "/a", LinkId(1));
+    watches.add(WatchMode::Recursive, "/", LinkId(1));
+    watches.add(WatchMode::Child, "/a", LinkId(2));
+    watches.add(WatchMode::Recursive, "/", LinkId(3));
+    let mut met = |kind| watches.fire(&event(kind, "/a"), &mut vec![]);
+    assert_eq!(met(EventKind::NodeDataChanged), [2, 0]);
+    assert_eq!(met(EventKind::NodeDeleted), [2, 2]);
+    assert_eq!(met(EventKind::NodeChildrenChanged), [0, 1]);
+    assert_eq!(met(EventKind::NodeCreated), [2, 0]);
 }
 
 #[test]

@@ -159,9 +159,8 @@ impl Clients {
     /// Sends one change to all who watch for it and may read the node.
     fn tell(&mut self, event: &TreeEvent, cx: &mut ClientCx<'_>) {
         let mut told = Vec::new();
-        self.watches.fire(event, &mut told);
-        if !told.is_empty() {
-            self.traffic.told.of(event.kind).add(told.len() as u64);
+        for met in self.watches.fire(event, &mut told).into_iter().filter(|met| *met > 0) {
+            self.traffic.told.of(event.kind).add(met as u64);
         }
         for link in told {
             let Some(known) = self.links.get(&link) else { continue };
