@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_below_zookeeper_count_nothing_but_zookeeper_does() {
+    fn trap_18_nodes_below_zookeeper_count_nothing_but_zookeeper_does() {
         let stat = StoredStat::default();
         assert_eq!(node_digest("/zookeeper/quota", None, &stat), 0);
         let sum = node_digest("/", None, &stat) + node_digest("/zookeeper", None, &stat);

@@ -140,11 +140,13 @@ impl Rig {
         self.slow_reads = None;
         self.far.clear();
         let servers = words.named("servers", 0);
-        let ensemble = (servers > 0).then(|| setup::ensemble(servers, 0));
+        let ensemble = (servers > 0).then(|| setup::ensemble(servers, words.named("observers", 0)));
         let mut config = setup::config(words.named("me", 1), ensemble);
         config.first_start = FirstStart::AutoCreate;
         config.full_digest = false;
         config.commit_log_count = words.named("window", 50) as usize;
+        let limit = words.named("limit", config.zxid_counter_limit.into());
+        config.zxid_counter_limit = u32::try_from(limit).expect("a counter");
         config.snap_count = words.named("snapshots", config.snap_count);
         let mut recovery = Recovery::start(config, self.stamp());
         let mut input = RecoveryInput::Begin;
@@ -273,7 +275,7 @@ impl Rig {
         let id = words.number(1);
         let arg = words.plain.get(3).copied().unwrap_or("0:0");
         let packet = match words.plain[2] {
-            "FOLLOWERINFO" => {
+            which @ ("FOLLOWERINFO" | "OBSERVERINFO") => {
                 let buffer = PacketBuffer::new();
                 self.far.insert(id, FarSide::Learner { in_snapshot: false, buffer });
                 self.open(id, None, Plane::Quorum);
@@ -282,9 +284,14 @@ impl Rig {
                     blank: *text == "blank",
                     uncuttable: *text == "uncuttable",
                 });
+                let config_version = words.named("config", 0) as i64;
                 let info =
-                    LearnerInfo { server, protocol_version: 0x10000, config_version: 0, vivarium };
-                LearnerPacket::FollowerInfo { accepted: Epoch(arg.parse().expect("epoch")), info }
+                    LearnerInfo { server, protocol_version: 0x10000, config_version, vivarium };
+                let accepted = Epoch(arg.parse().expect("epoch"));
+                match which {
+                    "OBSERVERINFO" => LearnerPacket::ObserverInfo { accepted, info },
+                    _ => LearnerPacket::FollowerInfo { accepted, info },
+                }
             }
             "ACKEPOCH" => LearnerPacket::AckEpoch {
                 last_logged: Some(zxid(arg)),

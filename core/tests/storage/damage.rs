@@ -79,7 +79,7 @@ fn the_end_of_the_log_is_set_at_every_start() {
 
 /// Rot: Apache starts on two of these and loses 112 transactions without a word (T41).
 #[test]
-fn damage_in_the_middle_is_never_taken_for_the_end() {
+fn trap_41_damage_in_the_middle_is_never_taken_for_the_end() {
     let cases: &[(&str, Damage)] = &[
         ("end mark", |log| log[record(4).1 - 1] = 0),
         ("zeroed length", |log| log[record(4).0 + 8..record(4).0 + 12].fill(0)),
@@ -213,7 +213,7 @@ fn a_record_beyond_the_limit_is_named_to_the_operator() {
 }
 
 #[test]
-fn a_log_needs_its_snapshot() {
+fn trap_43_a_log_needs_its_snapshot() {
     let cut: fn(&mut Disk) = |disk| disk.edit(&data("snapshot.0"), |bytes| bytes.truncate(300));
     let gone: fn(&mut Disk) = |disk| disk.remove(&data("snapshot.0"));
     for damage in [cut, gone] {
@@ -225,7 +225,7 @@ fn a_log_needs_its_snapshot() {
 }
 
 #[test]
-fn any_flipped_bit_of_a_snapshot_is_seen() {
+fn trap_42_any_flipped_bit_of_a_snapshot_is_seen() {
     for at in 16..478 {
         let mut disk = standalone();
         disk.edit(&data("snapshot.0"), |bytes| bytes[at] ^= 0x10);
@@ -368,7 +368,7 @@ fn an_empty_folder_begins_only_where_it_may() {
 }
 
 #[test]
-fn logs_and_snapshots_keep_to_their_folders() {
+fn trap_45_logs_and_snapshots_keep_to_their_folders() {
     use vivarium_core::storage::files::{Dir, FileName};
     let config = Config { separate_log_dir: true, ..alone() };
     let mut disk = standalone();

@@ -176,7 +176,7 @@ fn a_truncation_in_a_damaged_log_moves_it_aside() {
 }
 
 #[test]
-fn a_truncation_leaves_exactly_the_prefix() {
+fn trap_34_a_truncation_leaves_exactly_the_prefix_across_epochs() {
     for upto in folder().all {
         let mut folder = folder();
         assert_eq!(truncate(&mut folder, upto, |_, _| {}), Truncated::Cut, "{upto:?}");

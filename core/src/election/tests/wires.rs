@@ -161,7 +161,7 @@ fn the_bytes_are_those_of_apache() {
 }
 
 #[test]
-fn the_higher_id_owns_the_connection() {
+fn trap_37_the_higher_id_owns_the_connection() {
     let mut high = Bench::new(3);
     assert_eq!(high.look(), [Did::Dial(1, 31831), Did::Dial(2, 31832)]);
     let sent = high.opened(7, Some(1));

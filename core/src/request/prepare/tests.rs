@@ -311,7 +311,7 @@ fn sequence_numbers_at_the_end_of_their_range() {
 }
 
 #[test]
-fn versions_wrap_through_minus_one() {
+fn trap_17_versions_wrap_through_minus_one() {
     let mut bench = Bench::new();
     bench.create("/v");
     for (current, next) in [(i32::MAX, i32::MIN), (-2, -1), (-1, 0), (0, 1)] {

@@ -42,7 +42,7 @@ fn shorter_forms_of_older_servers() {
 }
 
 #[test]
-fn a_config_length_beyond_the_message_is_an_error() {
+fn trap_38_a_config_length_beyond_the_message_is_an_error() {
     for len in [10, -1, i32::MAX, i32::MIN] {
         let mut message = BytesMut::from(&unframed(&plain())[..]);
         message[40..44].copy_from_slice(&len.to_be_bytes());

@@ -186,7 +186,7 @@ fn words(stream: Bytes) -> Vec<String> {
 }
 
 #[test]
-fn a_learner_that_falls_behind_the_window_is_fed_from_the_log() {
+fn trap_39_a_learner_that_falls_behind_the_window_is_fed_from_the_log() {
     let mut rig = Rig::new();
     rig.commit(1..=3);
     let mut feed = Feed::from_window(LINK, false, Zxid::new(EPOCH, 1), Zxid::new(EPOCH, 3));
