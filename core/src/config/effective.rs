@@ -106,6 +106,8 @@ impl Config {
             "enforce.auth.schemes" => self.enforced_schemes()?,
             "reconfigEnabled" => self.reconfig_enabled.to_string(),
             "appendBatch" => self.append_batch_bytes.to_string(),
+            "reply.bounded" => self.bounded_replies.to_string(),
+            "sequence.bounded" => self.bounded_sequences.to_string(),
             "sync.linearizable" => self.linearizable_sync.to_string(),
             "eventHistory" => self.event_history_bytes.to_string(),
             "zxidLimit" => self.zxid_counter_limit.to_string(),

@@ -151,6 +151,12 @@ pub const KEYS: &[Key] = &[
         "1048576",
         "ours: bytes of changes kept for persistent watches that are set again",
     ),
+    works(
+        "reply.bounded",
+        "true",
+        "ours: a longer reply than jute.maxbuffer to a read is error -5",
+    ),
+    works("sequence.bounded", "true", "ours: a sequence that is used up refuses, -8"),
     works("sync.linearizable", "true", "ours: `sync` waits until a quorum confirms the leader"),
     works("zxidLimit", "4294967295", "ours: counter at which a leader plans a new epoch"),
     // What would be less safe than it reads.

@@ -91,6 +91,10 @@ pub struct Config {
     pub first_start: FirstStart,
     /// `sync` is answered after a quorum has confirmed this leader.
     pub linearizable_sync: bool,
+    /// A reply to a read that clients with the same `jute.maxbuffer` would not take is an error instead.
+    pub bounded_replies: bool,
+    /// A sequential node beyond 2147483646 is refused, where ZooKeeper's names go on below zero.
+    pub bounded_sequences: bool,
     /// The newest changes that are kept for clients who set persistent watches again; 0: none, and
     /// they are told nothing.
     pub event_history_bytes: usize,
@@ -193,6 +197,8 @@ impl Config {
             zxid_counter_limit: u32::MAX,
             first_start: FirstStart::AskAll,
             linearizable_sync: true,
+            bounded_replies: true,
+            bounded_sequences: true,
             event_history_bytes: 1 << 20,
             link_high_water_bytes: 1 << 20,
             link_limit_bytes: 16 << 20,

@@ -28,6 +28,7 @@ impl Preparation<'_> {
         let parent = self.existing(parent_path)?;
         self.permit(&parent, PERM_CREATE)?;
         let path = if mode.is_sequential() {
+            self.check_sequence(parent.stat.cversion)?;
             // Width 10 includes the sign, as in Java's "%010d" (T16).
             format!("{}{:010}", create.path, parent.stat.cversion)
         } else {
@@ -45,6 +46,13 @@ impl Preparation<'_> {
         self.add(&path, create.data.clone(), &acl, owner);
         self.add_child(parent_path, parent, parent_cversion);
         Ok(create_txn(create, path, acl, lifetime, parent_cversion))
+    }
+
+    /// The counter stays at its end once it has got there (`DataTree.createNode` takes greater ones only),
+    /// and names would come twice, or begin with a minus sign and sort in front of all others.
+    fn check_sequence(&self, number: i32) -> Result<(), Code> {
+        let is_used_up = !(0..i32::MAX).contains(&number);
+        if self.bounded_sequences && is_used_up { Err(Code::BadArguments) } else { Ok(()) }
     }
 
     fn add(&mut self, path: &str, data: Option<Bytes>, acl: &[Acl], owner: i64) {

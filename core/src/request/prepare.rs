@@ -42,6 +42,7 @@ struct Rules {
     never_used: Span,
     /// Hard limits of quotas refuse.
     enforce_quota: bool,
+    bounded_sequences: bool,
     reconfig: Reconfiguring,
 }
 
@@ -70,6 +71,7 @@ impl Preparer {
             extended_types: config.extended_types,
             never_used: config.containers.never_used,
             enforce_quota: config.enforce_quota,
+            bounded_sequences: config.bounded_sequences,
             reconfig,
         };
         Self { pending: Pending::default(), rules }
@@ -103,6 +105,7 @@ impl Preparer {
             extended_types: self.rules.extended_types,
             never_used: self.rules.never_used,
             enforce_quota: self.rules.enforce_quota,
+            bounded_sequences: self.rules.bounded_sequences,
             reconfig: self.rules.reconfig,
         };
         let txn = preparation
@@ -163,6 +166,7 @@ pub(super) struct Preparation<'a> {
     pub(super) extended_types: bool,
     pub(super) never_used: Span,
     enforce_quota: bool,
+    pub(super) bounded_sequences: bool,
     reconfig: Reconfiguring,
 }
 

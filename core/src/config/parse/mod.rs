@@ -197,8 +197,14 @@ fn limits(keys: &mut Keys, config: &mut Config) {
     if let Some(limit) = keys.number("zxidLimit", 1..=i64::from(u32::MAX)) {
         config.zxid_counter_limit = u32::try_from(limit).unwrap_or(u32::MAX);
     }
-    if let Some(on) = keys.flag("sync.linearizable") {
-        config.linearizable_sync = on;
+    for (key, slot) in [
+        ("sync.linearizable", &mut config.linearizable_sync),
+        ("reply.bounded", &mut config.bounded_replies),
+        ("sequence.bounded", &mut config.bounded_sequences),
+    ] {
+        if let Some(on) = keys.flag(key) {
+            *slot = on;
+        }
     }
 }
 

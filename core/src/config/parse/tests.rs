@@ -67,7 +67,7 @@ fn every_key_reaches_its_place() {
                 autopurge.purgeInterval=1\n4lw.commands.whitelist=ruok, stat\n\
                 db.autocreate=true\ncnxTimeout=13\nfastleader.minNotificationInterval=14\n\
                 fastleader.maxNotificationInterval=15\nappendBatch=512\nzxidLimit=0xffff\n\
-                sync.linearizable=false\neventHistory=0\nmaxCnxns=16\nleaderServes=no\n\
+                sync.linearizable=false\nreply.bounded=false\nsequence.bounded=false\neventHistory=0\nmaxCnxns=16\nleaderServes=no\n\
                 fsync.warningthresholdms=17\nclientPortListenBacklog=18\n\
                 quorumListenOnAllIPs=true\ndatadir.autocreate=false\nelectionAlg=3\n\
                 standaloneEnabled=true";
@@ -94,6 +94,8 @@ fn every_key_reaches_its_place() {
     want.append_batch_bytes = 512;
     want.zxid_counter_limit = 0xffff;
     want.linearizable_sync = false;
+    want.bounded_replies = false;
+    want.bounded_sequences = false;
     want.event_history_bytes = 0;
     want.max_connections = 16;
     want.leader_serves = false;

@@ -285,9 +285,18 @@ fn sequence_numbers_count_all_creates_of_the_parent() {
 }
 
 /// The count sticks at its highest value, because the tree's only ever rises.
+/// A node "/p" below which so many were created.
+fn with_count_of_creates(cversion: i32) -> Database {
+    let mut builder = crate::tree::DatabaseBuilder::new(true);
+    builder.session(ME, 5000);
+    assert!(builder.node("", None, -1, StoredStat::default()));
+    let stat = StoredStat { cversion, ..StoredStat::default() };
+    assert!(builder.node("/p", None, -1, stat));
+    builder.finish(Zxid(5))
+}
+
 #[test]
 fn sequence_numbers_at_the_end_of_their_range() {
-    use crate::tree::DatabaseBuilder;
     for (stored, name, next) in [
         (i32::MAX - 1, "/p/2147483646", i32::MAX),
         (i32::MAX, "/p/2147483647", i32::MAX),
@@ -295,18 +304,29 @@ fn sequence_numbers_at_the_end_of_their_range() {
         (-5, "/p/-000000005", -4),
         (-2, "/p/-000000002", -1),
     ] {
-        let mut builder = DatabaseBuilder::new(true);
-        builder.session(ME, 5000);
-        assert!(builder.node("", None, -1, StoredStat::default()));
-        let stat = StoredStat { cversion: stored, ..StoredStat::default() };
-        assert!(builder.node("/p", None, -1, stat));
-        let mut bench = Bench { db: builder.finish(Zxid(5)), ..Bench::new() };
+        let db = with_count_of_creates(stored);
+        let mut bench = Bench { db, ..Bench::with(|config| config.bounded_sequences = false) };
         let Txn::Create(txn) = bench.prepare(ME, create("/p/", 2)).txn else { panic!() };
         assert_eq!(txn.path, name);
         bench.prepare(ME, create("/p/other", 0));
         bench.apply();
         assert_eq!(bench.db.node("/p").unwrap().stat().cversion, next, "{name}");
         bench.apply_all();
+    }
+}
+
+/// ZooKeeper's names go on below zero, or come twice.
+#[test]
+fn a_sequence_that_is_used_up_refuses() {
+    for (stored, is_good) in [(i32::MAX - 1, true), (i32::MAX, false), (i32::MIN, false), (-1, false)] {
+        let mut bench = Bench { db: with_count_of_creates(stored), ..Bench::new() };
+        let plain = bench.prepare(ME, create("/p/plain", 0)).txn;
+        assert!(matches!(plain, Txn::Create(_)), "others are not concerned");
+        bench.apply_all();
+        let mut bench = Bench { db: with_count_of_creates(stored), ..Bench::new() };
+        let next = bench.prepare(ME, create("/p/", 2)).txn;
+        assert_eq!(matches!(next, Txn::Create(_)), is_good, "{stored}");
+        assert!(is_good || matches!(next, Txn::Error { code: -8 }), "{next:?}");
     }
 }
 

@@ -256,7 +256,17 @@ impl Clients {
             | ReadOp::GetAllChildrenNumber { .. }
             | ReadOp::WhoAmI => ReplyBody::Empty,
         };
-        self.reply_with(link, xid, applied, answer.reply.map_err(|code| (code, behind_error)), cx);
+        let reply = answer.reply.map_err(|code| (code, behind_error));
+        let limit = cx.config.bounded_replies.then_some(cx.config.jute_max_buffer);
+        self.send_reply(link, cx, |out| {
+            let start = out.len();
+            put_reply(out, xid, applied, reply);
+            // A client with the same limit would drop its connection over it, and try again.
+            if limit.is_some_and(|limit| out.len() - start > FRAME_HEADER_LEN + limit) {
+                out.truncate(start);
+                put_reply(out, xid, applied, Err((Code::MarshallingError, ReplyBody::Empty)));
+            }
+        });
     }
 
     fn answer_write(
@@ -285,23 +295,17 @@ impl Clients {
         reply: Result<ReplyBody, Code>,
         cx: &mut ClientCx<'_>,
     ) {
-        self.reply_with(link, xid, zxid, reply.map_err(|code| (code, ReplyBody::Empty)), cx);
+        let reply = reply.map_err(|code| (code, ReplyBody::Empty));
+        self.send_reply(link, cx, |out| put_reply(out, xid, zxid, reply));
     }
 
-    /// An error with what stands behind it.
-    fn reply_with(
+    fn send_reply(
         &mut self,
         link: LinkId,
-        xid: Xid,
-        zxid: i64,
-        reply: Result<ReplyBody, (Code, ReplyBody)>,
         cx: &mut ClientCx<'_>,
+        write: impl FnOnce(&mut BytesMut),
     ) {
-        let (code, body) = match reply {
-            Ok(body) => (Code::Ok, body),
-            Err(error) => error,
-        };
-        let bytes = self.send(link, cx, |out| encode_reply(out, xid, zxid, code, &body));
+        let bytes = self.send(link, cx, write);
         self.traffic.response_bytes += self.count_response(bytes);
     }
 
@@ -349,6 +353,22 @@ impl Clients {
 /// to be unwelcome. Apache: `ZooKeeperServer.processPacket`.
 fn may_ask(rules: &AccessRules, ids: &[Id], parsed: &Parsed) -> bool {
     matches!(parsed, Parsed::Op(Op::Auth { .. } | Op::Sasl { .. })) || is_let_in(rules, ids)
+}
+
+/// Length in front of a frame.
+const FRAME_HEADER_LEN: usize = 4;
+
+/// An error with what stands behind it.
+fn put_reply(
+    out: &mut BytesMut,
+    xid: Xid,
+    zxid: i64,
+    reply: Result<ReplyBody, (Code, ReplyBody)>,
+) {
+    match reply {
+        Ok(body) => encode_reply(out, xid, zxid, Code::Ok, &body),
+        Err((code, body)) => encode_reply(out, xid, zxid, code, &body),
+    }
 }
 
 /// What stands in a header that tells of no transaction (trap T8).

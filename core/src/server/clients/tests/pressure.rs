@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::rig::{Rig, config, frame};
-use super::{create, get, set};
+use super::{children, create, get, set};
 use crate::config::Config;
 use crate::ids::LinkId;
 use crate::wire::client::{Op, SetWatches, WatchOp};
@@ -169,4 +169,22 @@ fn a_held_link_goes_on_when_others_are_answered() {
     }
     assert_eq!(rig.asked_cxids(), [12, 13, 1, 2], "the freed place is link 2's");
     assert_eq!(rig.seen(), ["resume 1"], "link 2 filled the last place again");
+}
+
+#[test]
+fn a_reply_to_a_read_that_no_client_would_take_is_an_error() {
+    for (bounded_replies, code) in [(true, -5), (false, 0)] {
+        let mut rig = Rig::with(Config { jute_max_buffer: 200, bounded_replies, ..config() });
+        rig.session(1);
+        for number in 0..20 {
+            rig.request(1, number, &create(&format!("/a-long-name-{number}")));
+        }
+        rig.work();
+        rig.take_sent(1);
+        rig.request(1, 50, &children("/", false));
+        let listing = rig.replies(1).remove(0);
+        assert_eq!((listing.0, listing.2), (50, code));
+        rig.request(1, 51, &get("/", false));
+        assert_eq!(rig.replies(1)[0].2, 0, "the connection goes on");
+    }
 }

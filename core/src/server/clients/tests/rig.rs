@@ -48,6 +48,8 @@ pub(super) fn config() -> Config {
         zxid_counter_limit: u32::MAX,
         first_start: FirstStart::AutoCreate,
         linearizable_sync: true,
+        bounded_replies: true,
+        bounded_sequences: true,
         event_history_bytes: 1 << 20,
         link_high_water_bytes: 1 << 20,
         link_limit_bytes: 1 << 24,
