@@ -537,3 +537,39 @@ fn trap_29_a_frame_beyond_the_limit_closes_the_connection_without_a_word() {
     assert!(rig.is_closed(link), "before the bytes themselves come");
     assert_eq!(rig.replies(link), []);
 }
+
+/// Whatever a client asks for is a clean answer, and what is logged of it can be started on.
+#[test]
+fn trap_31_every_form_flag_and_lifetime_of_a_create_is_survived() {
+    const CREATE_TTL: i32 = 21;
+    for extended_types in [false, true] {
+        let mut own = config();
+        own.extended_types = extended_types;
+        let mut rig = Rig::with(own, crate::disk::Disk::default());
+        let (link, _) = rig.session();
+        let mut made = 0;
+        for op in [CREATE, CREATE2, CREATE_CONTAINER, CREATE_TTL] {
+            for flags in -1..=8 {
+                for ttl in [i64::MIN, -1, 0, 1, 1 << 39, 1 << 40, i64::MAX] {
+                    let path = format!("/n{made}");
+                    let mut asked = create_as(&path, None, &[(ALL, "world", "anyone")], flags);
+                    if op == CREATE_TTL {
+                        asked.put_i64(ttl);
+                    }
+                    let reply = rig.ask(link, op, &asked);
+                    let known = [0, MARSHALLING_ERROR, UNIMPLEMENTED, BAD_ARGUMENTS];
+                    assert!(known.contains(&reply.err), "{op} {flags} {ttl}: {}", reply.err);
+                    assert!(!rig.is_closed(link), "{op} {flags} {ttl}");
+                    made += i32::from(reply.err == 0);
+                }
+            }
+        }
+        assert!(made > 0);
+        let applied = rig.applied();
+        let mut rig = rig.restart();
+        assert_eq!(rig.applied(), applied, "it starts on what it logged");
+        let (link, _) = rig.session();
+        let found = rig.ask(link, GET_CHILDREN, &watching("/", false));
+        assert_eq!(found.err, 0);
+    }
+}

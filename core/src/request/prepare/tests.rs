@@ -318,7 +318,9 @@ fn sequence_numbers_at_the_end_of_their_range() {
 /// ZooKeeper's names go on below zero, or come twice.
 #[test]
 fn a_sequence_that_is_used_up_refuses() {
-    for (stored, is_good) in [(i32::MAX - 1, true), (i32::MAX, false), (i32::MIN, false), (-1, false)] {
+    for (stored, is_good) in
+        [(i32::MAX - 1, true), (i32::MAX, false), (i32::MIN, false), (-1, false)]
+    {
         let mut bench = Bench { db: with_count_of_creates(stored), ..Bench::new() };
         let plain = bench.prepare(ME, create("/p/plain", 0)).txn;
         assert!(matches!(plain, Txn::Create(_)), "others are not concerned");

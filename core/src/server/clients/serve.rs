@@ -359,12 +359,7 @@ fn may_ask(rules: &AccessRules, ids: &[Id], parsed: &Parsed) -> bool {
 const FRAME_HEADER_LEN: usize = 4;
 
 /// An error with what stands behind it.
-fn put_reply(
-    out: &mut BytesMut,
-    xid: Xid,
-    zxid: i64,
-    reply: Result<ReplyBody, (Code, ReplyBody)>,
-) {
+fn put_reply(out: &mut BytesMut, xid: Xid, zxid: i64, reply: Result<ReplyBody, (Code, ReplyBody)>) {
     match reply {
         Ok(body) => encode_reply(out, xid, zxid, Code::Ok, &body),
         Err((code, body)) => encode_reply(out, xid, zxid, code, &body),

@@ -69,7 +69,7 @@ fn ephemerals_that_end_with_their_session_are_counted_out() {
 
 /// Each server counts for itself, and may begin anew: no two have to agree on it.
 #[test]
-fn a_load_counts_anew_and_the_digest_does_not_care() {
+fn trap_19_a_load_counts_anew_and_the_digest_does_not_care() {
     let rig = limited();
     let mut builder = DatabaseBuilder::new(true);
     builder.session(SESSION, 5000);
