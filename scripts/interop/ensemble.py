@@ -78,8 +78,8 @@ class Seat:
 class Ensemble:
     """Three or more seats; knows how to bring up each kind, and who leads."""
 
-    def __init__(self, kinds, folder, ports, binary, jars, settings=None, observers=()):
-        self.folder, self.binary, self.jars = folder, binary, jars
+    def __init__(self, kinds, folder, ports, binary, jars, settings=None, observers=(), properties=None):
+        self.folder, self.binary, self.jars, self.properties = folder, binary, jars, properties
         self.settings = {**default_settings(), **(settings or {})}
         self.seats = []
         for number, kind in enumerate(kinds, start=1):
@@ -114,7 +114,7 @@ class Ensemble:
         log = seat.log_of(seat.kind)
         match seat.kind:
             case Kind.APACHE:
-                seat.server = ApacheServer(seat.name, seat.config, log, seat.client_port, self.jars)
+                seat.server = ApacheServer(seat.name, seat.config, log, seat.client_port, self.jars, properties=self.properties)
             case Kind.VIVARIUM:
                 seat.server = VivariumServer(seat.name, seat.config, log, seat.client_port, self.binary)
         seat.server.start()

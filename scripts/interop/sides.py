@@ -1,4 +1,5 @@
-"""One of ours and one of Apache's, both standalone and empty, driven by the same requests.
+"""Servers of ours and of Apache's, empty at the start, driven by the same requests: one of each kind, or
+three of each.
 
 Replies are brought to one form: zxids of Apache become those that ours must show, session ids become
 the number of the session, times become what can be said about them.
@@ -9,7 +10,15 @@ import dataclasses
 import time
 
 import zkwire
+from operations import SUPER
+from trouble import Violation
 from zkwire import Closed, Connection, Event, Garbled, Stat
+
+# No session may expire within a run but by intent: each server would see to it at a moment of its own.
+TIMEOUT = 1_800_000
+# Servers that do not come to the same zxid in this time are no longer on their way to it.
+SETTLE_SECONDS = 20
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
@@ -20,10 +29,6 @@ class Outcome:
     values: tuple = ()
     raw: bytes = b""
     closed: bool = False
-
-
-# No session may expire within a run: each server would see to it at a moment of its own.
-TIMEOUT = 1_800_000
 
 
 class Zxids:
@@ -48,55 +53,67 @@ class Zxids:
 
 
 class Side:
-    """The sessions at one server."""
+    """The sessions at one server, or at one ensemble."""
 
-    def __init__(self, name, port, sessions):
-        self.name, self.port = name, port
-        self.connections = [None] * sessions
+    def __init__(self, name, ports, sessions, rename=lambda data: data):
+        self.name, self.ports, self.rename = name, ports, rename
+        self.connections, self.places = [None] * sessions, [slot % len(ports) for slot in range(sessions)]
         self.owners = {}
         self.started = time.time()
-        self.probe = Connection(port, timeout=TIMEOUT)
+        self.probes = [Connection(port, timeout=TIMEOUT) for port in ports]
+        for probe in self.probes:
+            authenticate(probe, SUPER)
         for slot in range(sessions):
             self.open(slot)
 
     def open(self, slot):
         """A new session takes the place."""
-        connection = Connection(self.port, timeout=TIMEOUT)
+        connection = Connection(self._port(slot), timeout=TIMEOUT)
         self.connections[slot] = connection
         # Two lives of one place are two owners.
         self.owners[connection.welcome.session] = (slot, len(self.owners))
         return connection.welcome
 
-    def reattach(self, slot, password=None, session=None, last_zxid=None):
+    def _port(self, slot):
+        return self.ports[self.places[slot]]
+
+    def reattach(self, slot, password=None, last_zxid=None, timeout=TIMEOUT):
         """The session of the place comes back on a new connection; answers None where it is closed at once."""
         old = self.connections[slot]
         old.drop()
         known = old.welcome
         zxid = self.last_zxid() if last_zxid is None else last_zxid
         try:
-            new = Connection(self.port, session or known.session, password or known.password, TIMEOUT, zxid)
+            new = Connection(self._port(slot), known.session, password or known.password, timeout, zxid)
         except Closed:
             return None
         if new.welcome.session:
             self.connections[slot] = new
         return new.welcome
 
+    def move(self, slot, step):
+        """The place's session comes back at another server."""
+        self.places[slot] = (self.places[slot] + step) % len(self.ports)
+
     def last_zxid(self):
-        """The last zxid that the server has processed, asked through a session of its own."""
-        return self.probe.ping()
+        """The last zxid that all servers have processed, asked through sessions of its own."""
+        end = time.monotonic() + SETTLE_SECONDS
+        while True:
+            for probe in self.probes:
+                probe.request(zkwire.PING, xid=zkwire.XID_PING)
+            zxids = {probe.reply().zxid for probe in self.probes}
+            if len(zxids) == 1:
+                return zxids.pop()
+            if time.monotonic() > end:
+                raise Violation(f"the servers of {self.name} came to no common zxid in {SETTLE_SECONDS} s: {sorted(zxids)}")
 
-    def finish(self):
-        for connection in [*self.connections, self.probe]:
-            connection.finish()
-
-    def send(self, operation, zxid, translate):
-        """False where the far side has gone before it took everything: a frame beyond its limit."""
-        connection = self.connections[operation.session]
+    def send(self, batch, zxid, translate):
+        """One session's requests, in one piece. The far side may go before it took all: a frame beyond its limit."""
+        connection = self.connections[batch[0].session]
         try:
-            connection.request(operation.op, operation.body_for(zxid, translate), operation.xid)
-            return True
+            connection.requests([(one.op, one.body_for(zxid, translate), one.xid) for one in batch])
         except Closed:
-            return False
+            pass
 
     def outcome(self, operation):
         connection = self.connections[operation.session]
@@ -123,11 +140,27 @@ class Side:
             return True
         return False
 
+    def push(self, slots):
+        """Asks for what waits at the server: a ping brings it out."""
+        for slot in slots:
+            try:
+                self.connections[slot].request(zkwire.PING, xid=zkwire.XID_PING)
+            except Closed:
+                pass
+
     def events(self, slot):
-        """All events of a place so far: a ping pushes them out."""
+        """All events of a place since the last call, each with the number of replies before it; None where it
+        was closed. Behind `push`."""
         connection = self.connections[slot]
-        connection.ping()
+        try:
+            connection.reply()
+        except Closed:
+            return None
         return connection.take_events()
+
+    def finish(self):
+        for connection in [*self.connections, *self.probes]:
+            connection.finish()
 
     def comparable(self, value, zxids=None):
         """The value in the form in which both sides must agree; `zxids` translates those of Apache."""
@@ -141,13 +174,15 @@ class Side:
                 return tuple(self.comparable(one, zxids) for one in value)
             case list():
                 return [self.comparable(one, zxids) for one in value]
+            case bytes():
+                return self.rename(value)
             case _:
                 return value
 
     def _stat(self, stat, translate):
         """Times are the wall clock of the server: within the run, and equal where one transaction set both."""
-        plausible = all(at == 0 or self.started - 2 <= at / 1000 <= time.time() + 2 for at in (stat.ctime, stat.mtime))
-        times = (stat.ctime == 0, stat.mtime == 0, plausible, stat.ctime <= stat.mtime or stat.ctime == stat.mtime)
+        plausible = all(at == 0 or self.started - 300 <= at / 1000 <= time.time() + 2 for at in (stat.ctime, stat.mtime))
+        times = (stat.ctime == 0, stat.mtime == 0, plausible, stat.ctime <= stat.mtime)
         owner = self.owners.get(stat.owner, stat.owner)
         return dataclasses.replace(
             stat,
@@ -158,3 +193,9 @@ class Side:
             mtime=stat.mzxid == stat.czxid,
             owner=owner,
         )
+
+
+def authenticate(connection, identity):
+    scheme, proof = identity
+    body = zkwire.integer(0) + zkwire.ustring(scheme) + zkwire.buffer(proof)
+    return connection.call(zkwire.AUTH, body, xid=zkwire.XID_AUTH).code

@@ -12,15 +12,17 @@ HOST = "127.0.0.1"
 # Operations, as on the wire.
 CREATE, DELETE, EXISTS, GET_DATA, SET_DATA, GET_ACL, SET_ACL = 1, 2, 3, 4, 5, 6, 7
 GET_CHILDREN, SYNC, PING, GET_CHILDREN2, CHECK, MULTI, CREATE2 = 8, 9, 11, 12, 13, 14, 15
-CREATE_CONTAINER, DELETE_CONTAINER, CREATE_TTL, SET_WATCHES = 19, 20, 21, 101
-AUTH, SASL = 100, 102
-CHECK_WATCHES, REMOVE_WATCHES, SET_WATCHES2, ADD_WATCH = 17, 18, 105, 106
+RECONFIG, CHECK_WATCHES, REMOVE_WATCHES = 16, 17, 18
+CREATE_CONTAINER, DELETE_CONTAINER, CREATE_TTL, MULTI_READ = 19, 20, 21, 22
+AUTH, SET_WATCHES, SASL, GET_EPHEMERALS, COUNT_CHILDREN = 100, 101, 102, 103, 104
+SET_WATCHES2, ADD_WATCH, WHO_AM_I = 105, 106, 107
 CLOSE_SESSION, CREATE_SESSION, ERROR = -11, -10, -1
 NAMES = {
     1: "create", 2: "delete", 3: "exists", 4: "getData", 5: "setData", 6: "getACL", 7: "setACL", 8: "getChildren",
-    9: "sync", 11: "ping", 12: "getChildren2", 13: "check", 14: "multi", 15: "create2", 17: "checkWatches", 18: "removeWatches", 19: "createContainer",
-    20: "deleteContainer", 21: "createTTL", 100: "auth", 101: "setWatches", 102: "sasl",
-    105: "setWatches2", 106: "addWatch", -11: "closeSession", -10: "createSession",
+    9: "sync", 11: "ping", 12: "getChildren2", 13: "check", 14: "multi", 15: "create2", 16: "reconfig", 17: "checkWatches",
+    18: "removeWatches", 19: "createContainer", 20: "deleteContainer", 21: "createTTL", 22: "multiRead", 100: "auth",
+    101: "setWatches", 102: "sasl", 103: "getEphemerals", 104: "getAllChildrenNumber", 105: "setWatches2", 106: "addWatch",
+    107: "whoAmI", -11: "closeSession", -10: "createSession",
 }
 XID_EVENT, XID_PING, XID_AUTH, XID_SET_WATCHES = -1, -2, -4, -8
 
@@ -81,7 +83,7 @@ def multi(parts):
 
 
 def set_watches(zxid, *lists):
-    """Three lists: data, exist, child; persistent and recursive are two more, of setWatches2."""
+    """Three lists of paths for SET_WATCHES, five for SET_WATCHES2."""
     return long(zxid) + b"".join(vector(paths, ustring) for paths in lists)
 
 
@@ -196,6 +198,10 @@ def _decode_multi(reader):
                 results.append(("setData", code, reader.stat()))
             case 2 | 13:
                 results.append((NAMES[kind], code))
+            case 4:
+                results.append(("getData", code, reader.buffer(), reader.stat()))
+            case 8:
+                results.append(("getChildren", code, reader.vector(reader.ustring)))
             case _:
                 raise Garbled(f"a result of type {kind}")
 
@@ -210,20 +216,22 @@ def decode(op, body):
             values = (reader.ustring(), reader.stat())
         case 3 | 5 | 7:
             values = (reader.stat(),)
-        case 4:
+        case 4 | 16:
             values = (reader.buffer(), reader.stat())
         case 6:
             values = (reader.acl(), reader.stat())
-        case 8:
+        case 8 | 103:
             values = (reader.vector(reader.ustring),)
         case 12:
             values = (reader.vector(reader.ustring), reader.stat())
         case 9:
             values = (reader.ustring(),)
-        case 14:
+        case 14 | 22:
             values = (_decode_multi(reader),)
-        case 106:
+        case 104 | 106:
             values = (reader.integer(),)
+        case 107:
+            values = (reader.vector(lambda: (reader.ustring(), reader.ustring())),)
         case 102:
             values = (reader.buffer(),)
         case _:
@@ -238,9 +246,10 @@ class Connection:
     def __init__(self, port, session=0, password=bytes(16), timeout=40_000, last_zxid=0, read_only=False, limit=30.0):
         self.socket = socket.create_connection((HOST, port), timeout=limit)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.pending = b""
+        self.pending, self.at = b"", 0
         self.xid = 0
-        self.events = []
+        # Each with the number of replies that came before it since they were last taken.
+        self.events, self.answered = [], 0
         body = integer(0) + long(last_zxid) + integer(timeout) + long(session) + buffer(password)
         self.send(body if read_only is None else body + boolean(read_only))
         self.welcome = self._welcome()
@@ -263,24 +272,42 @@ class Connection:
         return self._exactly(length)
 
     def _exactly(self, count):
-        while len(self.pending) < count:
+        if len(self.pending) - self.at < count:
+            self._fill(count)
+        self.at += count
+        return self.pending[self.at - count : self.at]
+
+    def _fill(self, count):
+        chunks, have = [self.pending[self.at :]], len(self.pending) - self.at
+        while have < count:
             try:
-                chunk = self.socket.recv(1 << 16)
+                chunk = self.socket.recv(1 << 18)
             except ConnectionError as error:
                 raise Closed from error
             if not chunk:
                 raise Closed
-            self.pending += chunk
-        taken, self.pending = self.pending[:count], self.pending[count:]
-        return taken
+            chunks.append(chunk)
+            have += len(chunk)
+        self.pending, self.at = b"".join(chunks), 0
 
     def request(self, op, body=b"", xid=None):
         """Sends one request; answers its xid."""
-        if xid is None:
-            self.xid += 1
-            xid = self.xid
-        self.send(integer(xid) + integer(op) + body)
-        return xid
+        return self.requests([(op, body, xid)])[0]
+
+    def requests(self, several):
+        """Sends requests, (operation, body, xid or None), in one piece; answers their xids."""
+        xids, frames = [], []
+        for op, body, xid in several:
+            if xid is None:
+                self.xid += 1
+                xid = self.xid
+            xids.append(xid)
+            frames.append(struct.pack(">iii", len(body) + 8, xid, op) + body)
+        try:
+            self.socket.sendall(b"".join(frames))
+        except OSError as error:
+            raise Closed from error
+        return xids
 
     def reply(self):
         """The next reply; events on the way are kept in `events`."""
@@ -288,9 +315,11 @@ class Connection:
             reader = Reader(self.frame())
             reply = Reply(reader.integer(), reader.long(), reader.integer(), reader.rest)
             if reply.xid != XID_EVENT:
+                self.answered += 1
                 return reply
             values = Reader(reply.body)
-            self.events.append(Event(reply.zxid, values.integer(), values.integer(), values.ustring()))
+            event = Event(reply.zxid, values.integer(), values.integer(), values.ustring())
+            self.events.append((self.answered, event))
 
     def call(self, op, body=b"", xid=None):
         sent = self.request(op, body, xid)
@@ -310,7 +339,8 @@ class Connection:
         return self.call(PING, xid=XID_PING).zxid
 
     def take_events(self):
-        events, self.events = self.events, []
+        """(replies before it, event) of each event since the last call."""
+        events, self.events, self.answered = self.events, [], 0
         return events
 
     def finish(self):
