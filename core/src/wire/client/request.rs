@@ -118,8 +118,9 @@ fn read_op(op: i32, reader: &mut Reader) -> Result<ReadOp, JuteError> {
 
 /// As a multi, of reads. One kind of ops alone: beside a write, a read makes the whole unreadable.
 fn multi_read(reader: &mut Reader) -> Result<MultiRead, JuteError> {
-    let first = reader.clone().i32()?;
-    if !matches!(first, OP_GET_DATA | OP_GET_CHILDREN | -1) {
+    let mut ahead = reader.clone();
+    let (first, done) = (ahead.i32()?, ahead.bool()?);
+    if !done && !matches!(first, OP_GET_DATA | OP_GET_CHILDREN) {
         return multi(reader).map(|_| MultiRead::OfWrites);
     }
     let mut parts = Vec::new();

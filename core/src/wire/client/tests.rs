@@ -192,6 +192,21 @@ fn a_multi_read_of_writes_is_none_and_of_both_is_malformed() {
     }
 }
 
+/// The last header says that it is the last; what else stands there is not looked at.
+#[test]
+fn a_multi_of_either_kind_ends_where_a_header_says_done() {
+    for kind in [-1, 0, OP_DELETE, i32::MIN] {
+        let mut out = BytesMut::new();
+        out.put_i32(kind);
+        out.put_bool(true);
+        out.put_i32(-1);
+        let body = out.freeze();
+        let none = Op::Read(ReadOp::Multi(MultiRead::Reads(vec![])));
+        assert_eq!(parse_body(OP_MULTI_READ, body.clone()), Parsed::Op(none), "{kind}");
+        assert_eq!(parse_body(OP_MULTI, body), Parsed::Op(Op::Multi(vec![])), "{kind}");
+    }
+}
+
 /// As Apache 3.9.5 answers; only sync sends a null path back.
 #[test]
 fn a_null_path_is_malformed() {
