@@ -61,9 +61,11 @@ impl LogCursor {
     }
 
     /// For what follows an own snapshot of `zxid`: recovery and the writer keep the log whole from
-    /// there on, also where it starts right behind it.
+    /// there on. Where a file starts right behind it, what lies in front is not looked at: it may be
+    /// damaged, and the snapshot covers it.
     pub fn behind_snapshot(config: &Config, files: &[LogFile], zxid: Zxid, upto: Zxid) -> Self {
-        let start = files.iter().rposition(|file| file.first <= zxid).unwrap_or(0);
+        let follows = zxid.next().unwrap_or(zxid);
+        let start = files.iter().rposition(|file| file.first <= follows).unwrap_or(0);
         Self::new(config, &files[start..], zxid, upto, false)
     }
 

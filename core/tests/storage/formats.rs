@@ -156,6 +156,18 @@ fn a_cursor_takes_no_rot_for_the_end_of_an_epoch() {
     assert!(read_behind(&mut disk, &files, after, upto).is_err());
 }
 
+/// The snapshot covers what is damaged: a leader would refuse one learner after the other over it, and
+/// write no newer one.
+#[test]
+fn a_cursor_behind_a_snapshot_reads_nothing_in_front_of_it() {
+    let (mut disk, files) = logs(&[&run_of(2, 1..=27), &run_of(2, 28..=40)]);
+    disk.edit(&files[0].name, |log| log[100] ^= 1);
+    let upto = zxid(2, 40);
+    let behind = |after| LogCursor::behind_snapshot(&alone(), &files, after, upto);
+    assert_eq!(read_all(&mut disk, behind(zxid(2, 27))).unwrap().1.len(), 13);
+    assert!(read_all(&mut disk, behind(zxid(2, 26))).is_err(), "one record of that file is wanted");
+}
+
 #[test]
 fn a_cursor_says_where_the_log_does_not_reach() {
     let (mut disk, files) = logs(&[&run_of(1, 5..=9), &run_of(1, 11..=12)]);
