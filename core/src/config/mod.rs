@@ -84,6 +84,10 @@ pub struct Config {
     pub pre_alloc_bytes: u64,
     /// Most bytes of one append batch (see `storage::recovery`: what tells a torn batch from rot).
     pub append_batch_bytes: usize,
+    /// Bytes of a snapshot that are walked and written at once, about.
+    pub snap_portion_bytes: usize,
+    /// Bytes of old states that a walk may keep while changes run ahead of it, before it is dropped.
+    pub snap_preimage_limit_bytes: usize,
     /// Snapshots kept by purge; 0 turns purging off.
     pub snap_retain_count: usize,
     /// The leader steps down in order when a counter reaches this (at most 2^32 - 1).
@@ -193,6 +197,8 @@ impl Config {
             commit_log_count: 500,
             pre_alloc_bytes: 64 << 20,
             append_batch_bytes: 256 << 10,
+            snap_portion_bytes: 64 << 10,
+            snap_preimage_limit_bytes: 64 << 20,
             snap_retain_count: 0,
             zxid_counter_limit: u32::MAX,
             first_start: FirstStart::AskAll,

@@ -27,9 +27,6 @@ use crate::zab::history::Uncuttable;
 /// Pause after a snapshot that failed or was outrun by changes.
 const RETRY: Span = Span::from_ms(1000);
 
-/// Bytes of pre-images that a walk may keep before it gives up.
-const PREIMAGE_LIMIT_BYTES: usize = 64 * 1024 * 1024;
-
 #[derive(Debug)]
 pub(super) struct Chores {
     /// Snapshots that are known to be whole, oldest first.
@@ -214,7 +211,7 @@ impl Server {
         {
             return;
         }
-        let writer = SnapshotWriter::start(&mut self.db, zxid, PREIMAGE_LIMIT_BYTES);
+        let writer = SnapshotWriter::start(&mut self.db, zxid, &self.config);
         self.chores.work = Work::Saving(writer);
         self.chores.count = 0;
         self.chores.due_at_count = draw_due(self.config.snap_count, &mut self.prng);
@@ -336,7 +333,7 @@ impl Server {
         if !matches!(self.chores.work, Work::Idle) {
             return;
         }
-        let writer = SnapshotWriter::start(&mut self.db, Zxid::ZERO, PREIMAGE_LIMIT_BYTES);
+        let writer = SnapshotWriter::start(&mut self.db, Zxid::ZERO, &self.config);
         self.chores.work = Work::Founding(writer);
         self.advance_snapshot(out);
     }
@@ -360,8 +357,10 @@ impl Server {
             }
         }
         let writer = match grade {
-            Grade::Exact => SnapshotWriter::start(&mut database, zxid, PREIMAGE_LIMIT_BYTES),
-            Grade::Fuzzy | Grade::Foreign => SnapshotWriter::start_fuzzy(&mut database, zxid),
+            Grade::Exact => SnapshotWriter::start(&mut database, zxid, &self.config),
+            Grade::Fuzzy | Grade::Foreign => {
+                SnapshotWriter::start_fuzzy(&mut database, zxid, &self.config)
+            }
         };
         let database = Box::new(database);
         self.chores.work = Work::Installing { database, grade, behind, writer };

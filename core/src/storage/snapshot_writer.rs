@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 
 use bytes::BytesMut;
 
+use crate::config::Config;
 use crate::ids::{OpId, Zxid};
 use crate::server::action::DiskAction;
 use crate::server::input::Queue;
@@ -13,8 +14,6 @@ use crate::storage::ops::{DiskIds, op_of};
 use crate::storage::snapshot::SnapshotEncoder;
 use crate::tree::{Database, Walk};
 
-/// Size of one Write.
-const PORTION: usize = 64 * 1024;
 /// Writes that may be under way at once.
 const PORTIONS_MAX: usize = 2;
 
@@ -53,6 +52,8 @@ enum Phase {
 pub struct SnapshotWriter {
     zxid: Zxid,
     phase: Phase,
+    /// Size of one Write, about.
+    portion_bytes: usize,
     offset: u64,
     under_way: VecDeque<OpId>,
 }
@@ -60,21 +61,22 @@ pub struct SnapshotWriter {
 impl SnapshotWriter {
     /// Freezes the walk at the database's present state; that state has to be `zxid`'s.
     /// Nothing is written before the first `advance`.
-    pub fn start(db: &mut Database, zxid: Zxid, preimage_limit_bytes: usize) -> Self {
+    pub fn start(db: &mut Database, zxid: Zxid, config: &Config) -> Self {
         let encoder = SnapshotEncoder::new(zxid, db.digest().tree);
-        Self::walk(db, encoder, zxid, preimage_limit_bytes)
+        db.begin_walk(config.snap_preimage_limit_bytes);
+        Self::new(encoder, zxid, config)
     }
 
     /// The database came with a Java leader's SNAP of `zxid`, and may hold parts of later
     /// transactions: the file says so. Nothing changes under the walk.
-    pub fn start_fuzzy(db: &mut Database, zxid: Zxid) -> Self {
-        Self::walk(db, SnapshotEncoder::fuzzy(zxid), zxid, usize::MAX)
+    pub fn start_fuzzy(db: &mut Database, zxid: Zxid, config: &Config) -> Self {
+        db.begin_walk(usize::MAX);
+        Self::new(SnapshotEncoder::fuzzy(zxid), zxid, config)
     }
 
-    fn walk(db: &mut Database, encoder: SnapshotEncoder, zxid: Zxid, preimages: usize) -> Self {
-        db.begin_walk(preimages);
-        let phase = Phase::Walking(encoder);
-        Self { zxid, phase, offset: 0, under_way: VecDeque::new() }
+    fn new(encoder: SnapshotEncoder, zxid: Zxid, config: &Config) -> Self {
+        let (phase, portion_bytes) = (Phase::Walking(encoder), config.snap_portion_bytes);
+        Self { zxid, phase, portion_bytes, offset: 0, under_way: VecDeque::new() }
     }
 
     pub fn zxid(&self) -> Zxid {
@@ -135,12 +137,13 @@ impl SnapshotWriter {
     /// False where the walk was dropped.
     fn portion(&mut self, db: &mut Database, ids: &mut DiskIds, out: &mut Outbox) -> bool {
         let Phase::Walking(encoder) = &mut self.phase else { return true };
-        let mut bytes = BytesMut::with_capacity(PORTION + PORTION / 8);
+        let portion = self.portion_bytes;
+        let mut bytes = BytesMut::with_capacity(portion + portion / 8);
         if self.offset == 0 {
             encoder.head(&mut bytes);
         }
         let start = bytes.len();
-        let walk = db.walk(PORTION, &mut bytes);
+        let walk = db.walk(portion, &mut bytes);
         encoder.body(&bytes[start..]);
         match walk {
             Walk::Dropped => return false,

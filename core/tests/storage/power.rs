@@ -286,7 +286,7 @@ fn an_own_snapshot_is_there_wholly_or_not_at_all() {
     }
     let mut tree = tree_of(&all);
     let last = zxid(1, 900);
-    let mut writer = SnapshotWriter::start(&mut tree, last, 1 << 20);
+    let mut writer = SnapshotWriter::start(&mut tree, last, &config);
     let mut sealed = false;
     while !sealed {
         assert_eq!(writer.advance(&mut tree, &mut ids, &mut out), Advanced::Working);

@@ -66,7 +66,7 @@ pub(crate) fn snapshot(
     ids: &mut DiskIds,
 ) {
     let mut out = Outbox::new();
-    let mut writer = SnapshotWriter::start(tree, zxid, 1 << 20);
+    let mut writer = SnapshotWriter::start(tree, zxid, &alone());
     writer.advance(tree, ids, &mut out);
     loop {
         let ops = drained(&mut out);

@@ -172,7 +172,7 @@ fn a_snapshot_holds_its_zxid_while_the_tree_goes_on() {
     let mut tree = tree_of(&run_of(1, 1..=2000));
     let digest = tree.digest();
     let (mut ids, mut out, mut disk) = (DiskIds::new(), Outbox::new(), Disk::default());
-    let mut writer = SnapshotWriter::start(&mut tree, zxid(1, 2000), 1 << 20);
+    let mut writer = SnapshotWriter::start(&mut tree, zxid(1, 2000), &alone());
     let mut next = 2001;
     let sealed = loop {
         assert_eq!(writer.advance(&mut tree, &mut ids, &mut out), Advanced::Working);
@@ -201,7 +201,7 @@ fn a_snapshot_holds_its_zxid_while_the_tree_goes_on() {
 fn a_java_leaders_snapshot_is_never_taken_for_an_exact_one() {
     let mut tree = tree_of(&run_of(1, 1..=20));
     let (mut ids, mut out, mut disk) = (DiskIds::new(), Outbox::new(), Disk::default());
-    let mut writer = SnapshotWriter::start_fuzzy(&mut tree, zxid(1, 9));
+    let mut writer = SnapshotWriter::start_fuzzy(&mut tree, zxid(1, 9), &alone());
     let sealed = loop {
         writer.advance(&mut tree, &mut ids, &mut out);
         let ops = drained(&mut out);
@@ -223,7 +223,7 @@ fn a_java_leaders_snapshot_is_never_taken_for_an_exact_one() {
 fn a_failed_snapshot_leaves_nothing() {
     let mut tree = tree_of(&run_of(1, 1..=20));
     let (mut ids, mut out, mut disk) = (DiskIds::new(), Outbox::new(), Disk::default());
-    let mut writer = SnapshotWriter::start(&mut tree, zxid(1, 20), 1 << 20);
+    let mut writer = SnapshotWriter::start(&mut tree, zxid(1, 20), &alone());
     writer.advance(&mut tree, &mut ids, &mut out);
     disk.run(&drained(&mut out)[0]);
     assert!(disk.has("snapshot.100000014.tmp"));
