@@ -1,6 +1,7 @@
-//! E3: a leader expires a session only when its session clock ran for the whole timeout since the last
-//! use; only the established leader of the newest epoch it knows does so. Seen from outside, while
-//! nothing is faulty: not before timeout * (1 - drift) - tick after the last answered send.
+//! E3: a leader expires a session only when its session clock ran for the whole timeout, that which the
+//! client was granted, since the last use; a pause counts for a tick of it at most; and only the established
+//! leader of the newest epoch it knows does so. Seen from outside, while nothing is faulty: not before
+//! timeout * (1 - drift) - tick after the last answered send.
 //!
 //! The outside view holds only while no fault is in force, and for what was sent a syncLimit after the
 //! last one: until then a follower whose leader has dropped it, or lost it on the way, goes on
@@ -13,7 +14,7 @@ use crate::ids::SimTime;
 use crate::observe::SimEvent;
 use crate::oracle::txn::Txn;
 use std::collections::{BTreeMap, VecDeque};
-use vivarium_core::ids::SessionId;
+use vivarium_core::ids::{ServerId, SessionId};
 use vivarium_core::server::note::{Note, Phase};
 
 #[derive(Debug, Default)]
@@ -33,6 +34,41 @@ pub(crate) struct E03 {
     /// A learner may have been cut off from its leader one way, for as long as nobody notices: its
     /// clients are served, and the leader does not hear of them.
     half_open: bool,
+    clocks: BTreeMap<ServerId, Clock>,
+}
+
+/// How far the session clock of a server can have come.
+#[derive(Debug, Default)]
+struct Clock {
+    /// Time in which its process stood still, but for a tick of each pause.
+    missed_us: u64,
+    paused: Option<SimTime>,
+    /// When it came into office: each session then had its whole timeout before it.
+    began: Reading,
+    /// When each session was used last, as far as it says.
+    used: BTreeMap<SessionId, Reading>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Reading {
+    at: SimTime,
+    missed_us: u64,
+}
+
+impl Clock {
+    fn read(&self, now: SimTime) -> Reading {
+        Reading { at: now, missed_us: self.missed_us }
+    }
+
+    fn begin(&mut self, now: SimTime) {
+        (self.began, self.used) = (self.read(now), BTreeMap::new());
+    }
+
+    /// At most, since the session was used.
+    fn ran_us(&self, session: SessionId, now: SimTime) -> u64 {
+        let used = self.used.get(&session).unwrap_or(&self.began);
+        now.since(used.at).saturating_sub(self.missed_us - used.missed_us)
+    }
 }
 
 impl Check for E03 {
@@ -48,6 +84,7 @@ impl Check for E03 {
             Topic::Boot,
             Topic::Established,
             Topic::SessionExpired,
+            Topic::SessionTouched,
             Topic::Client,
         ])
     }
@@ -69,6 +106,9 @@ impl Check for E03 {
         ) {
             self.quiet_since = cx.now;
         }
+        if let Some(server) = cx.server() {
+            self.run_clock(cx, server, event);
+        }
         if matches!(event, SimEvent::Note(Note::Established { .. })) {
             // What an earlier leader found may never be committed.
             self.found.clear();
@@ -81,6 +121,7 @@ impl Check for E03 {
                     "{server} expires {session} after {idle_ms} of {timeout_ms} ms"
                 ));
             }
+            self.has_run_out(cx, server, *session, *timeout_ms)?;
             let member = cx.canon.member(server);
             let leads = member.is_some_and(|member| {
                 matches!(member.phase, Phase::Standalone)
@@ -108,6 +149,51 @@ impl Check for E03 {
 }
 
 impl E03 {
+    fn run_clock(&mut self, cx: &Cx<'_>, server: ServerId, event: &SimEvent) {
+        let clock = self.clocks.entry(server).or_default();
+        match event {
+            SimEvent::Paused => clock.paused = Some(cx.now),
+            SimEvent::Resumed => {
+                let stood_us = clock.paused.take().map_or(0, |since| cx.now.since(since));
+                clock.missed_us += stood_us.saturating_sub(cx.canon.cluster.tick_us);
+            }
+            SimEvent::Boot { .. } => {
+                clock.paused = None;
+                clock.begin(cx.now);
+            }
+            SimEvent::Note(Note::Established { .. }) => clock.begin(cx.now),
+            SimEvent::Note(Note::SessionTouched { session }) => {
+                let reading = clock.read(cx.now);
+                clock.used.insert(*session, reading);
+            }
+            _ => {}
+        }
+    }
+
+    fn has_run_out(
+        &self,
+        cx: &Cx<'_>,
+        server: ServerId,
+        session: SessionId,
+        timeout_ms: i32,
+    ) -> Result<(), String> {
+        if let Some(granted) = self.timeouts.get(&session).filter(|granted| **granted > timeout_ms)
+        {
+            return Err(format!(
+                "{server} expires {session} after {timeout_ms} ms, its client was granted {granted}"
+            ));
+        }
+        let ran_us = self.clocks.get(&server).map_or(u64::MAX, |it| it.ran_us(session, cx.now));
+        let timeout_us = u64::try_from(timeout_ms).unwrap_or(0) * 1000;
+        let drift = timeout_us / 1_000_000 * cx.spec.drift_ppm + cx.spec.drift_ppm;
+        if ran_us < timeout_us.saturating_sub(drift) {
+            return Err(format!(
+                "{server} expires {session} after {ran_us} us of its own time, not {timeout_us}"
+            ));
+        }
+        Ok(())
+    }
+
     fn client(&mut self, cx: &Cx<'_>, fact: &ClientFact) -> Result<(), String> {
         let answered = match fact {
             ClientFact::Invoke { op, .. } => {
@@ -208,8 +294,43 @@ mod tests {
         let mut run = Run::new(E03::default());
         run.boot_all();
         run.establish(1, 1).unwrap();
+        run.wait_ms(20_000).unwrap();
         run.note(1, note(20_000)).unwrap();
         assert!(run.note(1, note(19_999)).is_err());
+    }
+
+    #[test]
+    fn an_expiry_after_less_than_was_granted_is_found() {
+        let mut run = Run::new(E03::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.grant(5, 30_000, 1).unwrap();
+        run.wait_ms(60_000).unwrap();
+        assert!(run.note(1, note(20_000)).unwrap_err().contains("was granted 30000"));
+    }
+
+    /// A leader that stood still wakes to sessions that are as old as they were.
+    #[test]
+    fn an_expiry_of_time_that_a_pause_took_is_found() {
+        let expires_after = |pause: bool, ms: u64| {
+            let mut run = Run::new(E03::default());
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            run.note(1, Note::SessionTouched { session: SessionId(5) }).unwrap();
+            if pause {
+                run.server(1, SimEvent::Paused).unwrap();
+            }
+            run.wait_ms(18_000).unwrap();
+            if pause {
+                run.server(1, SimEvent::Resumed).unwrap();
+            }
+            run.wait_ms(ms).unwrap();
+            run.note(1, note(20_000))
+        };
+        assert!(expires_after(false, 2_000).is_ok());
+        assert!(expires_after(false, 1_900).unwrap_err().contains("of its own time"));
+        assert!(expires_after(true, 2_000).unwrap_err().contains("of its own time"));
+        assert!(expires_after(true, 20_000).is_ok());
     }
 
     #[test]
