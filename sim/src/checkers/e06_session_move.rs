@@ -1,21 +1,24 @@
-//! E6: after a session is served over a new connection, nothing sent over an older one takes effect behind
-//! what was sent over the new one; what is sent over the newest is not refused as if the session had
+//! E6: once a client knows that its session is served over a new connection, nothing sent over an older
+//! one is proposed any more, nor takes effect behind what was sent over the new one; what is sent over the newest is not refused as if the session had
 //! gone elsewhere; and no session is turned away for ever once all is well.
 
 use crate::checkers::topic::{Topic, Topics};
-use crate::checkers::{Check, Cx};
+use crate::checkers::{Check, Cx, note_of};
 use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
 use crate::oracle::Judged;
 use crate::oracle::txn::Txn;
 use std::collections::BTreeMap;
-use vivarium_core::ids::SessionId;
+use vivarium_core::ids::{SessionId, Zxid};
+use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
 pub(crate) struct E06 {
     newest: BTreeMap<SessionId, u32>,
     turned_away: BTreeMap<SessionId, u32>,
     moves: BTreeMap<SessionId, Moves>,
+    /// The greatest zxid that anybody has proposed.
+    proposed: Zxid,
 }
 
 /// How the client of a session went from server to server.
@@ -23,6 +26,8 @@ pub(crate) struct E06 {
 struct Moves {
     /// The connection that it was granted last.
     granted: u32,
+    /// What was proposed when it was.
+    proposed: Zxid,
     /// It has asked for another one, and has no answer.
     asks: bool,
     /// It gave up one that it had asked for: a server may still take that for the newest.
@@ -41,10 +46,13 @@ const MOVED: i32 = -118;
 
 impl Check for E06 {
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::Fresh, Topic::Client])
+        Topics::of(&[Topic::Fresh, Topic::Proposed, Topic::Client])
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+        if let Some((_, Note::Proposed { zxid, .. })) = note_of(cx, event) {
+            self.proposed = self.proposed.max(*zxid);
+        }
         for fresh in &cx.canon.fresh {
             let Some(op) = fresh.op else { continue };
             let moved = |judged: &Judged| matches!(judged.txn, Txn::Error { code: MOVED });
@@ -59,6 +67,15 @@ impl Check for E06 {
             });
             if refused {
                 continue;
+            }
+            if let Some(at) = self.moves.get(&op.session)
+                && op.connection < at.granted
+                && fresh.entry.zxid > at.proposed
+            {
+                let (zxid, granted) = (fresh.entry.zxid, at.granted);
+                return Err(format!(
+                    "{zxid}: {op:?} is proposed after connection {granted} was granted"
+                ));
             }
             match self.newest.insert(op.session, op.connection) {
                 Some(newest) if newest > op.connection => {
@@ -113,11 +130,13 @@ impl E06 {
             SessionFact::Granted { got, connection, .. } => {
                 let moves = self.moves.entry(*got).or_default();
                 (moves.granted, moves.asks) = (*connection, false);
+                moves.proposed = self.proposed;
             }
             SessionFact::Expired { session, .. } | SessionFact::Left { session } => {
                 self.moves.remove(session);
             }
             SessionFact::Asked { resume: None, .. }
+            | SessionFact::Forged { .. }
             | SessionFact::Detached { .. }
             | SessionFact::Silent { .. } => {}
         }
@@ -147,6 +166,25 @@ mod tests {
         run.client(ClientFact::Invoke { op: moved, call: call() }).unwrap();
         run.commit(1, header(z(1, 2), 5, 2), &Txn::Error { code: -101 }).unwrap();
         assert!(run.commit(1, header(z(1, 3), 5, 1), &Txn::Error { code: -101 }).is_err());
+    }
+
+    #[test]
+    fn what_is_proposed_for_the_old_connection_once_the_new_one_is_granted_is_found() {
+        let straggles = |granted_first: bool| {
+            let mut run = Run::new(E06::default());
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            run.open(z(1, 1), 5);
+            run.grant(5, 1000, 1).unwrap();
+            run.invoke(5, 1, Call::Delete { path: "/a".into(), version: -1 }).unwrap();
+            if granted_first {
+                run.grant(5, 1000, 2).unwrap();
+            }
+            run.commit(1, header(z(1, 2), 5, 1), &Txn::Error { code: -101 })?;
+            run.grant(5, 1000, 2)
+        };
+        assert_eq!(straggles(false), Ok(()));
+        assert!(straggles(true).unwrap_err().contains("after connection 2 was granted"));
     }
 
     /// A session is asked for so many times before it is granted, and once more behind that if `goes`; then
