@@ -47,6 +47,18 @@ impl NetSim {
         if matches!(fault, PathFault::Block | PathFault::Stall) {
             self.reopen(now, from, to);
         }
+        if matches!(fault, PathFault::Tear { .. }) && !on {
+            self.mend_tears(from, to);
+        }
+    }
+
+    /// What was to be torn later, and was not yet, stays whole.
+    fn mend_tears(&mut self, from: Host, to: Host) {
+        for id in self.between(from, to) {
+            if let Some(end) = self.end_mut(id).filter(|end| end.host == from) {
+                end.tears_in = None;
+            }
+        }
     }
 
     /// From now on it is known which packets go over links between servers.
@@ -270,6 +282,26 @@ mod tests {
             assert!(got <= 1 && ends == 1, "{got} bytes behind the border, {ends} ends");
             assert!(bench.end(A).is_some());
         }
+    }
+
+    #[test]
+    fn a_tear_that_has_not_come_when_its_fault_ends_never_comes() {
+        let mut bench = Bench::new(5);
+        bench.net.watch_packets();
+        let (near, _) = bench.connect();
+        let fault = PathFault::Tear { packet: PacketKind::NewLeader, after: 400 };
+        bench.net.path_fault(bench.now, A, B, fault, true);
+        let mut wire = BytesMut::new();
+        LeaderPacket::NewLeader { epoch: Epoch(1), config: None }.encode(&mut wire);
+        bench.net.send(bench.now, near, wire.clone().freeze());
+        bench.run_ms(1000);
+        assert_eq!(bench.bytes(B), wire, "it is too short to be torn");
+        bench.net.path_fault(bench.now, A, B, fault, false);
+        let mut later = BytesMut::new();
+        (0..100).for_each(|_| LeaderPacket::UpToDate.encode(&mut later));
+        bench.net.send(bench.now, near, later.clone().freeze());
+        bench.run_ms(1000);
+        assert_eq!(bench.bytes(B), later);
     }
 
     #[test]
