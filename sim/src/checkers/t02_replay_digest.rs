@@ -1,7 +1,7 @@
 //! T2: what lies on a disk at any moment recovers to what the server had: the committed sequence as far
 //! as it has acknowledged it, then proposals in order, and behind the last committed transaction the
 //! oracle's state, every Stat field, ACL and session of it. Judged on copies of disks (shadow
-//! recovery), so that no crash is needed; where one strikes, S1 and T1 say the same.
+//! recovery), each state that replay goes through included, so that no crash is needed; where one strikes, S1 and T1 say the same.
 
 use crate::checkers::line::Line;
 use crate::checkers::topic::{Topic, Topics};
@@ -68,16 +68,20 @@ fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note], aged: Option<&Aged>) -> 
                 if *blank {
                     return Ok(());
                 }
-                // The state behind the last transaction that is committed; a snapshot of a leader of
-                // Apache's kind may be beyond it.
+                // Up to the last transaction that is committed; a snapshot of a leader of Apache's
+                // kind may be beyond it.
                 let at = line.common();
-                let zxid = at.checked_sub(1).map(|index| committed[index].zxid);
-                let state = match at.checked_sub(base + 1) {
-                    Some(index) => replay.get(index).map(|(_, _, digest)| *digest),
-                    None => (replay.is_empty() && zxid == Some(from)).then_some(*digest),
-                };
-                let state = state.filter(|_| zxid >= Some(clear_from));
-                return is_the_oracles(cx, server, at, state);
+                for (place, (zxid, _, digest)) in replay.iter().enumerate() {
+                    let len = base + place + 1;
+                    if len <= at && *zxid >= clear_from {
+                        is_the_oracles(cx, server, len, *digest)?;
+                    }
+                }
+                let last = at.checked_sub(1).map(|index| committed[index].zxid);
+                if replay.is_empty() && last == Some(from) && from >= clear_from {
+                    is_the_oracles(cx, server, at, *digest)?;
+                }
+                return Ok(());
             }
             _ => {}
         }
@@ -114,9 +118,9 @@ fn is_the_oracles(
     cx: &Cx<'_>,
     server: ServerId,
     len: usize,
-    state: Option<StateDigest>,
+    state: StateDigest,
 ) -> Result<(), String> {
-    let (Some(state), Some(index)) = (state, len.checked_sub(1)) else { return Ok(()) };
+    let Some(index) = len.checked_sub(1) else { return Ok(()) };
     let Some(oracle) = cx.canon.digests.get(index) else { return Ok(()) };
     if !cx.canon.cluster.full_digest || *oracle == state.full {
         return Ok(());
@@ -139,10 +143,19 @@ mod tests {
         aged_shadow(replayed, right, None)
     }
 
-    /// The folder was made one of Apache's before.
     fn aged_shadow(
         replayed: &[(Zxid, u64)],
         right: bool,
+        aged: Option<Aged>,
+    ) -> Result<(), String> {
+        shadow_of(replayed, right, None, aged)
+    }
+
+    /// Only the state at `wrong_at` differs. `aged`: the folder was made one of Apache's before.
+    fn shadow_of(
+        replayed: &[(Zxid, u64)],
+        right: bool,
+        wrong_at: Option<usize>,
         aged: Option<Aged>,
     ) -> Result<(), String> {
         let mut run = Run::new(T02);
@@ -151,10 +164,11 @@ mod tests {
         (1..=3).try_for_each(|counter| run.write(1, 1, counter))?;
         let full = if right { run.canon.oracle.full_digest() } else { 1 };
         let digest = StateDigest { tree: full, full };
-        let replay = replayed.iter().map(|&(zxid, hash)| Note::Applied {
+        let wrong = StateDigest { tree: 1, full: 1 };
+        let replay = replayed.iter().enumerate().map(|(place, &(zxid, hash))| Note::Applied {
             zxid,
             hash,
-            digest,
+            digest: if wrong_at == Some(place) { wrong } else { digest },
             recovered: true,
         });
         let last = replayed.last().map(|(zxid, _)| *zxid);
@@ -180,6 +194,12 @@ mod tests {
     #[test]
     fn a_state_that_differs_is_found() {
         assert!(shadow(&whole(), false).unwrap_err().contains("the oracle has"));
+    }
+
+    #[test]
+    fn a_state_on_the_way_that_differs_is_found() {
+        shadow_of(&whole(), true, None, None).unwrap();
+        assert!(shadow_of(&whole(), true, Some(0), None).unwrap_err().contains("the oracle has"));
     }
 
     fn aged(base: Zxid, end: Zxid) -> Option<Aged> {
