@@ -6,7 +6,9 @@ use crate::cluster::Cluster;
 use crate::ids::SimTime;
 use crate::rng::{SimRng, Stream};
 use crate::schedule::class::CLASSES;
-use crate::schedule::outage::{left_behind, relapses, rolling_outage, rolling_restart, swizzle};
+use crate::schedule::outage::{
+    held_up, left_behind, relapses, rolling_outage, rolling_restart, swizzle,
+};
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 
 /// Streams of what is no class stand behind those of the classes.
@@ -20,6 +22,10 @@ const RESTART: u64 = 1006;
 const SICK: u64 = 1007;
 
 const LEFT_BEHIND: u64 = 1008;
+const HELD_UP: u64 = 1009;
+
+/// Seeds in which a synchronization is held up, in per mille; in half of them nothing else happens.
+const HOLDS: u64 = 100;
 
 /// Longer than any calm phase.
 const FOR_GOOD_US: u64 = 600_000_000;
@@ -46,6 +52,13 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     if nothing_else && !left.is_empty() {
         return left;
     }
+    let mut rng = stream(HELD_UP);
+    let holds = rng.chance(HOLDS) && cluster.voters.len() > 1 && !alone;
+    let nothing_else = rng.chance(500);
+    let held = if holds { held_up(cluster, faults_for, &mut rng) } else { Vec::new() };
+    if nothing_else && !held.is_empty() {
+        return held;
+    }
     let mut units = if alone { Vec::new() } else { swarm(seed, cluster, faults_for) };
     let mut rng = stream(ROLLING);
     let rolls = rng.chance(400) || alone;
@@ -54,6 +67,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     }
     let share = if alone { 0 } else { *rng.pick(&[0, 0, 300, 800]) };
     units.extend(left);
+    units.extend(held);
     units.extend(relapses(share, &units, faults_for, &mut rng));
     units.sort_by_key(|unit| unit.at);
     units

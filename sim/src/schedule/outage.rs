@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use crate::ids::SimTime;
 use crate::rng::SimRng;
-use crate::schedule::{Counted, FaultKind, FaultUnit, Peer, Scope, Since};
+use crate::schedule::{Counted, FaultKind, FaultUnit, PacketKind, Peer, Scope, Since};
 
 /// As many voters as a quorum can spare lose power, and about when they are back the next ones do:
 /// each quorum consists of those who know everything and those who know nothing of late.
@@ -96,6 +96,47 @@ fn with_clients(cluster: &Cluster, left: &[u64], others: &[u64], rng: &mut SimRn
         if stays { &mut from } else { &mut to }.push(Peer::Client(client));
     }
     Scope::Between { from, to }
+}
+
+/// A leader is cut off, with proposals that nobody else has; when it is back, and its history is about to
+/// be mended, a packet of that is held up, and servers are paused, cut off or killed in the middle of it.
+pub(super) fn held_up(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
+    let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
+    let at = SimTime(rng.range(until.0 / 10, until.0 / 4));
+    // Long enough for the others to notice, to have another leader, and to go on.
+    let limits = &cluster.configs[0];
+    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let alone = rng.range(silence, 3 * silence).min(until.0 * 6 / 10);
+    let back = at.plus(alone);
+    let leader = Scope::Leader;
+    let kind = FaultKind::Isolate { one_way: *rng.pick(&[None, Some(true), Some(false)]) };
+    let mut units = vec![FaultUnit { at, length: alone, kind, scope: leader }];
+    let packet = *rng.pick(&[
+        PacketKind::Trunc,
+        PacketKind::Trunc,
+        PacketKind::Snap,
+        PacketKind::Diff,
+        PacketKind::NewLeader,
+        PacketKind::UpToDate,
+    ]);
+    let all = || servers.iter().map(|&id| Peer::Server(id)).collect::<Vec<_>>();
+    let (held, kind) = (rng.log_range(300_000, 2_000_000), FaultKind::DelayPacket { packet });
+    let scope = Scope::Between { from: all(), to: all() };
+    units.push(FaultUnit { at: back, length: held, kind, scope });
+    for _ in 0..rng.range(1, 3) {
+        let at = back.plus(rng.range(50_000, held));
+        let length = rng.log_range(50_000, 1_500_000);
+        let kind = match rng.below(4) {
+            0 | 1 => FaultKind::Pause,
+            2 => FaultKind::Isolate { one_way: None },
+            _ => FaultKind::PowerLoss,
+        };
+        let one = Scope::Servers(vec![*rng.pick(&servers)]);
+        let scope = if rng.chance(300) { Scope::Leader } else { one };
+        units.push(FaultUnit { at, length, kind, scope });
+    }
+    units.retain(|unit| unit.at <= until);
+    units
 }
 
 /// A server that has just come back dies again before it is in step: while it recovers, takes the
@@ -232,6 +273,20 @@ mod tests {
                 assert!(alone.at < others.at);
                 assert!(others.at.plus(others.length) < alone.at.plus(alone.length));
             }
+        }
+    }
+
+    #[test]
+    fn what_is_held_up_is_struck_while_it_waits() {
+        let cluster = Cluster::draw(1, Some(3));
+        for seed in 0..20 {
+            let mut rng = SimRng::new(seed, Stream::Schedule, 0);
+            let units = held_up(&cluster, SimTime::from_secs(60), &mut rng);
+            let [cut, delay, blows @ ..] = &units[..] else { panic!("{units:?}") };
+            assert_eq!(delay.at, cut.at.plus(cut.length));
+            let ends = delay.at.plus(delay.length);
+            assert!(!blows.is_empty());
+            assert!(blows.iter().all(|blow| delay.at < blow.at && blow.at <= ends), "{units:?}");
         }
     }
 
