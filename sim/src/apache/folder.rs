@@ -172,12 +172,47 @@ fn walked(
     Some((txns[end - 1].0, body::fuzzy(&states, rng)))
 }
 
-/// How many transactions the walk takes in. Each kind of them is as likely to be the last one as any
-/// other, however often clients ask for it.
+/// What replay over the middle of a walk may get wrong in a way of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Replayed {
+    /// A record of this type.
+    Plain(i32),
+    /// The end of a session that leaves nodes behind.
+    Bequest,
+    /// A node that went with a session, and is there again.
+    Inheritance,
+}
+
+/// Walks that end with one of the last two where there is one, in per mille: what goes with a session is
+/// said in its end alone, or nowhere.
+const HEIRS: u64 = 500;
+
+impl Replayed {
+    /// `gone`: what went with sessions so far.
+    fn of(payload: &Bytes, gone: &mut BTreeSet<String>) -> Self {
+        let plain = Self::Plain(kind(payload));
+        match txn::decode(payload.clone()).map(|(_, txn)| txn) {
+            Some(Txn::CloseSession { paths: Some(paths) }) if !paths.is_empty() => {
+                gone.extend(paths);
+                Self::Bequest
+            }
+            Some(Txn::Create(create)) if gone.remove(&create.path) => Self::Inheritance,
+            Some(_) | None => plain,
+        }
+    }
+}
+
+/// How many transactions the walk takes in. Each kind of them but those of sessions is as likely to be the
+/// last one as any other, however often clients ask for it.
 fn draw_end(txns: &[(Zxid, Bytes)], rng: &mut SimRng) -> Option<usize> {
-    let mut kinds = BTreeMap::<i32, Vec<usize>>::new();
+    let mut kinds = BTreeMap::<Replayed, Vec<usize>>::new();
+    let mut gone = BTreeSet::new();
     for (place, (_, payload)) in txns.iter().enumerate() {
-        kinds.entry(kind(payload)).or_default().push(place + 1);
+        kinds.entry(Replayed::of(payload, &mut gone)).or_default().push(place + 1);
+    }
+    let is_of_session = |kind: &Replayed| matches!(kind, Replayed::Bequest | Replayed::Inheritance);
+    if kinds.keys().any(is_of_session) && rng.chance(HEIRS) {
+        kinds.retain(|kind, _| is_of_session(kind));
     }
     let kinds: Vec<_> = kinds.into_values().collect();
     if kinds.is_empty() {

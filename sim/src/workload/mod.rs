@@ -60,6 +60,10 @@ impl Kind {
     ];
 }
 
+/// Names below each root that only ephemeral nodes are made under: what one session leaves behind the
+/// next takes, as with locks and with those who lead.
+const LOCKS: u64 = 2;
+
 const READS: [Kind; 3] = [Kind::Exists, Kind::GetData, Kind::GetChildren];
 
 /// The draws for kinds that came later: they leave those of the others as they were.
@@ -326,7 +330,11 @@ impl Drawing<'_> {
     }
 
     fn create(&mut self, life: Life, sequential: bool) -> Create {
-        let path = if sequential { format!("{}/s-", self.root()) } else { self.fixed() };
+        let path = match (sequential, life) {
+            (true, _) => format!("{}/s-", self.root()),
+            (false, Life::Ephemeral) if self.rng.chance(700) => self.lock(),
+            (false, _) => self.fixed(),
+        };
         let with_stat = self.rng.chance(500);
         Create { path, data: self.content(), life, sequential, with_stat }
     }
@@ -342,9 +350,14 @@ impl Drawing<'_> {
         }
     }
 
+    fn lock(&mut self) -> String {
+        format!("{}/e{}", self.root(), self.rng.below(LOCKS))
+    }
+
     /// A path that may exist: of the key space, or one that was seen.
     fn target(&mut self) -> Target {
-        let otherwise = self.fixed();
+        let locks = self.workload.weights.contains_key(&Kind::CreateEphemeral);
+        let otherwise = if locks && self.rng.chance(150) { self.lock() } else { self.fixed() };
         match self.rng.chance(400) {
             true => Target::Seen { per_mille: self.rng.below(1000) as u16, otherwise },
             false => Target::Path(otherwise),
