@@ -18,6 +18,19 @@ const QUORUM_PORT: u16 = 2888;
 const ELECTION_PORT: u16 = 3888;
 const CLIENT_PORT: u16 = 2181;
 
+/// Shortest pause between two requests of a client in the calm phase, in microseconds: it asks whether
+/// things work, not how fast.
+const CALM_THINK_US: u64 = 150_000;
+
+/// A calm phase of so many microseconds uses up the zxids of one epoch at most (L1).
+const CALM_EPOCH_US: u64 = 20_000_000;
+
+/// Seeds whose snapshots take long, so that changes run ahead of the walk, in per mille.
+const SLOW_WALKS: u64 = 300;
+
+/// Seeds whose server limits what clients may have outstanding, in per mille.
+const LIMITS_OUTSTANDING: u64 = 200;
+
 /// Seeds with an unusual number of voters, in per mille.
 const UNUSUAL: u64 = 100;
 
@@ -64,9 +77,7 @@ impl Cluster {
         let Size { voters, observers, standalone } = size.unwrap_or(drawn);
         let ensemble = ensemble(voters, observers);
         let mut shape = draw_limits(&mut rng);
-        let mut watching = SimRng::new(seed, Stream::Config, 2);
-        shape.event_history_bytes = watching.log_range(300, 100_000) as usize;
-        shape.containers = draw_containers(&mut SimRng::new(seed, Stream::Config, 3));
+        draw_further_limits(seed, &mut shape);
         let configs = ensemble
             .members
             .keys()
@@ -99,6 +110,12 @@ impl Cluster {
                 peers.get(&config.me).is_none_or(|habits| !habits.weak_sync);
         }
         self.apache = peers;
+    }
+
+    /// Shortest pause between two requests of a client in the calm phase, in microseconds.
+    pub(crate) fn calm_think_us(&self) -> u64 {
+        let limit = self.configs.first().map_or(u32::MAX, |config| config.zxid_counter_limit);
+        CALM_THINK_US.max(self.clients as u64 * CALM_EPOCH_US / u64::from(limit.max(1)))
     }
 
     pub fn majority(&self) -> usize {
@@ -185,7 +202,8 @@ fn draw_limits(rng: &mut SimRng) -> Config {
         append_batch_bytes: rng.log_range(512, 4096) as usize,
         snap_retain_count: *rng.pick(&[0, 3, 3]),
         zxid_counter_limit: if rng.chance(150) {
-            rng.log_range(200, 20_000) as u32
+            // An epoch of a run of 5 s has about a hundred transactions.
+            rng.log_range(20, 2_000) as u32
         } else {
             u32::MAX
         },
@@ -217,9 +235,25 @@ fn draw_containers(rng: &mut SimRng) -> ContainerRules {
     }
 }
 
+/// Each from a stream of its own: all others stay what they are.
+fn draw_further_limits(seed: u64, config: &mut Config) {
+    let stream = |index| SimRng::new(seed, Stream::Config, index);
+    config.event_history_bytes = stream(2).log_range(300, 100_000) as usize;
+    config.containers = draw_containers(&mut stream(3));
+    let mut walks = stream(4);
+    if walks.chance(SLOW_WALKS) {
+        config.snap_portion_bytes = walks.log_range(128, 16 << 10) as usize;
+        config.snap_preimage_limit_bytes = walks.log_range(2 << 10, 1 << 20) as usize;
+    }
+    let mut outstanding = stream(5);
+    if outstanding.chance(LIMITS_OUTSTANDING) {
+        config.global_outstanding_limit = outstanding.log_range(1, 32) as usize;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Cluster, resolve};
+    use super::{CALM_EPOCH_US, Cluster, resolve};
     use vivarium_core::ids::ServerId;
     use vivarium_core::server::input::Plane;
 
@@ -248,6 +282,18 @@ mod tests {
         let alone = clusters.iter().filter(|cluster| cluster.configs[0].ensemble.is_none());
         assert!((5..=35).contains(&alone.count()));
         assert!(Cluster::draw(3, Some(1)).configs[0].ensemble.is_some(), "it was asked for");
+    }
+
+    #[test]
+    fn a_calm_phase_uses_up_one_epoch_at_most() {
+        let mut cluster = Cluster::draw(1, Some(3));
+        cluster.clients = 6;
+        let mut writes = |limit: u32| {
+            cluster.configs[0].zxid_counter_limit = limit;
+            6 * CALM_EPOCH_US / cluster.calm_think_us()
+        };
+        assert_eq!((writes(20), writes(400)), (20, 400));
+        assert_eq!(writes(u32::MAX), 800);
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub enum SessionFact {
         server: ServerId,
         connection: u32,
     },
+    /// The answer to a ConnectRequest with the session's id and a wrong password.
+    Forged { session: SessionId, server: ServerId, granted: bool },
     /// The answer says that the session asked for is over.
     Expired { session: SessionId, server: ServerId },
     /// The client's connection is gone; its session may live on.

@@ -193,9 +193,10 @@ fn run_apart(scenario: Scenario, look: Look) -> Result<(Outcome, Option<Recordin
 
 fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
     let Scenario { seed, rolls, cluster, workload, clients, faults, faults_for, .. } = scenario;
+    let calm_think_us = cluster.calm_think_us();
     let client = |spec: ClientSpec| {
         let starts = spec.starts;
-        let client = ZkClient::new(spec, workload.clone(), rolls);
+        let client = ZkClient::new(spec, workload.clone(), calm_think_us, rolls);
         let client = if look.operations { client.recording() } else { client };
         (starts, Box::new(client) as Box<dyn SimClient + Send>)
     };
@@ -214,6 +215,7 @@ fn run_here(scenario: Scenario, look: Look) -> (Outcome, Option<Recording>) {
         reroll: look.reroll,
         calm_min: CALM_MIN,
         calm_max: CALM_MAX,
+        looks_every: scenario.looks_every,
         cluster: cluster.clone(),
     };
     let tasks = SimRng::rolled(seed, rolls, Stream::Tasks, 0).next_u64();

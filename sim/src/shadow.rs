@@ -17,9 +17,6 @@ use crate::panics;
 use crate::rng::SimRng;
 use crate::world::World;
 
-/// Disk operations from one look to the next, on average.
-const SPACING: u64 = 600;
-
 /// Looks at a folder as Apache's server would have left it, in per mille: its snapshots hold parts of what
 /// was going on, and what recovery replays over them has taken place already.
 const AGED: u64 = 500;
@@ -31,13 +28,15 @@ const WALKS: u32 = 3;
 #[derive(Debug)]
 pub(crate) struct Shadows {
     rng: SimRng,
+    /// Disk operations from one look to the next, on average.
+    every: u64,
     left: u64,
 }
 
 impl Shadows {
-    pub(crate) fn new(mut rng: SimRng) -> Self {
-        let left = rng.range(1, 2 * SPACING);
-        Self { rng, left }
+    pub(crate) fn new(every: u64, mut rng: SimRng) -> Self {
+        let left = rng.range(1, every.saturating_mul(2));
+        Self { rng, every, left }
     }
 
     /// A disk operation is done. Whether it is time to look.
@@ -45,7 +44,7 @@ impl Shadows {
         self.left -= 1;
         let due = self.left == 0;
         if due {
-            self.left = self.rng.range(1, 2 * SPACING);
+            self.left = self.rng.range(1, self.every.saturating_mul(2));
         }
         due
     }

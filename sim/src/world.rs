@@ -138,6 +138,8 @@ pub(crate) struct WorldSpec {
     pub(crate) stay_dead: Vec<ServerId>,
     /// Faults may take more disks than a quorum can bear.
     pub(crate) beyond_quorum: bool,
+    /// Disk operations from one look at a disk to the next, on average.
+    pub(crate) looks_every: u64,
     pub(crate) observer: Box<dyn Observer + Send>,
     pub(crate) faults: Vec<FaultUnit>,
     pub(crate) faults_for: SimTime,
@@ -266,7 +268,7 @@ impl World {
             undo: BTreeMap::new(),
             fault_rng: stream(Stream::Fault, 0),
             atlas: Atlas::new(cluster.voters.clone(), spec.beyond_quorum),
-            shadows: Shadows::new(stream(Stream::Shadow, 0)),
+            shadows: Shadows::new(spec.looks_every, stream(Stream::Shadow, 0)),
             phase: RunPhase::Faults,
             heal_at: spec.faults_for,
             quiet_since: SimTime::ZERO,

@@ -1,5 +1,6 @@
 //! E5: a client that asks for its session gets that one, with the same password, or is told that it is
-//! over; and it is told so only of a session whose end was at least proposed.
+//! over; and it is told so only of a session whose end was at least proposed. Who does not know the
+//! password gets no session.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
@@ -44,7 +45,11 @@ impl Check for E05 {
             SessionFact::Expired { session, server } if !self.ending.contains(session) => {
                 return Err(format!("{server} says that {session} is over, but nobody closed it"));
             }
-            SessionFact::Expired { .. }
+            SessionFact::Forged { session, server, granted: true } => {
+                return Err(format!("{server} grants {session} for a wrong password"));
+            }
+            SessionFact::Forged { granted: false, .. }
+            | SessionFact::Expired { .. }
             | SessionFact::Asked { .. }
             | SessionFact::Detached { .. }
             | SessionFact::Silent { .. }
@@ -72,6 +77,18 @@ mod tests {
         assert!(run.client(expired.clone()).is_err());
         run.close(z(1, 2), 5).unwrap();
         run.client(expired).unwrap();
+    }
+
+    #[test]
+    fn a_session_granted_for_a_wrong_password_is_found() {
+        let mut run = Run::new(E05::default());
+        run.grant(5, 1000, 1).unwrap();
+        let forged = |granted| {
+            let (session, server) = (SessionId(5), ServerId(1));
+            ClientFact::Session(SessionFact::Forged { session, server, granted })
+        };
+        run.client(forged(false)).unwrap();
+        assert!(run.client(forged(true)).is_err());
     }
 
     #[test]

@@ -113,6 +113,7 @@ impl Client {
             SessionFact::Expired { .. } => Moment::SessionOver,
             SessionFact::Silent { .. } => Moment::ClientSilent,
             SessionFact::Left { .. } => Moment::ClientLeaves,
+            SessionFact::Forged { .. } => Moment::WrongPassword,
             SessionFact::Asked { .. } | SessionFact::Detached { .. } => return,
         };
         marks.hit(Mark::Moment(moment));

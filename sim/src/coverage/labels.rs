@@ -336,6 +336,7 @@ labels! {
         MissedShown = "a client that sets its watches again is told what nodes still show",
         MissedReplayed = "a client that sets its watches again is told what happened",
         SessionOver = "a client hears that its session is over",
+        WrongPassword = "a session is asked for with a wrong password",
         SessionExpired = "a leader expires a session",
         ExpiredSoon = "a leader expires a session within one timeout of its start",
         ClientSilent = "a client falls silent",

@@ -341,6 +341,10 @@ fn session(fact: &SessionFact) -> String {
         SessionFact::Granted { asked: None, got, server, timeout_ms, .. } => {
             format!("has session {got} of s{server}, {timeout_ms} ms")
         }
+        SessionFact::Forged { session, server, granted } => {
+            let answer = if *granted { "granted" } else { "refused" };
+            format!("session {session} is {answer} at {server} for a wrong password")
+        }
         SessionFact::Expired { session, server } => {
             format!("hears from s{server} that session {session} is over")
         }

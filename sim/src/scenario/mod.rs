@@ -77,7 +77,12 @@ pub struct Scenario {
     /// Faults may take more disks than a quorum can bear. Then nobody has to serve any more, and what
     /// was promised is still not denied.
     pub beyond_quorum: bool,
+    /// Disk operations from one look at what a power cut would leave to the next, on average.
+    pub looks_every: u64,
 }
+
+/// A look costs a recovery, so that a seed gets a few of them.
+pub(crate) const LOOKS_EVERY: u64 = 600;
 
 impl Scenario {
     pub fn draw(seed: u64, options: &Options) -> Self {
@@ -102,6 +107,7 @@ impl Scenario {
             faults_for,
             stay_dead,
             beyond_quorum: false,
+            looks_every: LOOKS_EVERY,
             cluster,
         }
     }

@@ -14,4 +14,14 @@ impl Class {
             check => Self(check.to_owned()),
         }
     }
+
+    /// Something good does not come in time: what makes everything slower may be the cause of it.
+    pub(super) fn is_about_liveness(&self) -> bool {
+        self.0.starts_with('L')
+    }
+
+    /// It is judged when a copy of a disk is looked at, whatever the server does at that moment.
+    pub(super) fn needs_looks(&self) -> bool {
+        self.0 == "T2"
+    }
 }

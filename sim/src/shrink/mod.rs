@@ -136,6 +136,7 @@ struct Shrinker<'a> {
 impl Shrinker<'_> {
     fn all_steps(&mut self, first: Outcome) -> Result<(), Over> {
         self.list_operations(first)?;
+        self.step("looks", Self::more_looks)?;
         self.step("fault units", Self::fewer_units)?;
         self.step("clients", Self::fewer_clients)?;
         self.step("operations", Self::fewer_operations)?;

@@ -19,6 +19,12 @@ const GAP_US: u64 = 100_000;
 /// A unit that is shorter says nothing more, in microseconds.
 const SHORT_US: u64 = 1_000;
 
+/// Disk operations from one look to the next, where a look has to meet what is left.
+const LOOKS: [u64; 2] = [8, 60];
+
+/// Transactions of an epoch that ends in order. Fewer would be all elections and no clients.
+const SHORT_EPOCH: u32 = 4;
+
 impl Shrinker<'_> {
     pub(super) fn fewer_servers(&mut self) -> Result<(), Over> {
         loop {
@@ -64,6 +70,37 @@ impl Shrinker<'_> {
                         limit.lower(config, lower);
                     }
                 })?;
+            }
+        }
+        self.shorter_epochs()
+    }
+
+    /// So short ones are never drawn, since calm would never come: no matter where the failure does not
+    /// wait for that.
+    fn shorter_epochs(&mut self) -> Result<(), Over> {
+        let is_limited = self.best.scenario.cluster.configs[0].zxid_counter_limit != u32::MAX;
+        if self.class.is_about_liveness() || !is_limited {
+            return Ok(());
+        }
+        for lower in [|_| SHORT_EPOCH, |now: u32| now / 4, |now: u32| now / 2] {
+            self.try_change(|scenario| {
+                for config in &mut scenario.cluster.configs {
+                    let now = config.zxid_counter_limit;
+                    config.zxid_counter_limit = lower(now).max(SHORT_EPOCH).min(now);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A small run is looked at hardly ever, unless it is looked at more often.
+    pub(super) fn more_looks(&mut self) -> Result<(), Over> {
+        if !self.class.needs_looks() {
+            return Ok(());
+        }
+        for every in LOOKS {
+            if every < self.best.scenario.looks_every {
+                self.try_change(|scenario| scenario.looks_every = every)?;
             }
         }
         Ok(())

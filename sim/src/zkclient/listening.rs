@@ -56,6 +56,12 @@ impl ZkClient {
         out: &mut ClientOut,
     ) -> Result<(), &'static str> {
         let granted = wire::connected(frame).ok_or("a connect response that does not decode")?;
+        if let (true, Some(session)) = (self.forges, &self.session) {
+            let (session, granted) = (session.id, granted.session != 0);
+            out.fact(ClientFact::Session(SessionFact::Forged { session, server, granted }));
+            self.drop_connection(now, out);
+            return Ok(());
+        }
         if granted.session == 0 {
             if let Some(session) = self.session.as_ref().map(|session| session.id) {
                 out.fact(ClientFact::Session(SessionFact::Expired { session, server }));

@@ -59,6 +59,18 @@ impl Session {
     }
 }
 
+/// Reconnections that first try a wrong password, in per mille.
+const FORGERS: u64 = 40;
+
+/// Differs from the right one in a bit.
+fn wrong(password: &[u8]) -> Vec<u8> {
+    let mut wrong = password.to_vec();
+    if let Some(last) = wrong.last_mut() {
+        *last ^= 1;
+    }
+    wrong
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// Not connected; dials at this time.
@@ -100,15 +112,17 @@ pub struct ZkClient {
     last_sent: SimTime,
     last_heard: SimTime,
     silent_until: Option<SimTime>,
+    /// Asks for its session with a wrong password, as somebody would who has no right to it.
+    forges: bool,
     /// Asks for nothing any more.
     leaving: bool,
 }
 
 impl ZkClient {
     /// `rolls` draws its reconnections anew; what it asks for stays.
-    pub fn new(spec: ClientSpec, workload: Workload, rolls: u32) -> Self {
+    pub fn new(spec: ClientSpec, workload: Workload, calm_think_us: u64, rolls: u32) -> Self {
         Self {
-            plan: Plan::new(&spec, workload),
+            plan: Plan::new(&spec, workload, calm_think_us),
             performed: None,
             rng: SimRng::rolled(spec.seed, rolls, Stream::Workload, u64::from(spec.id.0)),
             memory: Memory::default(),
@@ -121,6 +135,7 @@ impl ZkClient {
             last_sent: SimTime::ZERO,
             last_heard: SimTime::ZERO,
             silent_until: None,
+            forges: false,
             leaving: false,
             spec,
         }
@@ -151,6 +166,12 @@ impl ZkClient {
 
     fn ask(&mut self, now: SimTime, conn: ConnId, server: ServerId, out: &mut ClientOut) {
         let timeout_ms = self.spec.session_timeout_ms;
+        self.forges = self.session.is_some() && self.rng.chance(FORGERS);
+        if let (true, Some(session)) = (self.forges, &self.session) {
+            out.send(conn, wire::connect(0, timeout_ms, session.id.0, &wrong(&session.password)));
+            self.stage = Stage::Asking { conn, server, since: now };
+            return;
+        }
         let (id, password) = match &self.session {
             Some(session) => (session.id.0, session.password.clone()),
             None => (0, Bytes::from_static(&[0; 16])),
@@ -172,7 +193,8 @@ impl ZkClient {
             let session = session.id;
             out.fact(ClientFact::Session(SessionFact::Detached { session, connection }));
         }
-        let wait = self.rng.log_range(1_000, 200_000);
+        // At once, while what was sent before is still on its way, or after a while.
+        let wait = self.rng.log_range(50, 200_000);
         self.silent_until = None;
         self.stage = Stage::Away { until: now.plus(wait) };
     }

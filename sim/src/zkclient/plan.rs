@@ -5,9 +5,6 @@ use crate::rng::{SimRng, Stream};
 use crate::workload::{Operation, Workload};
 use crate::zkclient::ClientSpec;
 
-/// Shortest pause between two requests of a client in the calm phase, in microseconds.
-const CALM_THINK_US: u64 = 150_000;
-
 /// How soon a listed operation is tried again that cannot be done yet, in microseconds.
 const RETRY_US: u64 = 1_000;
 
@@ -45,6 +42,7 @@ pub(super) struct Plan {
     owner: u32,
     seed: u64,
     think_us: u64,
+    calm_think_us: u64,
     pipeline: u64,
     /// Of its session.
     timeout_us: u64,
@@ -75,7 +73,8 @@ enum Next {
 }
 
 impl Plan {
-    pub(super) fn new(spec: &ClientSpec, workload: Workload) -> Self {
+    /// `calm_think_us`: at least, in the calm phase.
+    pub(super) fn new(spec: &ClientSpec, workload: Workload, calm_think_us: u64) -> Self {
         let (listed, draws, workload) = match spec.operations.clone() {
             Operations::Drawn => (Vec::new(), Some(0), workload),
             Operations::DrawnReads => (Vec::new(), Some(0), workload.reads_only()),
@@ -89,6 +88,7 @@ impl Plan {
             owner: spec.id.0,
             seed: spec.seed,
             think_us: spec.think_us,
+            calm_think_us,
             pipeline: spec.pipeline,
             timeout_us: u64::try_from(spec.session_timeout_ms).unwrap_or(0) * 1000,
             workload,
@@ -207,7 +207,7 @@ impl Plan {
         let operation = self.workload.draw_watching(self.seed, n).unwrap_or(operation);
         // The calm phase asks whether things work, not how fast: a low rate also keeps the zxid
         // limit from being met twice in it (L1).
-        let think = if self.calm { self.think_us.max(CALM_THINK_US) } else { self.think_us };
+        let think = if self.calm { self.think_us.max(self.calm_think_us) } else { self.think_us };
         let pause = if joins && !self.calm { 0 } else { think * per_mille / 1000 };
         let operation = match mood {
             _ if joins => operation,

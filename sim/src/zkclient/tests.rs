@@ -13,7 +13,7 @@ fn client() -> (ZkClient, ClientOut) {
         think_us: 10_000,
         operations: Operations::Listed(Vec::new()),
     };
-    (ZkClient::new(spec, Workload::draw(1), 0), ClientOut::new())
+    (ZkClient::new(spec, Workload::draw(1), 150_000, 0), ClientOut::new())
 }
 
 fn answer(session: i64) -> Bytes {
@@ -121,7 +121,8 @@ fn a_client_that_greets_asks_for_a_sync_on_each_connection() {
     let mut greeters = 0;
     for seed in 0..100 {
         let spec = ClientSpec { seed, operations: Operations::Drawn, ..client().0.spec };
-        let (mut client, mut out) = (ZkClient::new(spec, Workload::draw(1), 0), ClientOut::new());
+        let (mut client, mut out) =
+            (ZkClient::new(spec, Workload::draw(1), 150_000, 0), ClientOut::new());
         let greets = [0, 1].map(|second| {
             let now = SimTime::from_secs(second);
             let conn = attach(&mut client, &mut out, now, 9);

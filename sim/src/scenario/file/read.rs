@@ -54,6 +54,9 @@ impl Reading<'_> {
         let mut scenario = Scenario::around(seed, cluster, faults_for);
         scenario.rolls = sections.rolls;
         scenario.beyond_quorum = sections.beyond_quorum;
+        if let Some(value) = &sections.looks_every {
+            scenario.looks_every = self.within(value, 1, u64::MAX)?;
+        }
         if let Some(workload) = sections.workload.take() {
             self.workload(&mut scenario.workload, workload)?;
         }
@@ -152,7 +155,10 @@ impl Reading<'_> {
             (&mut config.commit_log_count, &section.commit_log_count, 1),
             (&mut config.append_batch_bytes, &section.append_batch, 1),
             (&mut config.event_history_bytes, &section.event_history, 1),
+            (&mut config.snap_portion_bytes, &section.snap_portion_bytes, 1),
+            (&mut config.snap_preimage_limit_bytes, &section.snap_preimage_limit_bytes, 1),
             (&mut config.snap_retain_count, &section.snap_retain_count, 0),
+            (&mut config.global_outstanding_limit, &section.global_outstanding_limit, 0),
         ] {
             if let Some(value) = value {
                 *to = self.within(value, low, 1 << 30)? as usize;

@@ -23,6 +23,7 @@ pub(super) struct Sections {
     pub(super) stay_dead: Option<Vec<Text>>,
     #[serde(default)]
     pub(super) beyond_quorum: bool,
+    pub(super) looks_every: Option<Spanned<u64>>,
     pub(super) faults: Option<Text>,
     pub(super) expect: Option<ExpectSection>,
     pub(super) client: Option<Vec<Spanned<ClientSection>>>,
@@ -104,9 +105,13 @@ pub(super) struct ClusterSection {
     pub(super) append_batch: Option<Spanned<u64>>,
     #[serde(rename = "snapRetainCount")]
     pub(super) snap_retain_count: Option<Spanned<u64>>,
+    #[serde(rename = "globalOutstandingLimit")]
+    pub(super) global_outstanding_limit: Option<Spanned<u64>>,
     #[serde(rename = "zxidLimit")]
     pub(super) zxid_limit: Option<Spanned<u64>>,
     pub(super) link_high_water_bytes: Option<Spanned<u64>>,
+    pub(super) snap_portion_bytes: Option<Spanned<u64>>,
+    pub(super) snap_preimage_limit_bytes: Option<Spanned<u64>>,
     #[serde(rename = "cnxTimeout")]
     pub(super) cnx_timeout: Option<Spanned<u64>>,
     #[serde(rename = "minNotificationInterval")]

@@ -7,6 +7,7 @@ use vivarium_core::ids::ServerId;
 
 use super::{DRAWN, DRAWN_READS, Expect, ScenarioFile};
 use crate::cluster::Cluster;
+use crate::scenario::LOOKS_EVERY;
 use crate::scenario::span::{moment, span};
 use crate::workload::{Kind, Workload};
 use crate::zkclient::{ClientSpec, Operations};
@@ -31,6 +32,9 @@ impl fmt::Display for ScenarioFile {
         writeln!(f, "stay_dead = {}", servers(&scenario.stay_dead))?;
         if scenario.beyond_quorum {
             writeln!(f, "beyond_quorum = true")?;
+        }
+        if scenario.looks_every != LOOKS_EVERY {
+            writeln!(f, "looks_every = {}", scenario.looks_every)?;
         }
         writeln!(f, "faults = '''")?;
         scenario.faults.iter().try_for_each(|unit| writeln!(f, "{unit}"))?;
@@ -107,8 +111,11 @@ fn cluster(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {
         ("eventHistory", config.event_history_bytes as u64),
         ("appendBatch", config.append_batch_bytes as u64),
         ("snapRetainCount", config.snap_retain_count as u64),
+        ("globalOutstandingLimit", config.global_outstanding_limit as u64),
         ("zxidLimit", config.zxid_counter_limit.into()),
         ("link_high_water_bytes", config.link_high_water_bytes),
+        ("snap_portion_bytes", config.snap_portion_bytes as u64),
+        ("snap_preimage_limit_bytes", config.snap_preimage_limit_bytes as u64),
         ("cnxTimeout", config.cnx_timeout.as_ms()),
         ("minNotificationInterval", config.min_notification.as_ms()),
         ("maxNotificationInterval", config.max_notification.as_ms()),
