@@ -62,6 +62,11 @@ impl Session {
 /// Reconnections that first try a wrong password, in per mille.
 const FORGERS: u64 = 40;
 
+/// Behind the streams of operations, so that everything else is drawn as without it.
+fn forger(spec: &ClientSpec, rolls: u32) -> SimRng {
+    SimRng::rolled(spec.seed, rolls, Stream::Operation, u64::MAX - 1)
+}
+
 /// Differs from the right one in a bit.
 fn wrong(password: &[u8]) -> Vec<u8> {
     let mut wrong = password.to_vec();
@@ -114,6 +119,7 @@ pub struct ZkClient {
     silent_until: Option<SimTime>,
     /// Asks for its session with a wrong password, as somebody would who has no right to it.
     forges: bool,
+    forger: SimRng,
     /// Asks for nothing any more.
     leaving: bool,
 }
@@ -136,6 +142,7 @@ impl ZkClient {
             last_heard: SimTime::ZERO,
             silent_until: None,
             forges: false,
+            forger: forger(&spec, rolls),
             leaving: false,
             spec,
         }
@@ -166,7 +173,7 @@ impl ZkClient {
 
     fn ask(&mut self, now: SimTime, conn: ConnId, server: ServerId, out: &mut ClientOut) {
         let timeout_ms = self.spec.session_timeout_ms;
-        self.forges = self.session.is_some() && self.rng.chance(FORGERS);
+        self.forges = self.session.is_some() && self.forger.chance(FORGERS);
         if let (true, Some(session)) = (self.forges, &self.session) {
             out.send(conn, wire::connect(0, timeout_ms, session.id.0, &wrong(&session.password)));
             self.stage = Stage::Asking { conn, server, since: now };
@@ -330,6 +337,7 @@ impl SimClient for ZkClient {
     fn reroll(&mut self, rolls: u32) {
         let index = u64::from(self.spec.id.0);
         self.rng = SimRng::rolled(self.spec.seed, rolls, Stream::Workload, index);
+        self.forger = forger(&self.spec, rolls);
     }
 
     fn take_performed(&mut self) -> Vec<Timed> {
