@@ -136,6 +136,7 @@ pub(super) fn held_up(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Ve
         units.push(FaultUnit { at, length, kind, scope });
     }
     units.retain(|unit| unit.at <= until);
+    units.sort_by_key(|unit| unit.at);
     units
 }
 

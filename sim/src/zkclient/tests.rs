@@ -3,11 +3,15 @@ use crate::client::TestAsk;
 use crate::codec::Writer;
 
 fn client() -> (ZkClient, ClientOut) {
+    client_of(1)
+}
+
+fn client_of(seed: u64) -> (ZkClient, ClientOut) {
     let spec = ClientSpec {
         id: ClientId(0),
         servers: vec![ServerId(1)],
         session_timeout_ms: 3000,
-        seed: 1,
+        seed,
         starts: SimTime::ZERO,
         pipeline: 1,
         think_us: 10_000,
@@ -38,6 +42,27 @@ fn facts(out: &mut ClientOut) -> Vec<ClientFact> {
         TestAsk::Connect(..) | TestAsk::Send(..) | TestAsk::Close(_) => None,
     };
     out.take_for_test().into_iter().filter_map(fact).collect()
+}
+
+#[test]
+fn a_wrong_password_is_tried_now_and_then_and_its_refusal_ends_no_session() {
+    let mut refused = 0;
+    for seed in 0..300 {
+        let (mut client, mut out) = client_of(seed);
+        let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
+        client.on_event(SimTime::from_ms(1), ClientEvent::Closed { conn }, &mut out);
+        out.take_for_test();
+        attach(&mut client, &mut out, SimTime::from_secs(1), 0);
+        let facts = facts(&mut out);
+        let forged = |fact: &ClientFact| {
+            matches!(fact, ClientFact::Session(SessionFact::Forged { granted: false, .. }))
+        };
+        if facts.iter().any(forged) {
+            refused += 1;
+            assert!(client.session.is_some() && facts.len() == 1, "{facts:?}");
+        }
+    }
+    assert!((3..30).contains(&refused), "{refused} of 300");
 }
 
 #[test]
