@@ -152,7 +152,7 @@ fn moments(states: &[Body], paths: &[&String], rng: &mut SimRng) -> Vec<usize> {
         Some(_) | None => rng.below(paths.len() as u64 + 1) as usize,
     };
     // Or it stood still there, for as long as all of them took.
-    if rng.chance(500) {
+    if rng.chance(300) {
         return vec![end; states.len() - 1];
     }
     let mut moments: Vec<usize> =

@@ -216,7 +216,7 @@ fn snap_by(
 fn a_snap_holds_later_transactions_and_repeats_earlier_ones() {
     let habits = Habits { fuzzy_snap: true, ..Habits::NONE };
     let (mut fuzzy, mut repeats) = (0, 0);
-    for seed in 0..40 {
+    for seed in 0..120 {
         let (facts, zxid, stream, rest) = snap(habits, seed);
         let holds = Body::parse(&stream).unwrap();
         let first = rest.iter().find(|(kind, _)| *kind == PROPOSAL).map(|(_, zxid)| *zxid);
