@@ -20,7 +20,7 @@ use vivarium_core::storage::txnlog::FILE_HEADER;
 use crate::disk::Disk;
 use crate::golden::SNAPSHOT;
 use crate::setup::{
-    data, drained, of_three, op_of, payload, recover, run_of, small, tree_of, txn, zxid,
+    alone, data, drained, of_three, op_of, payload, recover, run_of, small, tree_of, txn, zxid,
 };
 
 struct Folder {
