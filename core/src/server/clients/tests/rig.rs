@@ -44,6 +44,8 @@ pub(super) fn config() -> Config {
         commit_log_count: 500,
         pre_alloc_bytes: 0,
         append_batch_bytes: 4096,
+        snap_portion_bytes: 64 << 10,
+        snap_preimage_limit_bytes: 64 << 20,
         snap_retain_count: 0,
         zxid_counter_limit: u32::MAX,
         first_start: FirstStart::AutoCreate,
