@@ -15,8 +15,8 @@ use bytes::{Bytes, BytesMut};
 use vivarium_core::acl::Acl;
 use vivarium_core::ids::{SessionId, Xid};
 use vivarium_core::wire::client::{
-    ConnectRequest, ConnectResponse, Create, EventKind, Op, Password, ReadOp, ReplyBody, WriteOp,
-    decode_event, decode_reply, decode_reply_body, encode_request,
+    ConnectRequest, ConnectResponse, Create, CreateForm, EventKind, Op, Password, ReadOp,
+    ReplyBody, WriteOp, decode_event, decode_reply, decode_reply_body, encode_request,
 };
 use vivarium_core::wire::code::Code;
 
@@ -247,7 +247,7 @@ pub fn create(path: &str, data: &str) -> Op {
         data: Some(Bytes::copy_from_slice(data.as_bytes())),
         acl: Some(Acl::open()),
         flags: 0,
-        with_stat: false,
+        form: CreateForm::Plain,
     }))
 }
 
