@@ -1,5 +1,5 @@
-//! Who a client is, and what that lets it do (PROTOCOL 2.2). Each scheme is a [`Provider`]; a further one
-//! joins in [`provider`]. Apache: `ProviderRegistry`, `ServerAuthenticationProvider`.
+//! Who a client is, and what that lets it do (PROTOCOL 2.2). Each scheme is a `Provider`; a further one
+//! joins in `provider`. Apache: `ProviderRegistry`, `ServerAuthenticationProvider`.
 
 mod digest;
 mod ip;
