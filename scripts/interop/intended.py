@@ -13,6 +13,10 @@ from sides import Outcome
 SWITCHED_BACK = {
     # Persistent watches are told what they missed.
     "eventHistory": 0,
+    # A reply to a read that no client of Java's would take is an error.
+    "reply.bounded": "false",
+    # A sequence that is used up refuses.
+    "sequence.bounded": "false",
 }
 # What is not asked for, because ours does not serve it yet: names of draws in operations.py.
 NOT_OFFERED = ()
