@@ -263,5 +263,5 @@ fn peers(cluster: &Cluster) -> Vec<ApachePeer> {
 fn checkers(cluster: &Cluster, white_box: bool) -> Box<dyn Observer + Send> {
     let drift = cluster.machines.iter().map(|machine| machine.clock_drift_ppm.unsigned_abs());
     let drift_ppm = drift.max().unwrap_or(0);
-    Box::new(Checkers::new(RunSpec { white_box, drift_ppm }))
+    Box::new(Checkers::new(RunSpec { white_box, drift_ppm, recorded: false }))
 }

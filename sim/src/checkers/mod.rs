@@ -91,6 +91,8 @@ pub struct RunSpec {
     pub white_box: bool,
     /// Highest drift of a node's clock, in parts per million.
     pub drift_ppm: u64,
+    /// What happened is concluded from what clients and servers said: it comes in its order, and late.
+    pub recorded: bool,
 }
 
 /// What a checker sees of a moment. `canon` knows this event already.
@@ -402,7 +404,8 @@ mod tests {
     #[test]
     fn a_lost_quorum_excuses_liveness_and_nothing_else() {
         let asked = |lost: &[u64]| {
-            let mut checkers = Checkers::new(RunSpec { white_box: true, drift_ppm: 0 });
+            let mut checkers =
+                Checkers::new(RunSpec { white_box: true, drift_ppm: 0, recorded: false });
             let mut now = SimTime::ZERO;
             let mut tell = |node, event: &SimEvent| {
                 now = now.plus(1000);
@@ -463,7 +466,7 @@ mod tests {
         for (seed, white_box) in [(3, true), (6, true), (8, false), (10, true)] {
             let scenario =
                 Scenario { faults_for: SimTime(500_000), ..Scenario::draw(seed, &options) };
-            let checkers = Checkers::new(RunSpec { white_box, drift_ppm: 1000 });
+            let checkers = Checkers::new(RunSpec { white_box, drift_ppm: 1000, recorded: false });
             let judge: Box<dyn Observer + Send> = Box::new(Audited(checkers));
             let outcome =
                 look_at(scenario, Look { judge: Some(judge), ..Look::default() }).unwrap();
@@ -494,7 +497,8 @@ mod tests {
     /// What is wanted stops the run from ending well, and is told where it ends all the same.
     #[test]
     fn a_calm_phase_that_shows_nothing_is_no_success() {
-        let mut checkers = Checkers::new(RunSpec { white_box: true, drift_ppm: 0 });
+        let mut checkers =
+            Checkers::new(RunSpec { white_box: true, drift_ppm: 0, recorded: false });
         let (now, disks) = (SimTime(1), testing::Disks::default());
         let servers = testing::configs();
         checkers

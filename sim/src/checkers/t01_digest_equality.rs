@@ -172,7 +172,7 @@ mod tests {
         let other = Run::new(T01::default());
         let mut other = Run { canon: run.canon, ..other };
         let line = Line::of_committed(1);
-        let spec = crate::checkers::RunSpec { white_box: true, drift_ppm: 0 };
+        let spec = crate::checkers::RunSpec { white_box: true, drift_ppm: 0, recorded: false };
         let cx = Cx {
             now: other.now,
             node: crate::ids::NodeId::World,

@@ -206,7 +206,7 @@ impl<C: Check> Run<C> {
             damage: Damage::default(),
             disks: Disks::default(),
             now: SimTime::ZERO,
-            spec: RunSpec { white_box: true, drift_ppm: 0 },
+            spec: RunSpec { white_box: true, drift_ppm: 0, recorded: false },
         };
         let servers = configs();
         run.feed(NodeId::World, &SimEvent::Cluster { servers, apache: Vec::new() })

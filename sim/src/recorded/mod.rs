@@ -173,7 +173,7 @@ impl Judge {
                 ends.entry(logged.session).or_insert(at);
             }
         }
-        let spec = RunSpec { white_box: false, drift_ppm: 0 };
+        let spec = RunSpec { white_box: false, drift_ppm: 0, recorded: true };
         let mut judge = Self {
             checkers: Checkers::only(spec, names),
             log: log.txns,
