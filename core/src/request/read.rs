@@ -1,5 +1,7 @@
 //! Requests that the local tree answers. Facts: PROTOCOL 1.4, 2.7. Apache: `FinalRequestProcessor`.
 
+use alloc::vec::Vec;
+
 use bytes::Bytes;
 
 use crate::acl::{Acl, Id, PERM_ADMIN, PERM_READ};
@@ -33,13 +35,22 @@ pub struct Asker<'a> {
     pub rules: &'a AccessRules,
 }
 
+/// Results of a multiRead take so many bytes at most: its parts may all name the same large node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MultiReadLimit(pub usize);
+
 impl Asker<'_> {
     fn may(&self, acl: &[Acl], perms: i32) -> bool {
         permits(self.rules, acl, perms, self.ids)
     }
 }
 
-pub fn read<'a>(db: &Database, op: &'a ReadOp, asker: Asker<'_>) -> ReadAnswer<'a> {
+pub fn read<'a>(
+    db: &Database,
+    op: &'a ReadOp,
+    asker: Asker<'_>,
+    limit: MultiReadLimit,
+) -> ReadAnswer<'a> {
     match op {
         ReadOp::Exists { path, watch } => {
             let reply = exists(db, path, asker);
@@ -64,8 +75,7 @@ pub fn read<'a>(db: &Database, op: &'a ReadOp, asker: Asker<'_>) -> ReadAnswer<'
         }
         ReadOp::GetAcl { path } => ReadAnswer::new(get_acl(db, path, asker), None),
         ReadOp::Multi(MultiRead::Reads(parts)) => {
-            let results = parts.iter().map(|part| read_part(db, part, asker)).collect();
-            ReadAnswer::new(Ok(ReplyBody::MultiRead(results)), None)
+            ReadAnswer::new(read_parts(db, parts, asker, limit), None)
         }
         ReadOp::Multi(MultiRead::OfWrites) => ReadAnswer::new(Err(Code::MarshallingError), None),
         ReadOp::GetEphemerals { prefix } => {
@@ -107,6 +117,22 @@ fn get_data(db: &Database, path: &str, asker: Asker<'_>) -> Result<(Option<Bytes
 fn get_children(db: &Database, path: &str, asker: Asker<'_>) -> Result<(Names, Stat), Code> {
     let stat = readable(db, path, asker)?.client_stat();
     Ok((db.children(path).ok_or(Code::NoNode)?, stat))
+}
+
+/// Stops where the results outgrow the limit: a request of a megabyte can ask for 64 gigabytes.
+fn read_parts(
+    db: &Database,
+    parts: &[ReadPart],
+    asker: Asker<'_>,
+    MultiReadLimit(mut left): MultiReadLimit,
+) -> Result<ReplyBody, Code> {
+    let mut results = Vec::new();
+    for part in parts {
+        let result = read_part(db, part, asker);
+        left = left.checked_sub(result.wire_len()).ok_or(Code::MarshallingError)?;
+        results.push(result);
+    }
+    Ok(ReplyBody::MultiRead(results))
 }
 
 /// Each on its own: one that fails keeps no other from its answer.

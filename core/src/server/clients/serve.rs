@@ -11,7 +11,7 @@ use crate::config::AccessRules;
 use crate::ids::{LinkId, Xid};
 use crate::request::auth::is_let_in;
 use crate::request::order::{Answer, Local, Ready};
-use crate::request::read::{Asker, read};
+use crate::request::read::{Asker, MultiReadLimit, read};
 use crate::request::reply::{Outcome, WriteKind};
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Last, Phase};
@@ -241,7 +241,9 @@ impl Clients {
         let applied = known.shown.max(cx.db.applied().to_wire());
         let Some(session) = known.session() else { return };
         let asker = Asker { session, ids: &known.ids, rules: &cx.config.access };
-        let answer = read(cx.db, op, asker);
+        let limit = cx.config.bounded_replies.then_some(cx.config.jute_max_buffer);
+        let most = limit.unwrap_or(cx.config.link_limit_bytes as usize);
+        let answer = read(cx.db, op, asker, MultiReadLimit(most));
         if let Some((mode, path)) = answer.watch {
             self.watches.add(mode, path, link);
         }
@@ -257,7 +259,6 @@ impl Clients {
             | ReadOp::WhoAmI => ReplyBody::Empty,
         };
         let reply = answer.reply.map_err(|code| (code, behind_error));
-        let limit = cx.config.bounded_replies.then_some(cx.config.jute_max_buffer);
         self.send_reply(link, cx, |out| {
             let start = out.len();
             put_reply(out, xid, applied, reply);

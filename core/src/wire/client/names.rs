@@ -43,6 +43,11 @@ impl Names {
         self.packed.put_slice(name.as_bytes());
     }
 
+    /// Bytes of all names with their lengths.
+    pub(super) fn wire_len(&self) -> usize {
+        self.packed.len()
+    }
+
     pub(super) fn encode(&self, out: &mut BytesMut) {
         out.put_i32(self.count as i32);
         out.put_slice(&self.packed);

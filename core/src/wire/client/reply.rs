@@ -98,6 +98,19 @@ impl ReplyBody {
 }
 
 impl ReadResult {
+    /// Bytes on the wire, its header included.
+    pub fn wire_len(&self) -> usize {
+        const HEADER_LEN: usize = 4 + 1 + 4;
+        const COUNT_LEN: usize = 4;
+        HEADER_LEN
+            + COUNT_LEN
+            + match self {
+                Self::Data { data, .. } => data.as_ref().map_or(0, Bytes::len) + Stat::LEN,
+                Self::Children(names) => names.wire_len(),
+                Self::Error(_) => 0,
+            }
+    }
+
     fn encode(&self, out: &mut BytesMut) {
         match self {
             Self::Data { data, stat } => {

@@ -9,7 +9,7 @@ use super::rig::{Rig, config, frame};
 use super::{children, create, get, set};
 use crate::config::Config;
 use crate::ids::LinkId;
-use crate::wire::client::{Op, SetWatches, WatchOp};
+use crate::wire::client::{MultiRead, Op, ReadOp, ReadPart, SetWatches, WatchOp};
 
 fn small() -> Rig {
     let mut rig = Rig::with(Config {
@@ -186,5 +186,21 @@ fn a_reply_to_a_read_that_no_client_would_take_is_an_error() {
         assert_eq!((listing.0, listing.2), (50, code));
         rig.request(1, 51, &get("/", false));
         assert_eq!(rig.replies(1)[0].2, 0, "the connection goes on");
+    }
+}
+
+/// Each part names the same node of 400 bytes; with or without the switch, so many are never put together.
+#[test]
+fn a_multi_read_that_asks_for_one_node_again_and_again_ends_in_an_error() {
+    for (parts, bounded_replies, code) in
+        [(7, false, 0), (9, false, -5), (7, true, 0), (9, true, -5)]
+    {
+        let mut rig = small();
+        rig.config.bounded_replies = bounded_replies;
+        rig.config.jute_max_buffer = 4000;
+        let part = ReadPart::GetData { path: "/a".into() };
+        let reads = ReadOp::Multi(MultiRead::Reads(vec![part; parts]));
+        rig.request(1, 50, &Op::Read(reads));
+        assert_eq!(rig.replies(1)[0].2, code, "{parts} parts, bounded: {bounded_replies}");
     }
 }
