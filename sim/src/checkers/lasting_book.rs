@@ -37,6 +37,11 @@ impl LastingBook {
         self.set.contains_key(&session)
     }
 
+    /// When the oldest of a session's watches was set.
+    pub(crate) fn oldest(&self, session: SessionId) -> Option<Zxid> {
+        self.set.get(&session)?.values().min().copied()
+    }
+
     /// Whether a session has a watch that a change is for.
     pub(crate) fn meets(
         &self,

@@ -17,6 +17,7 @@ mod e04_nothing_after_close;
 mod e05_resume;
 mod e06_session_move;
 mod e07_expiry_happens;
+mod happened;
 mod k01_linearizable_writes;
 mod k02_session_fifo;
 mod k03_monotonic_zxid;

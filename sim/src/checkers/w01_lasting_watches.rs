@@ -1,6 +1,7 @@
 //! W1: while a connection lives, its persistent watches are told of every change that they are for and
 //! of no other, once, in the order of the changes, before any reply that could show it.
 
+use crate::checkers::happened::Happened;
 use crate::checkers::lasting_book::LastingBook;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
@@ -13,24 +14,20 @@ use vivarium_core::wire::client::EventKind;
 #[derive(Debug, Default)]
 pub(crate) struct W01 {
     book: LastingBook,
-    /// All that happened, in order.
-    events: Vec<(Zxid, EventKind, String)>,
+    events: Happened,
     /// How many of them a session has been told of, or need not be told of any more.
     settled: BTreeMap<SessionId, usize>,
 }
 
 impl W01 {
-    fn upto(&self, zxid: Zxid) -> usize {
-        self.events.partition_point(|(at, ..)| *at <= zxid)
-    }
-
     /// The next change that a session has to be told of.
     fn next(&self, session: SessionId) -> Option<usize> {
-        let settled = self.settled.get(&session).copied().unwrap_or(0);
-        let mut unsettled = self.events.iter().enumerate().skip(settled);
-        let owed =
-            unsettled.find(|(_, (zxid, kind, path))| self.book.meets(session, *zxid, *kind, path));
-        owed.map(|(index, _)| index)
+        let oldest = self.events.upto(self.book.oldest(session)?);
+        let settled = self.settled.get(&session).copied().unwrap_or(0).max(oldest);
+        let mut unsettled = self.events.behind(settled).iter();
+        let owed = unsettled
+            .position(|(zxid, kind, path)| self.book.meets(session, *zxid, *kind, path))?;
+        Some(settled + owed)
     }
 
     fn told(&mut self, session: SessionId, told: (Zxid, EventKind, &String)) -> Result<(), String> {
@@ -56,7 +53,7 @@ impl W01 {
 
     /// A reply shows the tree at `zxid`.
     fn shown(&self, session: SessionId, zxid: Zxid) -> Result<(), String> {
-        let Some(next) = self.next(session).filter(|next| *next < self.upto(zxid)) else {
+        let Some(next) = self.next(session).filter(|next| *next < self.events.upto(zxid)) else {
             return Ok(());
         };
         let (at, what, whose) = &self.events[next];
@@ -73,11 +70,7 @@ impl Check for W01 {
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-        for (fresh, judged) in cx.canon.judged() {
-            let zxid = fresh.entry.zxid;
-            let told = judged.events.iter().map(|(kind, path)| (zxid, *kind, path.clone()));
-            self.events.extend(told);
-        }
+        self.events.hear(cx);
         let SimEvent::Client(fact) = event else { return Ok(()) };
         if cx.canon.oracle_blind {
             return Ok(());
@@ -109,7 +102,7 @@ impl Check for W01 {
         self.shown(session, zxid)?;
         self.book.learn(fact);
         if self.book.has_any(session) {
-            let upto = self.upto(zxid);
+            let upto = self.events.upto(zxid);
             let settled = self.settled.entry(session).or_default();
             *settled = (*settled).max(upto);
         }

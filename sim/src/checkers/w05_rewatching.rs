@@ -3,6 +3,7 @@
 //! server has forgotten some, whatever makes the client look again at all that has changed. An event
 //! without a zxid comes at no other time.
 
+use crate::checkers::happened::Happened;
 use crate::checkers::lasting_book::Lasting;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
@@ -26,8 +27,7 @@ struct Asked {
 #[derive(Debug, Default)]
 pub(crate) struct W05 {
     asked: BTreeMap<SessionId, Asked>,
-    /// All that happened, in order.
-    events: Vec<(Zxid, EventKind, String)>,
+    events: Happened,
 }
 
 impl Check for W05 {
@@ -36,11 +36,7 @@ impl Check for W05 {
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-        for (fresh, judged) in cx.canon.judged() {
-            let zxid = fresh.entry.zxid;
-            let told = judged.events.iter().map(|(kind, path)| (zxid, *kind, path.clone()));
-            self.events.extend(told);
-        }
+        self.events.hear(cx);
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
             ClientFact::Invoke { op, call: Call::Watch(WatchOp::Set(wanted)) } => {
@@ -109,9 +105,9 @@ impl W05 {
 
     fn replayed(&self, watches: &[Lasting], since: i64, upto: Zxid) -> Vec<Told> {
         let met = |kind, path: &str| watches.iter().any(|watch| watch.meets(kind, path));
-        let between = |zxid: Zxid| zxid.to_wire() > since && zxid <= upto;
-        let events = self.events.iter().filter(|(zxid, ..)| between(*zxid));
-        let events = events.filter(|(_, kind, path)| met(*kind, path));
+        let seen = Zxid::from_wire(since).map_or(0, |since| self.events.upto(since));
+        let missed = self.events.behind(seen).iter().take_while(|(zxid, ..)| *zxid <= upto);
+        let events = missed.filter(|(_, kind, path)| met(*kind, path));
         events.map(|(zxid, kind, path)| (*kind, path.clone(), zxid.to_wire())).collect()
     }
 }
