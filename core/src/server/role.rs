@@ -15,6 +15,7 @@ use crate::server::standalone::Standalone;
 use crate::server::sweep::Sweep;
 use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
 use crate::session::SessionTracker;
+use crate::session::tracker::Owner;
 use crate::storage::snapshot::Grade;
 use crate::time::{Mono, Span};
 use crate::wire::frame::PacketBuffer;
@@ -218,9 +219,10 @@ impl Server {
                 }
             }
             LeadingEvent::Request { link, request } => self.on_forwarded(link, request, out),
-            LeadingEvent::Touched { touches, .. } => {
+            LeadingEvent::Touched { link, touches } => {
+                let user = Owner::Learner(link);
                 for touch in touches {
-                    self.touch_session(touch.session, touch.timeout_ms, out);
+                    self.touch_session(touch.session, touch.timeout_ms, user, out);
                 }
             }
             LeadingEvent::Revalidate { link, session, timeout_ms } => {

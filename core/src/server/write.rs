@@ -42,7 +42,7 @@ impl Server {
             Submission::Sync { session, cxid, body } => self.sync(session, cxid, body, out),
             Submission::Touch { session, timeout_ms } => {
                 if self.tracker.is_some() {
-                    self.touch_session(session, timeout_ms, out);
+                    self.touch_session(session, timeout_ms, Owner::Local, out);
                 } else {
                     self.touched.touch(session, timeout_ms);
                 }
@@ -143,9 +143,15 @@ impl Server {
         tracker.set_owner(session, owner)
     }
 
-    pub(super) fn touch_session(&mut self, session: SessionId, timeout_ms: i32, out: &mut Outbox) {
+    pub(super) fn touch_session(
+        &mut self,
+        session: SessionId,
+        timeout_ms: i32,
+        user: Owner,
+        out: &mut Outbox,
+    ) {
         if let Some(tracker) = &mut self.tracker
-            && tracker.touch_for(session, timeout_ms) == Touched::Touched
+            && tracker.touch_by(session, timeout_ms, user) == Touched::Touched
         {
             out.note(Note::SessionTouched { session });
         }

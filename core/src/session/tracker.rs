@@ -139,6 +139,18 @@ impl SessionTracker {
         Touched::Touched
     }
 
+    /// Counts a use that a server tells of, perhaps late: the timeout is what the client has negotiated where
+    /// it is now, and a server that it has left knows only an older one.
+    pub fn touch_by(&mut self, session: SessionId, timeout_ms: i32, user: Owner) -> Touched {
+        match self.sessions.get(&session) {
+            Some(Tracked { owner: Some(owner), timeout_ms, .. }) if *owner != user => {
+                self.touch_for(session, *timeout_ms)
+            }
+            Some(_) => self.touch_for(session, timeout_ms),
+            None => Touched::Unknown,
+        }
+    }
+
     /// Whether `owner` may use the session. A session that nobody used yet becomes its user's.
     pub fn check(&mut self, session: SessionId, owner: Owner) -> Result<(), SessionTrouble> {
         let tracked = self.sessions.get_mut(&session).ok_or(SessionTrouble::Unknown)?;

@@ -136,6 +136,23 @@ fn a_session_belongs_to_who_attached_last() {
 }
 
 #[test]
+fn a_late_word_of_the_server_that_a_client_left_brings_no_old_timeout_back() {
+    let (old, new) = (Owner::Learner(LinkId(1)), Owner::Learner(LinkId(2)));
+    let mut tracker = tracker();
+    tracker.track(A, 30_000, Some(old));
+    assert_eq!(tracker.touch_for(A, 2000), Touched::Touched);
+    tracker.set_owner(A, new);
+    assert_eq!(tracker.touch_by(A, 30_000, old), Touched::Touched);
+    assert_eq!(tracker.timeout_ms(A), Some(2000));
+    assert_eq!(tracker.touch_by(A, 4000, new), Touched::Touched);
+    assert_eq!(tracker.timeout_ms(A), Some(4000));
+    tracker.track(B, 5000, None);
+    assert_eq!(tracker.touch_by(B, 6000, old), Touched::Touched, "nobody is known to have it");
+    assert_eq!(tracker.timeout_ms(B), Some(6000));
+    assert_eq!(tracker.touch_by(SessionId(5), 6000, old), Touched::Unknown);
+}
+
+#[test]
 fn deadlines_alone_end_a_session_on_time() {
     let mut tracker = tracker();
     assert_eq!(tracker.deadline(), None);
