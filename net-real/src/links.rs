@@ -6,13 +6,14 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use vivarium_core::config::Address;
@@ -301,11 +302,34 @@ async fn bind(address: &Address, backlog: u32) -> io::Result<TcpListener> {
     Err(last)
 }
 
+/// The wildcard of IPv4 means all addresses of both versions, as it does in Java: an operator who wrote no
+/// address has clients that find this machine by either.
 fn bind_one(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    if address.ip() == IpAddr::V4(Ipv4Addr::UNSPECIFIED) {
+        match bind_both(address.port(), backlog) {
+            Err(error) if !is_about_the_port(&error) => {
+                tracing::debug!(%error, "no IPv6 on this machine");
+            }
+            bound => return bound,
+        }
+    }
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(backlog)
+}
+
+fn bind_both(port: u16, backlog: u32) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    SockRef::from(&socket).set_only_v6(false)?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv6Addr::UNSPECIFIED, port).into())?;
+    socket.listen(backlog)
+}
+
+/// What IPv4 alone would not cure.
+fn is_about_the_port(error: &io::Error) -> bool {
+    [io::ErrorKind::AddrInUse, io::ErrorKind::PermissionDenied].contains(&error.kind())
 }
 
 /// Errors of `accept` that concern a connection which broke before it was taken.

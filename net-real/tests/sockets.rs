@@ -78,6 +78,14 @@ fn rig(react: impl FnMut(&LinkInput, &mut Outbox) + Send + 'static) -> Rig {
 }
 
 fn start(react: impl FnMut(&LinkInput, &mut Outbox) + Send + 'static, first: Outbox) -> Rig {
+    start_on("127.0.0.1", react, first)
+}
+
+fn start_on(
+    host: &'static str,
+    react: impl FnMut(&LinkInput, &mut Outbox) + Send + 'static,
+    first: Outbox,
+) -> Rig {
     let (seen_by, seen) = channel();
     let (tell_port, port) = channel();
     let react = Box::new(react);
@@ -86,7 +94,7 @@ fn start(react: impl FnMut(&LinkInput, &mut Outbox) + Send + 'static, first: Out
         runtime.block_on(async move {
             let mut net = Sockets::new(PATIENCE, 1024);
             let port = free_port();
-            let address = Address { host: "127.0.0.1".into(), port };
+            let address = Address { host: host.into(), port };
             net.listen(Plane::Client, &address).await.unwrap();
             tell_port.send(port).unwrap();
             let machine = Script { react, seen: seen_by };
@@ -137,6 +145,21 @@ fn send(out: &mut Outbox, link: LinkId, bytes: &[u8]) {
 
 fn close(out: &mut Outbox, link: LinkId, how: Close) {
     out.close(link, how, CloseReason::Finished);
+}
+
+#[test]
+fn the_wildcard_listens_on_both_versions() {
+    let rig = start_on("0.0.0.0", |_, _| {}, Outbox::new());
+    let mut from = vec!["127.0.0.1"];
+    if TcpListener::bind("[::1]:0").is_ok() {
+        from.push("::1");
+    }
+    let mut open = Vec::new();
+    for ip in from {
+        open.push(TcpStream::connect((ip, rig.port)).unwrap());
+        let LinkInput::Opened { far, .. } = rig.next() else { panic!("a connection from {ip}") };
+        assert_eq!(far.ip, ip);
+    }
 }
 
 #[test]

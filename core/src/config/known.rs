@@ -78,7 +78,11 @@ pub const KEYS: &[Key] = &[
     works("dataDir", "", "folder of snapshots, `myid` and epoch files"),
     works("dataLogDir", "dataDir", "folder of the transaction log; best a disk of its own"),
     works("clientPort", "", "port for clients; may stand in the own server line instead"),
-    works("clientPortAddress", "0.0.0.0", "address that `clientPort` is opened on"),
+    works(
+        "clientPortAddress",
+        "0.0.0.0",
+        "address that `clientPort` is opened on; `0.0.0.0`: all, of IPv6 too",
+    ),
     works("clientPortListenBacklog", "1024", "connections that wait to be accepted"),
     works("tickTime", "3000", "ms of a tick, the unit of the limits below"),
     works("initLimit", "", "ticks that a server may take to join a leader; needed in an ensemble"),
@@ -109,7 +113,11 @@ pub const KEYS: &[Key] = &[
     works("peerType", "participant", "`observer`: no vote; the server line counts"),
     works("dynamicConfigFile", "", "file that holds the server, group and weight lines"),
     works("standaloneEnabled", "true", "`false`: one server alone is an ensemble of one"),
-    works("quorumListenOnAllIPs", "false", "`true`: quorum and election ports on all addresses"),
+    works(
+        "quorumListenOnAllIPs",
+        "false",
+        "`true`: quorum and election ports on all addresses, of IPv6 too",
+    ),
     works("electionAlg", "3", "only 3, fast leader election"),
     works("cnxTimeout", "5000", "ms for an attempt to connect to another server"),
     works(

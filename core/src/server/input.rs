@@ -3,8 +3,10 @@
 //! [`Stamp`]: crate::time::Stamp
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::Ipv6Addr;
 
 use bytes::Bytes;
 
@@ -42,6 +44,19 @@ pub struct Far {
     /// Textual IP address without port.
     pub ip: String,
     pub port: u16,
+}
+
+impl Far {
+    /// As Java writes the address: version 6 with all its zeros. Clients see it, and operators.
+    pub fn ip_unabridged(&self) -> String {
+        match self.ip.parse::<Ipv6Addr>() {
+            Ok(v6) => {
+                let [a, b, c, d, e, f, g, h] = v6.segments();
+                format!("{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{f:x}:{g:x}:{h:x}")
+            }
+            Err(_) => self.ip.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! `cons`: a line per client connection. Apache: `ServerCnxn.dumpConnectionInfo`.
 
+use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
-use core::net::Ipv6Addr;
 
 use crate::admin::report::{AttachedSession, Connection, Report};
 use crate::admin::traffic::LastAnswer;
@@ -62,17 +62,8 @@ fn put_session(
     );
 }
 
-/// As Java prints a socket's address: no name before the slash, IPv6 unabridged and in brackets.
+/// As Java prints a socket's address: no name before the slash, IPv6 in brackets.
 pub(super) fn address(far: &Far) -> String {
-    let Far { ip, port } = far;
-    let mut text = String::from("/");
-    let _ = match ip.parse::<Ipv6Addr>() {
-        Ok(v6) => {
-            let parts = v6.segments();
-            let [a, b, c, d, e, f, g, h] = parts;
-            write!(text, "[{a:x}:{b:x}:{c:x}:{d:x}:{e:x}:{f:x}:{g:x}:{h:x}]:{port}")
-        }
-        Err(_) => write!(text, "{ip}:{port}"),
-    };
-    text
+    let (ip, port) = (far.ip_unabridged(), far.port);
+    if ip.contains(':') { format!("/[{ip}]:{port}") } else { format!("/{ip}:{port}") }
 }

@@ -23,7 +23,7 @@ pub(super) const MOST_IDENTITIES: usize = 64;
 
 /// What a connection is known by before it presents anything.
 fn address(far: &Far) -> Id {
-    Id { scheme: "ip".into(), id: far.ip.clone() }
+    Id { scheme: "ip".into(), id: far.ip_unabridged() }
 }
 
 /// What the connection is for.

@@ -11,7 +11,7 @@ use crate::ids::SessionId;
 use crate::server::clients::Submission;
 use crate::server::clients::link::MOST_IDENTITIES;
 use crate::session::password::password;
-use crate::wire::client::{Create, CreateForm, Op, WriteOp};
+use crate::wire::client::{Create, CreateForm, Op, ReadOp, WriteOp};
 
 const DIGEST: &str = "u:Jq7wMyA/w2Vd5WIDAKdu4OIIFEQ=";
 
@@ -132,4 +132,19 @@ fn sasl_is_answered_without_a_token_and_without_an_identity() {
     let replies = rig.replies(1);
     assert_eq!(replies[0], (1, 0, 0, [0xff; 4].to_vec()));
     assert_eq!(replies[1].2, -114);
+}
+
+#[test]
+fn an_address_of_version_6_is_shown_unabridged_and_matched_in_every_form() {
+    let mut rig = Rig::new();
+    rig.ip = "fe80::1";
+    rig.session(1);
+    rig.request(1, 1, &create_with("/mine", acl("ip", "fe80::/16")));
+    rig.request(1, 2, &Op::Read(ReadOp::WhoAmI));
+    rig.request(1, 3, &get("/mine", false));
+    rig.work();
+    let replies = rig.replies(1);
+    assert_eq!(replies.iter().map(|(_, _, err, _)| *err).collect::<Vec<_>>(), [0, 0, 0]);
+    let shown = b"fe80:0:0:0:0:0:0:1";
+    assert!(replies[1].3.windows(shown.len()).any(|part| part == shown), "{:?}", replies[1].3);
 }
