@@ -81,6 +81,13 @@ impl Watches {
         met
     }
 
+    /// A link is told of an event outside of the order of changes: the one-shot watches that it takes for
+    /// answered are used up.
+    pub fn answer(&mut self, kind: EventKind, path: &str, link: LinkId) {
+        let [data, child] = met_by(kind);
+        self.change(path, link, |modes| modes.after(data.with(child)));
+    }
+
     /// Entries of both tables: what one link watches on one path is one in each.
     pub fn len(&self) -> usize {
         self.len

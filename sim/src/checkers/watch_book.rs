@@ -109,8 +109,8 @@ impl WatchBook {
                 self.asked.remove(&(op.session, op.xid));
             }
             ClientFact::Watch { session, kind, path, zxid, .. } => {
+                self.caught_up(*session, *kind, path);
                 if *zxid <= 0 {
-                    self.caught_up(*session, *kind, path);
                     return Vec::new();
                 }
                 let Some(set) = self.set.get_mut(session) else { return Vec::new() };
@@ -140,7 +140,7 @@ impl WatchBook {
         all.map(|(table, path)| self.watchables.number(table, path)).collect()
     }
 
-    /// An event that setting watches again made.
+    /// An event that comes before watches are set again is an answer to them too.
     fn caught_up(&mut self, session: SessionId, kind: EventKind, path: &str) {
         let used: Vec<usize> =
             tables(kind).iter().filter_map(|table| self.watchables.known(*table, path)).collect();

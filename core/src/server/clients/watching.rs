@@ -93,6 +93,8 @@ impl Clients {
             again.into_iter().map(|(kind, path)| (kind, path, NO_ZXID)).collect()
         };
         for (kind, path, zxid) in told {
+            // A client takes an event for the answer to its one-shot watches of the path too.
+            self.watches.answer(kind, &path, link);
             self.send_event(link, cx, |out| encode_event(out, zxid, kind, &path));
         }
     }

@@ -11,8 +11,10 @@ use crate::acl::{Acl, Id};
 use crate::ids::{LinkId, SessionId};
 use crate::session::password::password;
 use crate::wire::client::{
-    AddMode, Create, CreateForm, LastingWatches, Op, SetWatches, WatchOp, WriteOp,
+    AddMode, Create, CreateForm, LastingWatches, Op, SetWatches, WatchKind, WatchOp, WriteOp,
 };
+
+const RECURSIVE: WatchKind = WatchKind::PersistentRecursive;
 
 /// Persistent watches of `/p` and of all below `/r`, set again by link 2 that has seen `seen`; what it
 /// is told, and the zxids of that.
@@ -200,4 +202,41 @@ fn what_a_client_sends_at_once_when_it_comes_back_is_answered_in_order() {
             (5, 5, 0)
         ]
     );
+}
+
+#[test]
+fn an_event_that_was_missed_answers_one_shot_watches_of_its_path_too() {
+    for history in [1 << 20, 1] {
+        let mut rig = changed();
+        rig.config.event_history_bytes = history;
+        rig.request(1, 10, &create("/other"));
+        rig.work();
+        let paths = |path: &str| vec![String::from(path)];
+        let lasting = LastingWatches { persistent: vec![], recursive: paths("/r") };
+        let wanted = SetWatches {
+            relative_zxid: 5,
+            data: paths("/r"),
+            exist: paths("/r/old"),
+            lasting: Some(lasting),
+            ..SetWatches::default()
+        };
+        rig.request(2, -8, &Op::Watch(WatchOp::Set(wanted)));
+        rig.request(2, 1, &Op::Watch(WatchOp::Remove { path: "/r".into(), kind: RECURSIVE }));
+        rig.work();
+        let missed = told(&mut rig, 2);
+        let answered = |kind, path: &str| missed.contains(&(kind, path.into()));
+        let (root, old) = (answered(CHANGED, "/r"), answered(DELETED, "/r/old"));
+        assert_eq!((root, old), if history == 1 { (true, false) } else { (false, true) });
+        rig.request(1, 11, &set("/r", vec![]));
+        rig.request(1, 12, &create("/r/old"));
+        rig.work();
+        let mut left = Vec::new();
+        if !root {
+            left.push((CHANGED, "/r".into()));
+        }
+        if !old {
+            left.push((CREATED, "/r/old".into()));
+        }
+        assert_eq!(told(&mut rig, 2), left);
+    }
 }
