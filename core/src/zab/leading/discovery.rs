@@ -32,7 +32,7 @@ enum Step {
 struct Unable {
     /// Blank, or ahead of this leader.
     at_all: BTreeSet<ServerId>,
-    /// Bound to another leader of this epoch, and able to promise a greater one.
+    /// Bound to another leader of this epoch, or to one of a greater epoch, and able to promise a greater one.
     this_epoch: BTreeSet<ServerId>,
 }
 
@@ -188,7 +188,7 @@ impl Leading {
         let mut ahead = Vec::new();
         for learner in self.learners.values() {
             let Some(id) = learner.voter().filter(|id| cx.ensemble.is_voter(*id)) else { continue };
-            match learner.promise() {
+            match learner.promise(epoch) {
                 Promise::None => {}
                 Promise::Unable => {
                     unable.at_all.insert(id);

@@ -91,7 +91,8 @@ pub(super) enum Promise {
         last: Zxid,
         current: Epoch,
     },
-    /// It accepted this epoch from somebody else: a greater one it can promise.
+    /// It accepted this epoch from somebody else, or a greater one: one that is greater still it can
+    /// promise.
     Bound,
     /// It has no history that counts.
     Unable,
@@ -133,8 +134,8 @@ impl Learner {
         }
     }
 
-    /// What this learner's answers mean for the quorum of promises.
-    pub(super) fn promise(&self) -> Promise {
+    /// What this learner's answers mean for the quorum of promises of `epoch`.
+    pub(super) fn promise(&self, epoch: Epoch) -> Promise {
         match &self.stage {
             Stage::Promised { who, last: Some(last), current: Some(current) } if !who.blank => {
                 Promise::Made { last: *last, current: *current }
@@ -142,6 +143,8 @@ impl Learner {
             Stage::Promised { who, last: Some(_), current: None } if !who.blank => Promise::Bound,
             Stage::Promised { .. } => Promise::Unable,
             Stage::Greeted(who) | Stage::Invited(who) if who.blank => Promise::Unable,
+            // It will refuse LEADERINFO, and go.
+            Stage::Greeted(who) | Stage::Invited(who) if who.accepted > epoch => Promise::Bound,
             Stage::Arrived
             | Stage::Greeted(_)
             | Stage::Invited(_)
