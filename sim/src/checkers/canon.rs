@@ -185,9 +185,8 @@ impl Canon {
             SimEvent::Up { .. } => member.replay.clear(),
             SimEvent::Crash(_) | SimEvent::Exit(_) => {
                 // It may die behind a cut, and before it says so.
-                if let (Some(cut), Phase::Looking) = (member.lineage.cut.take(), member.phase) {
-                    member.acked = member.acked.min(cut);
-                }
+                member.acked = member.owes();
+                member.lineage.cut = None;
                 (member.up, member.serving, member.phase) = (false, false, Phase::Halted);
             }
             SimEvent::HistoryLost(kind) => {

@@ -123,6 +123,14 @@ impl Member {
     }
 
     /// Whether what it applies now must be committed.
+    /// What it acknowledged, short of what a leader has told it to cut off: that leader counts nothing of it.
+    pub(crate) fn owes(&self) -> Option<Zxid> {
+        match (self.lineage.cut, self.phase) {
+            (Some(cut), Phase::Looking) => self.acked.min(cut),
+            _ => self.acked,
+        }
+    }
+
     pub(crate) fn in_broadcast(&self) -> bool {
         match self.phase {
             Phase::LeadingBroadcast

@@ -5,6 +5,7 @@
 //! older than what it replaces and there is no other way (S1 says when): until it has synced, such a
 //! server says that it counts for nothing, and P9 judges whether it could be spared.
 
+use crate::checkers::member::Member;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::{Durable, SimEvent};
@@ -28,7 +29,7 @@ impl Check for S08 {
             return Ok(());
         }
         let member = cx.canon.member(server).filter(|member| !member.disowned);
-        let Some(acked) = member.and_then(|member| member.acked) else {
+        let Some(acked) = member.and_then(Member::owes) else {
             return Ok(());
         };
         let upto = cx.canon.count_upto(acked);
@@ -54,7 +55,7 @@ mod tests {
     use crate::checkers::testing::*;
     use crate::observe::LossKind;
     use vivarium_core::ids::{Epoch, ServerId};
-    use vivarium_core::server::note::{Note, Phase};
+    use vivarium_core::server::note::{Note, Phase, SyncKind};
 
     fn purged(rot: bool) -> Result<(), String> {
         let mut run = Run::new(S08);
@@ -97,6 +98,27 @@ mod tests {
         assert!(aside(Phase::FollowingBroadcast, None).is_err(), "who follows only purges");
         aside(Phase::FollowingBroadcast, Some(2)).unwrap();
         assert!(aside(Phase::FollowingBroadcast, Some(3)).is_err(), "of ours it is judged");
+    }
+
+    /// The learner cuts what a Java server is at either end of; the commit comes while it does.
+    #[test]
+    fn what_its_leader_told_it_to_cut_off_may_go() {
+        for (apache, told) in [(Some(1), true), (Some(1), false), (None, true)] {
+            let mut run = Run::new(S08);
+            run.canon.cluster.apache = apache.map(ServerId).into_iter().collect();
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            run.note(2, Note::AckedTxn { zxid: z(1, 1), epoch: Epoch(1) }).unwrap();
+            if told {
+                let how = SyncKind::Trunc;
+                run.note(1, Note::SyncChosen { learner: ServerId(2), how }).unwrap();
+            }
+            run.note(2, Note::PhaseEntered { phase: Phase::Looking, epoch: Epoch(1) }).unwrap();
+            run.write(1, 1, 1).unwrap();
+            run.disks.take(2, z(1, 1));
+            let removed = run.server(2, SimEvent::Durable(Durable::Removed));
+            assert_eq!(removed.is_ok(), told && apache.is_some(), "{apache:?} {told}");
+        }
     }
 
     #[test]
