@@ -94,6 +94,13 @@ impl fmt::Display for ServerId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub i64);
 
+impl SessionId {
+    /// Whether this server made it, as far as the byte tells.
+    pub fn is_of(self, server: ServerId) -> bool {
+        (self.0 as u64) >> 56 == server.0 & 0xff
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#x}", self.0)

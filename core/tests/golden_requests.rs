@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use vivarium_core::config::Config;
 use vivarium_core::ids::ServerId;
-use vivarium_core::request::change::{Change, WriteRequest};
+use vivarium_core::request::change::{Change, Standing, WriteRequest};
 use vivarium_core::request::prepare::Preparer;
 use vivarium_core::tree::Database;
 use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn};
@@ -105,7 +105,7 @@ fn replay(log: &'static [u8], lag: usize) -> usize {
         let mut allowed = 0;
         if let Some(change) = change {
             let (session, cxid, ids) = (header.session, header.cxid, [].into());
-            let request = WriteRequest { session, cxid, ids, change };
+            let request = WriteRequest { session, standing: Standing::Global, cxid, ids, change };
             let prepared = preparer.prepare(&db, &request, header.zxid, header.time);
             assert_eq!(prepared, logged);
             let mut bytes = BytesMut::new();

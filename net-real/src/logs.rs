@@ -7,9 +7,9 @@ use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 use vivarium_core::config::effective::Adopted;
 use vivarium_core::config::findings::{Finding, Severity};
-use vivarium_core::ids::{Epoch, ServerId, Zxid};
+use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use vivarium_core::server::input::DialError;
-use vivarium_core::server::note::Note;
+use vivarium_core::server::note::{LocalChange, Note};
 
 use crate::clock::now;
 use crate::failure::Failure;
@@ -114,6 +114,15 @@ impl LogNotes {
             self.logged = self.logged.max(Some(*zxid));
         }
     }
+
+    fn serving_read_only(&self, on: bool) {
+        let (epoch, zxid) = (hex(self.epoch), zxid(self.logged));
+        if on {
+            tracing::warn!(%epoch, %zxid, "no quorum: serving clients that only want to read");
+        } else {
+            tracing::info!(%epoch, %zxid, "serving readers no longer");
+        }
+    }
 }
 
 impl Notes for LogNotes {
@@ -153,6 +162,7 @@ impl Notes for LogNotes {
             Note::SnapInstalled { zxid, .. } => tracing::info!(%zxid, "snapshot installed"),
             Note::SnapshotSealed { zxid } => tracing::info!(%zxid, "snapshot written"),
             Note::Serving { on } => self.serving(on),
+            Note::ServingReadOnly { on } => self.serving_read_only(on),
             Note::Recovered { last, from, blank, .. } => {
                 tracing::info!(zxid = %zxid(last), snapshot = %zxid(from), blank, "recovered");
             }
@@ -183,6 +193,7 @@ impl Notes for LogNotes {
             Note::SessionAttached { session, link } => {
                 tracing::debug!(%session, %link, "session attached");
             }
+            Note::LocalSession { session, change } => local_session(session, change),
             Note::AckedNewLeader { epoch, .. } => tracing::debug!(%epoch, "new leader acked"),
             // One or more per transaction: only for checkers.
             Note::Proposed { .. }
@@ -193,6 +204,20 @@ impl Notes for LogNotes {
             | Note::SessionTouched { .. }
             | Note::WatchFired { .. } => {}
         }
+    }
+}
+
+fn local_session(session: SessionId, change: LocalChange) {
+    match change {
+        LocalChange::Opened { timeout_ms } => {
+            tracing::debug!(%session, timeout_ms, "local session opened");
+        }
+        LocalChange::Upgraded => tracing::debug!(%session, "local session becomes global"),
+        LocalChange::Closed => tracing::debug!(%session, "local session closed"),
+        LocalChange::Expired { idle_ms, timeout_ms } => {
+            tracing::info!(%session, idle_ms, timeout_ms, "local session expired");
+        }
+        LocalChange::Touched => {}
     }
 }
 

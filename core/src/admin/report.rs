@@ -38,6 +38,8 @@ pub struct Report<'a> {
     pub serving_since: Option<Mono>,
     /// On the leader and standalone: who would expire when.
     pub expiry: Option<Vec<ExpirySet>>,
+    /// Of the sessions that only this server knows, where there may be any.
+    pub local_expiry: Option<Vec<ExpirySet>>,
     /// `None` on all but a leader.
     pub lead: Option<Lead>,
 }
@@ -110,6 +112,7 @@ impl Report<'_> {
             Phase::ObservingDiscovery
             | Phase::ObservingSynchronization
             | Phase::ObservingBroadcast => "observer",
+            Phase::Looking if self.view.read_only => "read-only",
             Phase::Looking | Phase::Halted => "looking",
         }
     }

@@ -98,6 +98,9 @@ impl Config {
             "znode.container.maxNeverUsedIntervalMs" => {
                 self.containers.never_used.as_ms().to_string()
             }
+            "localSessionsEnabled" => self.local_sessions.to_string(),
+            "localSessionsUpgradingEnabled" => self.local_sessions_upgrading.to_string(),
+            "readonlymode.enabled" => self.read_only_mode.to_string(),
             "enforceQuota" => self.enforce_quota.to_string(),
             "skipACL" => if self.access.skip_acl { "yes" } else { "no" }.into(),
             "DigestAuthenticationProvider.enabled" => self.access.digest_enabled.to_string(),

@@ -142,6 +142,21 @@ pub const KEYS: &[Key] = &[
         "0",
         "ms that a container without any child stays; 0: for ever",
     ),
+    works(
+        "localSessionsEnabled",
+        "false",
+        "`true`: new sessions live at their server alone; same on all servers",
+    ),
+    works(
+        "localSessionsUpgradingEnabled",
+        "false",
+        "`true`: such a session becomes global with its first ephemeral node",
+    ),
+    works(
+        "readonlymode.enabled",
+        "false",
+        "`true`: without a quorum, clients that ask for it may read; needs local sessions",
+    ),
     works("enforceQuota", "false", "`true`: hard limits of quotas refuse what goes beyond them"),
     works("skipACL", "no", "`yes`: access lists are not looked at"),
     works("DigestAuthenticationProvider.enabled", "true", "`false`: nobody is known by a digest"),
@@ -192,14 +207,6 @@ pub const KEYS: &[Key] = &[
         "would answer before the data is on disk, which is never done here",
         REMOVE,
     ),
-    lacking(
-        "readonlymode.enabled",
-        OFF,
-        "has no effect: a server without a quorum serves nobody",
-        REMOVE,
-    ),
-    lacking("localSessionsEnabled", OFF, "has no effect: all sessions are global", REMOVE),
-    lacking("localSessionsUpgradingEnabled", OFF, "has no effect: all sessions are global", REMOVE),
     lacking(
         "emulate353TTLNodes",
         OFF,

@@ -116,6 +116,12 @@ pub struct Config {
     pub extended_types: bool,
     pub containers: ContainerRules,
     pub access: AccessRules,
+    /// New sessions live at the server that made them, and cost no transaction.
+    pub local_sessions: bool,
+    /// A local session becomes global with its first ephemeral node, which is refused otherwise.
+    pub local_sessions_upgrading: bool,
+    /// Without a quorum, clients that ask for it may read what this server holds.
+    pub read_only_mode: bool,
     /// Hard limits of quotas refuse.
     pub enforce_quota: bool,
     /// A client may ask for other members; what it gets is an answer, not yet other members.
@@ -216,6 +222,9 @@ impl Config {
             extended_types: false,
             containers: ContainerRules::DEFAULT,
             access: AccessRules::default(),
+            local_sessions: false,
+            local_sessions_upgrading: false,
+            read_only_mode: false,
             enforce_quota: false,
             reconfig_enabled: false,
             full_digest: false,

@@ -29,10 +29,20 @@ pub enum Change {
     },
 }
 
+/// Who answers for the session that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The ensemble: it must be in the session table.
+    Global,
+    /// The server of its client alone. It may own no node.
+    Local,
+}
+
 /// A change with the session and the client's request number that its transaction will carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteRequest {
     pub session: SessionId,
+    pub standing: Standing,
     pub cxid: i32,
     /// Who asks: for access lists, and for the scheme `auth` in new ones.
     pub ids: Arc<[Id]>,

@@ -22,7 +22,12 @@ impl Preparation<'_> {
         let mode = CreateMode::from_flags(create.flags).ok_or(Code::BadArguments)?;
         let lifetime = self.lifetime(mode, create.form, place)?;
         let owner = lifetime.owner().ok_or(Code::BadArguments)?;
-        self.check_session()?;
+        match lifetime {
+            Lifetime::Ephemeral(_) => self.check_global_session()?,
+            Lifetime::Persistent | Lifetime::Container | Lifetime::Ttl { .. } => {
+                self.check_session()?;
+            }
+        }
         let parent_path = parent_of_unchecked(&create.path)?;
         let acl = fix_acl(self.rules, create.acl.as_deref(), self.ids)?;
         let parent = self.existing(parent_path)?;

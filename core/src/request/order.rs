@@ -9,6 +9,7 @@ use crate::ids::{Xid, Zxid};
 use crate::request::reply::{Outcome, WriteKind};
 use crate::time::Mono;
 use crate::wire::client::{ReadOp, SetWatches, WatchOp};
+use crate::wire::code::Code;
 
 /// A request that this server answers by itself, once all before it are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub enum Local {
     Auth {
         accepted: bool,
     },
+    /// Not to be done for this client: answered so, and nothing more.
+    Refused(Code),
+    /// The session lives here alone, and ends with the answer.
+    CloseSession,
     /// The client is not known well enough: answered so, and the connection ends.
     Stranger,
     /// Nothing is set up for SASL: answered without a token, and without an identity.
@@ -83,11 +88,13 @@ impl Answer {
                 WatchOp::Remove { .. } => "REMW",
             },
             Self::Local(Local::Ping) => "PING",
+            Self::Local(Local::CloseSession) => "CLOS",
             Self::Local(
                 Local::Malformed
                 | Local::Unknown
                 | Local::Auth { .. }
                 | Local::Sasl
+                | Local::Refused(_)
                 | Local::Stranger,
             ) => "NA",
             Self::Written { kind, .. } => match kind {

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::auth::permits;
-use super::change::{Change, WriteRequest};
+use super::change::{Change, Standing, WriteRequest};
 use super::fix_acl::fix_acl;
 use super::outlived::outlived;
 use super::pending::{Pending, PendingNode, SessionChange};
@@ -97,6 +97,7 @@ impl Preparer {
             pending: &mut self.pending,
             db,
             session,
+            standing: request.standing,
             ids,
             zxid,
             now,
@@ -158,6 +159,7 @@ pub(super) struct Preparation<'a> {
     pub(super) pending: &'a mut Pending,
     pub(super) db: &'a Database,
     pub(super) session: SessionId,
+    standing: Standing,
     pub(super) ids: &'a [Id],
     pub(super) zxid: Zxid,
     pub(super) now: Wall,
@@ -282,6 +284,14 @@ impl Preparation<'_> {
 
     /// Leader's answer for a session that is unknown or on its way out (PROTOCOL 1.2).
     pub(super) fn check_session(&self) -> Result<(), Code> {
+        match self.standing {
+            Standing::Global => self.check_global_session(),
+            Standing::Local => Ok(()),
+        }
+    }
+
+    /// The same for what makes a node that goes with its session.
+    pub(super) fn check_global_session(&self) -> Result<(), Code> {
         let open = match self.pending.session(self.session) {
             Some(SessionChange::Opening) => true,
             Some(SessionChange::Closing) => false,

@@ -77,6 +77,8 @@ pub enum CloseReason {
     /// Another connection of the same session took over.
     Superseded,
     ClientAhead,
+    /// Without a quorum, this server has nothing that the client asked for.
+    NoQuorum,
     NotServing,
     TooManyConnections,
     /// The election connection belongs to the higher id.

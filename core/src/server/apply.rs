@@ -6,8 +6,9 @@ use crate::election::Election;
 use crate::ids::Zxid;
 use crate::server::note::Note;
 use crate::server::role::Role;
-use crate::server::view::{Counters, View};
+use crate::server::view::{Counters, Service, View};
 use crate::server::{Outbox, Server, client_cx};
+use crate::session::LocalSessions;
 use crate::tree::TxnResult;
 use crate::txn::{LoggedTxn, Txn, payload_hash};
 
@@ -52,6 +53,9 @@ impl Server {
             (Txn::CreateSession { .. }, TxnResult::SessionCreated { timeout_ms }) => {
                 let timeout_ms = *timeout_ms;
                 out.note(Note::SessionOpened { session, timeout_ms });
+                if let Some(local) = &mut self.local {
+                    local.upgraded(session);
+                }
                 if let Some(tracker) = &mut self.tracker
                     && tracker.timeout_ms(session).is_none()
                 {
@@ -63,6 +67,9 @@ impl Server {
                 self.touched.remove(session);
                 if let Some(tracker) = &mut self.tracker {
                     tracker.remove(session);
+                    if self.config.local_sessions {
+                        self.closed.insert(session);
+                    }
                 }
             }
             (
@@ -116,8 +123,10 @@ impl Server {
             committed: last.map(|_| self.history.committed()),
             applied: last.map(|_| self.db.applied()),
             digest: self.db.digest(),
-            serving: self.serving,
+            serving: self.service == Service::Full,
+            read_only: self.service == Service::ReadOnly,
             sessions: self.db.sessions().len(),
+            local_sessions: self.local.as_ref().map_or(0, LocalSessions::len),
             clients: self.clients.links(),
             nodes: self.db.node_count(),
             watches: self.clients.watches().len(),

@@ -12,6 +12,7 @@ use crate::server::action::{FatalReason, Halt, RestartReason};
 use crate::server::input::{DiskFault, Queue, ReadData};
 use crate::server::note::Note;
 use crate::server::role::Role;
+use crate::server::view::Service;
 use crate::server::{Outbox, Server, zab_cx};
 use crate::storage::files::FileName;
 use crate::storage::purge;
@@ -204,7 +205,7 @@ impl Server {
             .snapshots
             .iter()
             .any(|snapshot| snapshot.grade == Grade::Exact && snapshot.zxid == zxid);
-        if !self.serving
+        if self.service != Service::Full
             || zxid > self.history.durable()
             || zxid > self.history.committed()
             || known

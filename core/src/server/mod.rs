@@ -15,6 +15,8 @@ pub mod outbox;
 mod recovery;
 mod report;
 mod role;
+mod service;
+mod sessions;
 mod standalone;
 mod step;
 mod sweep;
@@ -45,8 +47,8 @@ use crate::server::input::Plane;
 use crate::server::note::Phase;
 use crate::server::role::{Role, WaitingLearner};
 use crate::server::sweep::Sweep;
-use crate::server::view::Counters;
-use crate::session::{SessionIds, SessionTracker, TouchTable};
+use crate::server::view::{Counters, Service};
+use crate::session::{ClosedSessions, LocalSessions, SessionIds, SessionTracker, TouchTable};
 use crate::time::{Mono, Stamp};
 use crate::timers::Timer;
 use crate::tree::Database;
@@ -67,6 +69,8 @@ pub struct Server {
     history: History,
     db: Database,
     role: Role,
+    /// When it last began to look for a leader.
+    looking_since: Mono,
     /// What the last PhaseEntered note said.
     noted: Option<Phase>,
     /// What the last FirstStartWaits note said.
@@ -77,8 +81,8 @@ pub struct Server {
     /// Learners that came while this server looks: held until it knows whether it leads.
     waiting: BTreeMap<LinkId, WaitingLearner>,
     clients: Clients,
-    serving: bool,
-    /// Since when; `None` while it does not.
+    service: Service,
+    /// Since when; `None` while it serves nobody.
     serving_since: Option<Mono>,
     /// Of the transactions that this server proposed since it leads.
     proposal_sizes: Sizes,
@@ -86,6 +90,10 @@ pub struct Server {
     session_ids: SessionIds,
     /// Expiry of all sessions: exists while this server leads or stands alone.
     tracker: Option<SessionTracker>,
+    /// Sessions that this server alone knows; `None` where new ones are global.
+    local: Option<LocalSessions>,
+    /// Sessions of the ensemble that ended since this server leads.
+    closed: ClosedSessions,
     /// Who looks for nodes that have outlived their purpose: exists while the tracker does.
     sweep: Option<Sweep>,
     /// Sessions used here since the leader's last PING.

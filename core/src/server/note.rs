@@ -131,6 +131,10 @@ pub enum Note {
     Serving {
         on: bool,
     },
+    /// Without a quorum, the server serves those who asked to read only (again), or stopped to.
+    ServingReadOnly {
+        on: bool,
+    },
     /// Recovery finished. `blank`: no usable history. `from`: the snapshot it started with.
     Recovered {
         last: Option<Zxid>,
@@ -157,6 +161,11 @@ pub enum Note {
     /// Leader: a use of the session was counted for its expiry clock.
     SessionTouched {
         session: SessionId,
+    },
+    /// Of a session that only this server knows.
+    LocalSession {
+        session: SessionId,
+        change: LocalChange,
     },
     /// A session is attached to a client link of this server.
     SessionAttached {
@@ -194,6 +203,25 @@ pub enum Note {
     Reloaded(Adopted),
     Halting {
         restart: Option<RestartReason>,
+    },
+}
+
+/// What became of a local session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LocalChange {
+    Opened {
+        timeout_ms: i32,
+    },
+    /// A use of it counted.
+    Touched,
+    /// The ensemble is asked to take it.
+    Upgraded,
+    /// By its client.
+    Closed,
+    Expired {
+        /// Of session time.
+        idle_ms: u64,
+        timeout_ms: i32,
     },
 }
 

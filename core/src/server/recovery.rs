@@ -17,8 +17,8 @@ use crate::server::fitness::Fitness;
 use crate::server::input::{DiskFault, ReadData};
 use crate::server::outbox::Outbox;
 use crate::server::role::Role;
-use crate::server::view::Counters;
-use crate::session::{SessionIds, TouchTable};
+use crate::server::view::{Counters, Service};
+use crate::session::{ClosedSessions, LocalSessions, SessionIds, TouchTable};
 use crate::storage::log_writer::LogWriter;
 use crate::storage::ops::DiskIds;
 use crate::storage::recovery::{self, Recovered, Recovering};
@@ -110,6 +110,9 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
     let mut prng = Prng::from_seed(config.seed);
     let due = draw_due(config.snap_count, &mut prng);
     let chores = Chores::new(snapshot, recovered.snapshots, replayed, recovered.first_start, due);
+    // A server alone has no need of them.
+    let local = (config.local_sessions && config.ensemble.is_some())
+        .then(|| LocalSessions::new(config.tick, at.mono));
     let known = recovered.database.newest_sessions();
     let session_ids = SessionIds::new(config.me, at.wall, known, prng.next_u64());
     let mut server = Server {
@@ -124,17 +127,20 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         history,
         db: recovered.database,
         role: Role::Starting,
+        looking_since: at.mono,
         noted: None,
         awaited: alloc::vec::Vec::new(),
         election,
         planes: BTreeMap::new(),
         waiting: BTreeMap::new(),
         clients: Clients::new(),
-        serving: false,
+        service: Service::None,
         serving_since: None,
         proposal_sizes: Sizes::default(),
         preparer: crate::request::Preparer::new(&config),
         tracker: None,
+        local,
+        closed: ClosedSessions::default(),
         sweep: None,
         touched: TouchTable::default(),
         syncs: VecDeque::new(),

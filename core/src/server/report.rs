@@ -1,21 +1,33 @@
 //! What words are told about this server.
 
+use alloc::collections::BTreeSet;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use crate::admin::four_letter::{self, Reset};
 use crate::admin::report::{ExpirySet, Lead, Report, Version};
+use crate::ids::SessionId;
 use crate::server::Server;
 use crate::server::role::Role;
-use crate::server::view::{Counters, View};
+use crate::server::view::{Counters, Service, View};
+use crate::time::Span;
 
 /// Clients compare the number: this is the release whose behaviour we keep.
 const VERSION: Version =
     Version { number: "3.9.5", revision: "vivarium", built: env!("CARGO_PKG_VERSION") };
 
+fn listed<'a>(sets: impl Iterator<Item = (Span, &'a BTreeSet<SessionId>)>) -> Vec<ExpirySet> {
+    let listed = |(left, sessions): (_, &BTreeSet<_>)| ExpirySet {
+        left,
+        sessions: sessions.iter().copied().collect(),
+    };
+    sets.map(listed).collect()
+}
+
 impl Server {
     pub(super) fn answer_word(&mut self, word: &str) -> String {
         let allowed = &self.config.four_letter_words;
-        match four_letter::reset(word, allowed, self.serving) {
+        match four_letter::reset(word, allowed, self.service != Service::None) {
             Some(Reset::Connections) => self.clients.reset_links(),
             Some(Reset::Server) => {
                 self.counters = Counters::default();
@@ -38,14 +50,8 @@ impl Server {
             traffic: self.clients.traffic(),
             connections: self.clients.connections(),
             serving_since: self.serving_since,
-            expiry: self.tracker.as_ref().map(|tracker| {
-                let sets = tracker.expiry_sets();
-                sets.map(|(left, sessions)| ExpirySet {
-                    left,
-                    sessions: sessions.iter().copied().collect(),
-                })
-                .collect()
-            }),
+            expiry: self.tracker.as_ref().map(|tracker| listed(tracker.expiry_sets())),
+            local_expiry: self.local.as_ref().map(|local| listed(local.expiry_sets())),
             lead: self.describe_lead(),
         }
     }

@@ -9,12 +9,13 @@ use crate::config::{FirstStart, MemberRole};
 use crate::election::{Candidate, Election, Event, Start};
 use crate::ids::{Epoch, ServerId, Zxid};
 use crate::invariant;
+use crate::request::change::Standing;
 use crate::server::action::{Close, CloseReason, Halt, RestartReason};
 use crate::server::note::{Note, Phase};
 use crate::server::standalone::Standalone;
-use crate::server::sweep::Sweep;
+use crate::server::view::Service;
 use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
-use crate::session::SessionTracker;
+use crate::session::ClosedSessions;
 use crate::session::tracker::Owner;
 use crate::storage::snapshot::Grade;
 use crate::time::{Mono, Span};
@@ -89,7 +90,7 @@ impl Server {
             self.lead_sessions();
             // Whoever reads the notes hears what it is before it hears whom it serves.
             self.note_phase(out);
-            self.serve_clients(true, out);
+            self.serve(Service::Full, out);
             return;
         }
         self.look(Start::Own, out);
@@ -99,6 +100,7 @@ impl Server {
     /// logged, committed or not, counts (B06).
     pub(super) fn look(&mut self, start: Start, out: &mut Outbox) {
         self.role = Role::Looking;
+        self.looking_since = self.at.mono;
         self.counters.elections += 1;
         let candidate = self.candidate();
         let untouched = self.history.accepted() == Epoch::ZERO;
@@ -123,6 +125,9 @@ impl Server {
                 self.leave(Start::Own, out);
             }
             return;
+        }
+        if matches!(event, Some(Event::Decided { .. } | Event::FirstStart)) {
+            self.serve(Service::None, out);
         }
         match event {
             Some(Event::Decided { leader, round }) => {
@@ -215,7 +220,7 @@ impl Server {
                 if self.chores.is_stopping() {
                     self.close_for_proposals();
                 } else if self.config.leader_serves {
-                    self.serve_clients(true, out);
+                    self.serve(Service::Full, out);
                 }
             }
             LeadingEvent::Request { link, request } => self.on_forwarded(link, request, out),
@@ -273,7 +278,8 @@ impl Server {
                 }
             }
             FollowingEvent::Revalidated { session, valid } => {
-                self.clients.revalidated(session, valid, &mut client_cx!(self, out));
+                let standing = valid.then_some(Standing::Global);
+                self.clients.revalidated(session, standing, &mut client_cx!(self, out));
             }
             FollowingEvent::Synced => {
                 if let Some((session, cxid)) = self.syncs.pop_front() {
@@ -310,9 +316,10 @@ impl Server {
 
     /// Ends whatever the role held: client links go before any vote.
     pub(super) fn leave_links(&mut self, out: &mut Outbox) {
-        self.serve_clients(false, out);
+        self.serve(Service::None, out);
         self.preparer.clear();
         self.tracker = None;
+        self.closed = ClosedSessions::default();
         self.sweep = None;
         self.touched = crate::session::TouchTable::default();
         self.syncs.clear();
@@ -333,39 +340,6 @@ impl Server {
         }
     }
 
-    pub(super) fn serve_clients(&mut self, on: bool, out: &mut Outbox) {
-        if self.serving == on {
-            return;
-        }
-        self.serving = on;
-        self.serving_since = on.then_some(self.at.mono);
-        if on {
-            self.clients.start_serving(&mut client_cx!(self, out));
-        } else {
-            self.clients.stop_serving(&mut client_cx!(self, out));
-            while self.clients.next_submission().is_some() {}
-        }
-        out.note(Note::Serving { on });
-    }
-
-    /// A learner serves once everything in its tree is committed: recovery replays the whole log, and
-    /// the end of it may still be on its way to a quorum.
-    pub(super) fn serve_when_current(&mut self, out: &mut Outbox) {
-        let Role::Following(following) = &self.role else { return };
-        let current = self.history.committed() >= self.db.applied();
-        if following.is_up_to_date() && current && !self.chores.is_stopping() {
-            self.serve_clients(true, out);
-        }
-    }
-
-    /// A new leader gives every session its full timeout.
-    fn lead_sessions(&mut self) {
-        let mut tracker = SessionTracker::new(self.config.tick, self.at.mono);
-        tracker.track_all(self.db.sessions());
-        self.tracker = Some(tracker);
-        self.sweep = Some(Sweep::new(self.at.mono, &self.config.containers));
-    }
-
     /// A new epoch is due: a planned election, once everything proposed is committed.
     pub(super) fn rotate_epoch(&mut self, out: &mut Outbox) {
         let Role::Leading(leading) = &self.role else { return };
@@ -381,7 +355,7 @@ impl Server {
             return;
         }
         self.chores.begin_stop(self.at.mono + self.config.tick.times(2));
-        self.serve_clients(false, out);
+        self.serve(Service::None, out);
         self.close_for_proposals();
     }
 

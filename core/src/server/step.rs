@@ -51,6 +51,9 @@ impl Server {
         if let Some(tracker) = &mut self.tracker {
             tracker.advance(self.at.mono);
         }
+        if let Some(local) = &mut self.local {
+            local.advance(self.at.mono);
+        }
     }
 
     /// When the host should send `Wake` at the latest. Pure; a late or extra wake is harmless.
@@ -81,6 +84,7 @@ impl Server {
             self.chores.deadline().map(|at| (at, Timer::Housekeeping)),
             self.sweep_deadline().map(|at| (at, Timer::Containers)),
             self.fitness_deadline().map(|at| (at, Timer::Phase)),
+            self.read_only_deadline().map(|at| (at, Timer::Phase)),
         ];
         due.into_iter().flatten().min()
     }
@@ -112,6 +116,8 @@ impl Server {
         self.drop_waiting(out);
         self.clients.on_wake(&mut client_cx!(self, out));
         self.expire_sessions(out);
+        self.expire_local_sessions(out);
+        self.serve_readers(out);
         self.sweep_containers(out);
         self.chores.on_wake(self.at.mono);
     }

@@ -5,7 +5,7 @@ use alloc::string::String;
 
 use crate::config::ContainerRules;
 use crate::ids::SessionId;
-use crate::request::change::{Change, WriteRequest};
+use crate::request::change::{Change, Standing, WriteRequest};
 use crate::server::{Outbox, Server};
 use crate::time::{Mono, Span};
 
@@ -65,7 +65,13 @@ impl Server {
                 sweep.pause(now.mono, rules);
                 let change = Change::DeleteContainer { path: path.into() };
                 let session = SessionId(0);
-                let request = WriteRequest { session, cxid: 0, ids: [].into(), change };
+                let request = WriteRequest {
+                    session,
+                    standing: Standing::Global,
+                    cxid: 0,
+                    ids: [].into(),
+                    change,
+                };
                 self.replicate(&request, out);
                 return;
             }
@@ -132,7 +138,13 @@ mod tests {
 
         fn ask(&mut self, change: Change) {
             let mut out = Outbox::new();
-            let request = WriteRequest { session: ME, cxid: 7, change, ids: [].into() };
+            let request = WriteRequest {
+                session: ME,
+                standing: Standing::Global,
+                cxid: 7,
+                change,
+                ids: [].into(),
+            };
             let zxid = self.server.next_zxid();
             if let Change::CreateSession { timeout_ms } = request.change
                 && let Some(tracker) = &mut self.server.tracker

@@ -5,6 +5,16 @@ use alloc::vec::Vec;
 use crate::ids::{Epoch, ServerId, Zxid};
 use crate::server::note::{Phase, StateDigest};
 
+/// Whom a server serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    #[default]
+    None,
+    /// No quorum is there: clients that asked for it may read what this server holds.
+    ReadOnly,
+    Full,
+}
+
 /// A snapshot by value of the facts that others may look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {
@@ -20,7 +30,11 @@ pub struct View {
     pub applied: Option<Zxid>,
     pub digest: StateDigest,
     pub serving: bool,
+    /// Serves those alone who asked to read without a quorum.
+    pub read_only: bool,
     pub sessions: usize,
+    /// Sessions that only this server knows.
+    pub local_sessions: usize,
     pub clients: usize,
     pub nodes: usize,
     pub watches: usize,

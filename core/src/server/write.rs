@@ -2,24 +2,23 @@
 
 use alloc::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::acl::Id;
 use crate::ids::{LinkId, SessionId, Xid, Zxid};
 use crate::invariant;
-use crate::request::change::{Change, WriteRequest};
+use crate::request::change::{Change, Standing, WriteRequest};
 use crate::server::clients::{Refusal, Submission};
-use crate::server::note::Note;
+use crate::server::note::{LocalChange, Note};
 use crate::server::role::Role;
 use crate::server::{Outbox, Server, client_cx, zab_cx};
-use crate::session::tracker::{Owner, SessionTrouble, Touched};
-use crate::time::Mono;
+use crate::session::tracker::{Owner, SessionTrouble};
 use crate::txn::{LoggedTxn, Txn, TxnHeader};
 use crate::wire::client::{OP_CLOSE_SESSION, OP_CREATE_SESSION, OP_SYNC, Op, Parsed, parse_body};
 use crate::wire::code::Code;
 use crate::wire::jute::Reader;
 use crate::wire::quorum::ForwardedRequest;
-use crate::zab::leading::{Asker, Missing};
+use crate::zab::leading::Asker;
 
 impl Server {
     /// The oldest thing that clients ask for. False when there is none.
@@ -40,8 +39,12 @@ impl Server {
                 self.write(request, [].into(), Op::CloseSession, out);
             }
             Submission::Sync { session, cxid, body } => self.sync(session, cxid, body, out),
+            Submission::Upgrade { session } => self.upgrade_session(session, out),
+            Submission::CloseLocal { session } => self.end_local_session(session, out),
             Submission::Touch { session, timeout_ms } => {
-                if self.tracker.is_some() {
+                if self.local.as_mut().is_some_and(|local| local.touch(session, timeout_ms)) {
+                    out.note(Note::LocalSession { session, change: LocalChange::Touched });
+                } else if self.tracker.is_some() {
                     self.touch_session(session, timeout_ms, Owner::Local, out);
                 } else {
                     self.touched.touch(session, timeout_ms);
@@ -55,108 +58,6 @@ impl Server {
         true
     }
 
-    fn create_session(&mut self, link: LinkId, timeout_ms: i32, out: &mut Outbox) {
-        let sessions = self.db.sessions();
-        let session = self.session_ids.next(|id| sessions.contains_key(&id));
-        self.clients.session_assigned(link, session);
-        if let Role::Following(following) = &mut self.role {
-            let mut body = BytesMut::with_capacity(4);
-            body.put_i32(timeout_ms);
-            let request = forwarded(session, Xid(0), OP_CREATE_SESSION, body.freeze());
-            following.forward(request, &mut zab_cx!(self, out));
-            return;
-        }
-        let change = Change::CreateSession { timeout_ms };
-        let request = WriteRequest { session, cxid: 0, ids: [].into(), change };
-        self.propose(request, Owner::Local, out);
-    }
-
-    fn revalidate(&mut self, session: SessionId, timeout_ms: i32, out: &mut Outbox) {
-        if let Role::Following(following) = &mut self.role {
-            following.revalidate(session, timeout_ms, &mut zab_cx!(self, out));
-            return;
-        }
-        if self.attach(session, timeout_ms, Owner::Local, out) {
-            self.clients.revalidated(session, true, &mut client_cx!(self, out));
-        } else {
-            self.miss(Missing { learner: None, session, timeout_ms }, out);
-        }
-    }
-
-    /// A session that is not there, or about to end. A leader that was deposed and does not know may lack
-    /// what the next one opened, so that it says no only where a quorum follows it still.
-    fn miss(&mut self, missing: Missing, out: &mut Outbox) {
-        match &mut self.role {
-            Role::Leading(leading) => leading.confirm_missing(missing, &mut zab_cx!(self, out)),
-            Role::Standalone(_) => self.answer_missing(missing, out),
-            // Whoever asked is closed.
-            Role::Starting
-            | Role::Looking
-            | Role::Following(_)
-            | Role::Truncating { .. }
-            | Role::Stopping { .. }
-            | Role::Halted => {}
-        }
-    }
-
-    pub(super) fn answer_missing(&mut self, missing: Missing, out: &mut Outbox) {
-        let Missing { learner, session, timeout_ms } = missing;
-        let owner = learner.map_or(Owner::Local, Owner::Learner);
-        let valid = self.attach(session, timeout_ms, owner, out);
-        let Some(link) = learner else {
-            self.clients.revalidated(session, valid, &mut client_cx!(self, out));
-            return;
-        };
-        if let Role::Leading(leading) = &mut self.role {
-            leading.answer_revalidate(link, session, valid, &mut zab_cx!(self, out));
-        }
-    }
-
-    /// Asked by a learner whose client came back.
-    pub(super) fn revalidate_for(
-        &mut self,
-        link: LinkId,
-        session: SessionId,
-        timeout_ms: i32,
-        out: &mut Outbox,
-    ) {
-        if !self.attach(session, timeout_ms, Owner::Learner(link), out) {
-            self.miss(Missing { learner: Some(link), session, timeout_ms }, out);
-        } else if let Role::Leading(leading) = &mut self.role {
-            leading.answer_revalidate(link, session, true, &mut zab_cx!(self, out));
-        }
-    }
-
-    /// The session moves to `owner`, if it lives.
-    fn attach(
-        &mut self,
-        session: SessionId,
-        timeout_ms: i32,
-        owner: Owner,
-        out: &mut Outbox,
-    ) -> bool {
-        let Some(tracker) = &mut self.tracker else { return false };
-        if tracker.touch_for(session, timeout_ms) != Touched::Touched {
-            return false;
-        }
-        out.note(Note::SessionTouched { session });
-        tracker.set_owner(session, owner)
-    }
-
-    pub(super) fn touch_session(
-        &mut self,
-        session: SessionId,
-        timeout_ms: i32,
-        user: Owner,
-        out: &mut Outbox,
-    ) {
-        if let Some(tracker) = &mut self.tracker
-            && tracker.touch_by(session, timeout_ms, user) == Touched::Touched
-        {
-            out.note(Note::SessionTouched { session });
-        }
-    }
-
     fn write(&mut self, request: ForwardedRequest, ids: Arc<[Id]>, parsed: Op, out: &mut Outbox) {
         let ForwardedRequest { session, cxid, .. } = request;
         if let Role::Following(following) = &mut self.role {
@@ -165,7 +66,8 @@ impl Server {
             return;
         }
         let Ok(change) = Change::try_from(parsed) else { return };
-        let request = WriteRequest { session, cxid, ids, change };
+        let standing = Standing::Global;
+        let request = WriteRequest { session, standing, cxid, ids, change };
         if !self.propose(request, Owner::Local, out) {
             let why = Refusal::Stopping;
             self.clients.refused(session, Xid(cxid), why, &mut client_cx!(self, out));
@@ -220,34 +122,12 @@ impl Server {
         match change {
             Some(change) => {
                 let ids = authinfo.into();
-                self.propose(WriteRequest { session, cxid, ids, change }, owner, out);
+                let standing = Standing::Global;
+                let request = WriteRequest { session, standing, cxid, ids, change };
+                self.propose(request, owner, out);
             }
             // A Java learner forwards what it cannot read; its client waits for an answer.
             None => self.propose_error(session, cxid, Code::MarshallingError, out),
-        }
-    }
-
-    /// While nothing may be proposed, nothing expires: then there is no need to wake.
-    pub(super) fn expiry_deadline(&self) -> Option<Mono> {
-        self.next_zxid()?;
-        self.tracker.as_ref()?.deadline()
-    }
-
-    /// Expiry by the leader itself, never forwarded (B62): only while it may propose.
-    pub(super) fn expire_sessions(&mut self, out: &mut Outbox) {
-        if self.next_zxid().is_none() {
-            return;
-        }
-        let Some(tracker) = &mut self.tracker else { return };
-        for session in tracker.expired() {
-            let Some(tracker) = &self.tracker else { return };
-            let idle_ms = tracker.idle_ms(session).unwrap_or(0);
-            let timeout_ms = tracker.timeout_ms(session).unwrap_or(0);
-            out.note(Note::SessionExpired { session, idle_ms, timeout_ms });
-            self.counters.expired += 1;
-            let change = Change::CloseSession;
-            let request = WriteRequest { session, cxid: 0, ids: [].into(), change };
-            self.replicate(&request, out);
         }
     }
 
@@ -267,7 +147,12 @@ impl Server {
 
     /// Checks who owns the session, then gives the request its zxid. False while nothing may be
     /// proposed: the client will find another leader.
-    fn propose(&mut self, request: WriteRequest, owner: Owner, out: &mut Outbox) -> bool {
+    pub(super) fn propose(
+        &mut self,
+        mut request: WriteRequest,
+        owner: Owner,
+        out: &mut Outbox,
+    ) -> bool {
         if self.next_zxid().is_none() {
             return false;
         }
@@ -277,12 +162,19 @@ impl Server {
             tracker.track(session, timeout_ms, Some(owner));
             return self.replicate(&request, out);
         }
-        // Unknown and closing sessions are answered by the preparation: an error with a zxid.
-        if tracker.check(session, owner) == Err(SessionTrouble::Moved) {
-            self.propose_error(session, request.cxid, Code::SessionMoved, out);
-            return true;
+        // Closing sessions, and those that nobody has, are answered by the preparation: an error with a
+        // zxid.
+        match tracker.check(session, owner) {
+            Err(SessionTrouble::Moved) => {
+                self.propose_error(session, request.cxid, Code::SessionMoved, out);
+                return true;
+            }
+            Err(SessionTrouble::Unknown) if self.may_be_local(session, owner) => {
+                request.standing = Standing::Local;
+            }
+            Err(SessionTrouble::Unknown | SessionTrouble::Closing) | Ok(()) => {}
         }
-        if matches!(request.change, Change::CloseSession) {
+        if let (Change::CloseSession, Some(tracker)) = (&request.change, &mut self.tracker) {
             tracker.set_closing(session);
         }
         self.replicate(&request, out)
@@ -336,7 +228,12 @@ fn encoded(txn: &LoggedTxn) -> Bytes {
     payload.freeze()
 }
 
-fn forwarded(session: SessionId, cxid: Xid, op: i32, payload: Bytes) -> ForwardedRequest {
+pub(super) fn forwarded(
+    session: SessionId,
+    cxid: Xid,
+    op: i32,
+    payload: Bytes,
+) -> ForwardedRequest {
     ForwardedRequest { session, cxid: cxid.0, op, payload, authinfo: alloc::vec::Vec::new() }
 }
 

@@ -24,6 +24,7 @@ const JUMP_MS: u64 = 1 << 22;
 #[derive(Clone, Debug)]
 pub struct SessionIds {
     server: u64,
+    first: u64,
     next: u64,
 }
 
@@ -47,7 +48,14 @@ impl SessionIds {
         let lowest = if server >> 56 == 0xff { 1 << 40 } else { 0 };
         let jump = (jump % JUMP_MS) << 16;
         let start = (clock.max(after_known.unwrap_or(0)) + jump) & OWN_BITS;
-        Self { server, next: start.max(lowest) }
+        let first = start.max(lowest);
+        Self { server, first, next: first }
+    }
+
+    /// Whether this start has handed it out.
+    pub fn has_issued(&self, id: SessionId) -> bool {
+        let count = id.0 as u64 & OWN_BITS;
+        id.0 as u64 & !OWN_BITS == self.server && (self.first..self.next).contains(&count)
     }
 
     /// Never 0, never the id that marks containers, never one that `is_taken`.
@@ -86,6 +94,16 @@ mod tests {
         let mut ids = SessionIds::new(ServerId(2), Wall(5), [], 0);
         let got: Vec<i64> = (0..3).map(|_| ids.next(|_| false).0).collect();
         assert_eq!(got, [0x0200_0000_0005_0000, 0x0200_0000_0005_0001, 0x0200_0000_0005_0002]);
+    }
+
+    #[test]
+    fn a_start_knows_the_ids_that_it_handed_out() {
+        let mut ids = SessionIds::new(ServerId(2), Wall(5), [], 0);
+        let issued = ids.next(|_| false);
+        assert!(ids.has_issued(issued));
+        for other in [issued.0 + 1, issued.0 - 1, issued.0 & !(1 << 57)] {
+            assert!(!ids.has_issued(SessionId(other)), "{other:#x}");
+        }
     }
 
     #[test]

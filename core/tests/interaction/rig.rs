@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::{BufMut, Bytes, BytesMut};
 use vivarium_core::acl::Acl;
 use vivarium_core::config::FirstStart;
-use vivarium_core::ids::{DialId, Epoch, LinkId, ServerId, SessionId, Zxid};
+use vivarium_core::ids::{DialId, Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
 use vivarium_core::server::action::{Action, DiskAction, LinkAction};
 use vivarium_core::server::input::{DiskFault, DiskInput, Far, LinkEnd, LinkInput, Plane, Queue};
-use vivarium_core::server::note::Note;
+use vivarium_core::server::note::{LocalChange, Note};
 use vivarium_core::server::{Input, Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
 use vivarium_core::session::password::password;
 use vivarium_core::storage::files::{Dir, FileName};
@@ -16,9 +16,11 @@ use vivarium_core::storage::ops::{DiskIds, op_of};
 use vivarium_core::time::{Mono, Stamp, Wall};
 use vivarium_core::tree::{Database, Walk};
 use vivarium_core::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
-use vivarium_core::wire::client::{OP_CREATE_SESSION, Op, ReplyBody};
+use vivarium_core::wire::client::{OP_CREATE_SESSION, Op, ReplyBody, encode_request};
 use vivarium_core::wire::frame::{PacketBuffer, VoteBuffer};
-use vivarium_core::wire::quorum::{LeaderPacket, LearnerInfo, LearnerPacket, VivariumInfo};
+use vivarium_core::wire::quorum::{
+    ForwardedRequest, LeaderPacket, LearnerInfo, LearnerPacket, VivariumInfo,
+};
 use vivarium_core::wire::vote::{InitialMessage, Notification, PeerState};
 
 use crate::client::{self, Client, Outcome};
@@ -38,6 +40,8 @@ enum FarSide {
     },
     Leader(PacketBuffer),
     Client(Box<Client>),
+    /// It asks with four letters; the lines of the answer that begin so are of interest.
+    Operator,
 }
 
 pub(crate) struct Rig {
@@ -119,6 +123,7 @@ impl Rig {
             "damage" => self.damage(words.plain[1], words.number(2) as usize),
             "client" => self.connect(&words),
             "ask" => self.ask(&words),
+            "word" => self.word(words.number(1), words.plain[2]),
             "close" => {
                 let link = LinkId(words.number(1));
                 self.link(LinkInput::Closed { link, end: LinkEnd::Reset });
@@ -148,6 +153,10 @@ impl Rig {
         let limit = words.named("limit", config.zxid_counter_limit.into());
         config.zxid_counter_limit = u32::try_from(limit).expect("a counter");
         config.snap_count = words.named("snapshots", config.snap_count);
+        config.local_sessions = words.named("local", 0) > 0;
+        config.local_sessions_upgrading = words.named("local", 0) > 1;
+        config.read_only_mode = words.named("readonly", 0) > 0;
+        config.four_letter_words = vivarium_core::config::Words::All;
         let mut recovery = Recovery::start(config, self.stamp());
         let mut input = RecoveryInput::Begin;
         let mut out = loop {
@@ -305,6 +314,12 @@ impl Rig {
                 LearnerPacket::Revalidate { session, timeout_ms: 4000 }
             }
             "PING" => LearnerPacket::Ping { zxid: zxid(arg).to_wire(), touched: Vec::new() },
+            // A session of its own, or that of the server it names.
+            "CREATE" | "EPHEMERAL" | "OPEN" | "END" => {
+                let server = words.named("of", 2) << 56;
+                let session = SessionId((server + words.named("session", 1)) as i64);
+                LearnerPacket::Request(forwarded(words.plain[2], session, arg))
+            }
             other => panic!("no learner says {other}"),
         };
         let mut out = BytesMut::new();
@@ -327,13 +342,24 @@ impl Rig {
         self.bytes(id, out);
     }
 
-    /// `client 30`, `client 30 session=5`: it comes back with that one.
+    fn word(&mut self, id: u64, word: &str) {
+        self.far.insert(id, FarSide::Operator);
+        self.open(id, None, Plane::Client);
+        self.bytes(id, BytesMut::from(word.as_bytes()));
+    }
+
+    /// `client 30`, `client 30 session=5`: it comes back with that one; `client 31 as=30`: with the session
+    /// of the other.
     fn connect(&mut self, words: &Words<'_>) {
         let id = words.number(1);
         let mut far = Box::new(Client::new(0, words.named("timeout", 4000) as i32));
+        far.read_only = words.named("readonly", 0) > 0;
         let session = words.named("session", 0);
-        if session > 0 {
-            let session = SessionId(session as i64);
+        let session = match self.far.get(&words.named("as", 0)) {
+            Some(FarSide::Client(other)) => other.session,
+            Some(_) | None => (session > 0).then_some(SessionId(session as i64)),
+        };
+        if let Some(session) = session {
             far.session = Some(session);
             far.password = Bytes::copy_from_slice(&password(session));
         }
@@ -348,6 +374,13 @@ impl Rig {
         let path = words.plain.get(3).copied().unwrap_or("/");
         let op = match words.plain[2] {
             "create" => client::create(path, "x", 0),
+            "ephemeral" => client::create(path, "x", 1),
+            "multi" => {
+                let Op::Write(write) = client::create(path, "x", 1) else {
+                    unreachable!("a write")
+                };
+                Op::Multi(vec![write])
+            }
             "set" => client::set(path, "y"),
             "get" => client::get(path, false),
             "watch" => client::get(path, true),
@@ -500,6 +533,7 @@ impl Rig {
             | Note::AckedNewLeader { .. }
             | Note::Committed { .. }
             | Note::Serving { .. }
+            | Note::ServingReadOnly { .. }
             | Note::SnapInstalled { .. }
             | Note::Truncated { .. }
             | Note::Disowned { .. }
@@ -510,6 +544,10 @@ impl Rig {
             }
             Note::SessionExpired { idle_ms, timeout_ms, .. } => {
                 self.said.push(format!("note SessionExpired after {idle_ms} of {timeout_ms} ms"));
+            }
+            Note::LocalSession { change: LocalChange::Touched, .. } => {}
+            Note::LocalSession { change, .. } => {
+                self.said.push(format!("note LocalSession {change:?}"));
             }
             Note::Applied { zxid, .. } => self.said.push(format!("note Applied {zxid:?}")),
             _ => {}
@@ -560,6 +598,14 @@ impl Rig {
                     lines.push(short(&format!("{packet:?}")));
                 }
             }
+            FarSide::Operator => {
+                let text = String::from_utf8_lossy(&bytes);
+                let telling =
+                    ["ro", "rw", "null", "Mode", "This", "Local", "Global", "zk_server_state"];
+                let telling = [&telling[..], &["zk_global_sessions", "zk_local_sessions"]].concat();
+                let told = |line: &&str| telling.iter().any(|start| line.starts_with(start));
+                lines.extend(text.lines().filter(told).map(str::to_owned));
+            }
             FarSide::Client(client) => {
                 let known = client.session;
                 client.on_bytes(bytes, 0);
@@ -581,6 +627,23 @@ fn text_of(outcome: &Outcome) -> Option<String> {
         return None;
     };
     (data.len() > 1).then(|| format!("data {:?}", String::from_utf8_lossy(data)))
+}
+
+/// What a learner forwards for a client.
+fn forwarded(what: &str, session: SessionId, path: &str) -> ForwardedRequest {
+    let timeout_ms = 4000_i32.to_be_bytes();
+    let (op, payload) = match what {
+        "OPEN" => (OP_CREATE_SESSION, Bytes::copy_from_slice(&timeout_ms)),
+        "END" => (Op::CloseSession.code(), Bytes::new()),
+        _ => {
+            let op = client::create(path, "x", i32::from(what == "EPHEMERAL"));
+            let mut out = BytesMut::new();
+            encode_request(&mut out, Xid(1), &op);
+            // Without length, xid and opcode.
+            (op.code(), out.freeze().slice(12..))
+        }
+    };
+    ForwardedRequest { session, cxid: 1, op, payload, authinfo: Vec::new() }
 }
 
 /// What ends a leader's snapshot stream.

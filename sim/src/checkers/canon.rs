@@ -352,6 +352,8 @@ impl Canon {
             }
             Note::Elected { .. }
             | Note::Promised { .. }
+            | Note::ServingReadOnly { .. }
+            | Note::LocalSession { .. }
             | Note::SessionOpened { .. }
             | Note::SessionClosed { .. }
             | Note::SessionExpired { .. }

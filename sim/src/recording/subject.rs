@@ -80,10 +80,12 @@ fn zxid_of_note(note: &Note) -> Option<Zxid> {
         | Note::Elected { .. }
         | Note::EpochAccepted { .. }
         | Note::Serving { .. }
+        | Note::ServingReadOnly { .. }
         | Note::MovedAside
         | Note::SessionOpened { .. }
         | Note::SessionExpired { .. }
         | Note::SessionTouched { .. }
+        | Note::LocalSession { .. }
         | Note::SessionAttached { .. }
         | Note::SyncChosen { .. }
         | Note::PeerUnreachable { .. }

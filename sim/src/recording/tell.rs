@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use vivarium_core::ids::{Epoch, Zxid};
+use vivarium_core::ids::{Epoch, SessionId, Zxid};
 use vivarium_core::server::action::{FatalReason, Halt, RestartReason};
 use vivarium_core::server::input::{DialError, DiskFault, LinkEnd, Plane};
-use vivarium_core::server::note::{Note, Phase, SyncKind};
+use vivarium_core::server::note::{LocalChange, Note, Phase, SyncKind};
 use vivarium_core::timers::Timer;
 
 use super::describe;
@@ -245,6 +245,8 @@ fn note(note: &Note) -> String {
         Note::SnapshotSealed { zxid } => format!("has written a snapshot of {zxid:?}"),
         Note::Serving { on: true } => String::from("serves clients"),
         Note::Serving { on: false } => String::from("serves clients no longer"),
+        Note::ServingReadOnly { on: true } => String::from("serves those who only want to read"),
+        Note::ServingReadOnly { on: false } => String::from("serves readers no longer"),
         Note::Recovered { last, blank, .. } => {
             let blank = if *blank { ", blank" } else { "" };
             format!("recovered {}{blank}", history_upto(*last))
@@ -258,6 +260,7 @@ fn note(note: &Note) -> String {
             format!("session {session} expires: idle for {idle_ms} ms of {timeout_ms}")
         }
         Note::SessionTouched { session } => format!("session {session} is used"),
+        Note::LocalSession { session, change } => local_session(*session, *change),
         Note::SessionAttached { session, .. } => format!("session {session} is attached"),
         Note::WatchFired { session, kind, zxid } => {
             format!("watch of {session} fires: {kind:?} with {zxid:?}")
@@ -276,6 +279,20 @@ fn note(note: &Note) -> String {
             Some(reason) => format!("halts, to be restarted: {reason:?}"),
             None => String::from("halts"),
         },
+    }
+}
+
+fn local_session(session: SessionId, change: LocalChange) -> String {
+    match change {
+        LocalChange::Opened { timeout_ms } => {
+            format!("local session {session} begins, {timeout_ms} ms")
+        }
+        LocalChange::Touched => format!("local session {session} is used"),
+        LocalChange::Upgraded => format!("local session {session} is to be global"),
+        LocalChange::Closed => format!("local session {session} ends"),
+        LocalChange::Expired { idle_ms, timeout_ms } => {
+            format!("local session {session} expires: idle for {idle_ms} ms of {timeout_ms}")
+        }
     }
 }
 

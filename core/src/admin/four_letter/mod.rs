@@ -59,7 +59,17 @@ pub fn answer(word: &str, allowed: &Words, report: &Report<'_>) -> String {
     }
     match word {
         "ruok" => return "imok".to_string(),
-        "isro" => return if report.view.serving { "rw" } else { "null" }.to_string(),
+        "isro" => {
+            let (full, read_only) = (report.view.serving, report.view.read_only);
+            return if full {
+                "rw"
+            } else if read_only {
+                "ro"
+            } else {
+                "null"
+            }
+            .to_string();
+        }
         "envi" => return environment::envi(report),
         _ => {}
     }
@@ -77,7 +87,8 @@ pub fn answer(word: &str, allowed: &Words, report: &Report<'_>) -> String {
         "wchp" => watches::wchp,
         _ => return refusal(word),
     };
-    if report.view.serving { answer(report) } else { NOT_SERVING.to_string() }
+    let serves = report.view.serving || report.view.read_only;
+    if serves { answer(report) } else { NOT_SERVING.to_string() }
 }
 
 fn refusal(word: &str) -> String {

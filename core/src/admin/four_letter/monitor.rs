@@ -15,7 +15,7 @@ pub(super) fn mntr(report: &Report<'_>) -> String {
     let mut figures = Figures(String::new());
     figures.put("version", full_version(report));
     figures.put("server_state", report.mode());
-    if let Some(state) = peer_state(report.view.phase) {
+    if let Some(state) = peer_state(report.view.phase).filter(|_| !report.view.read_only) {
         figures.put("peer_state", state);
     }
     put_gauges(report, &mut figures);
@@ -55,8 +55,7 @@ fn put_gauges(report: &Report<'_>, figures: &mut Figures) {
     figures.put("outstanding_requests", view.outstanding);
     figures.put("znode_count", view.nodes);
     figures.put("global_sessions", view.sessions);
-    // Every session is known to all servers.
-    figures.put("local_sessions", 0);
+    figures.put("local_sessions", view.local_sessions);
     figures.put("last_client_response_size", traffic.response_sizes.last());
     figures.put("packets_sent", traffic.sent);
     figures.put("packets_received", traffic.received);
@@ -81,7 +80,9 @@ fn put_lead(lead: &Lead, report: &Report<'_>, figures: &mut Figures) {
 }
 
 fn put_ensemble(report: &Report<'_>, figures: &mut Figures) {
-    let Some(ensemble) = &report.config.ensemble else { return };
+    let Some(ensemble) = report.config.ensemble.as_ref().filter(|_| !report.view.read_only) else {
+        return;
+    };
     let voters = ensemble.members.values().filter(|one| one.role == MemberRole::Participant);
     figures.put("quorum_size", voters.count());
     match report.mode() {

@@ -13,8 +13,15 @@ use crate::time::Mono;
 
 pub(super) fn dump(report: &Report<'_>) -> String {
     let mut text = String::from("SessionTracker dump:\n");
+    if let Some(sets) = &report.local_expiry {
+        text.push_str("Local ");
+        put_expiry(report, sets, &mut text);
+    }
     match &report.expiry {
-        Some(sets) => put_expiry(report, sets, &mut text),
+        Some(sets) => {
+            text.push_str(if report.local_expiry.is_some() { "Global " } else { "" });
+            put_expiry(report, sets, &mut text);
+        }
         None => put_sessions(report, &mut text),
     }
     text.push_str("ephemeral nodes dump:\n");

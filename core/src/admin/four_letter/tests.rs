@@ -50,6 +50,7 @@ struct Sample {
     traffic: Traffic,
     connections: Vec<Connection>,
     expiry: Option<Vec<ExpirySet>>,
+    local_expiry: Option<Vec<ExpirySet>>,
     lead: Option<Lead>,
 }
 
@@ -83,6 +84,7 @@ impl Sample {
             traffic,
             connections: vec![asking(58506)],
             expiry: Some(Vec::new()),
+            local_expiry: None,
             lead: None,
         }
     }
@@ -99,6 +101,7 @@ impl Sample {
             connections: self.connections.clone(),
             serving_since: Some(Mono(RECORDED_AT.mono.0 - 108_046_000)),
             expiry: self.expiry.clone(),
+            local_expiry: self.local_expiry.clone(),
             lead: self.lead,
         };
         answer(word, &Words::All, &report)
@@ -123,6 +126,8 @@ fn view() -> View {
         applied: zxid,
         digest: StateDigest::default(),
         serving: true,
+        read_only: false,
+        local_sessions: 0,
         sessions: 15,
         clients: 1,
         nodes: 11,

@@ -4,6 +4,7 @@ mod access;
 mod keys;
 mod members;
 mod nodes;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -86,6 +87,7 @@ pub fn parse(given: &Given, seed: [u8; 32]) -> Result<Parsed, ConfigError> {
     nodes::nodes(&mut keys, &mut config);
     access::access(&mut keys, &mut config);
     words(&mut keys, &mut config);
+    sessions::sessions(&mut keys, &mut config);
     keys.finish();
     if config.host.client.is_none() && keys.errors() == 0 {
         let what = "is not set, so that no client can connect";

@@ -70,7 +70,8 @@ fn every_key_reaches_its_place() {
                 sync.linearizable=false\nreply.bounded=false\nsequence.bounded=false\neventHistory=0\nmaxCnxns=16\nleaderServes=no\n\
                 fsync.warningthresholdms=17\nclientPortListenBacklog=18\n\
                 quorumListenOnAllIPs=true\ndatadir.autocreate=false\nelectionAlg=3\n\
-                standaloneEnabled=true";
+                standaloneEnabled=true\nlocalSessionsEnabled=true\n\
+                localSessionsUpgradingEnabled=true\nreadonlymode.enabled=true";
     let parsed = read(text, None).unwrap();
     assert_eq!(warnings(&parsed).len(), 1, "only that autocreate is risky");
     assert_eq!(parsed.config.host.client.as_ref().unwrap().to_string(), "[::1]:1");
@@ -86,7 +87,7 @@ fn every_key_reaches_its_place() {
     want.jute_max_buffer = 16;
     want.global_outstanding_limit = 11;
     want.snap_retain_count = 12;
-    want.four_letter_words = Words::Some(alloc::vec!["ruok".into(), "stat".into()]);
+    want.four_letter_words = Words::Some(alloc::vec!["ruok".into(), "stat".into(), "isro".into()]);
     want.first_start = FirstStart::AutoCreate;
     want.cnx_timeout = Span::from_ms(13);
     want.min_notification = Span::from_ms(14);
@@ -97,6 +98,9 @@ fn every_key_reaches_its_place() {
     want.bounded_replies = false;
     want.bounded_sequences = false;
     want.event_history_bytes = 0;
+    want.local_sessions = true;
+    want.local_sessions_upgrading = true;
+    want.read_only_mode = true;
     want.max_connections = 16;
     want.leader_serves = false;
     want.host = HostConfig {

@@ -61,7 +61,13 @@ impl Bench {
     fn prepare(&mut self, session: SessionId, change: Change) -> LoggedTxn {
         self.zxid = self.zxid.next().unwrap();
         let now = self.now;
-        let request = WriteRequest { session, cxid: 9, ids: self.ids.clone().into(), change };
+        let request = WriteRequest {
+            session,
+            standing: Standing::Global,
+            cxid: 9,
+            ids: self.ids.clone().into(),
+            change,
+        };
         let txn = self.preparer.prepare(&self.db, &request, self.zxid, now);
         let header = TxnHeader { session, cxid: 9, zxid: self.zxid, time: now };
         assert_eq!(txn.header, header);

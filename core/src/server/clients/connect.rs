@@ -4,11 +4,13 @@ use bytes::Bytes;
 
 use crate::admin::traffic::LastAnswer;
 use crate::ids::{LinkId, SessionId, Xid, Zxid};
+use crate::request::change::Standing;
 use crate::request::order::Order;
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Handshake, Live, Phase};
 use crate::server::clients::{ClientCx, Clients, Submission};
 use crate::server::note::Note;
+use crate::server::view::Service;
 use crate::session::password::{password, verify};
 use crate::session::tracker::negotiate;
 use crate::time::Mono;
@@ -21,10 +23,14 @@ impl Clients {
             let why = CloseReason::Protocol("the first frame is no ConnectRequest");
             return self.end(link, Close::Abort, why, cx);
         };
-        if !self.serving {
-            return self.end(link, Close::Flush, CloseReason::NotServing, cx);
+        match self.service {
+            Service::None => return self.end(link, Close::Flush, CloseReason::NotServing, cx),
+            Service::ReadOnly if request.read_only != Some(true) => {
+                return self.turn_away(link, cx);
+            }
+            Service::ReadOnly | Service::Full => {}
         }
-        if is_ahead(request.last_zxid_seen, cx) {
+        if self.is_ahead(request.last_zxid_seen, cx) {
             return self.end(link, Close::Flush, CloseReason::ClientAhead, cx);
         }
         self.traffic.connection_requests += 1;
@@ -70,8 +76,31 @@ impl Clients {
         let Phase::Creating(handshake) = known.phase else { return };
         let asked = known.heard;
         let TxnResult::SessionCreated { timeout_ms } = *result else { return };
-        self.attach(link, session, Handshake { timeout_ms, ..handshake }, cx);
+        let handshake = Handshake { timeout_ms, ..handshake };
+        self.attach(link, session, handshake, Standing::Global, cx);
         self.count_created(link, asked, cx);
+    }
+
+    /// This server has given the session itself.
+    pub fn opened(&mut self, session: SessionId, cx: &mut ClientCx<'_>) {
+        let Some(&link) = self.sessions.get(&session) else { return };
+        let Some(known) = self.links.get(&link) else { return };
+        let Phase::Creating(handshake) = known.phase else { return };
+        let asked = known.heard;
+        self.attach(link, session, handshake, Standing::Local, cx);
+        self.count_created(link, asked, cx);
+    }
+
+    /// Without a quorum, this server cannot give what the client asks for; another one may.
+    pub fn turn_away(&mut self, link: LinkId, cx: &mut ClientCx<'_>) {
+        self.end(link, Close::Flush, CloseReason::NoQuorum, cx);
+    }
+
+    /// The same for a session that a client wants to go on with.
+    pub fn turn_away_session(&mut self, session: SessionId, cx: &mut ClientCx<'_>) {
+        if let Some(&link) = self.sessions.get(&session) {
+            self.turn_away(link, cx);
+        }
     }
 
     /// In its statistics, a new session is the first request of its connection.
@@ -84,15 +113,20 @@ impl Clients {
         self.traffic.updates.add_span(took);
     }
 
-    /// The leader's word on a session that a client wants to go on with.
-    pub fn revalidated(&mut self, session: SessionId, valid: bool, cx: &mut ClientCx<'_>) {
+    /// The word on a session that a client wants to go on with; `None`: there is no such session.
+    pub fn revalidated(
+        &mut self,
+        session: SessionId,
+        found: Option<Standing>,
+        cx: &mut ClientCx<'_>,
+    ) {
         let Some(&link) = self.sessions.get(&session) else { return };
         let Some(known) = self.links.get(&link) else { return };
         // An answer to a link that was superseded since is as good for its successor; the second
         // answer then finds a session that is attached already.
         let Phase::Revalidating { handshake, .. } = known.phase else { return };
-        if valid {
-            self.attach(link, session, handshake, cx);
+        if let Some(standing) = found {
+            self.attach(link, session, handshake, standing, cx);
         } else {
             self.reject(link, handshake.read_only, cx);
         }
@@ -103,6 +137,7 @@ impl Clients {
         link: LinkId,
         session: SessionId,
         handshake: Handshake,
+        standing: Standing,
         cx: &mut ClientCx<'_>,
     ) {
         let Handshake { timeout_ms, read_only, .. } = handshake;
@@ -110,6 +145,7 @@ impl Clients {
         known.phase = Phase::Live(Live {
             session,
             timeout_ms,
+            standing,
             order: Order::default(),
             last: None,
             touched: None,
@@ -122,8 +158,8 @@ impl Clients {
             timeout_ms,
             session: Some(session),
             password: password(session),
-            // Mirrors the byte; the value says what kind of server answers, and this one writes.
-            read_only: read_only.map(|_| false),
+            // Mirrors the byte; the value says what kind of server answers.
+            read_only: read_only.map(|_| self.service == Service::ReadOnly),
         };
         self.send(link, cx, |out| response.encode(out));
         self.pump(link, cx);
@@ -135,10 +171,21 @@ impl Clients {
             timeout_ms: 0,
             session: None,
             password: [0; 16],
-            read_only: read_only.map(|_| false),
+            read_only: read_only.map(|_| self.service == Service::ReadOnly),
         };
         self.send(link, cx, |out| response.encode(out));
         self.end(link, Close::Flush, CloseReason::Finished, cx);
+    }
+
+    /// Whether a client has seen more than this server. Java's leaders show the start of their epoch
+    /// before its first transaction: whoever serves in that epoch or a later one has all before it, and
+    /// goes on to show that start to this client, for which no zxid may go down. Without a quorum, this
+    /// server may not have applied all of it.
+    fn is_ahead(&self, last_zxid_seen: i64, cx: &ClientCx<'_>) -> bool {
+        let begun = self.service == Service::Full
+            && Zxid::from_wire(last_zxid_seen)
+                .is_some_and(|z| z.is_epoch_start() && z.epoch() <= cx.epoch);
+        !begun && last_zxid_seen > cx.db.applied().to_wire()
     }
 
     /// Looks at the link again when its limit of silence, which just changed, may have passed.
@@ -151,13 +198,4 @@ impl Clients {
             known.armed = silent_at;
         }
     }
-}
-
-/// Whether a client has seen more than this server. Java's leaders show the start of their epoch
-/// before its first transaction: whoever serves in that epoch or a later one has all before it, and
-/// goes on to show that start to this client, for which no zxid may go down.
-fn is_ahead(last_zxid_seen: i64, cx: &ClientCx<'_>) -> bool {
-    let begun = Zxid::from_wire(last_zxid_seen)
-        .is_some_and(|z| z.is_epoch_start() && z.epoch() <= cx.epoch);
-    !begun && last_zxid_seen > cx.db.applied().to_wire()
 }

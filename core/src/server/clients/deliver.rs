@@ -139,6 +139,15 @@ impl Clients {
         self.abandoned.remove(&session);
     }
 
+    /// A local session has expired.
+    pub fn expired(&mut self, session: SessionId, cx: &mut ClientCx<'_>) {
+        if let Some(&link) = self.sessions.get(&session) {
+            self.end(link, Close::Flush, CloseReason::SessionExpired, cx);
+        }
+        self.abandoned.remove(&session);
+        self.readmit(cx);
+    }
+
     /// Answers what can be answered now, then takes more requests.
     fn go_on(&mut self, link: LinkId, cx: &mut ClientCx<'_>) {
         self.flush(link, cx);

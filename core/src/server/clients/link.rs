@@ -8,6 +8,7 @@ use crate::admin::traffic::LinkTraffic;
 use crate::config::{AccessRules, Config};
 use crate::ids::{SessionId, Xid};
 use crate::request::auth::authenticate;
+use crate::request::change::Standing;
 use crate::request::order::Order;
 use crate::server::input::Far;
 use crate::time::{Mono, Span};
@@ -59,6 +60,7 @@ pub(super) struct Handshake {
 pub(super) struct Live {
     pub(super) session: SessionId,
     pub(super) timeout_ms: i32,
+    pub(super) standing: Standing,
     pub(super) order: Order,
     /// Set behind the request that ends the connection: what follows it is ignored.
     pub(super) last: Option<Last>,
@@ -70,6 +72,7 @@ pub(super) struct Live {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Last {
     CloseSession(Xid),
+    CloseLocal,
     Unknown,
     AuthFailed,
     Stranger,

@@ -31,7 +31,7 @@ use crate::request::order::Abandoned;
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
 use crate::server::input::Far;
 use crate::server::outbox::Outbox;
-use crate::server::view::Counters;
+use crate::server::view::{Counters, Service};
 use crate::time::{Mono, Stamp};
 use crate::tree::Database;
 use crate::watch::{EventHistory, Watches};
@@ -59,12 +59,16 @@ pub struct ClientCx<'a> {
 pub enum Submission {
     /// Allocate an id, call `session_assigned`, and propose createSession for it.
     CreateSession { link: LinkId, timeout_ms: i32 },
-    /// Answered by `revalidated`.
+    /// Answered by `revalidated`, or the link is turned away.
     Revalidate { session: SessionId, timeout_ms: i32 },
     /// A write, setACL or multi. FIFO per session, pipelined.
     Write { session: SessionId, cxid: Xid, ids: Arc<[Id]>, op: i32, body: Bytes, parsed: Op },
     /// The last request of its connection.
     CloseSession { session: SessionId, cxid: Xid },
+    /// A local session is about to own a node: it has to be the ensemble's first.
+    Upgrade { session: SessionId },
+    /// A local session is over: its client said so.
+    CloseLocal { session: SessionId },
     /// Answered by `synced`, in order per session and before any write that was submitted after it.
     Sync { session: SessionId, cxid: Xid, body: Bytes },
     /// The client used its session; at most one per session and moment.
@@ -85,7 +89,7 @@ pub enum Refusal {
 /// All client connections of one server, their sessions, requests and watches.
 #[derive(Debug, Default)]
 pub struct Clients {
-    serving: bool,
+    service: Service,
     links: HashMap<LinkId, Link, FixedState>,
     /// The newest connection of each session here, attached or about to be.
     sessions: BTreeMap<SessionId, LinkId>,
@@ -158,9 +162,9 @@ impl Clients {
         self.submissions.pop_front()
     }
 
-    pub fn start_serving(&mut self, cx: &mut ClientCx<'_>) {
+    pub fn start_serving(&mut self, service: Service, cx: &mut ClientCx<'_>) {
         self.happened.follow(cx.db.applied());
-        self.serving = true;
+        self.service = service;
     }
 
     /// Closes every client connection and forgets all that hung on them.

@@ -7,18 +7,21 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::acl::Id;
 use crate::admin::traffic::LastAnswer;
-use crate::config::AccessRules;
+use crate::config::{AccessRules, Config};
 use crate::ids::{LinkId, Xid};
 use crate::request::auth::is_let_in;
+use crate::request::change::Standing;
 use crate::request::order::{Answer, Local, Ready};
 use crate::request::read::{Asker, MultiReadLimit, read};
 use crate::request::reply::{Outcome, WriteKind};
 use crate::server::action::{Close, CloseReason};
-use crate::server::clients::link::{Last, Phase};
+use crate::server::clients::link::{Last, Live, Phase};
 use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
+use crate::server::view::Service;
 use crate::time::Span;
 use crate::wire::client::{
-    MultiRead, Op, Parsed, ReadOp, ReplyBody, XID_PING, encode_reply, parse_body,
+    CreateMode, MultiRead, Op, Parsed, ReadOp, ReplyBody, WriteOp, XID_PING, encode_reply,
+    needs_quorum, parse_body,
 };
 use crate::wire::code::Code;
 
@@ -105,6 +108,14 @@ impl Clients {
             self.outstanding += 1;
             return self.flush(link, cx);
         }
+        if let Some(local) = answered_here(self.service, live, op, &parsed, cx.config) {
+            if local == Local::CloseSession {
+                live.last = Some(Last::CloseLocal);
+            }
+            live.order.local(xid, now, local);
+            self.outstanding += 1;
+            return self.flush(link, cx);
+        }
         match parsed {
             Parsed::Unknown => {
                 live.last = Some(Last::Unknown);
@@ -130,20 +141,33 @@ impl Clients {
             Parsed::Op(
                 parsed @ (Op::Write(_) | Op::SetAcl { .. } | Op::Multi(_) | Op::Reconfig(_)),
             ) => {
-                if let Some(kind) = WriteKind::of(&parsed) {
-                    live.order.write(xid, now, kind, cx.logged);
-                    let (cxid, body) = (xid, frame);
-                    let write = Submission::Write { session, cxid, ids, op, body, parsed };
-                    self.submissions.push_back(write);
-                } else {
-                    // A check that stands alone.
-                    live.last = Some(Last::Unknown);
-                    live.order.local(xid, now, Local::Unknown);
-                }
+                let cxid = xid;
+                let write = Submission::Write { session, cxid, ids, op, body: frame, parsed };
+                self.change(link, write, cx);
             }
         }
         self.outstanding += 1;
         self.flush(link, cx);
+    }
+
+    /// A request that needs a transaction.
+    fn change(&mut self, link: LinkId, write: Submission, cx: &ClientCx<'_>) {
+        let Some(live) = self.links.get_mut(&link).and_then(|known| known.live_mut()) else {
+            return;
+        };
+        let Submission::Write { session, cxid, parsed, .. } = &write else { return };
+        let (session, cxid, now) = (*session, *cxid, cx.at.mono);
+        let Some(kind) = WriteKind::of(parsed) else {
+            // A check that stands alone.
+            live.last = Some(Last::Unknown);
+            return live.order.local(cxid, now, Local::Unknown);
+        };
+        if live.standing == Standing::Local && makes_ephemeral(parsed) {
+            live.standing = Standing::Global;
+            self.submissions.push_back(Submission::Upgrade { session });
+        }
+        live.order.write(cxid, now, kind, cx.logged);
+        self.submissions.push_back(write);
     }
 
     /// The requests behind an `auth` packet have its identity, also while its answer waits in turn.
@@ -224,6 +248,16 @@ impl Clients {
             }
             Answer::Local(Local::Sasl) => {
                 self.reply(link, xid, 0, Ok(ReplyBody::Token(None)), cx);
+            }
+            Answer::Local(Local::Refused(code)) => {
+                self.reply(link, xid, applied, Err(code), cx);
+            }
+            Answer::Local(Local::CloseSession) => {
+                let session = known.session();
+                self.reply(link, xid, applied, Ok(ReplyBody::Empty), cx);
+                let closes = session.map(|session| Submission::CloseLocal { session });
+                self.submissions.extend(closes);
+                self.end(link, Close::Flush, CloseReason::Finished, cx);
             }
             Answer::Local(Local::Read(op)) => self.answer_read(link, xid, &op, cx),
             Answer::Local(Local::Watch(op)) => self.answer_watch(link, xid, &op, cx),
@@ -354,6 +388,54 @@ impl Clients {
 /// to be unwelcome. Apache: `ZooKeeperServer.processPacket`.
 fn may_ask(rules: &AccessRules, ids: &[Id], parsed: &Parsed) -> bool {
     matches!(parsed, Parsed::Op(Op::Auth { .. } | Op::Sasl { .. })) || is_let_in(rules, ids)
+}
+
+/// What this server says by itself to a request that wants more than a look.
+fn answered_here(
+    service: Service,
+    live: &Live,
+    op: i32,
+    parsed: &Parsed,
+    config: &Config,
+) -> Option<Local> {
+    // Whatever its body is.
+    if service == Service::ReadOnly && needs_quorum(op) {
+        return Some(Local::Refused(Code::NotReadOnly));
+    }
+    if live.standing == Standing::Global {
+        return None;
+    }
+    if matches!(parsed, Parsed::Op(Op::CloseSession)) {
+        return Some(Local::CloseSession);
+    }
+    let refused = match parsed {
+        Parsed::Op(op) => !config.local_sessions_upgrading && makes_ephemeral(op),
+        Parsed::Malformed | Parsed::Unknown => false,
+    };
+    refused.then_some(Local::Refused(Code::EphemeralOnLocalSession))
+}
+
+/// Whether a node is to be made that goes with its session. Apache: `checkUpgradeSession`.
+fn makes_ephemeral(op: &Op) -> bool {
+    let ephemeral = |write: &WriteOp| match write {
+        WriteOp::Create(create) => {
+            CreateMode::from_flags(create.flags).is_some_and(CreateMode::is_ephemeral)
+        }
+        WriteOp::Delete { .. } | WriteOp::SetData { .. } | WriteOp::Check { .. } => false,
+    };
+    match op {
+        Op::Write(write) => ephemeral(write),
+        Op::Multi(writes) => writes.iter().any(ephemeral),
+        Op::Read(_)
+        | Op::Watch(_)
+        | Op::SetAcl { .. }
+        | Op::Reconfig(_)
+        | Op::Sync { .. }
+        | Op::Auth { .. }
+        | Op::Sasl { .. }
+        | Op::CloseSession
+        | Op::Ping => false,
+    }
 }
 
 /// Length in front of a frame.

@@ -44,7 +44,8 @@ pub(in crate::server) fn serving(config: Config) -> Box<Server> {
 /// Proposes, and returns the transactions that went out.
 fn proposed(server: &mut Server, change: Change) -> Vec<LoggedTxn> {
     let mut out = Outbox::new();
-    let request = WriteRequest { session: ME, cxid: 7, change, ids: [].into() };
+    let request =
+        WriteRequest { session: ME, standing: Standing::Global, cxid: 7, change, ids: [].into() };
     assert!(server.propose(request, Owner::Local, &mut out));
     let payloads = out.drain().filter_map(|action| match action {
         Action::Note(Note::Proposed { payload, .. }) => Some(payload),

@@ -18,7 +18,7 @@ mod watching;
 
 pub use names::Names;
 pub use reply::{decode_event, decode_reply, decode_reply_body, encode_event, encode_reply};
-pub use request::{encode_request, parse_body};
+pub use request::{encode_request, needs_quorum, parse_body};
 pub use watching::{
     AddMode, LastingWatches, OP_ADD_WATCH, OP_CHECK_WATCHES, OP_REMOVE_WATCHES, OP_SET_WATCHES,
     OP_SET_WATCHES2, SetWatches, WatchKind, WatchOp,

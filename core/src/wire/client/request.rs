@@ -13,10 +13,11 @@ use super::watching::{
 };
 use super::{
     Create, CreateForm, CreateMode, MultiRead, OP_AUTH, OP_CHECK, OP_CLOSE_SESSION, OP_CREATE,
-    OP_CREATE_CONTAINER, OP_CREATE_TTL, OP_CREATE2, OP_DELETE, OP_EXISTS, OP_GET_ACL,
-    OP_GET_ALL_CHILDREN_NUMBER, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA, OP_GET_EPHEMERALS,
-    OP_MULTI, OP_MULTI_READ, OP_PING, OP_RECONFIG, OP_SASL, OP_SET_ACL, OP_SET_DATA, OP_SYNC,
-    OP_WHO_AM_I, Op, Parsed, ReadOp, ReadPart, Reconfig, RequestHeader, WriteOp,
+    OP_CREATE_CONTAINER, OP_CREATE_TTL, OP_CREATE2, OP_DELETE, OP_DELETE_CONTAINER, OP_EXISTS,
+    OP_GET_ACL, OP_GET_ALL_CHILDREN_NUMBER, OP_GET_CHILDREN, OP_GET_CHILDREN2, OP_GET_DATA,
+    OP_GET_EPHEMERALS, OP_MULTI, OP_MULTI_READ, OP_PING, OP_RECONFIG, OP_SASL, OP_SET_ACL,
+    OP_SET_DATA, OP_SYNC, OP_WHO_AM_I, Op, Parsed, ReadOp, ReadPart, Reconfig, RequestHeader,
+    WriteOp,
 };
 use crate::ids::Xid;
 use crate::wire::frame::put_frame;
@@ -29,6 +30,25 @@ impl RequestHeader {
         let header = Self { xid: Xid(reader.i32()?), op: reader.i32()? };
         Ok((header, reader.into_rest()))
     }
+}
+
+/// Whether a server without a quorum refuses this opcode. Apache: `ReadOnlyRequestProcessor`.
+pub const fn needs_quorum(op: i32) -> bool {
+    matches!(
+        op,
+        OP_SYNC
+            | OP_CREATE
+            | OP_CREATE2
+            | OP_CREATE_TTL
+            | OP_CREATE_CONTAINER
+            | OP_DELETE
+            | OP_DELETE_CONTAINER
+            | OP_SET_DATA
+            | OP_RECONFIG
+            | OP_SET_ACL
+            | OP_MULTI
+            | OP_CHECK
+    )
 }
 
 /// Decodes the body of a request from a client. Opcodes that only servers use are unknown here.

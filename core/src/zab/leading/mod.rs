@@ -142,6 +142,11 @@ impl Leading {
         self.learners.values().filter(|learner| learner.stage.is_synced()).count()
     }
 
+    /// Which server is behind a link, if it said so.
+    pub fn learner_id(&self, link: LinkId) -> Option<ServerId> {
+        self.learners.get(&link)?.stage.who()?.id
+    }
+
     /// Learners on a link, whatever their stage.
     pub fn learners(&self) -> usize {
         self.learners.len()

@@ -60,6 +60,8 @@ pub struct Client {
     pub session: Option<SessionId>,
     pub password: Bytes,
     pub timeout_ms: i32,
+    /// It goes on with a server that has no quorum.
+    pub read_only: bool,
     pub last_zxid: i64,
     pub expirations: u64,
     pub finished: VecDeque<Finished>,
@@ -83,6 +85,7 @@ impl Client {
             session: None,
             password: Bytes::new(),
             timeout_ms,
+            read_only: false,
             last_zxid: 0,
             expirations: 0,
             finished: VecDeque::new(),
@@ -112,7 +115,7 @@ impl Client {
             timeout_ms: self.timeout_ms,
             session: self.session,
             password: self.password.clone(),
-            read_only: Some(false),
+            read_only: Some(self.read_only),
         }
         .encode(&mut out);
         out.freeze()
@@ -176,7 +179,8 @@ impl Client {
                 self.session = Some(session);
                 self.password = Bytes::copy_from_slice(&response.password);
                 self.state = State::Live;
-                self.heard.push("connected".into());
+                let how = if response.read_only == Some(true) { " to read" } else { "" };
+                self.heard.push(format!("connected{how}"));
                 true
             }
             None => {

@@ -9,6 +9,7 @@ use super::rig::{Rig, config, connect, frame, int};
 use super::{create, get, set, sync};
 use crate::config::Config;
 use crate::ids::{LinkId, SessionId};
+use crate::request::change::Standing;
 use crate::session::password::password;
 use crate::time::Span;
 use crate::wire::client::Op;
@@ -150,7 +151,7 @@ impl World {
         self.rig.bytes(known.link, &hello);
         // The answer may overtake writes that the old link has asked for.
         let session = known.session;
-        self.rig.call(|clients, cx| clients.revalidated(session, true, cx));
+        self.rig.call(|clients, cx| clients.revalidated(session, Some(Standing::Global), cx));
         let response = self.rig.take_sent(known.link);
         assert_eq!(int(&response[8..12]), 5000, "the session lives");
     }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::config::{Config, FirstStart, Surroundings, Words};
 use crate::ids::{Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
-use crate::request::change::{Change, WriteRequest};
+use crate::request::change::{Change, Standing, WriteRequest};
 use crate::request::prepare::Preparer;
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
 use crate::server::clients::link::Link;
@@ -17,7 +17,7 @@ use crate::server::clients::{ClientCx, Clients, Submission};
 use crate::server::input::Far;
 use crate::server::note::Note;
 use crate::server::outbox::Outbox;
-use crate::server::view::Counters;
+use crate::server::view::{Counters, Service};
 use crate::time::{Mono, Span, Stamp, Wall};
 use crate::tree::Database;
 use crate::txn::{LoggedTxn, Txn, TxnHeader};
@@ -61,6 +61,9 @@ pub(super) fn config() -> Config {
         finalize_wait: Span::from_ms(200),
         four_letter_words: Words::All,
         access: crate::config::AccessRules::default(),
+        local_sessions: false,
+        local_sessions_upgrading: false,
+        read_only_mode: false,
         enforce_quota: false,
         reconfig_enabled: false,
         extended_types: true,
@@ -117,7 +120,7 @@ impl Rig {
             sent: BTreeMap::new(),
             seen: Vec::new(),
         };
-        rig.call(|clients, cx| clients.start_serving(cx));
+        rig.call(|clients, cx| clients.start_serving(Service::Full, cx));
         rig
     }
 
@@ -185,11 +188,18 @@ impl Rig {
             }
             Submission::Revalidate { session, .. } => {
                 let valid = self.db.sessions().contains_key(&session);
-                self.call(|clients, cx| clients.revalidated(session, valid, cx));
+                let found = valid.then_some(Standing::Global);
+                self.call(|clients, cx| clients.revalidated(session, found, cx));
             }
             Submission::Write { session, cxid, ids, parsed, .. } => {
                 let change = Change::try_from(parsed).expect("the client plane sends changes only");
-                self.prepare(WriteRequest { session, cxid: cxid.0, ids, change });
+                self.prepare(WriteRequest {
+                    session,
+                    standing: Standing::Global,
+                    cxid: cxid.0,
+                    ids,
+                    change,
+                });
             }
             Submission::CloseSession { session, cxid } => {
                 self.change(session, cxid.0, Change::CloseSession);
@@ -197,7 +207,9 @@ impl Rig {
             Submission::Sync { session, cxid, .. } => {
                 self.call(|clients, cx| clients.synced(session, cxid, cx));
             }
-            Submission::Touch { .. } => {}
+            Submission::Touch { .. }
+            | Submission::Upgrade { .. }
+            | Submission::CloseLocal { .. } => {}
             Submission::Word { link, word } => {
                 self.call(|clients, cx| clients.word_answer(link, word, cx));
             }
@@ -206,7 +218,13 @@ impl Rig {
     }
 
     pub(super) fn change(&mut self, session: SessionId, cxid: i32, change: Change) {
-        self.prepare(WriteRequest { session, cxid, ids: [].into(), change });
+        self.prepare(WriteRequest {
+            session,
+            standing: Standing::Global,
+            cxid,
+            ids: [].into(),
+            change,
+        });
     }
 
     fn prepare(&mut self, request: WriteRequest) {
@@ -284,6 +302,8 @@ impl Rig {
             Submission::CreateSession { .. }
             | Submission::Revalidate { .. }
             | Submission::Touch { .. }
+            | Submission::Upgrade { .. }
+            | Submission::CloseLocal { .. }
             | Submission::Word { .. } => None,
         });
         cxids.collect()
@@ -329,6 +349,7 @@ fn reason(why: &CloseReason) -> &'static str {
         CloseReason::SessionMoved => "moved",
         CloseReason::Superseded => "superseded",
         CloseReason::ClientAhead => "ahead",
+        CloseReason::NoQuorum => "no quorum",
         CloseReason::NotServing => "not serving",
         CloseReason::TooManyConnections => "too many",
         CloseReason::DirectionRule => "direction",
