@@ -77,8 +77,6 @@ pub enum CloseReason {
     /// Another connection of the same session took over.
     Superseded,
     ClientAhead,
-    /// Without a quorum, this server has nothing that the client asked for.
-    NoQuorum,
     NotServing,
     TooManyConnections,
     /// The election connection belongs to the higher id.
@@ -90,6 +88,8 @@ pub enum CloseReason {
     /// This server left the role that the connection served.
     RoleEnded,
     Stopping,
+    /// Without a quorum, this server has nothing that the client asked for.
+    NoQuorum,
 }
 
 /// Operations on named files. Those with an `op` complete in the order of their queue.

@@ -131,10 +131,6 @@ pub enum Note {
     Serving {
         on: bool,
     },
-    /// Without a quorum, the server serves those who asked to read only (again), or stopped to.
-    ServingReadOnly {
-        on: bool,
-    },
     /// Recovery finished. `blank`: no usable history. `from`: the snapshot it started with.
     Recovered {
         last: Option<Zxid>,
@@ -161,11 +157,6 @@ pub enum Note {
     /// Leader: a use of the session was counted for its expiry clock.
     SessionTouched {
         session: SessionId,
-    },
-    /// Of a session that only this server knows.
-    LocalSession {
-        session: SessionId,
-        change: LocalChange,
     },
     /// A session is attached to a client link of this server.
     SessionAttached {
@@ -203,6 +194,15 @@ pub enum Note {
     Reloaded(Adopted),
     Halting {
         restart: Option<RestartReason>,
+    },
+    /// Without a quorum, the server serves those who asked to read only (again), or stopped to.
+    ServingReadOnly {
+        on: bool,
+    },
+    /// Of a session that only this server knows.
+    LocalSession {
+        session: SessionId,
+        change: LocalChange,
     },
 }
 
