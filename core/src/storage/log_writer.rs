@@ -29,6 +29,8 @@ pub struct LogWriter {
     files: Vec<LogFile>,
     /// Padded length of the live file. `None`: the next batch starts a new one.
     live: Option<u64>,
+    /// The file that was live has padding still.
+    padded: bool,
     flight: Option<Flight>,
     waiting: Waiting,
     logged: Option<Zxid>,
@@ -70,6 +72,7 @@ impl LogWriter {
             pre_alloc_bytes: config.pre_alloc_bytes,
             files,
             live: None,
+            padded: false,
             flight: None,
             waiting: Waiting::default(),
             logged: last,
@@ -111,7 +114,8 @@ impl LogWriter {
 
     /// The next batch starts a new file.
     pub fn roll(&mut self) {
-        self.live = None;
+        let len = self.files.last().map_or(0, |file| file.len);
+        self.padded |= self.live.take().is_some_and(|padded| padded > len);
     }
 
     /// A snapshot of the leader took the place of all files: the log is empty behind `zxid`.
@@ -119,7 +123,7 @@ impl LogWriter {
     pub fn restart_behind(&mut self, zxid: Zxid) {
         invariant!(self.is_idle(), "the log is replaced under an append");
         self.files.clear();
-        self.live = None;
+        (self.live, self.padded) = (None, false);
         self.logged = Some(zxid);
         self.durable = Some(zxid);
     }
@@ -203,7 +207,14 @@ impl LogWriter {
         self.flight = Some(Flight { last_op, last, bytes: len });
     }
 
+    /// The file before is cut to what was written: that says to recovery that no torn batch ends it, even
+    /// where the new one holds nothing yet.
     fn open(&mut self, first: Zxid, ids: &mut DiskIds, out: &mut Outbox) {
+        if let Some(done) = self.files.last().filter(|_| self.padded) {
+            out.disk(ids.set_len(Queue::Log, done.name.clone(), done.len));
+            out.disk(ids.sync_file(Queue::Log, done.name.clone()));
+        }
+        self.padded = false;
         let name = self.layout.log(first);
         let header = bytes::Bytes::from_static(&FILE_HEADER);
         out.disk(ids.write(Queue::Log, name.clone(), 0, header));

@@ -17,7 +17,7 @@ pub const FILE_HEADER_LEN: u64 = FILE_HEADER.len() as u64;
 /// Checksum (8), length (4) in front of a payload, end mark (1) behind it.
 pub const FRAME_LEN: usize = 8 + 4 + 1;
 const PREFIX_LEN: usize = 8 + 4;
-const END_OF_RECORD: u8 = 0x42;
+pub(super) const END_OF_RECORD: u8 = 0x42;
 
 /// The longest payload that a log may hold: what Apache's reader takes with the same
 /// `jute.maxbuffer`, and never less than with the default one, so that a lowered limit does not

@@ -176,6 +176,30 @@ fn a_torn_end_may_lie_in_front_of_files_without_records() {
     assert!(recover(&strict(alone()), &mut disk).is_err(), "rot stays rot");
 }
 
+/// Before we start a file, the one before it is whole and cut to its length: what is bad in it is no
+/// torn batch, however near its end, and however empty the new one.
+#[test]
+fn damage_in_a_file_that_was_done_with_is_rot() {
+    for (cut, rotten) in [(true, true), (false, false)] {
+        let mut disk = standalone();
+        disk.edit(&log(), |log| {
+            log[record(-2).0 + 30] ^= 4;
+            if cut {
+                log.truncate(record(-1).1);
+            }
+        });
+        disk.put(&data("log.76"), b"");
+        let before = disk.contents();
+        match recover(&strict(alone()), &mut disk) {
+            Err(FatalReason::Corrupt { file, .. }) => {
+                assert!(rotten && file.ends_with("log.1"), "{file}");
+                assert_eq!(disk.contents(), before, "a lone server keeps all as it is");
+            }
+            other => assert!(!rotten, "{other:?}"),
+        }
+    }
+}
+
 /// A folder of a server with a larger jute.maxbuffer is whole: nothing of it may be lost.
 #[test]
 fn a_record_beyond_the_limit_is_named_to_the_operator() {

@@ -1,8 +1,11 @@
 //! Folders of Apache ZooKeeper 3.9.5: recovered, and their files read and written byte for byte.
 
+use std::collections::BTreeMap;
+
 use bytes::{Bytes, BytesMut};
 use vivarium_core::ids::{Epoch, Zxid};
 use vivarium_core::server::note::Note;
+use vivarium_core::storage::files::FileName;
 use vivarium_core::storage::recovery::{History, Recovered};
 use vivarium_core::storage::snapshot::{
     Fed, Grade, SnapshotDecoder, SnapshotEncoder, Source, last_zxid_of,
@@ -89,6 +92,15 @@ fn digests_agree(recovered: &Recovered, log: &[u8]) -> usize {
     compared
 }
 
+/// Logs without their padding.
+fn cut(mut files: BTreeMap<FileName, Vec<u8>>) -> BTreeMap<FileName, Vec<u8>> {
+    for (_, log) in files.iter_mut().filter(|(name, _)| name.name.starts_with("log.")) {
+        let written = log.iter().rposition(|byte| *byte != 0);
+        log.truncate(written.map_or(0, |last| last + 1));
+    }
+    files
+}
+
 #[test]
 fn a_standalone_folder_is_recovered() {
     let mut disk = standalone();
@@ -103,7 +115,7 @@ fn a_standalone_folder_is_recovered() {
     assert_eq!(recovered.logs.len(), 1);
     assert!(!recovered.first_start && !recovered.moved_aside);
     assert!(digests_agree(&recovered, LOG) > 80);
-    assert_eq!(disk.contents(), before, "a sound folder of a lone server is only read");
+    assert!(disk.contents() == cut(before), "of a sound folder only the padding goes");
 }
 
 #[test]
@@ -115,7 +127,7 @@ fn both_folders_of_an_ensemble_come_to_the_same_tree() {
         assert_eq!(recovered.history, History::From { last: Zxid(0x1_0000_0007) });
         assert_eq!((recovered.accepted, recovered.current), (Epoch(1), Epoch(1)));
         assert_eq!(digests_agree(&recovered, ENSEMBLE[which].0), 7);
-        assert_eq!(disk.contents(), before);
+        assert!(disk.contents() == cut(before), "of a sound folder only the padding goes");
         recovered.database.digest()
     });
     // The two wrote /zookeeper/config by themselves: it differs in mtime until it is set, and the

@@ -132,6 +132,21 @@ fn a_roll_starts_a_new_file_and_never_splits_a_batch() {
 }
 
 #[test]
+fn a_file_is_cut_to_its_length_before_the_next_begins() {
+    let mut rig = Rig::new(&Config { pre_alloc_bytes: 65536, ..alone() });
+    rig.append(1);
+    let upto = drained(&mut rig.out).len() as u64;
+    rig.done(upto);
+    rig.log.roll();
+    rig.append(2);
+    let ops = words(&mut rig.out);
+    let written = 16 + len(zxid(1, 1));
+    assert_eq!(ops[0], format!("len log.100000001 {written}"));
+    assert_eq!(ops[1], "sync log.100000001");
+    assert_eq!(ops[2], "write log.100000002 0+16");
+}
+
+#[test]
 fn the_log_grows_as_apaches_does() {
     let config = Config { pre_alloc_bytes: 65536, ..alone() };
     let mut rig = Rig::new(&config);

@@ -388,12 +388,10 @@ impl Recovering {
         let mut plan = VecDeque::new();
         // What was read may still be in the memory of the machine alone: a process that was killed
         // leaves writes behind that no sync has covered, and one whose sync failed a cut of the torn end.
+        // Padding goes: the next append starts a new file, and this one is done with.
         if let Some(log) = replayed.logs.last() {
-            let was_cut = replayed.cuts.iter().any(|cut| cut.file == log.name);
-            let listed = found.logs.iter().find(|listed| listed.name == log.name && !was_cut);
-            let len = listed.map_or(log.len, |listed| listed.len);
             plan.extend(replayed.last_batch.rewrite(&log.name, &mut self.ids));
-            plan.push_back(self.ids.set_len(Queue::Log, log.name.clone(), len));
+            plan.push_back(self.ids.set_len(Queue::Log, log.name.clone(), log.len));
             plan.push_back(self.ids.sync_file(Queue::Log, log.name.clone()));
         }
         let (zxid, grade) = replayed.snapshot;

@@ -92,7 +92,8 @@ pub(super) struct Replay {
 #[derive(Debug)]
 struct Remains {
     corruption: Corruption,
-    /// One torn batch would leave them.
+    /// One torn batch of Java's would leave them: we cut the padding off before a new file begins, and
+    /// begin none behind a torn batch.
     torn: bool,
 }
 
@@ -306,6 +307,7 @@ impl Replay {
         let (start, what) = (probe.start(), *what);
         let newest = self.file + 1 == self.logs.len();
         let verdict = probe.verdict(self.batch_bytes, self.payload_limit);
+        let torn = verdict == Verdict::Torn && !probe.is_cut();
         let log = &mut self.logs[self.file];
         (log.len, log.measured) = (start, true);
         let file = log.name.clone();
@@ -320,7 +322,7 @@ impl Replay {
             // Java goes on in a new file behind the remains of a torn batch.
             Verdict::Torn | Verdict::Rotten => {
                 let corruption = Corruption { file, offset: start, what };
-                self.remains = Some(Remains { corruption, torn: verdict == Verdict::Torn });
+                self.remains = Some(Remains { corruption, torn });
             }
         }
         self.file += 1;

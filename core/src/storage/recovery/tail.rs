@@ -4,7 +4,9 @@
 use alloc::vec::Vec;
 
 use crate::storage::padding::unpadded_len;
-use crate::storage::txnlog::{FILE_HEADER_LEN, FRAME_LEN, claimed_len, holds_record};
+use crate::storage::txnlog::{
+    END_OF_RECORD, FILE_HEADER_LEN, FRAME_LEN, claimed_len, holds_record,
+};
 
 /// What lies behind the last good record of a file.
 #[derive(Debug)]
@@ -13,6 +15,7 @@ pub(super) struct Probe {
     at: u64,
     /// End of the last byte that is not zero; `start` where there is none.
     end: u64,
+    last_byte: u8,
     /// The first bytes up to `end`, as many as the longest record takes.
     head: Vec<u8>,
     head_max: usize,
@@ -30,7 +33,7 @@ pub(super) enum Verdict {
 impl Probe {
     pub(super) fn new(start: u64, payload_limit: usize) -> Self {
         let head_max = payload_limit + FRAME_LEN + FILE_HEADER_LEN as usize;
-        Self { start, at: start, end: start, head: Vec::new(), head_max }
+        Self { start, at: start, end: start, last_byte: 0, head: Vec::new(), head_max }
     }
 
     pub(super) fn start(&self) -> u64 {
@@ -44,7 +47,8 @@ impl Probe {
 
     pub(super) fn push(&mut self, chunk: &[u8]) {
         let written = &chunk[..unpadded_len(chunk)];
-        if !written.is_empty() {
+        if let Some(last) = written.last() {
+            self.last_byte = *last;
             let before = (self.at - self.start) as usize;
             self.head.resize(before.min(self.head_max), 0);
             let room = self.head_max - self.head.len();
@@ -52,6 +56,11 @@ impl Probe {
             self.end = self.at + written.len() as u64;
         }
         self.at += chunk.len() as u64;
+    }
+
+    /// The file ends where a record does, without padding: it was cut there when it was done with.
+    pub(super) fn is_cut(&self) -> bool {
+        self.at == self.end && self.last_byte == END_OF_RECORD
     }
 
     pub(super) fn is_clean(&self) -> bool {
