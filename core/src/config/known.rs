@@ -91,6 +91,11 @@ pub const KEYS: &[Key] = &[
     live("maxSessionTimeout", "20 ticks", "longest session timeout a client gets, ms"),
     live("maxClientCnxns", "60", "connections of one client address; 0: no limit"),
     live("maxCnxns", "0", "connections of all clients; 0: no limit"),
+    works(
+        "nio.sessionlessCnxnTimeout",
+        "10000",
+        "ms of silence that end a connection without a session",
+    ),
     live(
         "globalOutstandingLimit",
         "1000",
@@ -160,6 +165,11 @@ pub const KEYS: &[Key] = &[
     works("enforceQuota", "false", "`true`: hard limits of quotas refuse what goes beyond them"),
     works("skipACL", "no", "`yes`: access lists are not looked at"),
     works("DigestAuthenticationProvider.enabled", "true", "`false`: nobody is known by a digest"),
+    works(
+        "DigestAuthenticationProvider.digestAlg",
+        "SHA1",
+        "what digests are made with: `SHA1`, `SHA-256`, `SHA3-256` and their kin; same on all servers",
+    ),
     works("DigestAuthenticationProvider.superDigest", "", "`user:hash` of who may do everything"),
     works("enforce.auth.enabled", "false", "`true`: clients must be of one of the schemes below"),
     works("enforce.auth.schemes", "", "schemes, with commas: `digest`, `ip`"),
@@ -259,12 +269,6 @@ pub const KEYS: &[Key] = &[
         "X509AuthenticationProvider.superUser",
         &[""],
         "has no effect: there is no TLS identity to match",
-        REMOVE,
-    ),
-    lacking(
-        "DigestAuthenticationProvider.digestAlg",
-        &["SHA1"],
-        "has no effect: digests are SHA1",
         REMOVE,
     ),
     lacking("enableEagerACLCheck", OFF, "has no effect: access is checked by the leader", REMOVE),

@@ -106,6 +106,8 @@ pub struct Config {
     pub link_high_water_bytes: u64,
     /// Bytes of replies that may wait unsent before a client is closed.
     pub link_limit_bytes: u64,
+    /// Silence of a client's connection without a session, after which it is closed.
+    pub greeting_limit: Span,
     pub cnx_timeout: Span,
     pub min_notification: Span,
     pub max_notification: Span,
@@ -214,6 +216,7 @@ impl Config {
             event_history_bytes: 1 << 20,
             link_high_water_bytes: 1 << 20,
             link_limit_bytes: 16 << 20,
+            greeting_limit: Span::from_ms(10_000),
             cnx_timeout: Span::from_ms(5000),
             min_notification: Span::from_ms(200),
             max_notification: Span::from_ms(60_000),
@@ -266,6 +269,8 @@ pub struct AccessRules {
     pub skip_acl: bool,
     /// The scheme `digest` is offered.
     pub digest_enabled: bool,
+    /// What the hashes of digests are made with; the same on all servers, and for ever.
+    pub digest_alg: DigestAlg,
     /// `user:hash` of who may do everything.
     pub super_digest: Option<String>,
     /// A client must have an identity of one of these schemes; empty: none is asked of it.
@@ -277,9 +282,60 @@ impl Default for AccessRules {
         Self {
             skip_acl: false,
             digest_enabled: true,
+            digest_alg: DigestAlg::Sha1,
             super_digest: None,
             enforced_schemes: Vec::new(),
         }
+    }
+}
+
+/// `DigestAuthenticationProvider.digestAlg`, by the names that Java knows them by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestAlg {
+    Sha1,
+    Sha224,
+    Sha256,
+    Sha384,
+    Sha512,
+    Sha3x224,
+    Sha3x256,
+    Sha3x384,
+    Sha3x512,
+}
+
+impl DigestAlg {
+    pub const ALL: [Self; 9] = [
+        Self::Sha1,
+        Self::Sha224,
+        Self::Sha256,
+        Self::Sha384,
+        Self::Sha512,
+        Self::Sha3x224,
+        Self::Sha3x256,
+        Self::Sha3x384,
+        Self::Sha3x512,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha1 => "SHA1",
+            Self::Sha224 => "SHA-224",
+            Self::Sha256 => "SHA-256",
+            Self::Sha384 => "SHA-384",
+            Self::Sha512 => "SHA-512",
+            Self::Sha3x224 => "SHA3-224",
+            Self::Sha3x256 => "SHA3-256",
+            Self::Sha3x384 => "SHA3-384",
+            Self::Sha3x512 => "SHA3-512",
+        }
+    }
+
+    /// Java's names, in any case; SHA-1 has three.
+    pub fn named(name: &str) -> Option<Self> {
+        if ["SHA", "SHA-1"].iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            return Some(Self::Sha1);
+        }
+        Self::ALL.into_iter().find(|alg| alg.name().eq_ignore_ascii_case(name))
     }
 }
 

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::config::Config;
+use crate::config::{AccessRules, Config, DigestAlg};
 
 use super::keys::Keys;
 
@@ -19,6 +19,7 @@ pub(super) fn access(keys: &mut Keys, config: &mut Config) {
     if let Some(on) = keys.flag("DigestAuthenticationProvider.enabled") {
         rules.digest_enabled = on;
     }
+    digest_alg(keys, rules);
     if let Some(entry) = keys.take("DigestAuthenticationProvider.superDigest") {
         rules.super_digest = Some(entry.value).filter(|digest| !digest.is_empty());
     }
@@ -47,4 +48,18 @@ pub(super) fn access(keys: &mut Keys, config: &mut Config) {
         }
     }
     config.access.enforced_schemes = named;
+}
+
+/// An unknown one is an error: with another, nobody would be let in.
+fn digest_alg(keys: &mut Keys, rules: &mut AccessRules) {
+    let key = "DigestAuthenticationProvider.digestAlg";
+    let Some(entry) = keys.take(key) else { return };
+    match DigestAlg::named(entry.value.trim()) {
+        Some(alg) => rules.digest_alg = alg,
+        None => {
+            let what = format!("'{}' is no algorithm that is known here", entry.value);
+            let names = DigestAlg::ALL.map(DigestAlg::name).join(", ");
+            keys.error(&entry.at, key, what, &format!("name one of {names}"));
+        }
+    }
 }

@@ -196,6 +196,9 @@ fn limits(keys: &mut Keys, config: &mut Config) {
     set(keys, "eventHistory", 0..=1 << 40, &mut config.event_history_bytes);
     set(keys, "commitLogCount", 0..=MOST, &mut config.commit_log_count);
     raise(keys, "commitLogCount", &mut config.commit_log_count, LEAST_COMMIT_LOG);
+    if let Some(ms) = keys.number("nio.sessionlessCnxnTimeout", 1..=MOST) {
+        config.greeting_limit = Span::from_ms(ms.unsigned_abs());
+    }
     if let Some(limit) = keys.number("zxidLimit", 1..=i64::from(u32::MAX)) {
         config.zxid_counter_limit = u32::try_from(limit).unwrap_or(u32::MAX);
     }

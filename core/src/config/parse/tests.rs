@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::given::Document;
 use crate::config::known::{KEYS, Standing};
-use crate::config::{HostConfig, MemberRole};
+use crate::config::{DigestAlg, HostConfig, MemberRole};
 
 const THREE: &str = "tickTime=2000\ninitLimit=10\nsyncLimit=5\ndataDir=/data\nclientPort=2181\n\
                      server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888:observer;9\n\
@@ -71,7 +71,9 @@ fn every_key_reaches_its_place() {
                 fsync.warningthresholdms=17\nclientPortListenBacklog=18\n\
                 quorumListenOnAllIPs=true\ndatadir.autocreate=false\nelectionAlg=3\n\
                 standaloneEnabled=true\nlocalSessionsEnabled=true\n\
-                localSessionsUpgradingEnabled=true\nreadonlymode.enabled=true";
+                localSessionsUpgradingEnabled=true\nreadonlymode.enabled=true\n\
+                nio.sessionlessCnxnTimeout=19\n\
+                DigestAuthenticationProvider.digestAlg=sha-256";
     let parsed = read(text, None).unwrap();
     assert_eq!(warnings(&parsed).len(), 1, "only that autocreate is risky");
     assert_eq!(parsed.config.host.client.as_ref().unwrap().to_string(), "[::1]:1");
@@ -98,6 +100,8 @@ fn every_key_reaches_its_place() {
     want.bounded_replies = false;
     want.bounded_sequences = false;
     want.event_history_bytes = 0;
+    want.greeting_limit = Span::from_ms(19);
+    want.access.digest_alg = DigestAlg::Sha256;
     want.local_sessions = true;
     want.local_sessions_upgrading = true;
     want.read_only_mode = true;
@@ -138,6 +142,11 @@ fn what_is_not_offered_is_refused_warned_about_or_noted() {
         ("quorum.auth.enableSasl=true", Severity::Error, "peers would not be authenticated"),
         ("sessionRequireClientSASLAuth=true", Severity::Error, "authenticated by SASL"),
         ("enforce.auth.enabled=true", Severity::Error, "names no scheme"),
+        (
+            "DigestAuthenticationProvider.digestAlg=MD5",
+            Severity::Error,
+            "name one of SHA1, SHA-224",
+        ),
         ("forceSync=no", Severity::Warning, "would answer before the data is on disk"),
         ("authProvider.1=x", Severity::Warning, "only the schemes"),
         ("admin.enableServer=true", Severity::Info, "the admin HTTP server"),

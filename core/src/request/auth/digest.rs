@@ -11,17 +11,19 @@ use alloc::vec::Vec;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha1::Sha1;
+use sha2::{Sha224, Sha256, Sha384, Sha512};
+use sha3::{Sha3_224, Sha3_256, Sha3_384, Sha3_512};
 
 use super::{Provider, SUPER};
 use crate::acl::Id;
-use crate::config::AccessRules;
+use crate::config::{AccessRules, DigestAlg};
 
 pub(super) struct Digest;
 
 impl Provider for Digest {
     /// Who is the super user is that beside the pair.
     fn authenticate(&self, rules: &AccessRules, proof: &[u8], _: &Id) -> Vec<Id> {
-        let id = of(proof);
+        let id = of(proof, rules.digest_alg);
         let is_super = rules.super_digest.as_ref() == Some(&id);
         let mut ids = vec![Id { scheme: "digest".into(), id }];
         if is_super {
@@ -48,17 +50,48 @@ impl Provider for Digest {
     }
 }
 
-/// `user:base64(SHA1("user:password"))`. Without a colon all of it is the user.
-fn of(proof: &[u8]) -> String {
+/// `user:base64(hash("user:password"))`. Without a colon all of it is the user.
+fn of(proof: &[u8], alg: DigestAlg) -> String {
     let text = String::from_utf8_lossy(proof);
     let user = text.split(':').next().unwrap_or_default();
-    let hash = STANDARD.encode(<Sha1 as sha1::Digest>::digest(text.as_bytes()));
+    let hash = match alg {
+        DigestAlg::Sha1 => encoded::<Sha1>(&text),
+        DigestAlg::Sha224 => encoded::<Sha224>(&text),
+        DigestAlg::Sha256 => encoded::<Sha256>(&text),
+        DigestAlg::Sha384 => encoded::<Sha384>(&text),
+        DigestAlg::Sha512 => encoded::<Sha512>(&text),
+        DigestAlg::Sha3x224 => encoded::<Sha3_224>(&text),
+        DigestAlg::Sha3x256 => encoded::<Sha3_256>(&text),
+        DigestAlg::Sha3x384 => encoded::<Sha3_384>(&text),
+        DigestAlg::Sha3x512 => encoded::<Sha3_512>(&text),
+    };
     format!("{user}:{hash}")
+}
+
+fn encoded<H: sha1::Digest>(text: &str) -> String {
+    STANDARD.encode(H::digest(text.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const EXPECTED: [(&str, &str); 8] = [
+        ("SHA-224", "opwh3FU/0WUpM+8JAOS98bsQFC+823kv438mIg=="),
+        ("SHA-256", "wjySwxg860UATFtciuZ1lpzrCHrPeov6SPu/ZD56uig="),
+        ("SHA-384", "FA/2SgoedA21NnGcUl5C1HBsMwuibAPXlAq/FqXTuUQPExUJgxpf8gWeD4eOupjP"),
+        (
+            "sha-512",
+            "cMAGk13FCMtJkaVQImGEKhjqoGELCiVjYdIhiD8stB1FnIpdGeFvKwAHh5mf4tUYmBR2ZY9181dZTXEHMlkVhg==",
+        ),
+        ("SHA3-224", "774X6Nz1d3BUO6raVFndfjoMF6e1LHrnHVv5IA=="),
+        ("SHA3-256", "cRy/KPYuDpW/dtsepniTMpuiuupnWgdU9txltIfv3hA="),
+        ("SHA3-384", "a3efqz9Fj+qRHgJMpOPAzqpMP86/aPKowwZfSsm/gM+qBf87ZmeQYtueLs53P8Rw"),
+        (
+            "SHA3-512",
+            "AdTSPtJYC1bEo1Z0UG5z1VXkw2AEUReEjF0RV0jap6VKcDva8ZPEO/WxrOy888alfiJyM5cm5BKhrI4X/YFcTg==",
+        ),
+    ];
 
     #[test]
     fn digests_are_those_of_apache() {
@@ -69,8 +102,19 @@ mod tests {
             ("a:b:c", "a:cLzgnoJ6mP5qz3w+mwvPE2vDgu0="),
             ("nobody", "nobody:Nl7BemdfMnO8FsdHYa2D8s8HxZo="),
         ] {
-            assert_eq!(of(proof.as_bytes()), expected);
+            assert_eq!(of(proof.as_bytes(), DigestAlg::Sha1), expected);
         }
+    }
+
+    /// Apache's tests of its own: `AuthSHA2Test`, `AuthSHA3Test`; the others by `openssl dgst`.
+    #[test]
+    fn other_algorithms_are_those_of_java() {
+        for (name, expected) in EXPECTED {
+            let alg = DigestAlg::named(name).unwrap();
+            assert_eq!(of(b"super:test", alg), format!("super:{expected}"), "{name}");
+        }
+        assert_eq!(DigestAlg::named("sha-1"), Some(DigestAlg::Sha1));
+        assert_eq!(DigestAlg::named("MD5"), None);
     }
 
     #[test]

@@ -14,9 +14,6 @@ use crate::server::input::Far;
 use crate::time::{Mono, Span};
 use crate::wire::frame::FrameBuffer;
 
-/// Apache: `zookeeper.nio.sessionlessCnxnTimeout`.
-pub(super) const GREETING_LIMIT: Span = Span::from_ms(10_000);
-
 /// Bytes of a user and a password.
 const LONGEST_PROOF: usize = 4096;
 /// Of one connection, its address among them.
@@ -100,10 +97,11 @@ pub(super) struct Link {
     pub(super) heard: Mono,
     /// The entry of this link in the queue of silence limits.
     pub(super) armed: Mono,
+    greeting_limit: Span,
 }
 
 impl Link {
-    pub(super) fn new(far: Far, now: Mono) -> Self {
+    pub(super) fn new(far: Far, now: Mono, config: &Config) -> Self {
         let ids = Arc::new([address(&far)]);
         Self {
             far,
@@ -117,7 +115,8 @@ impl Link {
             choked: false,
             held: false,
             heard: now,
-            armed: now + GREETING_LIMIT,
+            armed: now + config.greeting_limit,
+            greeting_limit: config.greeting_limit,
         }
     }
 
@@ -176,7 +175,7 @@ impl Link {
     /// When silence ends the connection.
     pub(super) fn silent_at(&self) -> Mono {
         let limit = match &self.phase {
-            Phase::Greeting { .. } | Phase::Asked => GREETING_LIMIT,
+            Phase::Greeting { .. } | Phase::Asked => self.greeting_limit,
             Phase::Creating(handshake) | Phase::Revalidating { handshake, .. } => {
                 timeout(handshake.timeout_ms)
             }

@@ -125,7 +125,7 @@ impl Clients {
             return;
         }
         self.per_ip.insert(far.ip.clone(), known + 1);
-        let opened = Link::new(far, cx.at.mono);
+        let opened = Link::new(far, cx.at.mono, cx.config);
         self.silence.insert((opened.armed, link));
         self.links.insert(link, opened);
     }

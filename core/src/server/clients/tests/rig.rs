@@ -55,6 +55,7 @@ pub(super) fn config() -> Config {
         event_history_bytes: 1 << 20,
         link_high_water_bytes: 1 << 20,
         link_limit_bytes: 1 << 24,
+        greeting_limit: Span::from_ms(10_000),
         cnx_timeout: Span::from_ms(5000),
         min_notification: Span::from_ms(200),
         max_notification: Span::from_ms(60_000),
