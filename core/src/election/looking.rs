@@ -94,11 +94,12 @@ impl Looking {
         }
     }
 
-    /// `said` is from a voter other than this server.
+    /// `said` is from a voter other than this server. `rounds`: the one that each voter was last heard to look in.
     pub(super) fn hear(
         &mut self,
         from: ServerId,
         said: &Notification,
+        rounds: &BTreeMap<ServerId, i64>,
         round: &mut i64,
         ensemble: &Ensemble,
     ) -> Heard {
@@ -119,7 +120,10 @@ impl Looking {
             }
         }
         match said.state {
-            PeerState::Looking => self.hear_looking(from, ballot, round, ensemble),
+            PeerState::Looking => {
+                let outlived = rounds.get(&leader).is_some_and(|newest| *newest > said.round);
+                self.hear_looking(from, ballot, outlived, round, ensemble)
+            }
             PeerState::Following | PeerState::Leading => {
                 self.hear_decided(from, ballot, *round, ensemble)
             }
@@ -127,10 +131,12 @@ impl Looking {
         }
     }
 
+    /// `outlived`: the candidate itself looks in a later round.
     fn hear_looking(
         &mut self,
         from: ServerId,
         ballot: Ballot,
+        outlived: bool,
         round: &mut i64,
         ensemble: &Ensemble,
     ) -> Heard {
@@ -151,8 +157,9 @@ impl Looking {
         }
         let beats = |other: Option<&Vote>| !stale && vote.beats(other, ensemble);
         // Nobody follows the round of a server without a proposal, so it follows theirs, down too:
-        // else its vote would be missing wherever it looked more often than the others.
-        let free = self.proposal.is_none() && beats(None);
+        // else it would lack a leader wherever it looked more often than the others. Not to one that its
+        // candidate has left: it would be sent back here at once, for as long as the others stay there.
+        let free = self.proposal.is_none() && beats(None) && !outlived;
         if ballot.round > *round || (ballot.round < *round && free) {
             *round = ballot.round;
             self.round_votes.clear();
@@ -241,6 +248,11 @@ impl Looking {
     /// The vote for this server itself, where it may be a candidate.
     pub(super) fn own_vote(&self) -> Option<Vote> {
         self.initial.filter(|vote| vote.leader == self.me)
+    }
+
+    /// Without a vote of its own there is nothing to tell when the round or the proposal changes.
+    pub(super) fn has_vote(&self) -> bool {
+        self.initial.is_some()
     }
 
     /// What others are told. A server without a vote of its own shows none.

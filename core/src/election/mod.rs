@@ -86,6 +86,8 @@ pub struct Election {
     phase: Phase,
     /// When each voter last said anything.
     heard: BTreeMap<ServerId, Mono>,
+    /// The round that each voter was last heard to look in.
+    rounds: BTreeMap<ServerId, i64>,
     min_interval: Span,
     max_interval: Span,
     finalize_wait: Span,
@@ -112,6 +114,7 @@ impl Election {
             round: 0,
             phase: Phase::Idle,
             heard: BTreeMap::new(),
+            rounds: BTreeMap::new(),
             min_interval: config.min_notification,
             max_interval: config.max_notification.max(config.min_notification),
             finalize_wait: config.finalize_wait,
@@ -295,6 +298,9 @@ impl Election {
             return None;
         }
         self.heard.insert(from, cx.at.mono);
+        if peer_looks {
+            self.rounds.insert(from, said.round);
+        }
         let Phase::Looking(looking) = &mut self.phase else {
             if peer_looks {
                 self.tell(from, cx);
@@ -305,15 +311,17 @@ impl Election {
         };
         let behind = peer_looks && said.round < self.round;
         let had_spoken = looking.has_spoken(from);
-        let heard = looking.hear(from, said, &mut self.round, &self.ensemble);
+        let heard = looking.hear(from, said, &self.rounds, &mut self.round, &self.ensemble);
+        let tells_all = heard == Heard::Changed && looking.has_vote();
         let new = peer_looks && !had_spoken && looking.has_spoken(from);
         // What this server said before that one began to look was lost on it.
-        if (behind || new) && heard != Heard::Changed {
+        if tells_all {
+            self.broadcast(cx);
+        } else if behind || new {
             self.tell(from, cx);
         }
         match heard {
-            Heard::Nothing | Heard::Counted => {}
-            Heard::Changed => self.broadcast(cx),
+            Heard::Nothing | Heard::Counted | Heard::Changed => {}
             Heard::Joined(vote, round) => return Some(self.decide(vote, round)),
         }
         self.conclude(cx)

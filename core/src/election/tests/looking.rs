@@ -9,6 +9,7 @@ type History = (u32, u64);
 struct Voter {
     looking: Looking,
     round: i64,
+    rounds: BTreeMap<ServerId, i64>,
     ensemble: Ensemble,
 }
 
@@ -22,11 +23,12 @@ impl Voter {
         let (now, interval) = (Mono(0), Span::from_ms(50));
         let mut looking = Looking::new(ServerId(me), initial, Epoch(1), false, now, interval);
         looking.count_own(4, &ensemble);
-        Self { looking, round: 4, ensemble }
+        Self { looking, round: 4, rounds: BTreeMap::new(), ensemble }
     }
 
     fn hears(&mut self, from: u64, said: &Notification) -> Heard {
-        self.looking.hear(ServerId(from), said, &mut self.round, &self.ensemble)
+        self.rounds.insert(ServerId(from), said.round);
+        self.looking.hear(ServerId(from), said, &self.rounds, &mut self.round, &self.ensemble)
     }
 
     fn backed(&self) -> Option<Vote> {
@@ -101,6 +103,23 @@ fn a_blank_server_votes_for_nobody() {
     blank.hears(2, &says(PeerState::Looking, 1, Some((1, 5)), 4));
     assert_eq!(blank.backed(), Some(vote(1, (1, 5))), "the others are a quorum");
     assert_eq!(blank.looking.shown(), None);
+}
+
+/// Where its candidate has gone on to another round, it would decide for one that looks, be sent back,
+/// ask again and decide the same.
+#[test]
+fn a_server_without_a_vote_follows_no_round_that_its_candidate_has_left() {
+    for (left, round) in [(false, 2), (true, 4)] {
+        let mut blank = Voter::new(4, 4, None);
+        if left {
+            blank.rounds.insert(ServerId(3), 3);
+        }
+        for from in [1, 2] {
+            blank.hears(from, &says(PeerState::Looking, 3, Some((1, 5)), 2));
+        }
+        assert_eq!(blank.round, round);
+        assert_eq!(blank.looking.proposal.is_some(), !left);
+    }
 }
 
 /// A server that restarted while its leader synchronizes may be the one that the leader waits for:
