@@ -197,8 +197,12 @@ impl Clients {
                 known.armed = silent_at;
                 self.silence.insert((silent_at, link));
             } else {
-                self.traffic.sessionless_expired += u64::from(known.session().is_none());
-                self.end(link, Close::Abort, CloseReason::Silent, cx);
+                // Whoever never named a session may live, and be told so that it can tell; the client of
+                // one that is silent does not, or it would send pings.
+                let stranger = known.session().is_none();
+                self.traffic.sessionless_expired += u64::from(stranger);
+                let how = if stranger { Close::Flush } else { Close::Abort };
+                self.end(link, how, CloseReason::Silent, cx);
             }
         }
         self.readmit(cx);

@@ -210,7 +210,7 @@ fn silence_ends_connections() {
     assert_eq!(wake_at(&mut rig, 8999), Vec::<&str>::new());
     assert_eq!(wake_at(&mut rig, 9000), ["abort 1 silent"]);
     assert_eq!(rig.clients.deadline(), Some(start + Span::from_ms(10_000)));
-    assert_eq!(wake_at(&mut rig, 10_000), ["abort 9 silent"]);
+    assert_eq!(wake_at(&mut rig, 10_000), ["close 9 silent"]);
     assert_eq!(rig.clients.deadline(), None);
 }
 
