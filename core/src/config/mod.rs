@@ -124,6 +124,8 @@ pub struct Config {
     pub local_sessions_upgrading: bool,
     /// Without a quorum, clients that ask for it may read what this server holds.
     pub read_only_mode: bool,
+    /// What a server looks for a leader, and a tick at least, before it does so.
+    pub read_only_patience: Span,
     /// Hard limits of quotas refuse.
     pub enforce_quota: bool,
     /// A client may ask for other members; what it gets is an answer, not yet other members.
@@ -228,6 +230,7 @@ impl Config {
             local_sessions: false,
             local_sessions_upgrading: false,
             read_only_mode: false,
+            read_only_patience: Span::from_ms(2000),
             enforce_quota: false,
             reconfig_enabled: false,
             full_digest: false,

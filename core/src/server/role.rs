@@ -126,7 +126,7 @@ impl Server {
             }
             return;
         }
-        if matches!(event, Some(Event::Decided { .. } | Event::FirstStart)) {
+        if matches!(event, Some(Event::Decided { .. })) {
             self.serve(Service::None, out);
         }
         match event {

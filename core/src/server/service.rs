@@ -7,10 +7,7 @@ use crate::server::note::Note;
 use crate::server::role::Role;
 use crate::server::view::Service;
 use crate::server::{Outbox, Server, client_cx};
-use crate::time::{Mono, Span};
-
-/// What a server looks for a leader at least, before it lets readers in.
-const LEAST_PATIENCE: Span = Span::from_ms(2000);
+use crate::time::Mono;
 
 impl Server {
     /// Nobody goes on from one kind of service to another: all connections are closed between them.
@@ -59,7 +56,7 @@ impl Server {
             && matches!(self.role, Role::Looking)
             && !self.chores.is_stopping()
             && self.has_something_to_show();
-        waits.then(|| self.looking_since + self.config.tick.max(LEAST_PATIENCE))
+        waits.then(|| self.looking_since + self.config.tick.max(self.config.read_only_patience))
     }
 
     pub(super) fn serve_readers(&mut self, out: &mut Outbox) {

@@ -65,6 +65,7 @@ pub(super) fn config() -> Config {
         local_sessions: false,
         local_sessions_upgrading: false,
         read_only_mode: false,
+        read_only_patience: Span::from_ms(2000),
         enforce_quota: false,
         reconfig_enabled: false,
         extended_types: true,
