@@ -34,7 +34,6 @@ TEST_SECONDS = 120
 LACKING = {
     "test_client.TestReconfig.": "members do not change at run time yet",
     "test_client.TestSSLClient.": "TLS for clients is not offered yet",
-    "test_connection.TestReadOnlyMode.": "a server without a quorum serves nobody yet",
 }  # fmt: skip
 # A server of ours refuses to start where a line asks for encryption that it cannot give.
 DROPPED = ("secureClientPort",)
