@@ -31,6 +31,12 @@ const SLOW_WALKS: u64 = 300;
 /// Seeds whose server limits what clients may have outstanding, in per mille.
 const LIMITS_OUTSTANDING: u64 = 200;
 
+/// Seeds whose new sessions are local; of them, those that upgrade, and those that let clients read without
+/// a quorum, in per mille.
+const LOCAL_SESSIONS: u64 = 250;
+const UPGRADING: u64 = 650;
+const READ_ONLY: u64 = 600;
+
 /// Seeds with an unusual number of voters, in per mille.
 const UNUSUAL: u64 = 100;
 
@@ -245,6 +251,11 @@ fn draw_further_limits(seed: u64, config: &mut Config) {
         config.snap_portion_bytes = walks.log_range(128, 16 << 10) as usize;
         config.snap_preimage_limit_bytes = walks.log_range(2 << 10, 1 << 20) as usize;
     }
+    let mut sessions = SimRng::new(seed, Stream::Sessions, 0);
+    config.local_sessions = sessions.chance(LOCAL_SESSIONS);
+    config.local_sessions_upgrading = config.local_sessions && sessions.chance(UPGRADING);
+    config.read_only_mode = config.local_sessions && sessions.chance(READ_ONLY);
+    config.read_only_patience = Span::from_ms(sessions.log_range(50, 2_000));
     let mut outstanding = stream(5);
     if outstanding.chance(LIMITS_OUTSTANDING) {
         config.global_outstanding_limit = outstanding.log_range(1, 32) as usize;

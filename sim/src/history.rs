@@ -80,6 +80,8 @@ pub enum SessionFact {
         server: ServerId,
         connection: u32,
     },
+    /// The answer that was just told is of a server without a quorum.
+    ReadOnly { session: SessionId, server: ServerId },
     /// The answer to a ConnectRequest with the session's id and a wrong password.
     Forged { session: SessionId, server: ServerId, granted: bool },
     /// The answer says that the session asked for is over.

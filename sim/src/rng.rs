@@ -36,6 +36,8 @@ pub enum Stream {
     Shadow = 13,
     /// What a client asks about persistent watches: one stream for each operation.
     Watching = 14,
+    /// Whether sessions are local, and who reads without a quorum.
+    Sessions = 16,
     /// What a search guided by coverage tries.
     Explore = 20,
 }

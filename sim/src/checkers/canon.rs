@@ -16,6 +16,7 @@ use crate::hashed::HashedMap;
 use crate::history::{Call, ClientFact, RequestId, SessionFact};
 use crate::ids::{NodeId, SimTime};
 use crate::observe::{LossKind, Sickness, SimEvent};
+use crate::oracle::tree::Standing;
 use crate::oracle::{Judged, Oracle};
 
 #[derive(Clone, Debug)]
@@ -69,6 +70,8 @@ pub(crate) struct Canon {
     pub sick: BTreeMap<ServerId, Sickness>,
     /// Voters whose loss leaves no quorum of whole disks: nobody has to serve any more.
     pub lost_quorum: Vec<ServerId>,
+    /// Sessions that servers without a quorum gave.
+    pub readers: BTreeSet<SessionId>,
     calls: BTreeMap<(SessionId, i32), (RequestId, Call)>,
     unknown: BTreeSet<(SessionId, i32)>,
 }
@@ -92,6 +95,11 @@ impl Canon {
                 "of {voters} voters {lost} lost what they had promised to keep: to refuse is right"
             )
         })
+    }
+
+    /// Who knows this session, by what is committed.
+    pub(crate) fn standing(&self, session: SessionId) -> Standing {
+        self.oracle.tree().standing(session.0)
     }
 
     /// Number of committed transactions at or below `zxid`.
@@ -119,6 +127,9 @@ impl Canon {
             (NodeId::World, SimEvent::Cluster { servers, apache }) => {
                 self.cluster = Cluster::read(servers);
                 self.cluster.apache = apache.iter().copied().collect();
+                if self.cluster.local_sessions {
+                    self.oracle.allow_local_sessions();
+                }
                 for config in servers {
                     self.members.entry(config.me).or_default();
                 }
@@ -155,6 +166,9 @@ impl Canon {
                 if self.outcomes.remove(&key).is_none() && self.calls.contains_key(&key) {
                     self.unknown.insert(key);
                 }
+            }
+            ClientFact::Session(SessionFact::ReadOnly { session, .. }) => {
+                self.readers.insert(*session);
             }
             ClientFact::Session(SessionFact::Expired { session, .. }) => {
                 self.unknown.retain(|(owner, _)| owner != session);

@@ -23,6 +23,11 @@ pub(crate) struct Cluster {
     /// Servers that behave as Apache's do.
     pub apache: BTreeSet<ServerId>,
     pub full_digest: bool,
+    /// New sessions live at their server alone ..
+    pub local_sessions: bool,
+    /// .. until they are to own a node.
+    pub upgrading: bool,
+    pub read_only_mode: bool,
     /// Age at which a container goes that was never used; 0: never.
     pub never_used_ms: u64,
 }
@@ -44,6 +49,9 @@ impl Cluster {
                 .map(|config| config.me)
                 .collect(),
             never_used_ms: first.containers.never_used.as_ms(),
+            local_sessions: first.local_sessions && first.ensemble.is_some(),
+            upgrading: first.local_sessions_upgrading,
+            read_only_mode: first.read_only_mode,
             full_digest: configs.iter().all(|config| config.full_digest),
             ..Self::default()
         };

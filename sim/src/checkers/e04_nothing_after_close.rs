@@ -23,7 +23,7 @@ impl Check for E04 {
                 // The leader's own: no session stands behind it.
                 Txn::Error { .. } | Txn::DeleteContainer { .. } => false,
                 Txn::CreateSession { .. } => {
-                    if judged.was_open || !self.known.insert(judged.header.session) {
+                    if !self.known.insert(judged.header.session) {
                         return Err(format!("{} opens a session a second time", fresh.entry.zxid));
                     }
                     false

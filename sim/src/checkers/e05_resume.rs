@@ -6,6 +6,7 @@ use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
+use crate::oracle::tree::Standing;
 use std::collections::BTreeSet;
 use vivarium_core::ids::SessionId;
 use vivarium_core::server::note::Note;
@@ -14,6 +15,8 @@ use vivarium_core::server::note::Note;
 pub(crate) struct E05 {
     granted: BTreeSet<SessionId>,
     ending: BTreeSet<SessionId>,
+    /// Sessions that everybody knew when their clients last asked for them.
+    global: BTreeSet<SessionId>,
 }
 
 impl Check for E05 {
@@ -42,6 +45,14 @@ impl Check for E05 {
                     return Err(format!("{server} grants {got} a second time"));
                 }
             }
+            SessionFact::Asked { resume: Some(session), .. } => {
+                if cx.canon.standing(*session) == Standing::Global {
+                    self.global.insert(*session);
+                }
+            }
+            // Of a local session, its server alone can say; E8 looks at that.
+            SessionFact::Expired { session, .. }
+                if cx.canon.cluster.local_sessions && !self.global.contains(session) => {}
             SessionFact::Expired { session, server } if !self.ending.contains(session) => {
                 return Err(format!("{server} says that {session} is over, but nobody closed it"));
             }
@@ -50,6 +61,7 @@ impl Check for E05 {
             }
             SessionFact::Forged { granted: false, .. }
             | SessionFact::Expired { .. }
+            | SessionFact::ReadOnly { .. }
             | SessionFact::Asked { .. }
             | SessionFact::Detached { .. }
             | SessionFact::Silent { .. }

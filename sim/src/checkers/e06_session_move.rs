@@ -75,6 +75,8 @@ impl Check for E06 {
                 && op.connection < at.granted
                 && fresh.entry.zxid > at.proposed
                 && !cx.spec.recorded
+                // Its server goes on with it at once: what it forwarded before is still on its way.
+                && !fresh.judged.as_ref().is_some_and(|judged| judged.was_local)
             {
                 let (zxid, granted) = (fresh.entry.zxid, at.granted);
                 return Err(format!(
@@ -141,6 +143,7 @@ impl E06 {
             }
             SessionFact::Asked { resume: None, .. }
             | SessionFact::Forged { .. }
+            | SessionFact::ReadOnly { .. }
             | SessionFact::Detached { .. }
             | SessionFact::Silent { .. } => {}
         }

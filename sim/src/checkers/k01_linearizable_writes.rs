@@ -2,10 +2,12 @@
 //! model's at its zxid; whatever was answered with an error, never takes effect later.
 //! The witness order is that of the zxids, so there is nothing to search.
 
+use crate::checkers::e08_local_sessions::{EPHEMERAL_ON_LOCAL_SESSION, NOT_READ_ONLY};
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
-use crate::history::{ClientFact, Reply, RequestId, SessionFact};
+use crate::history::{Call, ClientFact, Reply, RequestId, SessionFact};
 use crate::observe::SimEvent;
+use crate::oracle::tree::Standing;
 use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::{SessionId, Zxid};
 
@@ -15,7 +17,8 @@ pub(crate) struct K01 {
     answered: Zxid,
     /// What was answered when each write was invoked.
     floors: BTreeMap<(SessionId, i32), Zxid>,
-    writes: BTreeSet<(SessionId, i32)>,
+    /// Whether each of them ends its session.
+    writes: BTreeMap<(SessionId, i32), bool>,
     denied: BTreeSet<(SessionId, i32)>,
 }
 
@@ -42,7 +45,8 @@ impl Check for K01 {
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
             ClientFact::Invoke { op, call } if call.is_write() => {
-                self.writes.insert((op.session, op.xid));
+                let ends = matches!(call, Call::CloseSession);
+                self.writes.insert((op.session, op.xid), ends);
                 self.floors.insert((op.session, op.xid), self.answered);
             }
             ClientFact::Ok { op, zxid, result } => self.answer(cx, *op, *zxid, Ok(result))?,
@@ -50,7 +54,7 @@ impl Check for K01 {
             ClientFact::Session(
                 SessionFact::Expired { session, .. } | SessionFact::Left { session },
             ) => {
-                self.writes.retain(|(owner, _)| owner != session);
+                self.writes.retain(|(owner, _), _| owner != session);
             }
             ClientFact::Invoke { .. }
             | ClientFact::Unknown { .. }
@@ -73,7 +77,8 @@ impl K01 {
         got: Result<&Reply, i32>,
     ) -> Result<(), String> {
         let key = (op.session, op.xid);
-        if !self.writes.remove(&key) || cx.canon.oracle_blind {
+        let Some(ends) = self.writes.remove(&key) else { return Ok(()) };
+        if cx.canon.oracle_blind {
             return Ok(());
         }
         let Some(outcome) = cx.canon.outcomes.get(&key) else {
@@ -82,6 +87,9 @@ impl K01 {
             // Only the session's own end may be told without a place in the order.
             return match got {
                 Err(-112 | -12) => Ok(()),
+                // Whether that had to be is E8's concern.
+                Err(NOT_READ_ONLY | EPHEMERAL_ON_LOCAL_SESSION) => Ok(()),
+                Ok(_) if ends && cx.canon.standing(op.session) == Standing::Local => Ok(()),
                 Ok(_) | Err(_) => {
                     Err(format!("{op:?} is answered {got:?} but has no place in the order"))
                 }

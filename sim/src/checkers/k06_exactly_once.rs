@@ -2,8 +2,9 @@
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
-use crate::history::ClientFact;
+use crate::history::{Call, ClientFact};
 use crate::observe::SimEvent;
+use crate::oracle::tree::Standing;
 use crate::oracle::txn::Header;
 use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::SessionId;
@@ -31,6 +32,9 @@ impl Check for K06 {
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
+            // The end of a local session has no place there; K1 looks at the others.
+            ClientFact::Invoke { op, call: Call::CloseSession }
+                if cx.canon.standing(op.session) == Standing::Local => {}
             ClientFact::Invoke { op, call } if call.is_write() => {
                 self.writes.insert((op.session, op.xid));
             }

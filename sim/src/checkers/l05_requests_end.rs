@@ -1,6 +1,7 @@
 //! L5: once all faults ended, every request ends within T_op + the session timeout, and while clients
 //! ask, some of them are answered.
 
+use crate::checkers::e08_local_sessions::NOT_READ_ONLY;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{ClientFact, RequestId};
@@ -43,6 +44,9 @@ impl Check for L05 {
                 }
                 self.open.insert(*op, cx.now);
                 self.asked = cx.now;
+            }
+            ClientFact::Err { op, code: NOT_READ_ONLY, .. } => {
+                self.open.remove(op);
             }
             ClientFact::Ok { op, .. } | ClientFact::Err { op, .. } => {
                 self.open.remove(op);

@@ -26,6 +26,7 @@ impl Check for L06 {
             ("requests", view.outstanding),
             ("connections", view.clients),
             ("sessions", view.sessions),
+            ("local sessions", view.local_sessions),
             ("watches", view.watches),
         ];
         match left.into_iter().find(|(_, count)| *count > 0) {

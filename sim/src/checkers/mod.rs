@@ -17,6 +17,7 @@ mod e04_nothing_after_close;
 mod e05_resume;
 mod e06_session_move;
 mod e07_expiry_happens;
+mod e08_local_sessions;
 mod happened;
 mod k01_linearizable_writes;
 mod k02_session_fifo;
@@ -224,6 +225,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("E5", Box::new(e05_resume::E05::default())),
         ("E6", Box::new(e06_session_move::E06::default())),
         ("E7", Box::new(e07_expiry_happens::E07::default())),
+        ("E8", Box::new(e08_local_sessions::E08::default())),
         ("L1", Box::new(l01_one_leader::L01::default())),
         ("L2", Box::new(l02_learners_catch_up::L02::default())),
         ("L3", Box::new(l03_restart::L03::default())),

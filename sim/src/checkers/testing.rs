@@ -202,6 +202,11 @@ pub(crate) struct Run<C> {
 
 impl<C: Check> Run<C> {
     pub(crate) fn new(check: C) -> Self {
+        Self::with_config(check, |_| ())
+    }
+
+    /// Of a cluster whose servers are configured otherwise.
+    pub(crate) fn with_config(check: C, set: impl Fn(&mut Config)) -> Self {
         let mut run = Self {
             check,
             canon: Canon::default(),
@@ -210,7 +215,8 @@ impl<C: Check> Run<C> {
             now: SimTime::ZERO,
             spec: RunSpec { white_box: true, drift_ppm: 0, recorded: false },
         };
-        let servers = configs();
+        let mut servers = configs();
+        servers.iter_mut().for_each(set);
         run.feed(NodeId::World, &SimEvent::Cluster { servers, apache: Vec::new() })
             .expect("no statement is about this");
         run

@@ -110,6 +110,7 @@ impl Client {
                     None => Moment::SessionOpened,
                 }
             }
+            SessionFact::ReadOnly { .. } => Moment::SessionReadsOnly,
             SessionFact::Expired { .. } => Moment::SessionOver,
             SessionFact::Silent { .. } => Moment::ClientSilent,
             SessionFact::Left { .. } => Moment::ClientLeaves,

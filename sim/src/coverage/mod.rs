@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use vivarium_core::config::MemberRole;
 use vivarium_core::ids::{Epoch, ServerId, Zxid};
 use vivarium_core::server::input::DialError;
-use vivarium_core::server::note::Note;
+use vivarium_core::server::note::{LocalChange, Note};
 
 use crate::coverage::clients::Clients;
 pub(crate) use crate::coverage::disk::{DiskProgress, Struck};
@@ -238,6 +238,12 @@ impl Coverage {
                 self.moment(Moment::PeerSilent);
             }
             Note::FirstStartWaits { .. } => self.moment(Moment::FirstStartWaits),
+            Note::LocalSession { change: LocalChange::Upgraded, .. } => {
+                self.moment(Moment::LocalUpgraded);
+            }
+            Note::LocalSession { change: LocalChange::Expired { .. }, .. } => {
+                self.moment(Moment::LocalExpired);
+            }
             _ => {}
         }
     }

@@ -178,9 +178,8 @@ impl World {
             .filter(|&index| self.servers[index].sick.is_none())
             .filter_map(|index| self.view(index))
             .collect();
-        let at_rest = views
-            .iter()
-            .all(|view| view.outstanding + view.clients + view.sessions + view.watches == 0);
+        let at_rest = views.iter().all(|view| view.outstanding + view.clients + view.watches == 0)
+            && views.iter().all(|view| view.sessions + view.local_sessions == 0);
         let timeout_ms =
             self.cluster.configs.first().map_or(0, |config| config.max_session_timeout_ms);
         let patience = u64::try_from(timeout_ms).unwrap_or(0) * 1000 + EXPIRY_US;

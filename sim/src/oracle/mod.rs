@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::history::Call;
 use crate::oracle::past::Past;
 use crate::oracle::predict::Expected;
-use crate::oracle::tree::{Event, Move, MoveKind, Node, Tree};
+use crate::oracle::tree::{Event, Move, MoveKind, Node, Standing, Tree};
 use crate::oracle::txn::{Header, Txn};
 
 /// The state after all committed transactions, and what it was before.
@@ -37,6 +37,8 @@ pub struct Judged {
     pub events: Vec<Event>,
     /// Whether the session was open just before.
     pub was_open: bool,
+    /// Whether it was one of a single server.
+    pub was_local: bool,
     /// Ephemeral nodes of the session just before; only filled for closeSession.
     pub had_ephemerals: Vec<String>,
     /// The node that the leader deletes by itself, just before.
@@ -47,6 +49,15 @@ pub struct Judged {
 
 /// KeeperException.Code.SESSIONMOVED.
 const SESSION_MOVED: i32 = -118;
+
+/// Whether a request was refused for want of a session.
+fn is_refused(txn: &Txn) -> bool {
+    let expired = |txn: &Txn| matches!(txn, Txn::Error { code: predict::SESSION_EXPIRED });
+    match txn {
+        Txn::Multi(subs) => subs.first().is_some_and(expired),
+        single => expired(single),
+    }
+}
 
 impl Default for Oracle {
     fn default() -> Self {
@@ -70,6 +81,11 @@ impl Oracle {
         &self.tree
     }
 
+    /// Sessions that nobody opened for all may write.
+    pub fn allow_local_sessions(&mut self) {
+        self.tree.allow_local_sessions();
+    }
+
     pub fn past(&self) -> &Past {
         &self.past
     }
@@ -89,8 +105,15 @@ impl Oracle {
         // A session that has moved is refused whatever it asks for: who owned it is E6's concern.
         let moved = matches!(txn, Txn::Error { code: SESSION_MOVED });
         let call = call_of(&header).filter(|_| !moved);
-        let expected = call.and_then(|call| predict::predict(&mut self.tree, header, &call));
-        let was_open = self.tree.is_open(header.session);
+        let standing = match self.tree.standing(header.session) {
+            // Its server may find it over while it asks. That the client is not told so is E8's concern.
+            Standing::Local if is_refused(&txn) => Standing::Gone,
+            standing => standing,
+        };
+        let expected =
+            call.and_then(|call| predict::predict_for(standing, &mut self.tree, header, &call));
+        let was_open = standing != Standing::Gone;
+        let was_local = standing == Standing::Local;
         let closes = matches!(txn, Txn::CloseSession { .. });
         let had_ephemerals = match closes {
             true => self.tree.ephemerals(header.session).into_iter().collect(),
@@ -110,7 +133,17 @@ impl Oracle {
             false if closes => self.tree.ephemerals(header.session).into_iter().collect(),
             false => made_here,
         };
-        Some(Judged { header, txn, expected, events, was_open, had_ephemerals, outlived, orphans })
+        Some(Judged {
+            header,
+            txn,
+            expected,
+            events,
+            was_open,
+            was_local,
+            had_ephemerals,
+            outlived,
+            orphans,
+        })
     }
 
     /// Books what changed; answers the ephemerals of `session` among it.

@@ -3,8 +3,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use crate::history::{Call, CreateCall, Reply, SubCall, SubReply};
-use crate::oracle::tree::{Tree, parent_of};
+use crate::history::{Call, CreateCall, Life, Reply, SubCall, SubReply};
+use crate::oracle::tree::{Standing, Tree, parent_of};
 use crate::oracle::txn::{AclEntry, CreateTxn, Header, Txn};
 
 pub const NO_NODE: i32 = -101;
@@ -30,10 +30,21 @@ pub struct Expected {
 
 /// `None` for calls that take no zxid. The tree is as before when this returns.
 pub fn predict(tree: &mut Tree, header: Header, call: &Call) -> Option<Expected> {
+    let standing = tree.standing(header.session);
+    predict_for(standing, tree, header, call)
+}
+
+/// The same where it is known better who knows the session.
+pub fn predict_for(
+    standing: Standing,
+    tree: &mut Tree,
+    header: Header,
+    call: &Call,
+) -> Option<Expected> {
     if !call.is_write() {
         return None;
     }
-    if !tree.is_open(header.session) {
+    if standing == Standing::Gone {
         // The session is looked at for every op of a multi, so an empty one gets through.
         let Call::Multi(subs) = call else { return Some(failed(SESSION_EXPIRED)) };
         return Some(expired_multi(subs.len()));
@@ -128,7 +139,13 @@ fn multi(tree: &mut Tree, header: Header, subs: &[SubCall]) -> Expected {
 /// Checks one write and carries it out on the tree, to be undone by the caller.
 fn step(tree: &mut Tree, header: Header, call: &SubCall) -> Result<(Txn, SubReply), i32> {
     let txn = match call {
-        SubCall::Create(create) => create_txn(tree, create)?,
+        SubCall::Create(create) => {
+            // Its session has to be there when it goes.
+            if create.life == Life::Ephemeral && !tree.is_open(header.session) {
+                return Err(SESSION_EXPIRED);
+            }
+            create_txn(tree, create)?
+        }
         SubCall::Delete { path, version } => {
             if matches!(path.as_str(), "/" | "/zookeeper") || path.starts_with("/zookeeper/") {
                 return Err(BAD_ARGUMENTS);

@@ -74,6 +74,16 @@ impl Node {
     }
 }
 
+/// Who knows a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Everybody.
+    Global,
+    /// A single server, if anybody: it was never opened for all.
+    Local,
+    Gone,
+}
+
 /// A change that watches look at.
 pub type Event = (EventKind, String);
 
@@ -113,6 +123,10 @@ pub enum MoveKind {
 pub struct Tree {
     nodes: BTreeMap<String, Node>,
     sessions: BTreeMap<i64, i32>,
+    /// Those that were in `sessions`.
+    ended: BTreeSet<i64>,
+    /// A session that never was there may live at one server alone.
+    has_local_sessions: bool,
     /// What was done since the last `settle`.
     journal: Vec<Change>,
 }
@@ -130,8 +144,13 @@ fn name_of(path: &str) -> &str {
 
 impl Default for Tree {
     fn default() -> Self {
-        let mut tree =
-            Self { nodes: BTreeMap::new(), sessions: BTreeMap::new(), journal: Vec::new() };
+        let mut tree = Self {
+            nodes: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            has_local_sessions: false,
+            journal: Vec::new(),
+        };
         for path in ["/", "/zookeeper", "/zookeeper/quota", "/zookeeper/config"] {
             // Empty, not null: `DataTree` makes them of a byte array of length 0.
             let record = Record { data: Some(Bytes::new()), ..Record::default() };
@@ -160,6 +179,21 @@ impl Tree {
 
     pub fn is_open(&self, session: i64) -> bool {
         self.sessions.contains_key(&session)
+    }
+
+    /// From now on, a session that nobody opened for all may be one of a single server.
+    pub fn allow_local_sessions(&mut self) {
+        self.has_local_sessions = true;
+    }
+
+    pub fn standing(&self, session: i64) -> Standing {
+        if self.is_open(session) {
+            Standing::Global
+        } else if self.has_local_sessions && !self.ended.contains(&session) {
+            Standing::Local
+        } else {
+            Standing::Gone
+        }
     }
 
     pub fn ephemerals(&self, session: i64) -> BTreeSet<String> {
@@ -230,7 +264,9 @@ impl Tree {
                 self.sessions.insert(header.session, *timeout_ms);
             }
             Txn::CloseSession { paths } => {
-                self.sessions.remove(&header.session);
+                if self.sessions.remove(&header.session).is_some() {
+                    self.ended.insert(header.session);
+                }
                 let own = self.ephemerals(header.session);
                 for path in paths.clone().unwrap_or_else(|| own.into_iter().collect()) {
                     self.delete(&path, zxid, events);

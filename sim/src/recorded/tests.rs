@@ -63,7 +63,7 @@ impl Scene {
 
     fn connect(&mut self, link: u64, asked: i64, got: i64) {
         self.line(link, "\"opened\": true");
-        self.frame(link, "client", &wire::connect(0, 4000, asked, &[7; 16]));
+        self.frame(link, "client", &wire::connect(0, 4000, asked, &[7; 16], false));
         let mut answer = Writer::new();
         answer.i32(0).i32(if got == 0 { 0 } else { 4000 }).i64(got);
         answer.buffer(Some(&[7; 16])).bool(false);

@@ -358,6 +358,9 @@ fn session(fact: &SessionFact) -> String {
         SessionFact::Granted { asked: None, got, server, timeout_ms, .. } => {
             format!("has session {got} of s{server}, {timeout_ms} ms")
         }
+        SessionFact::ReadOnly { session, server } => {
+            format!("may only read with session {session}: s{server} has no quorum")
+        }
         SessionFact::Forged { session, server, granted } => {
             let answer = if *granted { "granted" } else { "refused" };
             format!("session {session} is {answer} at {server} for a wrong password")

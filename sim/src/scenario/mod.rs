@@ -135,6 +135,7 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
             pipeline: rng.range(1, 8),
             think_us: rng.log_range(2_000, 100_000),
             operations: Operations::Drawn,
+            reads_only: limits.read_only_mode && reads_only(seed, index),
         };
         // One client writes always: that a write succeeds is how liveness is seen.
         if has_readers && rng.chance(800) && index > 0 {
@@ -147,6 +148,11 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
         spec
     };
     (0..cluster.clients).map(client).collect()
+}
+
+/// Whether a client goes on with a server that has no quorum.
+fn reads_only(seed: u64, index: usize) -> bool {
+    SimRng::new(seed, Stream::Sessions, index as u64 + 1).chance(600)
 }
 
 /// In half of the seeds, a minority.

@@ -78,6 +78,7 @@ impl ZkClient {
             timeout_ms: granted.timeout_ms,
             last_xid: 0,
             connections: 0,
+            read_only: granted.read_only.then_some(self.last_zxid),
         });
         session.connections += 1;
         session.timeout_ms = granted.timeout_ms;
@@ -91,6 +92,15 @@ impl ZkClient {
             server,
             connection,
         }));
+        if granted.read_only {
+            out.fact(ClientFact::Session(SessionFact::ReadOnly { session: got, server }));
+        }
+        if granted.read_only && !self.spec.reads_only {
+            return Err("an answer of a server without a quorum, which was not asked for");
+        }
+        if granted.read_only != session.read_only.is_some() {
+            return Err("a session that goes on with a quorum and without one");
+        }
         if session.id != got || timeout_ms <= 0 {
             return Err("a session that was not asked for");
         }

@@ -41,6 +41,8 @@ pub struct ClientSpec {
     /// Mean pause between two bursts of requests, about.
     pub think_us: u64,
     pub operations: Operations,
+    /// It goes on with a server that has no quorum.
+    pub reads_only: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ struct Session {
     last_xid: i32,
     /// Connections that it was granted on.
     connections: u32,
+    /// A server without a quorum gave it, when the client had seen so much.
+    read_only: Option<i64>,
 }
 
 impl Session {
@@ -175,7 +179,9 @@ impl ZkClient {
         let timeout_ms = self.spec.session_timeout_ms;
         self.forges = self.session.is_some() && self.forger.chance(FORGERS);
         if let (true, Some(session)) = (self.forges, &self.session) {
-            out.send(conn, wire::connect(0, timeout_ms, session.id.0, &wrong(&session.password)));
+            let password = wrong(&session.password);
+            let asks = self.spec.reads_only;
+            out.send(conn, wire::connect(0, timeout_ms, session.id.0, &password, asks));
             self.stage = Stage::Asking { conn, server, since: now };
             return;
         }
@@ -186,7 +192,7 @@ impl ZkClient {
         let resume = self.session.as_ref().map(|session| session.id);
         let last_zxid = self.last_zxid;
         out.fact(ClientFact::Session(SessionFact::Asked { resume, last_zxid, timeout_ms, server }));
-        out.send(conn, wire::connect(last_zxid, timeout_ms, id, &password));
+        out.send(conn, wire::connect(last_zxid, timeout_ms, id, &password, self.spec.reads_only));
         self.stage = Stage::Asking { conn, server, since: now };
     }
 
@@ -226,7 +232,11 @@ impl ZkClient {
     }
 
     fn forget_session(&mut self) {
-        self.session = None;
+        // What a server without a quorum showed may never come to be: other servers would turn away for
+        // ever who has seen it.
+        if let Some(seen) = self.session.take().and_then(|session| session.read_only) {
+            self.last_zxid = seen;
+        }
         self.watched = Watched::default();
         if self.rng.chance(500) {
             self.last_zxid = 0;

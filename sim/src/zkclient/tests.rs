@@ -15,6 +15,7 @@ fn client_of(seed: u64) -> (ZkClient, ClientOut) {
         starts: SimTime::ZERO,
         pipeline: 1,
         think_us: 10_000,
+        reads_only: false,
         operations: Operations::Listed(Vec::new()),
     };
     (ZkClient::new(spec, Workload::draw(1), 150_000, 0), ClientOut::new())

@@ -14,11 +14,19 @@ pub(crate) struct Granted {
     /// 0: the session is over, or was refused.
     pub session: i64,
     pub password: Bytes,
+    /// The server has no quorum.
+    pub read_only: bool,
 }
 
-pub(crate) fn connect(last_zxid: i64, timeout_ms: i32, session: i64, password: &[u8]) -> Bytes {
+pub(crate) fn connect(
+    last_zxid: i64,
+    timeout_ms: i32,
+    session: i64,
+    password: &[u8],
+    read_only: bool,
+) -> Bytes {
     let mut out = Writer::new();
-    out.i32(0).i64(last_zxid).i32(timeout_ms).i64(session).buffer(Some(password)).bool(false);
+    out.i32(0).i64(last_zxid).i32(timeout_ms).i64(session).buffer(Some(password)).bool(read_only);
     out.frame()
 }
 
@@ -29,8 +37,8 @@ pub(crate) fn connected(frame: Bytes) -> Option<Granted> {
     let session = reader.i64()?;
     let password = reader.buffer()??;
     // The byte was sent, so it comes back (trap T5).
-    reader.bool()?;
-    reader.is_empty().then_some(Granted { timeout_ms, session, password })
+    let read_only = reader.bool()?;
+    reader.is_empty().then_some(Granted { timeout_ms, session, password, read_only })
 }
 
 pub(crate) fn ping() -> Bytes {
@@ -311,7 +319,7 @@ mod tests {
     fn a_connect_request_is_written_as_the_java_client_writes_it() {
         let golden = "0000002d0000000000000000000000000000138800000000000000000000001000000000\
                       00000000000000000000000000";
-        assert_eq!(hex(&connect(0, 5000, 0, &[0; 16])), golden);
+        assert_eq!(hex(&connect(0, 5000, 0, &[0; 16], false)), golden);
     }
 
     #[test]

@@ -134,6 +134,11 @@ impl Reading<'_> {
         if let Some(separate) = section.separate_log_dir {
             config.separate_log_dir = separate;
         }
+        // A file that does not speak of them is of runs without them.
+        config.local_sessions = section.local_sessions.unwrap_or(false);
+        config.local_sessions_upgrading = section.local_sessions_upgrading.unwrap_or(false);
+        config.read_only_mode = section.read_only_after_ms.is_some();
+        set_ms(&mut config.read_only_patience, &section.read_only_after_ms)?;
         set_ms(&mut config.tick, &section.tick_time)?;
         set_ms(&mut config.cnx_timeout, &section.cnx_timeout)?;
         set_ms(&mut config.min_notification, &section.min_notification)?;
@@ -279,6 +284,7 @@ impl Reading<'_> {
         spec.seed = given.seed.unwrap_or(spec.seed);
         spec.session_timeout_ms = given.session_timeout_ms.unwrap_or(spec.session_timeout_ms);
         spec.pipeline = given.pipeline.unwrap_or(spec.pipeline);
+        spec.reads_only = given.reads_only.unwrap_or(false);
         if let Some(text) = &given.starts {
             spec.starts = SimTime(self.time(text)?);
         }

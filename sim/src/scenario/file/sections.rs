@@ -58,6 +58,7 @@ pub(super) struct ClientSection {
     pub(super) starts: Option<Text>,
     pub(super) pipeline: Option<u64>,
     pub(super) think: Option<Text>,
+    pub(super) reads_only: Option<bool>,
     pub(super) operations: Option<Text>,
 }
 
@@ -82,6 +83,12 @@ pub(super) struct ClusterSection {
     pub(super) standalone: Option<Spanned<bool>>,
     pub(super) marked_first_start: Option<bool>,
     pub(super) separate_log_dir: Option<bool>,
+    #[serde(rename = "localSessionsEnabled")]
+    pub(super) local_sessions: Option<bool>,
+    #[serde(rename = "localSessionsUpgradingEnabled")]
+    pub(super) local_sessions_upgrading: Option<bool>,
+    /// What a server looks for a leader, before it serves readers; not there: it never does.
+    pub(super) read_only_after_ms: Option<Spanned<u64>>,
     #[serde(rename = "tickTime")]
     pub(super) tick_time: Option<Spanned<u64>>,
     #[serde(rename = "initLimit")]

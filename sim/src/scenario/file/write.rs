@@ -67,6 +67,9 @@ fn client(f: Out<'_, '_>, spec: &ClientSpec) -> fmt::Result {
     writeln!(f, "starts = \"{}\"", moment(spec.starts))?;
     writeln!(f, "pipeline = {}", spec.pipeline)?;
     writeln!(f, "think = \"{}\"", span(spec.think_us))?;
+    if spec.reads_only {
+        writeln!(f, "reads_only = true")?;
+    }
     match &spec.operations {
         Operations::Drawn => writeln!(f, "operations = \"{DRAWN}\""),
         Operations::DrawnReads => writeln!(f, "operations = \"{DRAWN_READS}\""),
@@ -99,6 +102,14 @@ fn cluster(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {
     }
     writeln!(f, "marked_first_start = {}", cluster.marked_first_start)?;
     writeln!(f, "separate_log_dir = {}", config.separate_log_dir)?;
+    if config.local_sessions {
+        writeln!(f, "localSessionsEnabled = true")?;
+        let upgrading = config.local_sessions_upgrading;
+        writeln!(f, "localSessionsUpgradingEnabled = {upgrading}")?;
+    }
+    if config.read_only_mode {
+        writeln!(f, "read_only_after_ms = {}", config.read_only_patience.as_ms())?;
+    }
     for (key, value) in [
         ("tickTime", config.tick.as_ms()),
         ("initLimit", config.init_limit_ticks),
