@@ -55,6 +55,7 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
             "After a session moved, its older connection has no effect any more, and its newest is not refused."
         }
         "E7" => "The session of a client that fell silent ends.",
+        "E8" => "Local sessions stay at their server, and who has no quorum serves readers alone.",
         "L1" => "After all faults ended, the servers agree on one leader in time.",
         "L2" => "Every running server catches up.",
         "L3" => "A server whose disk is intact starts.",
