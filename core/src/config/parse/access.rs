@@ -59,7 +59,7 @@ fn digest_alg(keys: &mut Keys, rules: &mut AccessRules) {
         None => {
             let what = format!("'{}' is no algorithm that is known here", entry.value);
             let names = DigestAlg::ALL.map(DigestAlg::name).join(", ");
-            keys.error(&entry.at, key, what, &format!("name one of {names}"));
+            keys.error(&entry.at, key, what, format!("name one of {names}"));
         }
     }
 }
