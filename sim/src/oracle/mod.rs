@@ -53,10 +53,7 @@ const SESSION_MOVED: i32 = -118;
 /// Whether a request was refused for want of a session.
 fn is_refused(txn: &Txn) -> bool {
     let expired = |txn: &Txn| matches!(txn, Txn::Error { code: predict::SESSION_EXPIRED });
-    match txn {
-        Txn::Multi(subs) => subs.first().is_some_and(expired),
-        single => expired(single),
-    }
+    if let Txn::Multi(subs) = txn { subs.first().is_some_and(expired) } else { expired(txn) }
 }
 
 impl Default for Oracle {
@@ -108,7 +105,7 @@ impl Oracle {
         let standing = match self.tree.standing(header.session) {
             // Its server may find it over while it asks. That the client is not told so is E8's concern.
             Standing::Local if is_refused(&txn) => Standing::Gone,
-            standing => standing,
+            standing @ (Standing::Global | Standing::Local | Standing::Gone) => standing,
         };
         let expected =
             call.and_then(|call| predict::predict_for(standing, &mut self.tree, header, &call));
