@@ -12,7 +12,9 @@ use vivarium_core::time::Span;
 
 use crate::apache::Habits;
 use crate::machine::Machine;
+use crate::oracle::access::digest;
 use crate::rng::{SimRng, Stream};
+use crate::workload::SUPER_USER;
 
 const QUORUM_PORT: u16 = 2888;
 const ELECTION_PORT: u16 = 3888;
@@ -241,6 +243,15 @@ fn draw_containers(rng: &mut SimRng) -> ContainerRules {
     }
 }
 
+/// Who may do everything, whether anything is forbidden at all, how who asks for other members is refused, and
+/// whether quotas refuse.
+fn draw_access(rng: &mut SimRng, config: &mut Config) {
+    config.access.super_digest = rng.chance(500).then(|| digest(SUPER_USER));
+    config.access.skip_acl = rng.chance(50);
+    config.reconfig_enabled = rng.chance(300);
+    config.enforce_quota = rng.chance(600);
+}
+
 /// Each from a stream of its own: all others stay what they are.
 fn draw_further_limits(seed: u64, config: &mut Config) {
     let stream = |index| SimRng::new(seed, Stream::Config, index);
@@ -260,6 +271,7 @@ fn draw_further_limits(seed: u64, config: &mut Config) {
     if outstanding.chance(LIMITS_OUTSTANDING) {
         config.global_outstanding_limit = outstanding.log_range(1, 32) as usize;
     }
+    draw_access(&mut stream(20), config);
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What simulated clients observe.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use vivarium_core::ids::{ServerId, SessionId};
 use vivarium_core::wire::client::{EventKind, Names, Stat, WatchOp};
@@ -134,6 +136,24 @@ pub enum Call {
     Sync {
         path: String,
     },
+    /// The requests behind it on the same connection have this identity.
+    AddAuth {
+        scheme: String,
+        proof: String,
+    },
+    GetAcl {
+        path: String,
+    },
+    SetAcl {
+        path: String,
+        acl: AccessList,
+        version: i32,
+    },
+    WhoAmI,
+    /// Asks for other members, if this is the version of the configuration in force; -1: whichever is.
+    Reconfig {
+        version: i64,
+    },
     Watch(WatchOp),
     CloseSession,
     /// An opcode that no server serves: answered -6 with zxid -1, then closed.
@@ -154,6 +174,8 @@ impl Call {
             | Self::Delete { .. }
             | Self::SetData { .. }
             | Self::Multi(_)
+            | Self::SetAcl { .. }
+            | Self::Reconfig { .. }
             | Self::CloseSession => true,
             Self::Exists { .. }
             | Self::GetData { .. }
@@ -161,6 +183,9 @@ impl Call {
             | Self::MultiRead(_)
             | Self::GetEphemerals { .. }
             | Self::CountAll { .. }
+            | Self::GetAcl { .. }
+            | Self::WhoAmI
+            | Self::AddAuth { .. }
             | Self::Sync { .. }
             | Self::Watch(_)
             | Self::UnknownOp { .. }
@@ -178,9 +203,17 @@ impl Call {
                 | Self::MultiRead(_)
                 | Self::GetEphemerals { .. }
                 | Self::CountAll { .. }
+                | Self::GetAcl { .. }
+                | Self::WhoAmI
         )
     }
 }
+
+/// Permissions, scheme, id.
+pub type AclEntry = (i32, String, String);
+
+/// Who may do what with a node, as it is asked for and as it is kept.
+pub type AccessList = Arc<[AclEntry]>;
 
 /// What ends a node, if not a client's delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +247,7 @@ pub struct CreateCall {
     pub data: Option<Bytes>,
     pub life: Life,
     pub sequential: bool,
+    pub acl: AccessList,
     /// create2: the reply carries the Stat. That to a request for a container or with a TTL always does.
     pub with_stat: bool,
 }
@@ -275,6 +309,10 @@ pub enum Reply {
     Multi(Vec<SubReply>),
     MultiRead(Vec<ReadReply>),
     Count(i32),
+    /// With the secrets that may be seen.
+    Acl(Vec<AclEntry>, Stat),
+    /// Schemes and users, in byte order.
+    Clients(Vec<(String, String)>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

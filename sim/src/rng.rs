@@ -38,6 +38,10 @@ pub enum Stream {
     Watching = 14,
     /// Whether sessions are local, and who reads without a quorum.
     Sessions = 16,
+    /// Who clients say they are, and the lists that they give to nodes.
+    Access = 17,
+    /// Whether clients set quotas.
+    Quota = 18,
     /// What a search guided by coverage tries.
     Explore = 20,
 }

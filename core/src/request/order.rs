@@ -4,7 +4,9 @@
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::sync::Arc;
 
+use crate::acl::Id;
 use crate::ids::{Xid, Zxid};
 use crate::request::reply::{Outcome, WriteKind};
 use crate::time::Mono;
@@ -14,8 +16,15 @@ use crate::wire::code::Code;
 /// A request that this server answers by itself, once all before it are answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Local {
-    Read(ReadOp),
-    Watch(WatchOp),
+    /// By who the client was when it asked: what it presents later does not count.
+    Read {
+        op: ReadOp,
+        ids: Arc<[Id]>,
+    },
+    Watch {
+        op: WatchOp,
+        ids: Arc<[Id]>,
+    },
     Ping,
     /// Answered MARSHALLINGERROR; nothing is logged.
     Malformed,
@@ -70,7 +79,7 @@ impl Answer {
     /// Four letters that tell people what was asked. Apache: `lastOp` of `FinalRequestProcessor`.
     pub fn operation(&self) -> &'static str {
         match self {
-            Self::Local(Local::Read(op)) => match op {
+            Self::Local(Local::Read { op, .. }) => match op {
                 ReadOp::Exists { .. } => "EXIS",
                 ReadOp::GetData { .. } => "GETD",
                 ReadOp::GetAcl { .. } => "GETA",
@@ -80,7 +89,7 @@ impl Answer {
                 ReadOp::GetAllChildrenNumber { .. } => "GETACN",
                 ReadOp::WhoAmI => "HOMI",
             },
-            Self::Local(Local::Watch(op)) => match op {
+            Self::Local(Local::Watch { op, .. }) => match op {
                 WatchOp::Set(SetWatches { lasting: None, .. }) => "SETW",
                 WatchOp::Set(SetWatches { lasting: Some(_), .. }) => "STW2",
                 WatchOp::Add { .. } => "ADDW",

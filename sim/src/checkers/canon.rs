@@ -9,20 +9,23 @@ use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use vivarium_core::server::note::{Note, Phase, SyncKind};
 
 pub(crate) use crate::checkers::cluster::Cluster;
+use crate::checkers::identities::{Identities, May};
 use crate::checkers::line::{Entry, Line};
 pub(crate) use crate::checkers::member::Member;
 use crate::checkers::member::{Lineage, Origin};
 use crate::hashed::HashedMap;
-use crate::history::{Call, ClientFact, RequestId, SessionFact};
-use crate::ids::{NodeId, SimTime};
+use crate::history::{AclEntry, Call, ClientFact, RequestId, SessionFact};
+use crate::ids::{ClientId, NodeId, SimTime};
 use crate::observe::{LossKind, Sickness, SimEvent};
 use crate::oracle::tree::Standing;
-use crate::oracle::{Judged, Oracle};
+use crate::oracle::{Asked, Judged, Oracle};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Proposal {
     pub hash: u64,
     pub by: ServerId,
+    /// How many transactions its leader had applied when it made this one.
+    applied: usize,
     payload: Bytes,
 }
 
@@ -72,7 +75,8 @@ pub(crate) struct Canon {
     pub lost_quorum: Vec<ServerId>,
     /// Sessions that servers without a quorum gave.
     pub readers: BTreeSet<SessionId>,
-    calls: BTreeMap<(SessionId, i32), (RequestId, Call)>,
+    pub identities: Identities,
+    calls: BTreeMap<(SessionId, i32), (RequestId, Asked)>,
     unknown: BTreeSet<(SessionId, i32)>,
 }
 
@@ -100,6 +104,11 @@ impl Canon {
     /// Who knows this session, by what is committed.
     pub(crate) fn standing(&self, session: SessionId) -> Standing {
         self.oracle.tree().standing(session.0)
+    }
+
+    /// Whether a session is told of what happens to a node with this list.
+    pub(crate) fn may_hear(&self, session: SessionId, acl: Option<&[AclEntry]>) -> May {
+        self.identities.may_hear(session, acl, &self.cluster.access)
     }
 
     /// Number of committed transactions at or below `zxid`.
@@ -130,6 +139,7 @@ impl Canon {
                 if self.cluster.local_sessions {
                     self.oracle.allow_local_sessions();
                 }
+                self.oracle.rules.clone_from(&self.cluster.access);
                 for config in servers {
                     self.members.entry(config.me).or_default();
                 }
@@ -141,7 +151,7 @@ impl Canon {
                 self.dead = dead.iter().copied().collect();
                 self.sick = sick.iter().copied().collect();
             }
-            (NodeId::Client(_), SimEvent::Client(fact)) => self.learn_client(fact),
+            (NodeId::Client(client), SimEvent::Client(fact)) => self.learn_client(client, fact),
             (NodeId::Server(server), event) => self.learn_server(now, server, event),
             _ => {}
         }
@@ -156,10 +166,13 @@ impl Canon {
         }
     }
 
-    fn learn_client(&mut self, fact: &ClientFact) {
+    fn learn_client(&mut self, client: ClientId, fact: &ClientFact) {
+        self.identities.learn(client, fact, &self.cluster.access);
         match fact {
             ClientFact::Invoke { op, call } if call.is_write() => {
-                self.calls.insert((op.session, op.xid), (*op, call.clone()));
+                let ids = self.identities.of(op.session);
+                let asked = Asked { call: call.clone(), ids, applied: 0 };
+                self.calls.insert((op.session, op.xid), (*op, asked));
             }
             ClientFact::Unknown { op } => {
                 let key = (op.session, op.xid);
@@ -280,7 +293,8 @@ impl Canon {
                 commit_upto = Some(upto);
             }
             Note::Proposed { zxid, hash, payload } => {
-                let proposal = Proposal { hash: *hash, by: server, payload: payload.clone() };
+                let (applied, payload) = (member.applied.len(), payload.clone());
+                let proposal = Proposal { hash: *hash, by: server, applied, payload };
                 self.proposals.entry(*zxid).or_insert(proposal);
             }
             Note::Logged { zxid, hash, .. } => member.log.push(*zxid, *hash, &committed),
@@ -428,12 +442,12 @@ impl Canon {
             self.oracle_blind = true;
             return fresh;
         };
-        let payload = std::mem::take(&mut proposal.payload);
+        let (payload, applied) = (std::mem::take(&mut proposal.payload), proposal.applied);
         let calls = &mut self.calls;
         let mut found = None;
         let judged = self.oracle.commit(payload, |header| {
             found = calls.remove(&(SessionId(header.session), header.cxid));
-            found.as_ref().map(|(_, call)| call.clone())
+            found.as_ref().map(|(_, asked)| Asked { applied, ..asked.clone() })
         });
         let Some(judged) = judged else {
             self.oracle_blind = true;
@@ -449,7 +463,7 @@ impl Canon {
             let outcome = Outcome { zxid: entry.zxid, expected: expected.clone() };
             self.outcomes.insert((op.session, op.xid), outcome);
         }
-        (fresh.op, fresh.call) = found.unzip();
+        (fresh.op, fresh.call) = found.map(|(op, asked)| (op, asked.call)).unzip();
         fresh.judged = Some(judged);
         fresh
     }

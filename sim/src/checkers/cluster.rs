@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use vivarium_core::config::{Config, MemberRole};
 use vivarium_core::ids::ServerId;
 
+use crate::oracle::access::{Members, Rules};
+
 /// Facts of the cluster that its configuration tells.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cluster {
@@ -30,6 +32,10 @@ pub(crate) struct Cluster {
     pub read_only_mode: bool,
     /// Age at which a container goes that was never used; 0: never.
     pub never_used_ms: u64,
+    /// Between two looks of a leader at what may have outlived its purpose, and behind each node that goes.
+    pub sweep_interval_us: u64,
+    pub sweep_pause_us: u64,
+    pub access: Rules,
 }
 
 impl Cluster {
@@ -52,6 +58,20 @@ impl Cluster {
             local_sessions: first.local_sessions && first.ensemble.is_some(),
             upgrading: first.local_sessions_upgrading,
             read_only_mode: first.read_only_mode,
+            sweep_interval_us: first.containers.check_interval.0,
+            sweep_pause_us: 60_000_000 / u64::from(first.containers.max_per_minute.max(1)),
+            access: Rules {
+                skip_acl: first.access.skip_acl,
+                super_digest: first.access.super_digest.clone(),
+                enforce_quota: first.enforce_quota,
+                members: match &first.ensemble {
+                    _ if !first.reconfig_enabled => Members::Fixed,
+                    None => Members::Alone,
+                    Some(ensemble) => {
+                        Members::Of { version: i64::try_from(ensemble.version).unwrap_or(-2) }
+                    }
+                },
+            },
             full_digest: configs.iter().all(|config| config.full_digest),
             ..Self::default()
         };

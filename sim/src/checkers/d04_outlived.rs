@@ -7,6 +7,7 @@ use crate::checkers::{Check, Cx};
 use crate::history::Life;
 use crate::observe::SimEvent;
 use crate::oracle::Judged;
+use crate::oracle::tree::Node;
 use crate::oracle::txn::Txn;
 
 #[derive(Debug, Default)]
@@ -34,10 +35,15 @@ fn objection(judged: &Judged, never_used_ms: u64) -> Option<String> {
         return Some(format!("session {:#x} asked for it", header.session));
     }
     let Some(node) = &judged.outlived else { return Some("is not there".into()) };
+    purpose(node, header.time, never_used_ms)
+}
+
+/// Why a node still has a purpose at this moment of its leader's clock, if so.
+pub(super) fn purpose(node: &Node, time: i64, never_used_ms: u64) -> Option<String> {
     if !node.children.is_empty() {
         return Some(format!("has {} children", node.children.len()));
     }
-    let age_ms = header.time.saturating_sub(node.record.mtime);
+    let age_ms = time.saturating_sub(node.record.mtime);
     let is_older = |ms: i64| age_ms > ms;
     match node.record.life() {
         Life::Persistent | Life::Ephemeral => Some("nothing says that it may".into()),

@@ -5,14 +5,18 @@ use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{Call, ClientFact, ReadCall, ReadReply, Reply};
 use crate::observe::SimEvent;
-use crate::oracle::past::Past;
+use crate::oracle::Asked;
+use crate::oracle::access::{self, Identity, NO_AUTH, Rules};
+use crate::oracle::past::{Past, Shown};
 use crate::oracle::predict::NO_NODE;
+use crate::oracle::quota;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use vivarium_core::ids::{SessionId, Zxid};
 
 #[derive(Debug, Default)]
 pub(crate) struct K04 {
-    calls: BTreeMap<(SessionId, i32), Call>,
+    calls: BTreeMap<(SessionId, i32), Asked>,
 }
 
 impl Check for K04 {
@@ -25,7 +29,9 @@ impl Check for K04 {
         let (op, zxid, got) = match fact {
             ClientFact::Invoke { op, call } => {
                 if call.is_read() {
-                    self.calls.insert((op.session, op.xid), call.clone());
+                    let ids = cx.canon.identities.of(op.session);
+                    let asked = Asked { call: call.clone(), ids, applied: 0 };
+                    self.calls.insert((op.session, op.xid), asked);
                 }
                 return Ok(());
             }
@@ -41,7 +47,7 @@ impl Check for K04 {
             | ClientFact::Session(_)
             | ClientFact::Nonsense { .. } => return Ok(()),
         };
-        let Some(call) = self.calls.remove(&(op.session, op.xid)) else { return Ok(()) };
+        let Some(asked) = self.calls.remove(&(op.session, op.xid)) else { return Ok(()) };
         if matches!(got, Err(-112 | -12)) {
             return Ok(());
         }
@@ -58,87 +64,123 @@ impl Check for K04 {
             return Err(format!("{op:?} shows {at}, which is not committed"));
         }
         let position = cx.canon.count_upto(at);
-        if cx.canon.oracle_blind || shows_the_children(cx, position, &call, got) {
+        let moment = Moment {
+            past: cx.canon.oracle.past(),
+            position,
+            rules: &cx.canon.cluster.access,
+            ids: &asked.ids,
+        };
+        if cx.canon.oracle_blind || moment.shows_the_children(&asked.call, got) {
             return Ok(());
         }
-        let model = model(cx, position, op.session, &call);
+        let model = moment.model(op.session, &asked.call);
         if model.as_ref().is_some_and(|model| model.as_ref() != got.as_ref().copied()) {
-            return Err(format!("{op:?} {call:?} shows {got:?} at {at}, the model {model:?}"));
+            return Err(format!("{op:?} {asked:?} shows {got:?} at {at}, the model {model:?}"));
         }
         Ok(())
     }
 }
 
-/// Whether this is a listing, and right; long ones are common, and not worth a model of their own.
-fn shows_the_children(cx: &Cx<'_>, position: usize, call: &Call, got: Result<&Reply, i32>) -> bool {
-    let past = cx.canon.oracle.past();
-    let Call::GetChildren { path, with_stat, .. } = call else { return false };
-    let Some((_, stat)) = past.node(position, path) else { return false };
-    let names = match got {
-        Ok(Reply::Children(names)) if !with_stat => names,
-        Ok(Reply::ChildrenStat(names, shown)) if *with_stat && shown == stat => names,
-        _ => return false,
-    };
-    past.children(position, path).into_iter().eq(names.iter())
+/// What one client is shown behind the first `position` transactions.
+struct Moment<'a> {
+    past: &'a Past,
+    position: usize,
+    rules: &'a Rules,
+    ids: &'a [Identity],
 }
 
-/// What a read of a session has to answer after the first `position` transactions.
-fn model(
-    cx: &Cx<'_>,
-    position: usize,
-    session: SessionId,
-    call: &Call,
-) -> Option<Result<Reply, i32>> {
-    let past = cx.canon.oracle.past();
-    let (path, shown) = match call {
-        Call::Exists { path, .. }
-        | Call::GetData { path, .. }
-        | Call::GetChildren { path, .. }
-        | Call::CountAll { path } => (path, past.node(position, path)),
-        Call::GetEphemerals { prefix } => {
-            // All of them, as a blank is.
-            let prefix = if prefix == "/" { "" } else { prefix };
-            let own = past.ephemerals(position, session.0, prefix).into_iter().collect();
-            return Some(Ok(Reply::Children(own)));
-        }
-        Call::MultiRead(reads) => {
-            let replies = reads.iter().map(|read| part(past, position, read)).collect();
-            return Some(Ok(Reply::MultiRead(replies)));
-        }
-        Call::Create(_)
-        | Call::Delete { .. }
-        | Call::SetData { .. }
-        | Call::Multi(_)
-        | Call::Sync { .. }
-        | Call::Watch(_)
-        | Call::CloseSession
-        | Call::UnknownOp { .. }
-        | Call::Malformed { .. } => return None,
-    };
-    let Some((data, stat)) = shown else { return Some(Err(NO_NODE)) };
-    Some(Ok(match call {
-        Call::GetData { .. } => Reply::Data(data.clone(), *stat),
-        Call::CountAll { path } => Reply::Count(past.count_below(position, path) as i32),
-        Call::GetChildren { with_stat, .. } => {
-            let children = past.children(position, path).into_iter().collect();
-            match with_stat {
-                true => Reply::ChildrenStat(children, *stat),
-                false => Reply::Children(children),
+impl Moment<'_> {
+    /// The node, if it is there; each server writes the counts of quotas into it by itself.
+    fn node(&self, path: &str) -> Result<Cow<'_, Shown>, i32> {
+        let node = self.past.node(self.position, path).ok_or(NO_NODE)?;
+        let Some(text) = quota::counted(self.past, self.position, path) else {
+            return Ok(Cow::Borrowed(node));
+        };
+        let mut node = node.clone();
+        node.stat.data_length = text.len() as i32;
+        node.data = Some(text.into());
+        Ok(Cow::Owned(node))
+    }
+
+    /// The node, if it is there and may be read.
+    fn readable(&self, path: &str) -> Result<Cow<'_, Shown>, i32> {
+        let node = self.node(path)?;
+        let may = access::permits(self.rules, node.acl.as_deref(), access::READ, self.ids);
+        if may { Ok(node) } else { Err(NO_AUTH) }
+    }
+
+    /// Whether this is a listing, and right; long ones are common, and not worth a model of their own.
+    fn shows_the_children(&self, call: &Call, got: Result<&Reply, i32>) -> bool {
+        let Call::GetChildren { path, with_stat, .. } = call else { return false };
+        let Ok(node) = self.readable(path) else { return false };
+        let names = match got {
+            Ok(Reply::Children(names)) if !with_stat => names,
+            Ok(Reply::ChildrenStat(names, shown)) if *with_stat && *shown == node.stat => names,
+            _ => return false,
+        };
+        self.past.children(self.position, path).into_iter().eq(names.iter())
+    }
+
+    /// What a read of a session has to answer.
+    fn model(&self, session: SessionId, call: &Call) -> Option<Result<Reply, i32>> {
+        Some(match call {
+            Call::Exists { path, .. } => self.readable(path).map(|node| Reply::Stat(node.stat)),
+            Call::GetData { path, .. } => {
+                self.readable(path).map(|node| Reply::Data(node.data.clone(), node.stat))
+            }
+            Call::GetChildren { path, with_stat, .. } => self.readable(path).map(|node| {
+                let children = self.past.children(self.position, path).into_iter().collect();
+                match with_stat {
+                    true => Reply::ChildrenStat(children, node.stat),
+                    false => Reply::Children(children),
+                }
+            }),
+            Call::CountAll { path } => self
+                .readable(path)
+                .map(|_| Reply::Count(self.past.count_below(self.position, path) as i32)),
+            Call::GetEphemerals { prefix } => {
+                // All of them, as a blank is.
+                let prefix = if prefix == "/" { "" } else { prefix };
+                let own = self.past.ephemerals(self.position, session.0, prefix);
+                Ok(Reply::Children(own.into_iter().collect()))
+            }
+            Call::MultiRead(reads) => {
+                Ok(Reply::MultiRead(reads.iter().map(|read| self.part(read)).collect()))
+            }
+            Call::GetAcl { path } => self.access_list(path),
+            Call::WhoAmI => Ok(Reply::Clients(access::told(self.ids))),
+            Call::Create(_)
+            | Call::Delete { .. }
+            | Call::SetData { .. }
+            | Call::Multi(_)
+            | Call::SetAcl { .. }
+            | Call::Reconfig { .. }
+            | Call::AddAuth { .. }
+            | Call::Sync { .. }
+            | Call::Watch(_)
+            | Call::CloseSession
+            | Call::UnknownOp { .. }
+            | Call::Malformed { .. } => return None,
+        })
+    }
+
+    /// Each read of a multiRead is on its own.
+    fn part(&self, read: &ReadCall) -> ReadReply {
+        let (ReadCall::Data { path } | ReadCall::Children { path }) = read;
+        match (self.readable(path), read) {
+            (Err(code), _) => ReadReply::Error(code),
+            (Ok(node), ReadCall::Data { .. }) => ReadReply::Data(node.data.clone(), node.stat),
+            (Ok(_), ReadCall::Children { path }) => {
+                let children = self.past.children(self.position, path);
+                ReadReply::Children(children.into_iter().collect())
             }
         }
-        _ => Reply::Stat(*stat),
-    }))
-}
+    }
 
-/// Each read of a multiRead is on its own.
-fn part(past: &Past, position: usize, read: &ReadCall) -> ReadReply {
-    let (ReadCall::Data { path } | ReadCall::Children { path }) = read;
-    match (past.node(position, path), read) {
-        (None, _) => ReadReply::Error(NO_NODE),
-        (Some((data, stat)), ReadCall::Data { .. }) => ReadReply::Data(data.clone(), *stat),
-        (Some(_), ReadCall::Children { path }) => {
-            ReadReply::Children(past.children(position, path).into_iter().collect())
-        }
+    fn access_list(&self, path: &str) -> Result<Reply, i32> {
+        let node = self.node(path)?;
+        let shown = access::shown(self.rules, node.acl.as_deref(), self.ids)?;
+        Ok(Reply::Acl(shown, node.stat))
     }
 }
 

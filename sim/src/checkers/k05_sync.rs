@@ -64,7 +64,8 @@ impl Check for K05 {
             ClientFact::Ok { op, zxid, .. } | ClientFact::Err { op, zxid, .. } => {
                 let key = (op.session, op.xid);
                 let zxid = Zxid::from_wire(*zxid).unwrap_or_default();
-                let refused = matches!(fact, ClientFact::Err { code, .. } if *code != -101);
+                let refused =
+                    matches!(fact, ClientFact::Err { code, .. } if !matches!(code, -101 | -102));
                 if let Some(asked) = self.syncs.remove(&key)
                     && matches!(fact, ClientFact::Ok { .. })
                     && !asked.is_weak(cx, op.server)

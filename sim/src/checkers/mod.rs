@@ -9,7 +9,9 @@ mod d01_versions;
 mod d02_sequential_names;
 mod d03_multi_atomic;
 mod d04_outlived;
+mod d05_access;
 mod d06_no_orphans;
+mod d07_quotas;
 mod damage;
 mod e02_ephemerals;
 mod e03_no_early_expiry;
@@ -19,6 +21,7 @@ mod e06_session_move;
 mod e07_expiry_happens;
 mod e08_local_sessions;
 mod happened;
+mod identities;
 mod k01_linearizable_writes;
 mod k02_session_fifo;
 mod k03_monotonic_zxid;
@@ -32,6 +35,7 @@ mod l04_probe_commits;
 mod l05_requests_end;
 mod l06_queues_drain;
 mod l07_bounded_chatter;
+mod l08_outlived_goes;
 mod lasting_book;
 mod line;
 mod member;
@@ -203,6 +207,8 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("S9", Box::new(s09_epoch_implies_history::S09)),
         ("T1", Box::new(t01_digest_equality::T01::default())),
         ("T2", Box::new(t02_replay_digest::T02)),
+        ("D5", Box::new(d05_access::D05::default())),
+        ("D7", Box::new(d07_quotas::D07)),
         ("D1", Box::new(d01_versions::D01)),
         ("D2", Box::new(d02_sequential_names::D02::default())),
         ("D3", Box::new(d03_multi_atomic::D03)),
@@ -233,6 +239,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("L5", Box::new(l05_requests_end::L05::default())),
         ("L6", Box::new(l06_queues_drain::L06)),
         ("L7", Box::new(l07_bounded_chatter::L07::default())),
+        ("L8", Box::new(l08_outlived_goes::L08::default())),
         ("X2", Box::new(x02_ack_content::X02::default())),
         ("X5", Box::new(x05_objections::X05)),
         ("O1", Box::new(o01_oracle_sees::O01)),
@@ -433,7 +440,7 @@ mod tests {
         let (due, excuses) = asked(&[1, 3]);
         assert_eq!(due, Ok(()));
         let excused: Vec<&str> = excuses.iter().map(|excuse| &*excuse.check).collect();
-        assert_eq!(excused, ["L1", "L2", "L4", "L5", "L6"]);
+        assert_eq!(excused, ["L1", "L2", "L4", "L5", "L6", "L8"]);
         assert!(excuses.iter().all(|excuse| excuse.why.contains("of 3 voters 1, 3 lost")));
     }
 

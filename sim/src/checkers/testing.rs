@@ -18,6 +18,7 @@ use crate::disk_view::DiskView;
 use crate::history::{Call, ClientFact, CreateCall, Life, Reply, RequestId, SessionFact};
 use crate::ids::{ClientId, NodeId, SimTime};
 use crate::observe::{CrashKind, SimEvent};
+use crate::oracle::access;
 use crate::oracle::txn::{CreateTxn, Header, Txn, build::payload};
 
 pub(crate) fn z(epoch: u32, counter: u32) -> Zxid {
@@ -82,6 +83,7 @@ pub(crate) fn create_call(path: &str, sequential: bool) -> CreateCall {
         data: None,
         life: Life::Persistent,
         sequential,
+        acl: access::open(),
         with_stat: false,
     }
 }
@@ -99,6 +101,12 @@ pub(crate) fn create_txn(path: &str, ephemeral: bool, parent_cversion: i32) -> C
         life: life(ephemeral),
         parent_cversion,
     }
+}
+
+/// A node that one user alone may do anything with.
+pub(crate) fn closed_txn(path: &str) -> CreateTxn {
+    let acl = [(access::ALL, "digest".to_owned(), access::digest("u:p"))];
+    CreateTxn { acl: Some(acl.into()), ..create_txn(path, false, 1) }
 }
 
 /// Request `xid` of a session, on its first connection.

@@ -1,12 +1,14 @@
 //! W1: while a connection lives, its persistent watches are told of every change that they are for and
 //! of no other, once, in the order of the changes, before any reply that could show it.
 
-use crate::checkers::happened::Happened;
+use crate::checkers::happened::{Change, Happened};
+use crate::checkers::identities::May;
 use crate::checkers::lasting_book::LastingBook;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
+use crate::oracle::tree::Event;
 use std::collections::BTreeMap;
 use vivarium_core::ids::{SessionId, Zxid};
 use vivarium_core::wire::client::EventKind;
@@ -20,46 +22,75 @@ pub(crate) struct W01 {
 }
 
 impl W01 {
-    /// The next change that a session has to be told of.
-    fn next(&self, session: SessionId) -> Option<usize> {
-        let oldest = self.events.upto(self.book.oldest(session)?);
-        let settled = self.settled.get(&session).copied().unwrap_or(0).max(oldest);
-        let mut unsettled = self.events.behind(settled).iter();
-        let owed = unsettled
-            .position(|(zxid, kind, path)| self.book.meets(session, *zxid, *kind, path))?;
-        Some(settled + owed)
+    /// Changes that a session's watches are for and that it was not told of, with their places.
+    fn unsettled(&self, session: SessionId) -> impl Iterator<Item = (usize, &Change)> {
+        let oldest = self.book.oldest(session).map(|oldest| self.events.upto(oldest));
+        let settled = self.settled.get(&session).copied().unwrap_or(0);
+        let from = oldest.map_or(usize::MAX, |oldest| oldest.max(settled));
+        let meets = move |change: &&Change| {
+            self.book.meets(session, change.zxid, change.event.kind, &change.event.path)
+        };
+        let behind = self.events.behind(from).iter().enumerate();
+        behind.filter(move |(_, change)| meets(change)).map(move |(at, change)| (from + at, change))
     }
 
-    fn told(&mut self, session: SessionId, told: (Zxid, EventKind, &String)) -> Result<(), String> {
+    fn told(
+        &mut self,
+        cx: &Cx<'_>,
+        session: SessionId,
+        told: (Zxid, EventKind, &String),
+    ) -> Result<(), String> {
         let (zxid, kind, path) = told;
         if self.book.resets(session) || !self.book.meets(session, zxid, kind, path) {
             return Ok(());
         }
-        let next = self.next(session);
-        match next.map(|index| (index, &self.events[index])) {
-            Some((index, owed)) if (owed.0, owed.1, &owed.2) == told => {
-                self.settled.insert(session, index + 1);
-                Ok(())
+        match self.place(cx, session, told)? {
+            Some(place) => self.settled.insert(session, place + 1),
+            None => {
+                return Err(format!(
+                    "session {session} is told {kind:?} {path} of {zxid} where nothing more happened"
+                ));
             }
-            Some((_, (at, what, whose))) => Err(format!(
-                "session {session} is told {kind:?} {path} of {zxid}; its persistent watches had to \
-                 be told {what:?} {whose} of {at} next"
-            )),
-            None => Err(format!(
-                "session {session} is told {kind:?} {path} of {zxid} where nothing more happened"
-            )),
+        };
+        Ok(())
+    }
+
+    /// Where among the changes that the session was not told of this one is: nothing before it may be left
+    /// out.
+    fn place(
+        &self,
+        cx: &Cx<'_>,
+        session: SessionId,
+        told: (Zxid, EventKind, &String),
+    ) -> Result<Option<usize>, String> {
+        for (place, Change { zxid, event }) in self.unsettled(session) {
+            let Event { kind, path, acl } = event;
+            let may = cx.canon.may_hear(session, acl.as_deref());
+            if may != May::No && (*zxid, *kind, path) == told {
+                return Ok(Some(place));
+            }
+            if may == May::Yes {
+                let (at, what, whose) = told;
+                return Err(format!(
+                    "session {session} is told {what:?} {whose} of {at}; its persistent watches had to \
+                     be told {kind:?} {path} of {zxid} next"
+                ));
+            }
         }
+        Ok(None)
     }
 
     /// A reply shows the tree at `zxid`.
-    fn shown(&self, session: SessionId, zxid: Zxid) -> Result<(), String> {
-        let Some(next) = self.next(session).filter(|next| *next < self.events.upto(zxid)) else {
+    fn shown(&self, cx: &Cx<'_>, session: SessionId, zxid: Zxid) -> Result<(), String> {
+        let shown = self.unsettled(session).take_while(|(_, change)| change.zxid <= zxid);
+        let mut owed = shown
+            .map(|(_, change)| change)
+            .filter(|change| cx.canon.may_hear(session, change.event.acl.as_deref()) == May::Yes);
+        let Some(Change { zxid: at, event: Event { kind, path, .. } }) = owed.next() else {
             return Ok(());
         };
-        let (at, what, whose) = &self.events[next];
         Err(format!(
-            "session {session} sees {zxid}, but its persistent watches were not told {what:?} \
-             {whose} of {at}"
+            "session {session} sees {zxid}, but its persistent watches were not told {kind:?} {path} of {at}"
         ))
     }
 }
@@ -82,7 +113,7 @@ impl Check for W01 {
             ClientFact::Pong { session, zxid, .. } => (*session, *zxid),
             ClientFact::Watch { session, kind, path, zxid, .. } => {
                 let Some(zxid) = Zxid::from_wire(*zxid) else { return Ok(()) };
-                return self.told(*session, (zxid, *kind, path));
+                return self.told(cx, *session, (zxid, *kind, path));
             }
             ClientFact::Session(SessionFact::Detached { session, .. }) => {
                 self.settled.remove(session);
@@ -99,7 +130,7 @@ impl Check for W01 {
             }
         };
         let zxid = Zxid::from_wire(zxid).unwrap_or_default();
-        self.shown(session, zxid)?;
+        self.shown(cx, session, zxid)?;
         self.book.learn(fact);
         if self.book.has_any(session) {
             let upto = self.events.upto(zxid);

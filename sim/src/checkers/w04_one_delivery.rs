@@ -1,5 +1,6 @@
 //! W1 and W4: an event answers a watch that is set, uses it up, and tells of a change that happened.
 
+use crate::checkers::identities::May;
 use crate::checkers::lasting_book::LastingBook;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::watch_book::WatchBook;
@@ -46,13 +47,20 @@ impl Check for W04 {
             }
             None | Some(_) => {}
         }
-        let happened = self
-            .happened
-            .get(&zxid)
-            .is_some_and(|events| events.iter().any(|(what, whose)| what == kind && whose == path));
-        if !happened && !cx.canon.oracle_blind {
+        if cx.canon.oracle_blind {
+            return Ok(());
+        }
+        let events = self.happened.get(&zxid).map_or(&[][..], Vec::as_slice);
+        let mut happened =
+            events.iter().filter(|event| event.kind == *kind && event.path == *path).peekable();
+        if happened.peek().is_none() {
             return Err(format!(
                 "session {session} is told {kind:?} {path} of {zxid}, which did not happen"
+            ));
+        }
+        if happened.all(|event| cx.canon.may_hear(*session, event.acl.as_deref()) == May::No) {
+            return Err(format!(
+                "session {session} is told {kind:?} {path} of {zxid}, and may not read the node"
             ));
         }
         Ok(())
@@ -64,6 +72,7 @@ mod tests {
     use super::*;
     use crate::checkers::testing::*;
     use crate::history::{Call, Reply};
+    use crate::oracle::txn::Txn;
     use vivarium_core::wire::client::{AddMode, EventKind, WatchKind, WatchOp};
 
     fn run() -> Run<W04> {
@@ -104,6 +113,17 @@ mod tests {
         run.invoke(6, 2, Call::Watch(remove)).unwrap();
         run.ok(6, 2, z(1, 1), Reply::Empty).unwrap();
         assert!(run.watch(6, "/a", z(1, 2)).is_err());
+    }
+
+    #[test]
+    fn what_a_client_may_not_know_is_not_told() {
+        let mut run = run();
+        let path = || "/b".to_owned();
+        run.invoke(6, 2, Call::Exists { path: path(), watch: true }).unwrap();
+        run.err(6, 2, z(1, 2), -101).unwrap();
+        let closed = Txn::Create(closed_txn("/b"));
+        run.commit(1, header(z(1, 3), 5, 2), &closed).unwrap();
+        assert!(run.watch(6, "/b", z(1, 3)).unwrap_err().contains("may not read"));
     }
 
     #[test]

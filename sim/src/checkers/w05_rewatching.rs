@@ -3,14 +3,17 @@
 //! server has forgotten some, whatever makes the client look again at all that has changed. An event
 //! without a zxid comes at no other time.
 
-use crate::checkers::happened::Happened;
+use crate::checkers::happened::{Change, Happened};
 use crate::checkers::lasting_book::Lasting;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
-use crate::history::{Call, ClientFact};
+use crate::history::{AclEntry, Call, ClientFact};
 use crate::observe::SimEvent;
+use crate::oracle::access::{Identity, READ, Rules, permits};
 use crate::oracle::past::Past;
+use crate::oracle::tree::Event;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use vivarium_core::ids::{SessionId, Zxid};
 use vivarium_core::wire::client::{EventKind, SetWatches, Stat, WatchOp};
 
@@ -21,6 +24,7 @@ type Told = (EventKind, String, i64);
 struct Asked {
     xid: i32,
     wanted: SetWatches,
+    ids: Arc<[Identity]>,
     told: Vec<Told>,
 }
 
@@ -40,7 +44,8 @@ impl Check for W05 {
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
             ClientFact::Invoke { op, call: Call::Watch(WatchOp::Set(wanted)) } => {
-                let asked = Asked { xid: op.xid, wanted: wanted.clone(), told: Vec::new() };
+                let ids = cx.canon.identities.of(op.session);
+                let asked = Asked { xid: op.xid, wanted: wanted.clone(), ids, told: Vec::new() };
                 self.asked.insert(op.session, asked);
             }
             ClientFact::Watch { session, kind, path, zxid, .. } => {
@@ -84,12 +89,14 @@ impl W05 {
         asked: &Asked,
         zxid: Zxid,
     ) -> Result<(), String> {
-        let tree = Tree { past: cx.canon.oracle.past(), position: cx.canon.count_upto(zxid) };
+        let reader = Reader { rules: &cx.canon.cluster.access, ids: &asked.ids };
+        let (past, position) = (cx.canon.oracle.past(), cx.canon.count_upto(zxid));
+        let tree = Tree { past, position, reader };
         let Asked { wanted, told, .. } = asked;
         let missed = tree.missed(wanted);
         let watches = lasting(wanted);
         let rest = told.strip_prefix(&missed[..]);
-        let replayed = self.replayed(&watches, wanted.relative_zxid, zxid);
+        let replayed = self.replayed(&watches, wanted.relative_zxid, zxid, reader);
         let right = rest.is_some_and(|rest| {
             rest == replayed || rest == tree.look_again(&watches, wanted.relative_zxid)
         });
@@ -103,12 +110,22 @@ impl W05 {
         ))
     }
 
-    fn replayed(&self, watches: &[Lasting], since: i64, upto: Zxid) -> Vec<Told> {
+    fn replayed(
+        &self,
+        watches: &[Lasting],
+        since: i64,
+        upto: Zxid,
+        reader: Reader<'_>,
+    ) -> Vec<Told> {
         let met = |kind, path: &str| watches.iter().any(|watch| watch.meets(kind, path));
         let seen = Zxid::from_wire(since).map_or(0, |since| self.events.upto(since));
-        let missed = self.events.behind(seen).iter().take_while(|(zxid, ..)| *zxid <= upto);
-        let events = missed.filter(|(_, kind, path)| met(*kind, path));
-        events.map(|(zxid, kind, path)| (*kind, path.clone(), zxid.to_wire())).collect()
+        let missed = self.events.behind(seen).iter().take_while(|change| change.zxid <= upto);
+        let meets =
+            |event: &Event| met(event.kind, &event.path) && reader.may(event.acl.as_deref());
+        let events = missed.filter(|change| meets(&change.event));
+        let told =
+            |Change { zxid, event }: &Change| (event.kind, event.path.clone(), zxid.to_wire());
+        events.map(told).collect()
     }
 }
 
@@ -119,10 +136,24 @@ fn lasting(wanted: &SetWatches) -> Vec<Lasting> {
     persistent.chain(all.recursive.iter().map(|path| of(path, true))).collect()
 }
 
+/// Who sets its watches again.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    rules: &'a Rules,
+    ids: &'a [Identity],
+}
+
+impl Reader<'_> {
+    fn may(self, acl: Option<&[AclEntry]>) -> bool {
+        permits(self.rules, acl, READ, self.ids)
+    }
+}
+
 /// The tree at one moment.
 struct Tree<'a> {
     past: &'a Past,
     position: usize,
+    reader: Reader<'a>,
 }
 
 /// What no transaction tells of.
@@ -130,7 +161,7 @@ const NO_ZXID: i64 = -1;
 
 impl Tree<'_> {
     fn stat(&self, path: &str) -> Option<&Stat> {
-        self.past.node(self.position, path).map(|(_, stat)| stat)
+        self.past.node(self.position, path).map(|node| &node.stat)
     }
 
     /// What one-shot watches missed, in the order in which they are listed.
@@ -161,7 +192,9 @@ impl Tree<'_> {
         let mut told: Vec<Told> = Vec::new();
         let mut known = BTreeSet::new();
         let mut tell = |kind: EventKind, path: &str| {
-            if known.insert((kind, path.to_owned())) {
+            let node = self.past.node(self.position, path);
+            let may = node.is_none_or(|node| self.reader.may(node.acl.as_deref()));
+            if may && known.insert((kind, path.to_owned())) {
                 told.push((kind, path.to_owned(), NO_ZXID));
             }
         };

@@ -51,6 +51,8 @@ impl Watchables {
 
 type Watches = BTreeMap<usize, Zxid>;
 
+const NO_NODE: i32 = -101;
+
 /// A request in flight that sets or removes watches.
 #[derive(Debug)]
 enum Asked {
@@ -75,6 +77,13 @@ pub(crate) struct WatchBook {
 impl WatchBook {
     pub(crate) fn of(&self, session: SessionId) -> Option<&Watches> {
         self.set.get(&session)
+    }
+
+    /// These are no longer set.
+    pub(crate) fn forget(&mut self, session: SessionId, watches: &[usize]) {
+        if let Some(set) = self.set.get_mut(&session).filter(|_| !watches.is_empty()) {
+            set.retain(|watch, _| !watches.contains(watch));
+        }
     }
 
     /// Answers the zxids at which the watches were set that an event used up.
@@ -158,8 +167,8 @@ impl WatchBook {
         let Some(zxid) = Zxid::from_wire(zxid) else { return };
         let set = self.set.entry(op.session).or_default();
         match asked {
-            // An error other than NONODE means that the node was found, or that the client gives up.
-            Asked::One { watched, if_missing } if if_missing || code != -101 => {
+            // Who may not read a node does not watch it either.
+            Asked::One { watched, if_missing } if code == 0 || if_missing && code == NO_NODE => {
                 set.entry(watched).or_insert(zxid);
             }
             Asked::One { .. } => {}

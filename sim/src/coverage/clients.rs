@@ -130,6 +130,8 @@ fn served(asked: Asked, server: ServerId, seats: &[Seat], reign: Epoch, marks: &
         | Asked::MultiRead
         | Asked::GetEphemerals
         | Asked::CountAll
+        | Asked::GetAcl
+        | Asked::WhoAmI
         | Asked::AddWatch
         | Asked::CheckWatches
         | Asked::RemoveWatches
@@ -143,8 +145,9 @@ fn served(asked: Asked, server: ServerId, seats: &[Seat], reign: Epoch, marks: &
         | Asked::Delete
         | Asked::SetData
         | Asked::Multi
+        | Asked::SetAcl
         | Asked::CloseSession => Class::Write,
-        Asked::UnknownOp | Asked::Malformed => return,
+        Asked::AddAuth | Asked::Reconfig | Asked::UnknownOp | Asked::Malformed => return,
     };
     let Some(seat) = seats.get(server.0 as usize - 1) else { return };
     // The reply may come when its server is long in another part.
@@ -184,6 +187,11 @@ const fn asked(call: &Call) -> Asked {
         Call::GetEphemerals { .. } => Asked::GetEphemerals,
         Call::CountAll { .. } => Asked::CountAll,
         Call::Sync { .. } => Asked::Sync,
+        Call::AddAuth { .. } => Asked::AddAuth,
+        Call::GetAcl { .. } => Asked::GetAcl,
+        Call::SetAcl { .. } => Asked::SetAcl,
+        Call::WhoAmI => Asked::WhoAmI,
+        Call::Reconfig { .. } => Asked::Reconfig,
         Call::Watch(WatchOp::Add { .. }) => Asked::AddWatch,
         Call::Watch(WatchOp::Check { .. }) => Asked::CheckWatches,
         Call::Watch(WatchOp::Remove { .. }) => Asked::RemoveWatches,

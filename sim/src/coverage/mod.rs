@@ -32,6 +32,11 @@ use crate::observe::{Durable, SimEvent};
 use crate::schedule::FaultKind;
 use crate::world::Stats;
 
+/// Where a transaction has the last byte of its type, and which one it is where the leader deletes a node by
+/// itself. All types are below 128, but for those of sessions and errors, which are negative.
+const RECORD_TYPE: usize = 31;
+const DELETE_CONTAINER: u8 = 20;
+
 /// Looks on while a run goes.
 #[derive(Debug, Default)]
 pub(crate) struct Coverage {
@@ -210,8 +215,11 @@ impl Coverage {
             Note::Logged { .. } | Note::SnapInstalled { .. } => self.progress(id, Stage::Taking),
             Note::AckedNewLeader { .. } => self.progress(id, Stage::Acknowledged),
             Note::Established { epoch, history } => self.established(now, id, *epoch, *history),
-            Note::Proposed { zxid, .. } => {
+            Note::Proposed { zxid, payload, .. } => {
                 self.seat(id).proposed = Some(*zxid);
+                if payload.get(RECORD_TYPE) == Some(&DELETE_CONTAINER) {
+                    self.moment(Moment::NodeOutlived);
+                }
                 if zxid.counter() == self.limits.zxid_counter {
                     self.moment(Moment::ZxidLimit);
                 }

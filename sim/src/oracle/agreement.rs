@@ -6,7 +6,8 @@ use vivarium_core::txn::LoggedTxn;
 
 use crate::history::Call;
 use crate::oracle::Oracle;
-use crate::oracle::predict::predict;
+use crate::oracle::access::{Rules, of_address};
+use crate::oracle::predict::{Terms, predict};
 use crate::oracle::txn::{Header, Txn, build::payload};
 use crate::rng::{SimRng, Stream};
 use crate::workload::{Memory, Workload};
@@ -26,10 +27,17 @@ fn core_and_the_oracle_agree_on_every_state() {
             let header = Header { session, cxid: 1, zxid: Zxid(zxid), time: 1000 + zxid as i64 };
             let txn = match &call {
                 None => Txn::CreateSession { timeout_ms: 4000 },
-                Some(call) => match predict(&mut oracle.tree().clone(), header, call) {
-                    Some(expected) => expected.txn,
-                    None => return,
-                },
+                Some(call) => {
+                    let terms = Terms {
+                        ids: &[of_address("10.0.1.1")],
+                        rules: &Rules::default(),
+                        quotas: None,
+                    };
+                    match predict(&mut oracle.tree().clone(), header, call, terms) {
+                        Some(expected) => expected.txn,
+                        None => return,
+                    }
+                }
             };
             let payload = payload(header, &txn);
             let logged = LoggedTxn::decode(payload.clone()).expect("it was just built");

@@ -1,29 +1,45 @@
 //! The oracle: a second, simpler implementation of the replicated state, driven once through the
 //! committed transactions.
 
+pub mod access;
 #[cfg(test)]
 mod agreement;
 mod digest;
 pub mod past;
 pub mod predict;
+pub mod quota;
 pub mod tree;
 pub mod txn;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::history::Call;
+use crate::oracle::access::{Identity, Rules};
 use crate::oracle::past::Past;
-use crate::oracle::predict::Expected;
+use crate::oracle::predict::{Expected, Terms};
+use crate::oracle::quota::Quotas;
 use crate::oracle::tree::{Event, Move, MoveKind, Node, Standing, Tree};
 use crate::oracle::txn::{Header, Txn};
 
 /// The state after all committed transactions, and what it was before.
 #[derive(Clone, Debug)]
 pub struct Oracle {
+    pub rules: Rules,
     tree: Tree,
     past: Past,
     position: usize,
     full_digest: u64,
+}
+
+/// What a client asked for, and who it was then.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub call: Call,
+    pub ids: Arc<[Identity]>,
+    /// Number of transactions that whoever proposed it had applied by then.
+    pub applied: usize,
 }
 
 /// One committed transaction, judged.
@@ -69,7 +85,7 @@ impl Default for Oracle {
             }
             full_digest = full_digest.wrapping_add(digest::of_node(path, &node.record));
         }
-        Self { tree, past, position: 0, full_digest }
+        Self { rules: Rules::default(), tree, past, position: 0, full_digest }
     }
 }
 
@@ -95,20 +111,24 @@ impl Oracle {
     pub fn commit(
         &mut self,
         payload: Bytes,
-        call_of: impl FnOnce(&Header) -> Option<Call>,
+        asked: impl FnOnce(&Header) -> Option<Asked>,
     ) -> Option<Judged> {
         self.position += 1;
         let (header, txn) = txn::decode(payload)?;
         // A session that has moved is refused whatever it asks for: who owned it is E6's concern.
         let moved = matches!(txn, Txn::Error { code: SESSION_MOVED });
-        let call = call_of(&header).filter(|_| !moved);
         let standing = match self.tree.standing(header.session) {
             // Its server may find it over while it asks. That the client is not told so is E8's concern.
             Standing::Local if is_refused(&txn) => Standing::Gone,
             standing @ (Standing::Global | Standing::Local | Standing::Gone) => standing,
         };
-        let expected =
-            call.and_then(|call| predict::predict_for(standing, &mut self.tree, header, &call));
+        let expected = asked(&header).filter(|_| !moved).and_then(|asked| {
+            let Asked { call, ids, applied } = asked;
+            let quotas = Quotas { past: &self.past, position: applied };
+            let quotas = self.rules.enforce_quota.then_some(quotas);
+            let terms = Terms { ids: &ids, rules: &self.rules, quotas };
+            predict::predict_for(standing, &mut self.tree, header, &call, terms)
+        });
         let was_open = standing != Standing::Gone;
         let was_local = standing == Standing::Local;
         let closes = matches!(txn, Txn::CloseSession { .. });
@@ -217,7 +237,7 @@ mod tests {
         assert!(judged.orphans.is_empty());
         let past = oracle.past();
         assert!(past.node(1, "/e").is_none() && past.node(3, "/e").is_none());
-        assert_eq!(past.node(2, "/e").unwrap().1.ephemeral_owner, 5);
+        assert_eq!(past.node(2, "/e").unwrap().stat.ephemeral_owner, 5);
         assert!(past.children(2, "/") == ["e", "zookeeper"]);
         assert!(past.children(3, "/") == ["zookeeper"]);
     }

@@ -6,13 +6,27 @@ use std::ops::Bound;
 use bytes::Bytes;
 use vivarium_core::wire::client::Stat;
 
+use crate::history::AccessList;
 use crate::oracle::tree::{Move, MoveKind, Node};
+
+/// A node as it was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub data: Option<Bytes>,
+    pub stat: Stat,
+    pub acl: Option<AccessList>,
+}
+
+/// The name of the child of the root that this path is, or is below.
+fn top_of(path: &str) -> &str {
+    path.split('/').nth(1).unwrap_or_default()
+}
 
 /// What a node showed from transaction number `since` on.
 #[derive(Clone, Debug)]
 struct Version {
     since: usize,
-    shown: Option<(Option<Bytes>, Stat)>,
+    shown: Option<Shown>,
 }
 
 /// The children of one path. Reads look at the recent past: who went long ago is not in their way.
@@ -36,19 +50,65 @@ struct Gone {
 pub struct Past {
     nodes: BTreeMap<String, Vec<Version>>,
     children: BTreeMap<String, Children>,
+    /// By the name of a child of the root.
+    tallies: BTreeMap<String, Vec<Tally>>,
+}
+
+/// What there is at a child of the root and below it, from transaction number `since` on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    since: usize,
+    pub count: i64,
+    pub bytes: i64,
 }
 
 impl Past {
     /// Records one node that changed between `position - 1` and `position`.
     pub fn record(&mut self, position: usize, path: &str, after: Option<&Node>) {
-        let shown = after.map(|node| (node.record.data.clone(), node.stat()));
+        let shown = after.map(|node| Shown {
+            data: node.record.data.clone(),
+            stat: node.stat(),
+            acl: node.record.acl.clone(),
+        });
         let version = Version { since: position, shown };
+        let size = |version: &Version| {
+            let node = version.shown.as_ref();
+            node.map_or((0, 0), |node| (1, node.data.as_ref().map_or(0, Bytes::len) as i64))
+        };
+        let ((count, bytes), mut before) = (size(&version), (0, 0));
         match self.nodes.get_mut(path) {
-            Some(versions) => versions.push(version),
+            Some(versions) => {
+                before = versions.last().map_or(before, size);
+                versions.push(version);
+            }
             None => {
                 self.nodes.insert(path.into(), vec![version]);
             }
         }
+        if (count, bytes) != before {
+            self.weigh(position, path, count - before.0, bytes - before.1);
+        }
+    }
+
+    fn weigh(&mut self, position: usize, path: &str, count: i64, bytes: i64) {
+        let top = top_of(path);
+        if !self.tallies.contains_key(top) {
+            self.tallies.insert(top.into(), Vec::new());
+        }
+        let Some(tallies) = self.tallies.get_mut(top) else { return };
+        let last = tallies.last().copied().unwrap_or_default();
+        let tally = Tally { since: position, count: last.count + count, bytes: last.bytes + bytes };
+        match tallies.last_mut().filter(|last| last.since == position) {
+            Some(last) => *last = tally,
+            None => tallies.push(tally),
+        }
+    }
+
+    /// Nodes and bytes at and below the child of the root above this path.
+    pub fn tally(&self, position: usize, path: &str) -> Tally {
+        let tallies = self.tallies.get(top_of(path)).map_or(&[][..], Vec::as_slice);
+        let after = tallies.partition_point(|tally| tally.since <= position);
+        after.checked_sub(1).map(|at| tallies[at]).unwrap_or_default()
     }
 
     /// Records one child that came or went between `position - 1` and `position`.
@@ -67,7 +127,7 @@ impl Past {
         }
     }
 
-    pub fn node(&self, position: usize, path: &str) -> Option<&(Option<Bytes>, Stat)> {
+    pub fn node(&self, position: usize, path: &str) -> Option<&Shown> {
         let versions = self.nodes.get(path)?;
         let after = versions.partition_point(|version| version.since <= position);
         versions[after.checked_sub(1)?].shown.as_ref()
@@ -77,7 +137,7 @@ impl Past {
     fn from(&self, position: usize, path: &str) -> impl Iterator<Item = (&str, &Stat)> {
         let nodes = self.nodes.range::<str, _>((Bound::Included(path), Bound::Unbounded));
         nodes.filter_map(move |(path, _)| {
-            self.node(position, path).map(|(_, stat)| (path.as_str(), stat))
+            self.node(position, path).map(|node| (path.as_str(), &node.stat))
         })
     }
 

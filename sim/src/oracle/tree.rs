@@ -1,13 +1,11 @@
 //! The oracle's tree: plain maps, one zxid at a time. Facts: PROTOCOL 1.7, 2.1.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-
 use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::wire::client::{EventKind, Stat};
 
-use crate::history::Life;
-use crate::oracle::txn::{AclEntry, CreateTxn, Header, Txn};
+use crate::history::{AccessList, Life};
+use crate::oracle::txn::{CreateTxn, Header, Txn};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
@@ -19,7 +17,7 @@ pub struct Node {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     pub data: Option<Bytes>,
-    pub acl: Option<Arc<[AclEntry]>>,
+    pub acl: Option<AccessList>,
     pub czxid: i64,
     pub mzxid: i64,
     pub ctime: i64,
@@ -85,7 +83,13 @@ pub enum Standing {
 }
 
 /// A change that watches look at.
-pub type Event = (EventKind, String);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub kind: EventKind,
+    pub path: String,
+    /// Of the node, as it was when this happened: who may not read it is not told.
+    pub acl: Option<AccessList>,
+}
 
 /// One step of a transaction, with what it takes to go back.
 #[derive(Clone, Debug)]
@@ -279,7 +283,8 @@ impl Tree {
                     let node = self.edit(path);
                     node.data.clone_from(data);
                     (node.version, node.mzxid, node.mtime) = (*version, zxid, header.time);
-                    events.push((EventKind::NodeDataChanged, path.clone()));
+                    let (kind, acl) = (EventKind::NodeDataChanged, node.acl.clone());
+                    events.push(Event { kind, path: path.clone(), acl });
                 }
             }
             Txn::SetAcl { path, acl, version } => {
@@ -310,6 +315,7 @@ impl Tree {
         if create.parent_cversion > above.cversion {
             (above.cversion, above.pzxid) = (create.parent_cversion, zxid);
         }
+        let acl_above = above.acl.clone();
         let name = name_of(&create.path).to_owned();
         self.present(&parent).children.insert(name.clone());
         self.journal.push(Change::Adopted { parent: parent.clone(), name });
@@ -331,24 +337,30 @@ impl Tree {
             ..Record::default()
         };
         self.nodes.insert(create.path.clone(), Node { record, ..Node::default() });
-        events.push((EventKind::NodeCreated, create.path.clone()));
-        events.push((EventKind::NodeChildrenChanged, parent));
+        let (path, acl) = (create.path.clone(), create.acl.clone());
+        events.push(Event { kind: EventKind::NodeCreated, path, acl });
+        let (path, acl) = (parent, acl_above);
+        events.push(Event { kind: EventKind::NodeChildrenChanged, path, acl });
     }
 
     fn delete(&mut self, path: &str, zxid: i64, events: &mut Vec<Event>) {
         let parent = parent_of(path).to_owned();
+        let mut acl_above = None;
         if self.nodes.contains_key(&parent) {
             let above = self.edit(&parent);
             above.pzxid = above.pzxid.max(zxid);
+            acl_above.clone_from(&above.acl);
             if self.present(&parent).children.remove(name_of(path)) {
                 let name = name_of(path).to_owned();
                 self.journal.push(Change::Left { parent: parent.clone(), name });
             }
         }
         if let Some(before) = self.nodes.remove(path) {
+            let (kind, acl) = (EventKind::NodeDeleted, before.record.acl.clone());
+            events.push(Event { kind, path: path.into(), acl });
+            let (kind, acl) = (EventKind::NodeChildrenChanged, acl_above);
+            events.push(Event { kind, path: parent, acl });
             self.journal.push(Change::Gone { path: path.into(), before });
-            events.push((EventKind::NodeDeleted, path.into()));
-            events.push((EventKind::NodeChildrenChanged, parent));
         }
     }
 

@@ -6,10 +6,7 @@ use bytes::Bytes;
 use vivarium_core::ids::Zxid;
 
 use crate::codec::Reader;
-use crate::history::Life;
-
-/// Permissions, scheme, id.
-pub type AclEntry = (i32, String, String);
+use crate::history::{AccessList, AclEntry, Life};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -25,7 +22,7 @@ pub struct CreateTxn {
     pub kind: i32,
     pub path: String,
     pub data: Option<Bytes>,
-    pub acl: Option<Arc<[AclEntry]>>,
+    pub acl: Option<AccessList>,
     pub life: Life,
     pub parent_cversion: i32,
 }
@@ -55,10 +52,9 @@ pub enum Txn {
         path: String,
         version: i32,
     },
-    /// Only in recorded histories: the simulated workload sets no ACL.
     SetAcl {
         path: String,
-        acl: Option<Arc<[AclEntry]>>,
+        acl: Option<AccessList>,
         version: i32,
     },
     Multi(Vec<Self>),

@@ -126,6 +126,7 @@ fn can_make(call: &Call, txn: &Txn) -> bool {
                     (_, _) => false,
                 })
         }
+        (Call::SetAcl { path, .. }, Txn::SetAcl { path: made, .. }) => path == made,
         (Call::CloseSession, Txn::CloseSession { .. }) => true,
         (_, _) => false,
     }

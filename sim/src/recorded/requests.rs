@@ -160,7 +160,8 @@ fn create(code: i32, reader: &mut Reader) -> Option<CreateCall> {
         (21, 5 | 6) => (Life::Ttl { ms: reader.i64()? }, flags == 6),
         _ => return None,
     };
-    open.then_some(CreateCall { path, data, life, sequential, with_stat: code != 1 })
+    let acl = acl.into();
+    open.then_some(CreateCall { path, data, life, sequential, acl, with_stat: code != 1 })
 }
 
 fn multi_read(reader: &mut Reader) -> Option<Vec<ReadCall>> {
@@ -214,6 +215,7 @@ mod tests {
             data: Some(Bytes::from_static(b"x")),
             life: Life::Ephemeral,
             sequential,
+            acl: crate::oracle::access::open(),
             with_stat: true,
         };
         let calls = [

@@ -82,10 +82,10 @@ enum Link {
     Ended,
 }
 
-/// Answers that depend on what the model does not hold: how arguments are checked, identities, which
-/// connection a session moved to.
+/// Answers that depend on what the model does not hold: how arguments are checked, identities, whether quotas
+/// refuse, which connection a session moved to.
 pub(crate) fn is_beyond_model(code: i32) -> bool {
-    matches!(code, -5 | -6 | -8 | -102 | -114 | -115 | -118)
+    matches!(code, -5 | -6 | -8 | -102 | -114 | -115 | -118 | -125)
 }
 
 /// How such a request is counted.

@@ -11,7 +11,8 @@ use super::*;
 use crate::codec::Writer;
 use crate::history::{Call, CreateCall, Life};
 use crate::oracle::Oracle;
-use crate::oracle::predict::predict;
+use crate::oracle::access::Rules;
+use crate::oracle::predict::{Terms, predict};
 use crate::oracle::txn::{Header, build};
 use crate::zkclient::wire;
 
@@ -28,7 +29,8 @@ const B: i64 = 0x60;
 
 fn create(path: &str, sequential: bool) -> Call {
     let (path, data) = (path.into(), Some(Bytes::from_static(b"x")));
-    Call::Create(CreateCall { path, data, life: Life::Persistent, sequential, with_stat: false })
+    let (life, acl) = (Life::Persistent, crate::oracle::access::open());
+    Call::Create(CreateCall { path, data, life, sequential, acl, with_stat: false })
 }
 
 fn get(path: &str, watch: bool) -> Call {
@@ -92,7 +94,8 @@ impl Scene {
     /// What has to be logged for this call, at the next zxid.
     fn model(&self, session: i64, call: &Call) -> Txn {
         let header = Header { session, cxid: 1, zxid: self.zxid.next().unwrap(), time: 1000 };
-        predict(&mut self.oracle.tree().clone(), header, call).unwrap().txn
+        let terms = Terms { ids: &[], rules: &Rules::default(), quotas: None };
+        predict(&mut self.oracle.tree().clone(), header, call, terms).unwrap().txn
     }
 
     fn write(&mut self, link: u64, session: i64, xid: i32, call: &Call, body: &[u8]) {

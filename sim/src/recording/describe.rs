@@ -185,6 +185,11 @@ pub(crate) fn call(call: &Call) -> String {
         Call::GetEphemerals { prefix } => format!("getEphemerals {prefix}"),
         Call::CountAll { path } => format!("getAllChildrenNumber {path}"),
         Call::Sync { path } => format!("sync {path}"),
+        Call::AddAuth { scheme, .. } => format!("auth {scheme}"),
+        Call::GetAcl { path } => format!("getACL {path}"),
+        Call::SetAcl { path, version, .. } => format!("setACL {path}{}", conditional(*version)),
+        Call::WhoAmI => String::from("whoAmI"),
+        Call::Reconfig { .. } => String::from("reconfig"),
         Call::Watch(watch) => operation(&Op::Watch(watch.clone())),
         Call::CloseSession => String::from("closeSession"),
         Call::UnknownOp { code } => format!("unknown opcode {code}"),
@@ -220,6 +225,8 @@ pub(super) fn reply(reply: &Reply) -> String {
             format!("{} children", names.len())
         }
         Reply::MultiRead(parts) => format!("{} answers", parts.len()),
+        Reply::Acl(acl, _) => format!("{} entries", acl.len()),
+        Reply::Clients(ids) => format!("{} identities", ids.len()),
         Reply::Count(count) => format!("{count} nodes"),
         Reply::Multi(parts) => {
             let failed = parts.iter().find_map(|part| match part {

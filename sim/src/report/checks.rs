@@ -33,7 +33,11 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "D2" => "Sequential nodes get the names that they should.",
         "D3" => "A multi takes effect whole or not at all.",
         "D4" => "No node goes by itself before its time.",
+        "D5" => {
+            "What an access list lets a client do is decided by the list and by who the client is."
+        }
         "D6" => "A committed transaction is legal where it stands.",
+        "D7" => "A hard limit of a quota refuses what goes beyond it, and nothing else.",
         "K1" => "Writes are linearizable.",
         "K2" => "A session's requests are answered, and take effect, in their order.",
         "K3" => "The zxids that a session sees never go down.",
@@ -63,6 +67,7 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "L5" => "Every request ends, and some are answered.",
         "L6" => "When clients and their sessions are gone, nothing of them is left.",
         "L7" => "A calm ensemble says no more than it has to.",
+        "L8" => "Containers and TTL nodes that have outlived their purpose go.",
         "X2" => "A server acknowledges only what its log holds, and only while it has a vote.",
         "X5" => "Servers find nothing wrong with what the others say.",
         "O1" => "Everything that is committed can be read.",

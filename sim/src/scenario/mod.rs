@@ -1,5 +1,6 @@
 //! A scenario: everything that a run is made of, drawn from a seed or written by hand.
 
+mod access;
 mod fault_line;
 pub mod file;
 mod op_line;

@@ -7,6 +7,8 @@
 //! at 1.3 s multi { check /r0 version 1 ; delete /r0/n1 }
 //! at 1.4 s watch /r0 recursive
 //! at 1.5 s unwatch /r0 persistent
+//! at 1.5 s auth digest "ann:a"
+//! at 1.6 s setacl /r0/n1 world:anyone:r,auth::cdrwa version 0
 //! at 2 s silent for 3 s
 //! ```
 
@@ -15,10 +17,12 @@ use std::str::FromStr;
 
 use vivarium_core::wire::client::{AddMode, WatchKind, WatchOp};
 
+use super::access;
 use super::span::{moment, span};
 use super::words::Words;
 use crate::history::Life;
 use crate::ids::SimTime;
+use crate::oracle::access::open;
 use crate::workload::{Content, Create, Operation, Part, Read, Reading, Target, Version, Write};
 use crate::zkclient::Timed;
 
@@ -43,6 +47,16 @@ impl fmt::Display for Operation {
             }
             Self::Sync { path } => write!(f, "sync {path}"),
             Self::SyncThenRead { path, read } => write!(f, "sync {path} then {read}"),
+            Self::AddAuth { scheme, proof, asks } => {
+                let behind = if *asks { " behind whoami" } else { "" };
+                write!(f, "auth {scheme} {}{behind}", quoted(proof))
+            }
+            Self::Reauth => f.write_str("reauth"),
+            Self::SetAcl { path, acl, version } => {
+                write!(f, "setacl {path} {}{version}", access::line(acl))
+            }
+            Self::WhoAmI => f.write_str("whoami"),
+            Self::Reconfig { version } => write!(f, "reconfig {version}"),
             Self::Watch(watch) => watch_line(watch, f),
             Self::Rewatch => f.write_str("rewatch"),
             Self::UnknownOp { code } => write!(f, "unknown {code}"),
@@ -61,7 +75,11 @@ impl fmt::Display for Write {
                 write!(f, "create {} {}", create.path, content(create.data.as_ref()))?;
                 f.write_str(&create.life.words())?;
                 let flags = [(create.sequential, " sequential"), (create.with_stat, " stat")];
-                flags.iter().filter(|(on, _)| *on).try_for_each(|(_, name)| f.write_str(name))
+                flags.iter().filter(|(on, _)| *on).try_for_each(|(_, name)| f.write_str(name))?;
+                match &create.acl {
+                    acl if *acl == open() => Ok(()),
+                    acl => write!(f, " acl {}", access::line(acl)),
+                }
             }
             Self::Delete { path, version } => write!(f, "delete {path}{version}"),
             Self::SetData { path, data, version } => {
@@ -90,6 +108,7 @@ impl fmt::Display for Read {
             }
             Reading::Ephemerals => write!(f, "ephemerals {}", self.path)?,
             Reading::CountAll => write!(f, "count {}", self.path)?,
+            Reading::AccessList => write!(f, "getacl {}", self.path)?,
         }
         f.write_str(if self.watch { " watch" } else { "" })
     }
@@ -138,8 +157,9 @@ impl FromStr for Timed {
 }
 
 /// What may stand behind a time.
-const VERBS: &str = "create, delete, set, multi, exists, get, children, ephemerals, count, multi_read, \
-                     sync, watch, unwatch, watches, rewatch, unknown, malformed, close, drop, silent";
+const VERBS: &str = "create, delete, set, multi, exists, get, children, ephemerals, count, getacl, \
+                     multi_read, sync, auth, reauth, setacl, whoami, reconfig, watch, unwatch, watches, \
+                     rewatch, unknown, malformed, close, drop, silent";
 
 fn operation(words: &mut Words<'_>) -> Result<Operation, String> {
     let verb = words.next("what the client does")?;
@@ -179,6 +199,22 @@ fn operation(words: &mut Words<'_>) -> Result<Operation, String> {
             })
         }
         "rewatch" => Operation::Rewatch,
+        "auth" => {
+            let scheme = words.next("a scheme such as digest")?.to_owned();
+            let proof = words.next("a proof in quotes, such as \"ann:secret\"")?;
+            let asks = words.take("behind");
+            if asks {
+                words.expect("whoami")?;
+            }
+            Operation::AddAuth { scheme, proof: unquoted(proof)?.to_owned(), asks }
+        }
+        "reauth" => Operation::Reauth,
+        "setacl" => {
+            let path = target(words)?;
+            Operation::SetAcl { path, acl: access::read(words)?, version: version(words)? }
+        }
+        "whoami" => Operation::WhoAmI,
+        "reconfig" => Operation::Reconfig { version: words.number("a version, or -1")? },
         "unknown" => Operation::UnknownOp { code: words.number("an opcode")? },
         "malformed" => Operation::Malformed { code: words.number("an opcode")? },
         "close" => Operation::CloseSession,
@@ -231,6 +267,7 @@ fn write(verb: &str, words: &mut Words<'_>) -> Result<Option<Write>, String> {
             life: life(words)?,
             sequential: words.take("sequential"),
             with_stat: words.take("stat"),
+            acl: if words.take("acl") { access::read(words)? } else { open() },
         }),
         "delete" => Write::Delete { path: target(words)?, version: version(words)? },
         "set" => {
@@ -253,7 +290,7 @@ fn life(words: &mut Words<'_>) -> Result<Life, String> {
 }
 
 fn read(verb: &str, words: &mut Words<'_>) -> Result<Option<Read>, String> {
-    if !["exists", "get", "children", "ephemerals", "count"].contains(&verb) {
+    if !["exists", "get", "children", "ephemerals", "count", "getacl"].contains(&verb) {
         return Ok(None);
     }
     let path = target(words)?;
@@ -262,6 +299,7 @@ fn read(verb: &str, words: &mut Words<'_>) -> Result<Option<Read>, String> {
         "get" => Reading::Data,
         "ephemerals" => Reading::Ephemerals,
         "count" => Reading::CountAll,
+        "getacl" => Reading::AccessList,
         _ => Reading::Children { with_stat: words.take("stat") },
     };
     Ok(Some(Read { what, path, watch: words.take("watch") }))
@@ -339,10 +377,8 @@ fn data(words: &mut Words<'_>) -> Result<Option<Content>, String> {
     if word == "null" {
         return Ok(None);
     }
-    let quoted = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
-    let Some(quoted) = quoted.filter(|word| !word.contains('"')) else {
-        return Err(format!("`{word}` stands where data should: null, or one word in quotes"));
-    };
+    let quoted = unquoted(word)
+        .map_err(|_| format!("`{word}` stands where data should: null, or one word in quotes"))?;
     let mut len = None;
     if words.take("filled") {
         words.expect("to")?;
@@ -353,6 +389,17 @@ fn data(words: &mut Words<'_>) -> Result<Option<Content>, String> {
         len = Some(bytes);
     }
     Ok(Some(Content { word: quoted.to_owned(), len }))
+}
+
+fn quoted(word: &str) -> String {
+    format!("\"{word}\"")
+}
+
+fn unquoted(word: &str) -> Result<&str, String> {
+    let inner = word.strip_prefix('"').and_then(|word| word.strip_suffix('"'));
+    inner
+        .filter(|word| !word.contains('"'))
+        .ok_or_else(|| format!("`{word}` stands where one word in quotes should"))
 }
 
 #[cfg(test)]
@@ -369,6 +416,7 @@ mod tests {
             for n in 0..200 {
                 let at = SimTime(rng.below(9_000_000));
                 let drawn = workload.draw_operation(3, n, &mut rng);
+                let drawn = workload.guard(3, seed, n, drawn);
                 let watching = workload.draw_watching(seed, n).unwrap_or(Operation::Rewatch);
                 for operation in [drawn.clone(), drawn.settled(&Memory::default()), watching] {
                     let timed = Timed { at, operation };
@@ -376,7 +424,13 @@ mod tests {
                 }
             }
         }
-        for line in ["at 1 s close", "at 1 s drop", "at 1.5 s silent for 3 s", "at 1 s sync /r0"] {
+        for line in [
+            "at 1 s close",
+            "at 1 s reauth",
+            "at 1 s drop",
+            "at 1.5 s silent for 3 s",
+            "at 1 s sync /r0",
+        ] {
             let timed: Timed = line.parse().unwrap_or_else(|why| panic!("{line}: {why}"));
             assert_eq!(timed.to_string(), line);
         }

@@ -37,6 +37,11 @@ impl Memory {
             | Call::MultiRead(_)
             | Call::GetEphemerals { .. }
             | Call::CountAll { .. }
+            | Call::GetAcl { .. }
+            | Call::SetAcl { .. }
+            | Call::AddAuth { .. }
+            | Call::WhoAmI
+            | Call::Reconfig { .. }
             | Call::Sync { .. }
             | Call::Watch(_)
             | Call::CloseSession
@@ -64,7 +69,11 @@ impl Memory {
                     }
                 }
             }
-            Reply::Empty | Reply::MultiRead(_) | Reply::Count(_) => {}
+            Reply::Empty
+            | Reply::MultiRead(_)
+            | Reply::Count(_)
+            | Reply::Acl(..)
+            | Reply::Clients(_) => {}
         }
     }
 

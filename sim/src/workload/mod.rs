@@ -2,14 +2,18 @@
 
 use std::collections::BTreeMap;
 
+mod access;
 mod memory;
 mod operation;
+mod quota;
 
+pub(crate) use self::access::SUPER_USER;
 pub use self::memory::Memory;
 pub use self::operation::{
     Content, Create, Operation, Part, Read, Reading, Target, Version, Write,
 };
 use crate::history::Life;
+use crate::oracle::access::open;
 use crate::rng::{SimRng, Stream};
 use vivarium_core::wire::client::{AddMode, WatchKind, WatchOp};
 
@@ -34,11 +38,17 @@ pub enum Kind {
     MultiRead,
     GetEphemerals,
     CountAll,
+    AddAuth,
+    SetAcl,
+    GetAcl,
+    WhoAmI,
+    Reconfig,
+    Quota,
 }
 
 impl Kind {
     /// Each with the name that scenario files have for it.
-    pub const NAMES: [(Self, &str); 18] = [
+    pub const NAMES: [(Self, &str); 24] = [
         (Self::Create, "create"),
         (Self::CreateSequential, "create_sequential"),
         (Self::CreateEphemeral, "create_ephemeral"),
@@ -57,6 +67,12 @@ impl Kind {
         (Self::MultiRead, "multi_read"),
         (Self::GetEphemerals, "ephemerals"),
         (Self::CountAll, "count"),
+        (Self::AddAuth, "auth"),
+        (Self::SetAcl, "setacl"),
+        (Self::GetAcl, "getacl"),
+        (Self::WhoAmI, "whoami"),
+        (Self::Reconfig, "reconfig"),
+        (Self::Quota, "quota"),
     ];
 }
 
@@ -86,6 +102,10 @@ pub struct Workload {
     pub lasting: u64,
     /// Share of clients that set their watches again on a new connection, in per mille.
     pub rewatching: u64,
+    /// Share of new nodes that have an access list of their own, in per mille.
+    pub guarded: u64,
+    /// Share of clients that say again who they are on a new connection, in per mille.
+    pub showing: u64,
 }
 
 impl Workload {
@@ -129,7 +149,11 @@ impl Workload {
                 weights.insert(kind, weight * later.range(1, 3) * 10);
             }
         }
+        let (guarded, showing) = access::draw(seed, &mut weights);
+        quota::draw(seed, &mut weights);
         Self {
+            guarded,
+            showing,
             weights,
             roots: rng.range(1, 4),
             names: rng.range(1, 5),
@@ -148,6 +172,7 @@ impl Workload {
             self.weights = READS.into_iter().map(|kind| (kind, 1)).collect();
         }
         self.weights.insert(Kind::SyncThenRead, self.weights.values().sum());
+        self.guarded = 0;
         self
     }
 
@@ -258,6 +283,22 @@ impl Drawing<'_> {
                 Operation::MultiRead((0..count).map(|_| read()).collect())
             }
             Kind::SyncThenRead => self.sync_then_read(),
+            Kind::AddAuth => access::present(self.owner, self.rng),
+            Kind::SetAcl => Operation::SetAcl {
+                path: self.target(),
+                acl: access::changed(self.owner, self.rng),
+                version: self.version(),
+            },
+            Kind::GetAcl => {
+                let what = Reading::AccessList;
+                Operation::Read(Read { what, path: self.target(), watch: false })
+            }
+            Kind::WhoAmI => Operation::WhoAmI,
+            Kind::Reconfig => Operation::Reconfig { version: *self.rng.pick(&[-1, 0, 7]) },
+            Kind::Quota => {
+                let (root, read) = (self.root(), self.workload.draw_read(self.rng));
+                quota::operation(&root, read, self.rng)
+            }
             Kind::UnknownOp => Operation::UnknownOp { code: *self.rng.pick(&[13, 77, 999]) },
             Kind::Malformed => Operation::Malformed { code: *self.rng.pick(&[1, 2, 5, 14, 15]) },
         }
@@ -295,11 +336,17 @@ impl Drawing<'_> {
             | Kind::CreateTtl
             | Kind::MultiRead
             | Kind::GetEphemerals
-            | Kind::CountAll => Reading::Children { with_stat: self.rng.chance(500) },
+            | Kind::CountAll
+            | Kind::AddAuth
+            | Kind::SetAcl
+            | Kind::GetAcl
+            | Kind::WhoAmI
+            | Kind::Reconfig
+            | Kind::Quota => Reading::Children { with_stat: self.rng.chance(500) },
         };
         let path = match what {
             Reading::Exists | Reading::Data => self.target(),
-            Reading::Ephemerals | Reading::CountAll => self.target(),
+            Reading::Ephemerals | Reading::CountAll | Reading::AccessList => self.target(),
             Reading::Children { .. } if self.rng.chance(800) => Target::Path(self.root()),
             Reading::Children { .. } => Target::Path("/".into()),
         };
@@ -336,7 +383,8 @@ impl Drawing<'_> {
             (false, _) => self.fixed(),
         };
         let with_stat = self.rng.chance(500);
-        Create { path, data: self.content(), life, sequential, with_stat }
+        let acl = open();
+        Create { path, data: self.content(), life, sequential, with_stat, acl }
     }
 
     fn root(&mut self) -> String {
@@ -409,7 +457,9 @@ mod tests {
         for seed in 0..50 {
             for call in calls(&Workload::draw(seed), seed, 100) {
                 if let Call::Create(create) = call {
-                    assert!(create.path.starts_with("/r"), "{create:?}");
+                    let known = ["/r", "/zookeeper/quota/r"];
+                    let is_known = known.iter().any(|known| create.path.starts_with(known));
+                    assert!(is_known, "{create:?}");
                 }
             }
         }

@@ -1,10 +1,12 @@
 //! What a client does: one operation, drawn or written by hand.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use vivarium_core::wire::client::WatchOp;
 
 use super::Memory;
-use crate::history::{Call, CreateCall, Life, ReadCall, SubCall};
+use crate::history::{AccessList, Call, CreateCall, Life, ReadCall, SubCall};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -19,6 +21,24 @@ pub enum Operation {
     SyncThenRead {
         path: Target,
         read: Read,
+    },
+    /// Shows who it is.
+    AddAuth {
+        scheme: String,
+        proof: String,
+        /// It asks who it is just before: that request has nothing of the new identity.
+        asks: bool,
+    },
+    /// All that it has shown of itself on older connections, shown again.
+    Reauth,
+    SetAcl {
+        path: Target,
+        acl: AccessList,
+        version: Version,
+    },
+    WhoAmI,
+    Reconfig {
+        version: i64,
     },
     /// About persistent watches.
     Watch(WatchOp),
@@ -55,6 +75,7 @@ pub struct Create {
     pub life: Life,
     pub sequential: bool,
     pub with_stat: bool,
+    pub acl: AccessList,
 }
 
 /// Of a multi.
@@ -81,6 +102,7 @@ pub enum Reading {
     /// The own ones below the path.
     Ephemerals,
     CountAll,
+    AccessList,
 }
 
 /// A node.
@@ -124,7 +146,12 @@ impl Operation {
                 path.settle(memory);
                 read.path.settle(memory);
             }
-            Self::Watch(_)
+            Self::SetAcl { path, .. } => path.settle(memory),
+            Self::AddAuth { .. }
+            | Self::Reauth
+            | Self::WhoAmI
+            | Self::Reconfig { .. }
+            | Self::Watch(_)
             | Self::Rewatch
             | Self::UnknownOp { .. }
             | Self::Malformed { .. }
@@ -144,6 +171,11 @@ impl Operation {
             | Self::MultiRead(_)
             | Self::Sync { .. }
             | Self::SyncThenRead { .. }
+            | Self::AddAuth { .. }
+            | Self::Reauth
+            | Self::SetAcl { .. }
+            | Self::WhoAmI
+            | Self::Reconfig { .. }
             | Self::Watch(_)
             | Self::Rewatch
             | Self::UnknownOp { .. }
@@ -166,11 +198,25 @@ impl Operation {
             Self::SyncThenRead { path, read } => {
                 vec![Call::Sync { path: path.path() }, read.call()]
             }
+            Self::AddAuth { scheme, proof, asks } => {
+                let shows = Call::AddAuth { scheme: scheme.clone(), proof: proof.clone() };
+                let before = asks.then_some(Call::WhoAmI);
+                before.into_iter().chain([shows]).collect()
+            }
+            Self::SetAcl { path, acl, version } => vec![Call::SetAcl {
+                path: path.path(),
+                acl: Arc::clone(acl),
+                version: version.number(),
+            }],
+            Self::WhoAmI => vec![Call::WhoAmI],
+            Self::Reconfig { version } => vec![Call::Reconfig { version: *version }],
             Self::Watch(watch) => vec![Call::Watch(watch.clone())],
             Self::UnknownOp { code } => vec![Call::UnknownOp { code: *code }],
             Self::Malformed { code } => vec![Call::Malformed { code: *code }],
             Self::CloseSession => vec![Call::CloseSession],
-            Self::Rewatch | Self::DropConnection | Self::FallSilent { .. } => Vec::new(),
+            Self::Reauth | Self::Rewatch | Self::DropConnection | Self::FallSilent { .. } => {
+                Vec::new()
+            }
         }
     }
 }
@@ -207,6 +253,7 @@ impl Create {
             data: self.data.map(|data| data.bytes()),
             life: self.life,
             sequential: self.sequential,
+            acl: self.acl,
             with_stat: self.with_stat,
         }
     }
@@ -247,6 +294,7 @@ impl Read {
             Reading::Children { with_stat } => Call::GetChildren { path, watch, with_stat },
             Reading::Ephemerals => Call::GetEphemerals { prefix: path },
             Reading::CountAll => Call::CountAll { path },
+            Reading::AccessList => Call::GetAcl { path },
         }
     }
 
@@ -255,9 +303,11 @@ impl Read {
         let path = self.path.clone().path();
         match self.what {
             Reading::Children { .. } => ReadCall::Children { path },
-            Reading::Exists | Reading::Data | Reading::Ephemerals | Reading::CountAll => {
-                ReadCall::Data { path }
-            }
+            Reading::Exists
+            | Reading::Data
+            | Reading::Ephemerals
+            | Reading::CountAll
+            | Reading::AccessList => ReadCall::Data { path },
         }
     }
 }

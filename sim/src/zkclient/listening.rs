@@ -107,6 +107,9 @@ impl ZkClient {
         self.stage = Stage::Attached { conn, server };
         let wait_us = self.rng.below(self.spec.think_us);
         self.plan.connected(now, wait_us);
+        if self.plan.shows_itself_again() && !self.proofs.is_empty() {
+            self.perform(now, Operation::Reauth, out);
+        }
         if asked.is_some() && self.plan.rewatches() {
             self.perform(now, Operation::Rewatch, out);
         }
@@ -142,6 +145,13 @@ impl ZkClient {
         Ok(())
     }
 
+    fn learn_proof(&mut self, scheme: &str, proof: &str) {
+        let shown = (scheme.to_owned(), proof.to_owned());
+        if !self.proofs.contains(&shown) {
+            self.proofs.push(shown);
+        }
+    }
+
     fn on_reply(
         &mut self,
         now: SimTime,
@@ -167,6 +177,9 @@ impl ZkClient {
             };
             self.memory.learn(&call, &result);
             self.watched.answered(&call, 0);
+            if let Call::AddAuth { scheme, proof } = &call {
+                self.learn_proof(scheme, proof);
+            }
             out.fact(ClientFact::Ok { op, zxid, result });
         }
         if zxid > 0 {

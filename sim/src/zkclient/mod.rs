@@ -113,6 +113,8 @@ pub struct ZkClient {
     rng: SimRng,
     memory: Memory,
     watched: Watched,
+    /// What it has shown of itself, to be shown again: schemes and proofs.
+    proofs: Vec<(String, String)>,
     stage: Stage,
     session: Option<Session>,
     last_zxid: i64,
@@ -137,6 +139,7 @@ impl ZkClient {
             rng: SimRng::rolled(spec.seed, rolls, Stream::Workload, u64::from(spec.id.0)),
             memory: Memory::default(),
             watched: Watched::default(),
+            proofs: Vec::new(),
             stage: Stage::Away { until: SimTime::ZERO },
             session: None,
             last_zxid: 0,
@@ -238,6 +241,7 @@ impl ZkClient {
             self.last_zxid = seen;
         }
         self.watched = Watched::default();
+        self.proofs.clear();
         if self.rng.chance(500) {
             self.last_zxid = 0;
         }
@@ -259,9 +263,11 @@ impl ZkClient {
 
     /// Whether a request is under way after which the server closes.
     fn is_ending(&self) -> bool {
-        self.outstanding
-            .back()
-            .is_some_and(|(_, call)| matches!(call, Call::CloseSession | Call::UnknownOp { .. }))
+        let ends = |call: &Call| {
+            matches!(call, Call::CloseSession | Call::UnknownOp { .. })
+                || matches!(call, Call::AddAuth { scheme, .. } if scheme != "digest" && scheme != "ip")
+        };
+        self.outstanding.back().is_some_and(|(_, call)| ends(call))
     }
 
     /// Does what is due.
@@ -293,7 +299,11 @@ impl ZkClient {
         for call in operation.calls() {
             self.send(now, call, out);
         }
-        if operation == Operation::Rewatch {
+        if operation == Operation::Reauth {
+            for (scheme, proof) in self.proofs.clone() {
+                self.send(now, Call::AddAuth { scheme, proof }, out);
+            }
+        } else if operation == Operation::Rewatch {
             if let Some(call) = self.watched.again(self.last_zxid) {
                 self.send(now, call, out);
             }

@@ -56,6 +56,8 @@ pub(super) struct Plan {
     greeting: Option<Operation>,
     /// Whether it sets its watches again, before that.
     rewatches: bool,
+    /// Whether it says again who it is, before anything else.
+    shows_itself_again: bool,
 }
 
 #[derive(Debug)]
@@ -83,6 +85,7 @@ impl Plan {
         let mut rng = SimRng::new(spec.seed, Stream::Operation, GREETS);
         let greets = draws.is_some() && rng.chance(GREETERS);
         let mut plan = Self {
+            shows_itself_again: draws.is_some() && workload.draw_showing(spec.seed),
             rewatches: draws.is_some() && workload.draw_rewatching(spec.seed),
             greeting: greets.then(|| workload.draw_sync(&mut rng)),
             owner: spec.id.0,
@@ -118,6 +121,10 @@ impl Plan {
 
     pub(super) fn rewatches(&self) -> bool {
         self.rewatches
+    }
+
+    pub(super) fn shows_itself_again(&self) -> bool {
+        self.shows_itself_again
     }
 
     /// Most requests in flight before the next one has to wait.
@@ -205,6 +212,7 @@ impl Plan {
         let silent_us = self.timeout_us * rng.range(500, 2000) / 1000;
         let operation = self.workload.draw_operation(self.owner, n, &mut rng);
         let operation = self.workload.draw_watching(self.seed, n).unwrap_or(operation);
+        let operation = self.workload.guard(self.owner, self.seed, n, operation);
         // The calm phase asks whether things work, not how fast: a low rate also keeps the zxid
         // limit from being met twice in it (L1).
         let think = if self.calm { self.think_us.max(self.calm_think_us) } else { self.think_us };

@@ -55,6 +55,11 @@ impl Watched {
             | Call::Delete { .. }
             | Call::SetData { .. }
             | Call::Multi(_)
+            | Call::GetAcl { .. }
+            | Call::SetAcl { .. }
+            | Call::AddAuth { .. }
+            | Call::WhoAmI
+            | Call::Reconfig { .. }
             | Call::Sync { .. }
             | Call::CloseSession
             | Call::UnknownOp { .. }

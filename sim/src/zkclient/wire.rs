@@ -6,7 +6,9 @@ use vivarium_core::wire::client::{
 };
 
 use crate::codec::{Reader, Writer};
-use crate::history::{Call, CreateCall, Life, ReadCall, ReadReply, Reply, SubCall, SubReply};
+use crate::history::{
+    AclEntry, Call, CreateCall, Life, ReadCall, ReadReply, Reply, SubCall, SubReply,
+};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Granted {
@@ -97,6 +99,23 @@ pub(crate) fn request(xid: i32, call: &Call) -> Bytes {
         Call::Sync { path } => {
             out.i32(9).string(path);
         }
+        Call::AddAuth { scheme, proof } => {
+            out.i32(100).i32(0).string(scheme).string(proof);
+        }
+        Call::GetAcl { path } => {
+            out.i32(6).string(path);
+        }
+        Call::SetAcl { path, acl, version } => {
+            out.i32(7).string(path);
+            access_list(acl, &mut out);
+            out.i32(*version);
+        }
+        Call::WhoAmI => {
+            out.i32(107);
+        }
+        Call::Reconfig { version } => {
+            out.i32(16).string("").string("9").buffer(None).i64(*version);
+        }
         Call::Watch(watch) => watch_body(watch, &mut out),
         Call::CloseSession => {
             out.i32(-11);
@@ -148,10 +167,17 @@ const fn watcher_type(kind: WatchKind) -> i32 {
 
 fn create_body(create: &CreateCall, out: &mut Writer) {
     out.string(&create.path).buffer(create.data.as_deref());
-    out.i32(1).i32(31).string("world").string("anyone");
+    access_list(&create.acl, out);
     out.i32(create.flags());
     if let Life::Ttl { ms } = create.life {
         out.i64(ms);
+    }
+}
+
+fn access_list(acl: &[AclEntry], out: &mut Writer) {
+    out.i32(i32::try_from(acl.len()).expect("a client lists few"));
+    for (perms, scheme, id) in acl {
+        out.i32(*perms).string(scheme).string(id);
     }
 }
 
@@ -218,8 +244,11 @@ pub(crate) fn reply(call: &Call, mut reader: Reader) -> Option<Reply> {
         }
         Call::Watch(WatchOp::Set(_) | WatchOp::Check { .. } | WatchOp::Remove { .. })
         | Call::Delete { .. }
+        | Call::AddAuth { .. }
         | Call::CloseSession => Reply::Empty,
-        Call::SetData { .. } | Call::Exists { .. } => Reply::Stat(stat(&mut reader)?),
+        Call::SetData { .. } | Call::SetAcl { .. } | Call::Exists { .. } => {
+            Reply::Stat(stat(&mut reader)?)
+        }
         Call::GetData { .. } => Reply::Data(reader.buffer()?, stat(&mut reader)?),
         Call::GetChildren { with_stat, .. } => {
             let children = names(&mut reader)?;
@@ -232,8 +261,15 @@ pub(crate) fn reply(call: &Call, mut reader: Reader) -> Option<Reply> {
         Call::MultiRead(_) => Reply::MultiRead(results(&mut reader, read_reply)?),
         Call::GetEphemerals { .. } => Reply::Children(names(&mut reader)?),
         Call::CountAll { .. } => Reply::Count(reader.i32()?),
+        Call::GetAcl { .. } => Reply::Acl(reader.vector(acl_entry)??, stat(&mut reader)?),
+        Call::WhoAmI => {
+            let mut ids = reader.vector(|reader| Some((reader.string()?, reader.string()?)))??;
+            // Nobody promises an order.
+            ids.sort_unstable();
+            Reply::Clients(ids)
+        }
         // These never succeed.
-        Call::UnknownOp { .. } | Call::Malformed { .. } => return None,
+        Call::Reconfig { .. } | Call::UnknownOp { .. } | Call::Malformed { .. } => return None,
     };
     reader.is_empty().then_some(body)
 }
@@ -243,6 +279,10 @@ fn names(reader: &mut Reader) -> Option<Names> {
     let mut names = reader.strings()??;
     names.sort_unstable();
     Some(names.into_iter().collect())
+}
+
+fn acl_entry(reader: &mut Reader) -> Option<AclEntry> {
+    Some((reader.i32()?, reader.string()?, reader.string()?))
 }
 
 /// Each behind its kind; what failed says so twice.
@@ -299,6 +339,7 @@ fn stat(reader: &mut Reader) -> Option<Stat> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oracle::access;
     use vivarium_core::wire::client::LastingWatches;
 
     #[test]
@@ -308,6 +349,7 @@ mod tests {
             data: Some(Bytes::from_static(b"x")),
             life: Life::Persistent,
             sequential: false,
+            acl: access::open(),
             with_stat: false,
         };
         let golden = "00000032000000010000000100000002\

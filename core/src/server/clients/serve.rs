@@ -122,8 +122,8 @@ impl Clients {
                 live.order.local(xid, now, Local::Unknown);
             }
             Parsed::Malformed => live.order.local(xid, now, Local::Malformed),
-            Parsed::Op(Op::Read(read)) => live.order.local(xid, now, Local::Read(read)),
-            Parsed::Op(Op::Watch(watch)) => live.order.local(xid, now, Local::Watch(watch)),
+            Parsed::Op(Op::Read(op)) => live.order.local(xid, now, Local::Read { op, ids }),
+            Parsed::Op(Op::Watch(op)) => live.order.local(xid, now, Local::Watch { op, ids }),
             Parsed::Op(Op::Ping) => live.order.local(XID_PING, now, Local::Ping),
             Parsed::Op(Op::Sasl { .. }) => live.order.local(xid, now, Local::Sasl),
             Parsed::Op(Op::Auth { scheme, proof }) => {
@@ -259,8 +259,8 @@ impl Clients {
                 self.submissions.extend(closes);
                 self.end(link, Close::Flush, CloseReason::Finished, cx);
             }
-            Answer::Local(Local::Read(op)) => self.answer_read(link, xid, &op, cx),
-            Answer::Local(Local::Watch(op)) => self.answer_watch(link, xid, &op, cx),
+            Answer::Local(Local::Read { op, ids }) => self.answer_read(link, xid, &op, &ids, cx),
+            Answer::Local(Local::Watch { op, ids }) => self.answer_watch(link, xid, &op, &ids, cx),
             Answer::Synced { path } => {
                 self.reply(link, xid, applied, Ok(ReplyBody::Path(path)), cx);
             }
@@ -270,11 +270,18 @@ impl Clients {
         }
     }
 
-    fn answer_read(&mut self, link: LinkId, xid: Xid, op: &ReadOp, cx: &mut ClientCx<'_>) {
+    fn answer_read(
+        &mut self,
+        link: LinkId,
+        xid: Xid,
+        op: &ReadOp,
+        ids: &[Id],
+        cx: &mut ClientCx<'_>,
+    ) {
         let Some(known) = self.links.get(&link) else { return };
         let applied = known.shown.max(cx.db.applied().to_wire());
         let Some(session) = known.session() else { return };
-        let asker = Asker { session, ids: &known.ids, rules: &cx.config.access };
+        let asker = Asker { session, ids, rules: &cx.config.access };
         let limit = cx.config.bounded_replies.then_some(cx.config.jute_max_buffer);
         let most = limit.unwrap_or(cx.config.link_limit_bytes as usize);
         let answer = read(cx.db, op, asker, MultiReadLimit(most));

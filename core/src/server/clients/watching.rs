@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::missed::{LookAgain, Named};
 use super::serve::NO_ZXID;
 use super::{ClientCx, Clients};
-use crate::acl::PERM_READ;
+use crate::acl::{Id, PERM_READ};
 use crate::ids::{LinkId, Xid};
 use crate::request::auth::permits;
 use crate::request::read::Asker;
@@ -24,13 +24,14 @@ impl Clients {
         link: LinkId,
         xid: Xid,
         op: &WatchOp,
+        ids: &[Id],
         cx: &mut ClientCx<'_>,
     ) {
         let Some(known) = self.links.get(&link) else { return };
         let applied = known.shown.max(cx.db.applied().to_wire());
         let reply = match op {
             WatchOp::Set(wanted) => {
-                self.set_watches(link, wanted, cx);
+                self.set_watches(link, wanted, ids, cx);
                 Ok(ReplyBody::Empty)
             }
             WatchOp::Add { path, mode } => {
@@ -48,7 +49,13 @@ impl Clients {
     }
 
     /// Watches again what changed in nothing since the client saw it, and tells what it missed.
-    fn set_watches(&mut self, link: LinkId, wanted: &SetWatches, cx: &mut ClientCx<'_>) {
+    fn set_watches(
+        &mut self,
+        link: LinkId,
+        wanted: &SetWatches,
+        ids: &[Id],
+        cx: &mut ClientCx<'_>,
+    ) {
         // Telling may end the link, and must leave no watch of it behind.
         let mut missed = Vec::new();
         for (mode, path, change) in one_shots(wanted, cx.db) {
@@ -69,12 +76,19 @@ impl Clients {
             self.send_event(link, cx, |out| encode_event(out, NO_ZXID, kind, path));
         }
         if let Some(lasting) = &wanted.lasting {
-            self.replay(link, lasting, wanted.relative_zxid, cx);
+            self.replay(link, lasting, wanted.relative_zxid, ids, cx);
         }
     }
 
     /// Tells what persistent watches missed; where that is forgotten, where to look.
-    fn replay(&mut self, link: LinkId, lasting: &LastingWatches, seen: i64, cx: &mut ClientCx<'_>) {
+    fn replay(
+        &mut self,
+        link: LinkId,
+        lasting: &LastingWatches,
+        seen: i64,
+        ids: &[Id],
+        cx: &mut ClientCx<'_>,
+    ) {
         if cx.config.event_history_bytes == 0 {
             return;
         }
@@ -83,12 +97,12 @@ impl Clients {
             let named = Named::new(lasting);
             events
                 .filter(|event| named.meets(event.kind, &event.path))
-                .filter(|event| permits(&cx.config.access, &event.acl, PERM_READ, &known.ids))
+                .filter(|event| permits(&cx.config.access, &event.acl, PERM_READ, ids))
                 .map(|event| (event.kind, event.path.clone(), event.zxid.to_wire()))
                 .collect()
         } else {
             let Some(session) = known.session() else { return };
-            let asker = Asker { session, ids: &known.ids, rules: &cx.config.access };
+            let asker = Asker { session, ids, rules: &cx.config.access };
             let again = LookAgain::at(lasting, seen, cx.db, asker);
             again.into_iter().map(|(kind, path)| (kind, path, NO_ZXID)).collect()
         };

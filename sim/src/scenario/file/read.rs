@@ -249,6 +249,8 @@ impl Reading<'_> {
         workload.watching = section.watching_per_mille.unwrap_or(workload.watching);
         workload.lasting = section.lasting_per_mille.unwrap_or(workload.lasting);
         workload.rewatching = section.rewatching_per_mille.unwrap_or(workload.rewatching);
+        workload.guarded = section.guarded_per_mille.unwrap_or(workload.guarded);
+        workload.showing = section.showing_per_mille.unwrap_or(workload.showing);
         workload.data_bytes = section.data_bytes.unwrap_or(workload.data_bytes).min(1 << 20);
         let least = workload.roots.min(workload.names).min(workload.data_bytes);
         let total: u64 = workload.weights.values().sum();

@@ -71,6 +71,8 @@ pub(super) struct WorkloadSection {
     pub(super) watching_per_mille: Option<u64>,
     pub(super) lasting_per_mille: Option<u64>,
     pub(super) rewatching_per_mille: Option<u64>,
+    pub(super) guarded_per_mille: Option<u64>,
+    pub(super) showing_per_mille: Option<u64>,
     pub(super) data_bytes: Option<u64>,
 }
 

@@ -82,7 +82,9 @@ fn client(f: Out<'_, '_>, spec: &ClientSpec) -> fmt::Result {
 }
 
 fn workload(f: Out<'_, '_>, workload: &Workload) -> fmt::Result {
-    let Workload { weights, roots, names, watching, data_bytes, lasting, rewatching } = workload;
+    let Workload { weights, roots, names, watching, data_bytes, lasting, rewatching, .. } =
+        workload;
+    let Workload { guarded, showing, .. } = workload;
     let weight =
         |(kind, name): &(Kind, &str)| weights.get(kind).map(|weight| format!("{name} = {weight}"));
     let mix: Vec<_> = Kind::NAMES.iter().filter_map(weight).collect();
@@ -90,7 +92,8 @@ fn workload(f: Out<'_, '_>, workload: &Workload) -> fmt::Result {
     writeln!(f, "mix = {{ {} }}", mix.join(", "))?;
     writeln!(f, "roots = {roots}\nnames = {names}")?;
     writeln!(f, "watching_per_mille = {watching}\ndata_bytes = {data_bytes}")?;
-    writeln!(f, "lasting_per_mille = {lasting}\nrewatching_per_mille = {rewatching}")
+    writeln!(f, "lasting_per_mille = {lasting}\nrewatching_per_mille = {rewatching}")?;
+    writeln!(f, "guarded_per_mille = {guarded}\nshowing_per_mille = {showing}")
 }
 
 fn cluster(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {

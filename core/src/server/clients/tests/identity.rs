@@ -74,6 +74,19 @@ fn an_identity_holds_for_requests_behind_it_while_its_answer_waits_in_turn() {
     assert_eq!(heads(&mut rig), [(1, 2, 0), (-4, 0, 0), (-4, 0, 0), (-4, 0, 0), (2, 3, 0)]);
 }
 
+/// Apache copies them into each request as it arrives. Seed 395 of the simulator found it.
+#[test]
+fn a_read_that_waits_has_the_identities_of_when_it_was_asked() {
+    let mut rig = Rig::new();
+    rig.session(1);
+    rig.request(1, 1, &create_with("/mine", acl("digest", DIGEST)));
+    rig.request(1, 2, &get("/mine", false));
+    rig.request(1, -4, &auth("digest"));
+    rig.request(1, 3, &get("/mine", false));
+    rig.work();
+    assert_eq!(heads(&mut rig), [(1, 2, 0), (2, 2, -102), (-4, 0, 0), (3, 2, 0)]);
+}
+
 #[test]
 fn a_scheme_that_nobody_knows_ends_the_connection_behind_its_answer() {
     let mut rig = Rig::new();
