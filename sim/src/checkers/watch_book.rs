@@ -155,8 +155,13 @@ impl WatchBook {
             tables(kind).iter().filter_map(|table| self.watchables.known(*table, path)).collect();
         let in_flight = (session, i32::MIN)..=(session, i32::MAX);
         for (_, asked) in self.asked.range_mut(in_flight) {
-            if let Asked::Again(again) = asked {
-                again.retain(|watched| !used.contains(watched));
+            let Asked::Again(again) = asked else { continue };
+            // A path may be in two lists that set one watch: an event answers the one, and the server
+            // watches for the other.
+            for used in &used {
+                if let Some(place) = again.iter().position(|watched| watched == used) {
+                    again.remove(place);
+                }
             }
         }
     }
