@@ -117,6 +117,7 @@ impl Rig {
             "vote" => self.vote(&words),
             "dialled" => self.dialled(words.number(1)),
             "leader" => self.leader_says(&words),
+            "part" => self.leader_begins(words.number(1), words.number(2) as usize),
             "learner" => self.learner_says(&words),
             "snap" => self.snap(words.number(1), zxid(words.plain[2]), words.plain.len() > 3),
             "rename" => self.rename(words.plain[1], words.plain[2]),
@@ -247,6 +248,15 @@ impl Rig {
             self.leader_packet(packet).encode(&mut out);
         }
         self.bytes(words.number(1), out);
+    }
+
+    /// All but the last byte of a PROPOSAL with so many bytes of payload.
+    fn leader_begins(&mut self, id: u64, payload: usize) {
+        let (zxid, payload) = (Zxid(1 << 32 | 1), Bytes::from(vec![0; payload]));
+        let mut out = BytesMut::new();
+        LeaderPacket::Proposal { zxid, payload }.encode(&mut out);
+        out.truncate(out.len() - 1);
+        self.bytes(id, out);
     }
 
     /// A packet of a leader from its words.

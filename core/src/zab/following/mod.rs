@@ -189,10 +189,13 @@ impl Following {
         cx.history.log.backlog_bytes() as u64 > cx.config.link_limit_bytes
     }
 
+    /// Reads no more while whole packets wait for something else. A packet that is not whole waits for
+    /// its own rest, however long it is: who would not read on would wait for ever.
     fn regulate(&mut self, cx: &mut ZabCx<'_>) {
         use crate::server::action::{Action, LinkAction};
+        let waits = self.is_paused() || self.is_outrun(cx);
         let Some(link) = &mut self.link else { return };
-        let full = link.buffer.buffered() as u64 > cx.config.link_high_water_bytes;
+        let full = waits && link.buffer.buffered() as u64 > cx.config.link_high_water_bytes;
         if full != link.held {
             link.held = full;
             let id = link.id;
