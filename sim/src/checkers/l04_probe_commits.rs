@@ -38,8 +38,11 @@ impl Check for L04 {
                     self.restart(cx);
                 }
             }
-            SimEvent::Client(ClientFact::Invoke { call, .. })
-                if self.from.is_some() && call.is_write() =>
+            // Whoever reads without a quorum is told at once that nothing will be written.
+            SimEvent::Client(ClientFact::Invoke { op, call })
+                if self.from.is_some()
+                    && call.is_write()
+                    && !cx.canon.readers.contains(&op.session) =>
             {
                 self.probe.get_or_insert(cx.now);
             }
@@ -84,6 +87,7 @@ mod tests {
     use crate::checkers::testing::*;
     use crate::history::Call;
     use crate::ids::NodeId;
+    use vivarium_core::ids::SessionId;
 
     fn probe(run: &mut Run<L04>, xid: i32) -> Result<(), String> {
         run.invoke(5, xid, Call::Delete { path: "/a".into(), version: -1 })
@@ -104,6 +108,15 @@ mod tests {
         probe(&mut run, 1).unwrap();
         run.wait_ms(29_000).unwrap();
         assert!(run.wait_ms(2_000).unwrap_err().contains("nothing was committed"));
+    }
+
+    #[test]
+    fn a_write_of_a_session_that_may_only_read_asks_for_no_commit() {
+        let mut run = calm();
+        run.canon.readers.insert(SessionId(5));
+        run.wait_ms(61_000).unwrap();
+        probe(&mut run, 1).unwrap();
+        run.wait_ms(100_000).unwrap();
     }
 
     #[test]
