@@ -39,6 +39,12 @@ const LOCAL_SESSIONS: u64 = 250;
 const UPGRADING: u64 = 650;
 const READ_ONLY: u64 = 600;
 
+/// Seeds whose servers take few connections of one client, in per mille.
+const LIMITS_CONNECTIONS: u64 = 150;
+
+/// Seeds in which few bytes may wait to be sent before a server stops to read, in per mille.
+const LITTLE_ROOM: u64 = 150;
+
 /// Seeds with an unusual number of voters, in per mille.
 const UNUSUAL: u64 = 100;
 
@@ -267,6 +273,14 @@ fn draw_further_limits(seed: u64, config: &mut Config) {
     config.local_sessions_upgrading = config.local_sessions && sessions.chance(UPGRADING);
     config.read_only_mode = config.local_sessions && sessions.chance(READ_ONLY);
     config.read_only_patience = Span::from_ms(sessions.log_range(50, 2_000));
+    let mut connections = stream(6);
+    if connections.chance(LIMITS_CONNECTIONS) {
+        config.max_client_connections = connections.range(2, 4) as usize;
+    }
+    let mut room = stream(7);
+    if room.chance(LITTLE_ROOM) {
+        config.link_high_water_bytes = room.log_range(512, 8 << 10);
+    }
     let mut outstanding = stream(5);
     if outstanding.chance(LIMITS_OUTSTANDING) {
         config.global_outstanding_limit = outstanding.log_range(1, 32) as usize;

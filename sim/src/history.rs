@@ -85,7 +85,7 @@ pub enum SessionFact {
     /// The answer that was just told is of a server without a quorum.
     ReadOnly { session: SessionId, server: ServerId },
     /// The answer to a ConnectRequest with the session's id and a wrong password.
-    Forged { session: SessionId, server: ServerId, granted: bool },
+    Forged { session: SessionId, server: ServerId, forgery: Forgery, granted: bool },
     /// The answer says that the session asked for is over.
     Expired { session: SessionId, server: ServerId },
     /// The client's connection is gone; its session may live on.
@@ -94,6 +94,14 @@ pub enum SessionFact {
     Silent { session: SessionId },
     /// The client gives the session up: closed by request, or never to be resumed.
     Left { session: SessionId },
+}
+
+/// What is wrong with a request for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgery {
+    WrongPassword,
+    /// It claims to have seen more than anybody has.
+    ClientAhead,
 }
 
 /// A client operation as it was asked for.

@@ -24,6 +24,10 @@ const AGED: u64 = 500;
 /// How many walks are tried of one disk.
 const WALKS: u32 = 3;
 
+/// Files of a history that go, from one look to the next: what is left between two of them matters more
+/// than what lies between two appends.
+const REMOVALS: u64 = 8;
+
 /// When to look next.
 #[derive(Debug)]
 pub(crate) struct Shadows {
@@ -40,8 +44,8 @@ impl Shadows {
     }
 
     /// A disk operation is done. Whether it is time to look.
-    fn is_due(&mut self) -> bool {
-        self.left -= 1;
+    fn is_due(&mut self, weight: u64) -> bool {
+        self.left = self.left.saturating_sub(weight);
         let due = self.left == 0;
         if due {
             self.left = self.rng.range(1, self.every.saturating_mul(2));
@@ -52,8 +56,9 @@ impl Shadows {
 
 impl World {
     /// Shows the observers, now and then, what a power cut at this moment would come to.
-    pub(crate) fn look_at_disk(&mut self, index: usize) {
-        if !self.shadows.is_due() || self.verdict.is_some() {
+    pub(crate) fn look_at_disk(&mut self, index: usize, removed: bool) {
+        let weight = if removed { (self.shadows.every / REMOVALS).max(1) } else { 1 };
+        if !self.shadows.is_due(weight) || self.verdict.is_some() {
             return;
         }
         let slot = &self.servers[index];

@@ -54,6 +54,8 @@ pub(crate) struct Canon {
     pub committed: Vec<Entry>,
     /// Full digest after each committed transaction, by the oracle.
     pub digests: Vec<u64>,
+    /// ZooKeeper's digest of the tree after each of them, where it carries one.
+    pub tree_digests: Vec<Option<u64>>,
     pub members: BTreeMap<ServerId, Member>,
     pub proposals: HashedMap<Zxid, Proposal>,
     pub established: BTreeMap<Epoch, ServerId>,
@@ -424,6 +426,7 @@ impl Canon {
             self.committed.push(entry);
             let fresh = self.judge(now, entry);
             self.digests.push(self.oracle.full_digest());
+            self.tree_digests.push(fresh.judged.as_ref().and_then(|judged| judged.tree_digest));
             self.fresh.push(fresh);
         }
         if self.fresh.is_empty() {

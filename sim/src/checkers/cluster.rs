@@ -19,6 +19,7 @@ pub(crate) struct Cluster {
     pub zxid_counter_limit: u32,
     /// A server that looks for a leader gives up a silent connection within this time.
     pub silence_us: u64,
+    pub min_session_timeout_ms: u64,
     pub max_session_timeout_ms: u64,
     /// Servers that answer a sync without asking a quorum, when they lead.
     pub weak_sync: BTreeSet<ServerId>,
@@ -30,6 +31,8 @@ pub(crate) struct Cluster {
     /// .. until they are to own a node.
     pub upgrading: bool,
     pub read_only_mode: bool,
+    /// Snapshots that a purge leaves; 0: nothing is purged.
+    pub snap_retain_count: usize,
     /// Age at which a container goes that was never used; 0: never.
     pub never_used_ms: u64,
     /// Between two looks of a leader at what may have outlived its purpose, and behind each node that goes.
@@ -48,6 +51,7 @@ impl Cluster {
             sync_limit_ticks: first.sync_limit_ticks,
             zxid_counter_limit: first.zxid_counter_limit,
             silence_us: 3 * first.cnx_timeout.0 + 2 * first.max_notification.0,
+            min_session_timeout_ms: u64::try_from(first.min_session_timeout_ms).unwrap_or(0),
             max_session_timeout_ms: u64::try_from(first.max_session_timeout_ms).unwrap_or(0),
             weak_sync: configs
                 .iter()
@@ -72,6 +76,7 @@ impl Cluster {
                     }
                 },
             },
+            snap_retain_count: first.snap_retain_count,
             full_digest: configs.iter().all(|config| config.full_digest),
             ..Self::default()
         };

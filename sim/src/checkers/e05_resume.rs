@@ -1,13 +1,15 @@
 //! E5: a client that asks for its session gets that one, with the same password, or is told that it is
 //! over; and it is told so only of a session whose end was at least proposed. Who does not know the
-//! password gets no session.
+//! password, or claims to have seen what nobody has, gets no session. A session has the timeout that
+//! was asked for, within the limits of the server.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
-use crate::history::{ClientFact, SessionFact};
+use crate::history::{ClientFact, Forgery, SessionFact};
+use crate::ids::NodeId;
 use crate::observe::SimEvent;
 use crate::oracle::tree::Standing;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::SessionId;
 use vivarium_core::server::note::Note;
 
@@ -17,6 +19,8 @@ pub(crate) struct E05 {
     ending: BTreeSet<SessionId>,
     /// Sessions that everybody knew when their clients last asked for them.
     global: BTreeSet<SessionId>,
+    /// What each client has asked for and not been granted yet.
+    timeouts: BTreeMap<NodeId, i32>,
 }
 
 impl Check for E05 {
@@ -32,6 +36,7 @@ impl Check for E05 {
             }
         }
         let SimEvent::Client(ClientFact::Session(fact)) = event else { return Ok(()) };
+        self.negotiate(cx, fact)?;
         match fact {
             SessionFact::Granted { asked: Some(asked), got, same_password, server, .. } => {
                 if asked != got || !same_password {
@@ -56,8 +61,15 @@ impl Check for E05 {
             SessionFact::Expired { session, server } if !self.ending.contains(session) => {
                 return Err(format!("{server} says that {session} is over, but nobody closed it"));
             }
-            SessionFact::Forged { session, server, granted: true } => {
-                return Err(format!("{server} grants {session} for a wrong password"));
+            SessionFact::Forged { session, server, forgery, granted: true } => {
+                return Err(match forgery {
+                    Forgery::WrongPassword => {
+                        format!("{server} grants {session} for a wrong password")
+                    }
+                    Forgery::ClientAhead => {
+                        format!("{server} grants {session}, which claims to have seen the future")
+                    }
+                });
             }
             SessionFact::Forged { granted: false, .. }
             | SessionFact::Expired { .. }
@@ -68,6 +80,40 @@ impl Check for E05 {
             | SessionFact::Left { .. } => {}
         }
         Ok(())
+    }
+}
+
+impl E05 {
+    /// A session gets the timeout that its client asks for, within the limits of the server.
+    fn negotiate(&mut self, cx: &Cx<'_>, fact: &SessionFact) -> Result<(), String> {
+        match fact {
+            SessionFact::Asked { timeout_ms, .. } => {
+                self.timeouts.insert(cx.node, *timeout_ms);
+                Ok(())
+            }
+            SessionFact::Granted { timeout_ms, got, server, .. } => {
+                let Some(asked) = self.timeouts.remove(&cx.node).filter(|_| !cx.spec.recorded)
+                else {
+                    return Ok(());
+                };
+                let cluster = &cx.canon.cluster;
+                let (low, high) = (cluster.min_session_timeout_ms, cluster.max_session_timeout_ms);
+                let due = u64::try_from(asked).unwrap_or(0).min(high).max(low);
+                match u64::try_from(*timeout_ms) == Ok(due) {
+                    true => Ok(()),
+                    false => Err(format!(
+                        "{server} gives {got} a timeout of {timeout_ms} ms; {asked} ms were asked \
+                         for, and its limits are {low} and {high} ms"
+                    )),
+                }
+            }
+            SessionFact::Forged { .. }
+            | SessionFact::ReadOnly { .. }
+            | SessionFact::Expired { .. }
+            | SessionFact::Detached { .. }
+            | SessionFact::Silent { .. }
+            | SessionFact::Left { .. } => Ok(()),
+        }
     }
 }
 
@@ -92,15 +138,39 @@ mod tests {
     }
 
     #[test]
-    fn a_session_granted_for_a_wrong_password_is_found() {
-        let mut run = Run::new(E05::default());
-        run.grant(5, 1000, 1).unwrap();
-        let forged = |granted| {
-            let (session, server) = (SessionId(5), ServerId(1));
-            ClientFact::Session(SessionFact::Forged { session, server, granted })
+    fn a_session_granted_for_a_forged_request_is_found() {
+        for forgery in [Forgery::WrongPassword, Forgery::ClientAhead] {
+            let mut run = Run::new(E05::default());
+            run.grant(5, 1000, 1).unwrap();
+            let forged = |granted| {
+                let (session, server) = (SessionId(5), ServerId(1));
+                ClientFact::Session(SessionFact::Forged { session, server, forgery, granted })
+            };
+            run.client(forged(false)).unwrap();
+            assert!(run.client(forged(true)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_timeout_beyond_the_limits_is_found() {
+        let granted = |asked: i32, timeout_ms: i32| {
+            let mut run = Run::new(E05::default());
+            run.boot_all();
+            let cluster = &mut run.canon.cluster;
+            (cluster.min_session_timeout_ms, cluster.max_session_timeout_ms) = (200, 2000);
+            let fact = SessionFact::Asked {
+                resume: None,
+                last_zxid: 0,
+                timeout_ms: asked,
+                server: ServerId(1),
+            };
+            run.client(ClientFact::Session(fact)).unwrap();
+            run.grant(5, timeout_ms, 1)
         };
-        run.client(forged(false)).unwrap();
-        assert!(run.client(forged(true)).is_err());
+        for (asked, due) in [(1, 200), (-7, 200), (200, 200), (700, 700), (i32::MAX, 2000)] {
+            assert_eq!(granted(asked, due), Ok(()));
+            assert!(granted(asked, due + 1).is_err() && granted(asked, due - 1).is_err());
+        }
     }
 
     #[test]

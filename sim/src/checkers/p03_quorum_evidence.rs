@@ -73,9 +73,15 @@ impl P03 {
         };
         let counts = |voter: &ServerId| {
             let source = self.sources.get(&(zxid, *voter));
-            (cx.disks.durable_has_txn(*voter, zxid, entry.hash)
-                || self.is_excused(cx, *voter, epoch, zxid))
-                && (cx.canon.cluster.standalone || source.is_none_or(|source| *source <= epoch))
+            // A server that died right behind the write of its currentEpoch told nobody of it.
+            let entered = || {
+                let told = cx.canon.member(*voter).and_then(|member| member.current);
+                told >= Some(epoch) || cx.disks.durable_current_epoch(*voter) >= Some(epoch)
+            };
+            let alone = cx.canon.cluster.standalone;
+            let holds = cx.disks.durable_has_txn(*voter, zxid, entry.hash) && (alone || entered());
+            (holds || self.is_excused(cx, *voter, epoch, zxid))
+                && (alone || source.is_none_or(|source| *source <= epoch))
         };
         held_by_quorum(cx, counts)
             .map_err(|held| format!("{server} commits {zxid}, durable on {held} voters only"))
@@ -130,6 +136,14 @@ mod tests {
         run.disks.put(1, z(1, 1), 5);
         assert!(run.note(1, Note::Committed { zxid: z(1, 1) }).is_err());
         run.disks.put(3, z(1, 1), 5);
+        run.disks.epoch(3, 0);
+        let third = |run: &mut Run<P03>, epoch| {
+            run.canon.members.get_mut(&ServerId(3)).unwrap().current = Some(Epoch(epoch));
+        };
+        third(&mut run, 0);
+        let old = run.note(1, Note::Committed { zxid: z(1, 1) });
+        assert!(old.is_err(), "who votes with an older epoch does not keep it");
+        third(&mut run, 1);
         run.note(1, Note::Committed { zxid: z(1, 1) }).unwrap();
     }
 

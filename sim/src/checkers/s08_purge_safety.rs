@@ -1,5 +1,6 @@
 //! S8: when a log or a snapshot loses its name for good, the newest whole snapshot and the log records
-//! behind it still reach, without a gap, everything committed that this voter acknowledged.
+//! behind it still reach, without a gap, everything committed that this voter acknowledged; and of the
+//! snapshots as many are left as are to be retained.
 //! P9 looks at the newest record alone, and at what a quorum holds. Judged of our servers: Apache's
 //! keep their log when a SNAP replaces their tree; those that only behave like them cannot. Nor where a SNAP is
 //! older than what it replaces and there is no other way (S1 says when): until it has synced, such a
@@ -9,6 +10,8 @@ use crate::checkers::member::Member;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::{Durable, SimEvent};
+use vivarium_core::ids::ServerId;
+use vivarium_core::server::note::Phase;
 
 #[derive(Debug, Default)]
 pub(crate) struct S08;
@@ -32,6 +35,7 @@ impl Check for S08 {
         let Some(acked) = member.and_then(Member::owes) else {
             return Ok(());
         };
+        retains(cx, server)?;
         let upto = cx.canon.count_upto(acked);
         let covered = cx.disks.durable_snapshot(server);
         let from = covered.map_or(0, |zxid| cx.canon.count_upto(zxid)).min(upto);
@@ -49,13 +53,29 @@ impl Check for S08 {
     }
 }
 
+/// Who serves only purges, and a purge leaves as many snapshots as it is told to.
+fn retains(cx: &Cx<'_>, server: ServerId) -> Result<(), String> {
+    let serves = cx.canon.member(server).is_some_and(|member| {
+        matches!(
+            member.phase,
+            Phase::LeadingBroadcast | Phase::FollowingBroadcast | Phase::Standalone
+        )
+    });
+    let (due, left) =
+        (cx.canon.cluster.snap_retain_count, cx.disks.durable_snapshots(server).len());
+    if serves && left < due && !cx.damage.is_damaged(server) {
+        return Err(format!("{server} purged all but {left} snapshots, and is to retain {due}"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
     use crate::observe::LossKind;
-    use vivarium_core::ids::{Epoch, ServerId};
-    use vivarium_core::server::note::{Note, Phase, SyncKind};
+    use vivarium_core::ids::Epoch;
+    use vivarium_core::server::note::{Note, SyncKind};
 
     fn purged(rot: bool) -> Result<(), String> {
         let mut run = Run::new(S08);
@@ -134,6 +154,22 @@ mod tests {
         run.server(2, SimEvent::Durable(Durable::Removed)).unwrap();
         run.note(2, Note::AckedNewLeader { epoch: Epoch(2), history: Some(z(1, 1)) }).unwrap();
         assert!(run.server(2, SimEvent::Durable(Durable::Removed)).is_err(), "it counts again");
+    }
+
+    #[test]
+    fn a_purge_that_leaves_too_little_is_found() {
+        let mut run = Run::new(S08);
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.write(1, 1, 1).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Log { last: Some(z(1, 1)) })).unwrap();
+        run.note(2, Note::PhaseEntered { phase: Phase::FollowingBroadcast, epoch: Epoch(1) })
+            .unwrap();
+        run.server(2, SimEvent::Durable(Durable::Removed)).unwrap();
+        run.canon.cluster.snap_retain_count = 3;
+        assert!(run.server(2, SimEvent::Durable(Durable::Removed)).is_err());
+        run.note(2, Note::PhaseEntered { phase: Phase::Looking, epoch: Epoch(1) }).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Removed)).unwrap();
     }
 
     /// The newest record is there, and one before it is not.

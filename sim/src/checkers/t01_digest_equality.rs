@@ -1,5 +1,5 @@
 //! T1: servers that applied the same transactions have the same state, Stat by Stat, and the state that
-//! the oracle computed. Not judged while a tree that grew from a fuzzy snapshot of an Apache peer has
+//! the oracle computed; and the digest that a transaction carries is that of the tree behind it. Not judged while a tree that grew from a fuzzy snapshot of an Apache peer has
 //! not applied all that the snapshot holds parts of.
 
 use crate::checkers::line::Line;
@@ -67,10 +67,15 @@ impl T01 {
                 "after {at} the state of {server} is {digest:x?}, that of {by} {first:x?}"
             ));
         }
-        let oracle = match len.checked_sub(1) {
-            Some(index) if len <= line.common() => cx.canon.digests.get(index),
-            Some(_) | None => None,
-        };
+        let common = len.checked_sub(1).filter(|_| len <= line.common());
+        let carried = common.and_then(|index| cx.canon.tree_digests.get(index).copied().flatten());
+        if let Some(carried) = carried.filter(|carried| *carried != digest.tree) {
+            return Err(format!(
+                "{at} carries the digest {carried:#x}, the tree of {server} has {:#x} behind it",
+                digest.tree
+            ));
+        }
+        let oracle = common.and_then(|index| cx.canon.digests.get(index));
         match oracle {
             Some(oracle)
                 if cx.canon.cluster.full_digest
@@ -108,6 +113,26 @@ mod tests {
         run.note(2, Note::Applied { zxid, hash, digest, recovered: true }).unwrap();
         let recovered = Note::Recovered { last: Some(zxid), from: None, blank: false, digest };
         assert!(run.note(2, recovered).is_err());
+    }
+
+    #[test]
+    fn a_digest_that_is_not_the_trees_is_found() {
+        let applies = |beside: u64| {
+            let mut run = Run::new(T01::default());
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            run.write(1, 1, 1).unwrap();
+            let full = run.canon.oracle.full_digest();
+            run.canon.tree_digests = vec![Some(full.wrapping_add(beside))];
+            run.crash(2);
+            run.server(2, SimEvent::Boot { incarnation: 2 }).unwrap();
+            let (zxid, hash) = (z(1, 1), z(1, 1).0 ^ 0x5555);
+            let digest = StateDigest { tree: full, full };
+            run.note(2, Note::Applied { zxid, hash, digest, recovered: true }).unwrap();
+            run.note(2, Note::Recovered { last: Some(zxid), from: None, blank: false, digest })
+        };
+        applies(0).unwrap();
+        assert!(applies(1).unwrap_err().contains("carries the digest"));
     }
 
     /// Server 2 replays 1:1 to 1:3 onto a snapshot of `base`; what it shows behind the transaction at

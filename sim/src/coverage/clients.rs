@@ -9,7 +9,9 @@ use crate::coverage::labels::{Answer, Asked, Class, Event, Moment, Part};
 use crate::coverage::mark::Mark;
 use crate::coverage::marks::Marks;
 use crate::coverage::seat::Seat;
-use crate::history::{Call, ClientFact, CreateCall, Life, Reply, RequestId, SessionFact, SubReply};
+use crate::history::{
+    Call, ClientFact, CreateCall, Forgery, Life, Reply, RequestId, SessionFact, SubReply,
+};
 use crate::ids::ClientId;
 
 #[derive(Debug, Default)]
@@ -114,7 +116,8 @@ impl Client {
             SessionFact::Expired { .. } => Moment::SessionOver,
             SessionFact::Silent { .. } => Moment::ClientSilent,
             SessionFact::Left { .. } => Moment::ClientLeaves,
-            SessionFact::Forged { .. } => Moment::WrongPassword,
+            SessionFact::Forged { forgery: Forgery::WrongPassword, .. } => Moment::WrongPassword,
+            SessionFact::Forged { forgery: Forgery::ClientAhead, .. } => Moment::ClientAhead,
             SessionFact::Asked { .. } | SessionFact::Detached { .. } => return,
         };
         marks.hit(Mark::Moment(moment));

@@ -356,6 +356,7 @@ labels! {
         LocalUpgraded = "a local session is to be global",
         LocalExpired = "a local session expires",
         WrongPassword = "a session is asked for with a wrong password",
+        ClientAhead = "a client claims to have seen what nobody has",
         SessionExpired = "a leader expires a session",
         ExpiredSoon = "a leader expires a session within one timeout of its start",
         ClientSilent = "a client falls silent",

@@ -35,6 +35,9 @@ impl NameOp {
     }
 }
 
+/// Records at the end of what may rot, where half of all rot is.
+const NEAR_THE_END: usize = 3;
+
 /// One server's folders.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -237,7 +240,9 @@ impl Image {
         if targets.is_empty() {
             return false;
         }
-        let &(id, start, end) = rng.pick(&targets);
+        // Where a torn batch would lie if it were a little longer, or anywhere.
+        let from = if rng.chance(500) { targets.len().saturating_sub(NEAR_THE_END) } else { 0 };
+        let &(id, start, end) = rng.pick(&targets[from..]);
         let at = rng.range(start, end - 1) as usize;
         let mask = 1 << rng.below(8);
         let inode = self.inode_mut(id);

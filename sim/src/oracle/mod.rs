@@ -61,6 +61,8 @@ pub struct Judged {
     pub outlived: Option<Node>,
     /// Ephemeral nodes whose owner is not open just after.
     pub orphans: Vec<String>,
+    /// What the leader said that ZooKeeper's digest of the tree would be just after.
+    pub tree_digest: Option<u64>,
 }
 
 /// KeeperException.Code.SESSIONMOVED.
@@ -114,7 +116,7 @@ impl Oracle {
         asked: impl FnOnce(&Header) -> Option<Asked>,
     ) -> Option<Judged> {
         self.position += 1;
-        let (header, txn) = txn::decode(payload)?;
+        let (header, txn, tree_digest) = txn::decode_with_digest(payload)?;
         // A session that has moved is refused whatever it asks for: who owned it is E6's concern.
         let moved = matches!(txn, Txn::Error { code: SESSION_MOVED });
         let standing = match self.tree.standing(header.session) {
@@ -160,6 +162,7 @@ impl Oracle {
             had_ephemerals,
             outlived,
             orphans,
+            tree_digest,
         })
     }
 

@@ -65,6 +65,11 @@ pub enum Txn {
 
 /// `None`: not a record that the simulated workload can lead to.
 pub fn decode(payload: Bytes) -> Option<(Header, Txn)> {
+    decode_with_digest(payload).map(|(header, txn, _)| (header, txn))
+}
+
+/// With the digest of the tree behind it, where the leader put it in.
+pub fn decode_with_digest(payload: Bytes) -> Option<(Header, Txn, Option<u64>)> {
     let mut reader = Reader::new(payload);
     let session = reader.i64()?;
     let cxid = reader.i32()?;
@@ -72,7 +77,11 @@ pub fn decode(payload: Bytes) -> Option<(Header, Txn)> {
     let time = reader.i64()?;
     let kind = reader.i32()?;
     let txn = record(kind, &mut reader)?;
-    Some((Header { session, cxid, zxid, time }, txn))
+    let digest = match reader.i32() {
+        Some(_version) => Some(reader.i64()?.cast_unsigned()),
+        None => None,
+    };
+    Some((Header { session, cxid, zxid, time }, txn, digest))
 }
 
 fn record(kind: i32, reader: &mut Reader) -> Option<Txn> {

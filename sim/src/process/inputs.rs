@@ -8,7 +8,7 @@ use crate::disk::{Boundary, DiskDone, DiskEvent};
 use crate::ids::NodeId;
 use crate::inbox::What;
 use crate::net::{Delivery, EndId, Host, NetEvent};
-use crate::observe::{LossKind, SimEvent};
+use crate::observe::{Durable, LossKind, SimEvent};
 use crate::trace::{Mark, hash_bytes};
 use crate::world::World;
 
@@ -101,6 +101,7 @@ impl World {
         let steps = self.disks.of(id).progress().take_steps();
         self.coverage.disk_step(id, steps);
         self.tell_strayed(id);
+        let removed = changes.contains(&Durable::Removed);
         for change in changes {
             self.observe(NodeId::Server(id), &SimEvent::Durable(change));
         }
@@ -110,7 +111,7 @@ impl World {
         if let Some((struck, fault)) = done.as_ref().and_then(DiskDone::failure) {
             self.coverage.disk_failed(id, struck, fault);
         }
-        self.look_at_disk(index);
+        self.look_at_disk(index, removed);
         let (content, input) = match done {
             None => return,
             Some(DiskDone::Single { result, .. }) => {

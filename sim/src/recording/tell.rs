@@ -10,7 +10,7 @@ use vivarium_core::timers::Timer;
 
 use super::describe;
 use super::{EventId, Recording, What};
-use crate::history::{ClientFact, SessionFact};
+use crate::history::{ClientFact, Forgery, SessionFact};
 use crate::observe::{CrashKind, Durable, LossKind};
 
 /// Tells the events of one recording.
@@ -361,9 +361,13 @@ fn session(fact: &SessionFact) -> String {
         SessionFact::ReadOnly { session, server } => {
             format!("may only read with session {session}: s{server} has no quorum")
         }
-        SessionFact::Forged { session, server, granted } => {
+        SessionFact::Forged { session, server, forgery, granted } => {
             let answer = if *granted { "granted" } else { "refused" };
-            format!("session {session} is {answer} at {server} for a wrong password")
+            let why = match forgery {
+                Forgery::WrongPassword => "with a wrong password",
+                Forgery::ClientAhead => "by who claims to have seen the future",
+            };
+            format!("session {session}, asked for {why}, is {answer} at {server}")
         }
         SessionFact::Expired { session, server } => {
             format!("hears from s{server} that session {session} is over")

@@ -116,6 +116,7 @@ impl Scenario {
 
 /// Behind the streams of clients, before that of their mix.
 const READERS: u64 = u64::MAX - 1;
+const OUTSIDERS: u64 = u64::MAX - 2;
 
 fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
     let servers: Vec<ServerId> = cluster.configs.iter().map(|config| config.me).collect();
@@ -138,6 +139,9 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
             operations: Operations::Drawn,
             reads_only: limits.read_only_mode && reads_only(seed, index),
         };
+        if let Some(asked) = draw_outside(seed, index as u64, low, high) {
+            spec.session_timeout_ms = asked;
+        }
         // One client writes always: that a write succeeds is how liveness is seen.
         if has_readers && rng.chance(800) && index > 0 {
             spec.operations = Operations::DrawnReads;
@@ -154,6 +158,14 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
 /// Whether a client goes on with a server that has no quorum.
 fn reads_only(seed: u64, index: usize) -> bool {
     SimRng::new(seed, Stream::Sessions, index as u64 + 1).chance(600)
+}
+
+/// What a client asks for that knows nothing of the limits of the servers. Behind the streams of
+/// clients too.
+fn draw_outside(seed: u64, index: u64, low: i32, high: i32) -> Option<i32> {
+    let mut rng = SimRng::new(seed, Stream::Workload, OUTSIDERS - index);
+    let asked = *rng.pick(&[1, low / 2, low - 1, high + 1, 2 * high, i32::MAX]);
+    rng.chance(100).then_some(asked)
 }
 
 /// In half of the seeds, a minority.

@@ -10,6 +10,7 @@
 //! at 1.5 s auth digest "ann:a"
 //! at 1.6 s setacl /r0/n1 world:anyone:r,auth::cdrwa version 0
 //! at 2 s silent for 3 s
+//! at 6 s move straying set /r0 "0-5"
 //! ```
 
 use std::fmt;
@@ -63,6 +64,9 @@ impl fmt::Display for Operation {
             Self::Malformed { code } => write!(f, "malformed {code}"),
             Self::CloseSession => f.write_str("close"),
             Self::DropConnection => f.write_str("drop"),
+            Self::Move { stray: None } => f.write_str("move"),
+            Self::Move { stray: Some(stray) } => write!(f, "move straying {stray}"),
+            Self::Restart => f.write_str("restart"),
             Self::FallSilent { us } => write!(f, "silent for {}", span(*us)),
         }
     }
@@ -159,7 +163,8 @@ impl FromStr for Timed {
 /// What may stand behind a time.
 const VERBS: &str = "create, delete, set, multi, exists, get, children, ephemerals, count, getacl, \
                      multi_read, sync, auth, reauth, setacl, whoami, reconfig, watch, unwatch, watches, \
-                     rewatch, unknown, malformed, close, drop, silent";
+                     rewatch, unknown, malformed, close, drop, move, restart, \
+                     silent";
 
 fn operation(words: &mut Words<'_>) -> Result<Operation, String> {
     let verb = words.next("what the client does")?;
@@ -219,6 +224,8 @@ fn operation(words: &mut Words<'_>) -> Result<Operation, String> {
         "malformed" => Operation::Malformed { code: words.number("an opcode")? },
         "close" => Operation::CloseSession,
         "drop" => Operation::DropConnection,
+        "move" => Operation::Move { stray: stray(words)? },
+        "restart" => Operation::Restart,
         "silent" => {
             words.expect("for")?;
             Operation::FallSilent { us: words.span()? }
@@ -275,6 +282,16 @@ fn write(verb: &str, words: &mut Words<'_>) -> Result<Option<Write>, String> {
         }
         _ => return Ok(None),
     }))
+}
+
+/// The write that comes late over the connection that was left.
+fn stray(words: &mut Words<'_>) -> Result<Option<Write>, String> {
+    if !words.take("straying") {
+        return Ok(None);
+    }
+    let verb = words.next("create, delete or set")?;
+    let stray = write(verb, words)?;
+    stray.map(Some).ok_or_else(|| format!("`{verb}` does not stray: create, delete, set"))
 }
 
 fn life(words: &mut Words<'_>) -> Result<Life, String> {
@@ -428,6 +445,9 @@ mod tests {
             "at 1 s close",
             "at 1 s reauth",
             "at 1 s drop",
+            "at 1 s move",
+            "at 1 s restart",
+            "at 2 s move straying delete /r0 version 2",
             "at 1.5 s silent for 3 s",
             "at 1 s sync /r0",
         ] {

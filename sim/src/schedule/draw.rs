@@ -7,7 +7,7 @@ use crate::ids::SimTime;
 use crate::rng::{SimRng, Stream};
 use crate::schedule::class::CLASSES;
 use crate::schedule::outage::{
-    held_up, left_behind, relapses, rolling_outage, rolling_restart, swizzle,
+    found_rotten, held_up, left_behind, relapses, rolling_outage, rolling_restart, swizzle,
 };
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 
@@ -23,6 +23,7 @@ const SICK: u64 = 1007;
 
 const LEFT_BEHIND: u64 = 1008;
 const HELD_UP: u64 = 1009;
+const ROTTEN: u64 = 1010;
 
 /// Seeds in which a synchronization is held up, in per mille; in half of them nothing else happens.
 const HOLDS: u64 = 100;
@@ -88,6 +89,8 @@ fn swarm(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
     }
     let (mut thinning, density) = (stream(THINNING), density(seed));
     units.retain(|_| thinning.chance(density));
+    let found = found_rotten(&units, faults_for, &mut stream(ROTTEN));
+    units.extend(found);
     let mut rng = stream(SWIZZLE);
     if rng.chance(200) {
         units.extend(swizzle(cluster, faults_for, &mut rng));

@@ -62,6 +62,12 @@ pub(super) fn left_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -
     while order.len() > 1 && at <= until {
         let (left, others) = order.split_at(1);
         let length = rng.log_range(500_000, 4_000_000);
+        if rng.chance(400) {
+            units.extend(hears_late(cluster, at, left, others, rng));
+            at = at.plus(length + rng.log_range(200_000, 2_000_000));
+            order.rotate_left(1);
+            continue;
+        }
         let alone = Scope::Servers(left.to_vec());
         let (kind, scope) = match rng.below(4) {
             // It is not there itself, and finds all that was sent to it when it is back.
@@ -85,6 +91,57 @@ pub(super) fn left_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -
         order.rotate_left(1);
     }
     units
+}
+
+/// The same, but what the others sent before they died arrives, late: answers to what was asked before
+/// there was another leader.
+fn hears_late(
+    cluster: &Cluster,
+    at: SimTime,
+    left: &[u64],
+    others: &[u64],
+    rng: &mut SimRng,
+) -> Vec<FaultUnit> {
+    let limits = &cluster.configs[0];
+    let (tick, silence) = (limits.tick.0, limits.tick.0 * limits.sync_limit_ticks);
+    let servers = |ids: &[u64]| ids.iter().map(|&id| Peer::Server(id)).collect::<Vec<_>>();
+    let (from, to) = (servers(others), servers(left));
+    // Long enough for the others to go on, and not so long that it gives them up.
+    let late = rng.range(silence / 4, silence);
+    let stall = Scope::Between { from: from.clone(), to: to.clone() };
+    let cut = Scope::Between { from: to, to: from };
+    let gap = rng.log_range(1_000, tick);
+    let kind = FaultKind::Partition { one_way: true };
+    let down = rng.log_range(20_000, 200_000);
+    vec![
+        FaultUnit { at, length: late, kind: FaultKind::StallLink, scope: stall },
+        FaultUnit { at: at.plus(gap), length: late + tick + down, kind, scope: cut },
+        FaultUnit {
+            at: at.plus(gap + rng.log_range(100, tick)),
+            length: down,
+            kind: FaultKind::Crash,
+            scope: Scope::Servers(others.to_vec()),
+        },
+    ]
+}
+
+/// Where a log rots, its server reads it soon.
+pub(super) fn found_rotten(
+    units: &[FaultUnit],
+    until: SimTime,
+    rng: &mut SimRng,
+) -> Vec<FaultUnit> {
+    let mut found = Vec::new();
+    for unit in units {
+        let (soon, delay) = (rng.chance(500), rng.log_range(100, 50_000));
+        let length = rng.log_range(20_000, 1_000_000);
+        let at = unit.at.plus(delay);
+        let rots = matches!(unit.kind, FaultKind::BitRot { .. } | FaultKind::Misdirect);
+        if rots && soon && at <= until {
+            found.push(FaultUnit { at, length, kind: FaultKind::Crash, scope: unit.scope.clone() });
+        }
+    }
+    found
 }
 
 /// Some clients are on the side of `left`; the first one, which writes, is not.
@@ -265,9 +322,12 @@ mod tests {
             let mut rng = SimRng::new(seed, Stream::Schedule, 0);
             let units = left_behind(&cluster, SimTime::from_secs(5), &mut rng);
             assert!(units.len() >= 2);
-            for pair in units.chunks(2) {
-                let [alone, others] = pair else { panic!("two units belong together") };
+            for others in units.iter().filter(|unit| unit.kind.kills()) {
                 let Scope::Servers(ids) = &others.scope else { panic!("{others:?}") };
+                let parted =
+                    |unit: &&FaultUnit| !unit.kind.kills() && unit.kind != FaultKind::StallLink;
+                let alone = units.iter().filter(parted).rfind(|unit| unit.at < others.at);
+                let alone = alone.expect("one is alone before the others die");
                 let known: Vec<u64> = (1..=5).filter(|id| !ids.contains(id)).collect();
                 assert_eq!(known.len(), 1);
                 assert!(alone.scope.may_hit(NodeId::Server(ServerId(known[0]))));

@@ -86,6 +86,8 @@ impl Workload {
             | Operation::Malformed { .. }
             | Operation::CloseSession
             | Operation::DropConnection
+            | Operation::Move { .. }
+            | Operation::Restart
             | Operation::FallSilent { .. } => {}
         }
         operation

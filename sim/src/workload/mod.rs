@@ -85,6 +85,10 @@ const READS: [Kind; 3] = [Kind::Exists, Kind::GetData, Kind::GetChildren];
 /// The draws for kinds that came later: they leave those of the others as they were.
 const LATER_KINDS: u64 = u64::MAX - 1;
 
+/// What is sent late over a connection that was left: drawn beside the operation in whose place the
+/// client moves.
+const STRAYS: u64 = 1 << 48;
+
 /// The mix of one run: some operations are left out (swarm testing), the others weigh differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
@@ -207,6 +211,14 @@ impl Workload {
         }))
     }
 
+    /// A client goes on elsewhere, and in half of the cases sends one more write to where it was.
+    pub(crate) fn draw_move(&self, owner: u32, seed: u64, n: u64) -> Operation {
+        let mut rng = SimRng::new(seed, Stream::Operation, STRAYS + n);
+        let strays = self.weights.contains_key(&Kind::Create) && rng.chance(500);
+        let mut drawing = Drawing { workload: self, owner, n, written: 0, rng: &mut rng };
+        Operation::Move { stray: strays.then(|| drawing.stray()) }
+    }
+
     /// Whether a client sets its watches again on a new connection.
     pub(crate) fn draw_rewatching(&self, seed: u64) -> bool {
         SimRng::new(seed, Stream::Watching, u64::MAX).chance(self.rewatching)
@@ -301,6 +313,16 @@ impl Drawing<'_> {
             }
             Kind::UnknownOp => Operation::UnknownOp { code: *self.rng.pick(&[13, 77, 999]) },
             Kind::Malformed => Operation::Malformed { code: *self.rng.pick(&[1, 2, 5, 14, 15]) },
+        }
+    }
+
+    fn stray(&mut self) -> Write {
+        match self.rng.below(3) {
+            0 => Write::Create(self.create(Life::Persistent, true)),
+            1 => Write::Delete { path: self.target(), version: Version::Any },
+            _ => {
+                Write::SetData { path: self.target(), version: Version::Any, data: self.content() }
+            }
         }
     }
 

@@ -55,6 +55,13 @@ pub enum Operation {
     CloseSession,
     /// The connection is reset; the client comes back with its session.
     DropConnection,
+    /// The client goes on elsewhere with its session and leaves the connection open. What it sends
+    /// over that one afterwards comes from a server that the session has left.
+    Move {
+        stray: Option<Write>,
+    },
+    /// The client's process is killed and starts anew: its session is left to expire.
+    Restart,
     /// Says nothing for so many microseconds, not even a ping.
     FallSilent {
         us: u64,
@@ -157,6 +164,8 @@ impl Operation {
             | Self::Malformed { .. }
             | Self::CloseSession
             | Self::DropConnection
+            | Self::Move { .. }
+            | Self::Restart
             | Self::FallSilent { .. } => {}
         }
         self
@@ -180,7 +189,11 @@ impl Operation {
             | Self::Rewatch
             | Self::UnknownOp { .. }
             | Self::Malformed { .. } => true,
-            Self::CloseSession | Self::DropConnection | Self::FallSilent { .. } => false,
+            Self::CloseSession
+            | Self::DropConnection
+            | Self::Move { .. }
+            | Self::Restart
+            | Self::FallSilent { .. } => false,
         }
     }
 
@@ -214,9 +227,12 @@ impl Operation {
             Self::UnknownOp { code } => vec![Call::UnknownOp { code: *code }],
             Self::Malformed { code } => vec![Call::Malformed { code: *code }],
             Self::CloseSession => vec![Call::CloseSession],
-            Self::Reauth | Self::Rewatch | Self::DropConnection | Self::FallSilent { .. } => {
-                Vec::new()
-            }
+            Self::Reauth
+            | Self::Rewatch
+            | Self::DropConnection
+            | Self::Move { .. }
+            | Self::Restart
+            | Self::FallSilent { .. } => Vec::new(),
         }
     }
 }

@@ -56,9 +56,10 @@ impl ZkClient {
         out: &mut ClientOut,
     ) -> Result<(), &'static str> {
         let granted = wire::connected(frame).ok_or("a connect response that does not decode")?;
-        if let (true, Some(session)) = (self.forges, &self.session) {
+        if let (Some(forgery), Some(session)) = (self.forgery.take(), &self.session) {
             let (session, granted) = (session.id, granted.session != 0);
-            out.fact(ClientFact::Session(SessionFact::Forged { session, server, granted }));
+            let fact = SessionFact::Forged { session, server, forgery, granted };
+            out.fact(ClientFact::Session(fact));
             self.drop_connection(now, out);
             return Ok(());
         }
@@ -105,6 +106,7 @@ impl ZkClient {
             return Err("a session that was not asked for");
         }
         self.stage = Stage::Attached { conn, server };
+        self.send_stray(out);
         let wait_us = self.rng.below(self.spec.think_us);
         self.plan.connected(now, wait_us);
         if self.plan.shows_itself_again() && !self.proofs.is_empty() {

@@ -4,6 +4,7 @@
 //! It keeps its session over reconnects, pings at a third of the timeout, sometimes drops its
 //! connection, falls silent until it is expired, or closes its session, and then starts anew.
 
+mod forgery;
 mod listening;
 mod plan;
 #[cfg(test)]
@@ -17,11 +18,12 @@ use bytes::{Bytes, BytesMut};
 use vivarium_core::ids::{ServerId, SessionId};
 
 use crate::client::{ClientEvent, ClientOut, ConnId, SimClient};
-use crate::history::{Call, ClientFact, RequestId, SessionFact};
+use crate::history::{Call, ClientFact, Forgery, RequestId, SessionFact};
 use crate::ids::{ClientId, SimTime};
 use crate::rng::{SimRng, Stream};
-use crate::workload::{Memory, Operation, Workload};
+use crate::workload::{Memory, Operation, Workload, Write};
 
+use self::forgery::Forger;
 use self::plan::Plan;
 pub use self::plan::{Operations, Timed};
 use self::watched::Watched;
@@ -45,6 +47,17 @@ pub struct ClientSpec {
     pub reads_only: bool,
 }
 
+impl ClientSpec {
+    /// The timeout that it asks for, where that is one that servers usually grant.
+    fn usual_timeout_us(&self) -> u64 {
+        u64::try_from(self.session_timeout_ms).unwrap_or(0).clamp(LEAST_MS, MOST_MS) * 1000
+    }
+}
+
+/// Bounds of what simulated servers grant.
+const LEAST_MS: u64 = 200;
+const MOST_MS: u64 = 10_000;
+
 #[derive(Clone, Debug)]
 struct Session {
     id: SessionId,
@@ -63,21 +76,16 @@ impl Session {
     }
 }
 
-/// Reconnections that first try a wrong password, in per mille.
-const FORGERS: u64 = 40;
-
-/// Behind the streams of operations, so that everything else is drawn as without it.
-fn forger(spec: &ClientSpec, rolls: u32) -> SimRng {
-    SimRng::rolled(spec.seed, rolls, Stream::Operation, u64::MAX - 1)
-}
-
-/// Differs from the right one in a bit.
-fn wrong(password: &[u8]) -> Vec<u8> {
-    let mut wrong = password.to_vec();
-    if let Some(last) = wrong.last_mut() {
-        *last ^= 1;
-    }
-    wrong
+/// A connection that the client has left without closing it.
+#[derive(Debug)]
+struct Left {
+    conn: ConnId,
+    server: ServerId,
+    session: SessionId,
+    /// Which connection of its session it was.
+    connection: u32,
+    /// What is still sent over it once the session goes on elsewhere.
+    stray: Option<Write>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,9 +131,11 @@ pub struct ZkClient {
     last_sent: SimTime,
     last_heard: SimTime,
     silent_until: Option<SimTime>,
-    /// Asks for its session with a wrong password, as somebody would who has no right to it.
-    forges: bool,
-    forger: SimRng,
+    /// Still open, as after a move to another network: what was sent over it may arrive late.
+    left: Option<Left>,
+    /// How the request for its session is forged that is under way.
+    forgery: Option<Forgery>,
+    forger: Forger,
     /// Asks for nothing any more.
     leaving: bool,
 }
@@ -148,8 +158,9 @@ impl ZkClient {
             last_sent: SimTime::ZERO,
             last_heard: SimTime::ZERO,
             silent_until: None,
-            forges: false,
-            forger: forger(&spec, rolls),
+            left: None,
+            forgery: None,
+            forger: Forger::new(&spec, rolls),
             leaving: false,
             spec,
         }
@@ -180,11 +191,11 @@ impl ZkClient {
 
     fn ask(&mut self, now: SimTime, conn: ConnId, server: ServerId, out: &mut ClientOut) {
         let timeout_ms = self.spec.session_timeout_ms;
-        self.forges = self.session.is_some() && self.forger.chance(FORGERS);
-        if let (true, Some(session)) = (self.forges, &self.session) {
-            let password = wrong(&session.password);
+        self.forgery = self.session.as_ref().and_then(|_| self.forger.draw());
+        if let (Some(forgery), Some(session)) = (self.forgery, &self.session) {
             let asks = self.spec.reads_only;
-            out.send(conn, wire::connect(0, timeout_ms, session.id.0, &password, asks));
+            let forged = self.forger.request(forgery, session, self.last_zxid, timeout_ms, asks);
+            out.send(conn, forged);
             self.stage = Stage::Asking { conn, server, since: now };
             return;
         }
@@ -201,6 +212,7 @@ impl ZkClient {
 
     /// The connection is gone, by whomever. What was in flight may or may not take effect.
     fn detach(&mut self, now: SimTime, out: &mut ClientOut) {
+        self.end_forgery(out);
         for (op, _) in self.outstanding.drain(..) {
             out.fact(ClientFact::Unknown { op });
         }
@@ -220,6 +232,58 @@ impl ZkClient {
             out.abort(conn);
         }
         self.detach(now, out);
+    }
+
+    /// A forged request that is not answered is refused too.
+    fn end_forgery(&mut self, out: &mut ClientOut) {
+        let Some(forgery) = self.forgery.take() else { return };
+        if let (Stage::Asking { server, .. }, Some(session)) = (self.stage, &self.session) {
+            let (session, granted) = (session.id, false);
+            let fact = SessionFact::Forged { session, server, forgery, granted };
+            out.fact(ClientFact::Session(fact));
+        }
+    }
+
+    /// Goes on elsewhere without closing the connection. Where it leaves one behind already, that one
+    /// is closed.
+    fn move_away(&mut self, now: SimTime, stray: Option<Write>, out: &mut ClientOut) {
+        self.close_left(out);
+        if let (Stage::Attached { conn, server }, Some(session)) = (self.stage, &self.session) {
+            let (session, connection) = (session.id, session.connections);
+            self.left = Some(Left { conn, server, session, connection, stray });
+        }
+        self.detach(now, out);
+    }
+
+    fn close_left(&mut self, out: &mut ClientOut) {
+        if let Some(left) = self.left.take() {
+            out.abort(left.conn);
+        }
+    }
+
+    /// Sends over the old connection what has to find that the session is elsewhere now.
+    fn send_stray(&mut self, out: &mut ClientOut) {
+        let (Some(left), Some(session)) = (&mut self.left, &mut self.session) else { return };
+        if left.session != session.id {
+            // The old session is over, as far as the client knows.
+            return self.close_left(out);
+        }
+        let Some(stray) = left.stray.take() else { return };
+        for call in Operation::Write(stray).settled(&self.memory).calls() {
+            session.last_xid += 1;
+            let (connection, xid, server) = (left.connection, session.last_xid, left.server);
+            let op = RequestId { session: session.id, xid, connection, server };
+            out.send(left.conn, wire::request(xid, &call));
+            out.fact(ClientFact::Invoke { op, call });
+            out.fact(ClientFact::Unknown { op });
+        }
+    }
+
+    /// Starts anew, as a process does that was killed: nobody knows of its session any more.
+    fn restart(&mut self, now: SimTime, out: &mut ClientOut) {
+        self.close_left(out);
+        self.drop_connection(now, out);
+        self.forget_session();
     }
 
     fn nonsense(&mut self, now: SimTime, what: &str, out: &mut ClientOut) {
@@ -309,6 +373,10 @@ impl ZkClient {
             }
         } else if operation == Operation::DropConnection {
             self.drop_connection(now, out);
+        } else if operation == Operation::Restart {
+            self.restart(now, out);
+        } else if let Operation::Move { stray } = &operation {
+            self.move_away(now, stray.clone(), out);
         } else if let Operation::FallSilent { us } = operation {
             self.fall_silent(now, us, out);
         }
@@ -349,7 +417,7 @@ impl ZkClient {
 
     /// How long it waits for a connection, and for the answer to a ConnectRequest.
     fn patience_us(&self) -> u64 {
-        u64::try_from(self.spec.session_timeout_ms).unwrap_or(1000) * 1000
+        self.spec.usual_timeout_us()
     }
 }
 
@@ -357,7 +425,7 @@ impl SimClient for ZkClient {
     fn reroll(&mut self, rolls: u32) {
         let index = u64::from(self.spec.id.0);
         self.rng = SimRng::rolled(self.spec.seed, rolls, Stream::Workload, index);
-        self.forger = forger(&self.spec, rolls);
+        self.forger = Forger::new(&self.spec, rolls);
     }
 
     fn take_performed(&mut self) -> Vec<Timed> {
@@ -370,6 +438,7 @@ impl SimClient for ZkClient {
             ClientEvent::Calm => {
                 self.plan.becomes_calm(now);
                 self.silent_until = None;
+                self.close_left(out);
             }
             ClientEvent::Leave => {
                 self.leaving = true;

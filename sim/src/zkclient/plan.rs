@@ -93,7 +93,7 @@ impl Plan {
             think_us: spec.think_us,
             calm_think_us,
             pipeline: spec.pipeline,
-            timeout_us: u64::try_from(spec.session_timeout_ms).unwrap_or(0) * 1000,
+            timeout_us: spec.usual_timeout_us(),
             workload,
             listed: listed.into_iter(),
             draws,
@@ -172,7 +172,13 @@ impl Plan {
     pub(super) fn becomes_calm(&mut self, now: SimTime) {
         self.calm = true;
         let unrest = |operation: &Operation| {
-            matches!(operation, Operation::DropConnection | Operation::FallSilent { .. })
+            matches!(
+                operation,
+                Operation::DropConnection
+                    | Operation::Move { .. }
+                    | Operation::Restart
+                    | Operation::FallSilent { .. }
+            )
         };
         if matches!(&self.next, Next::Drawn { operation, .. } if unrest(operation)) {
             self.advance(now);
@@ -222,6 +228,8 @@ impl Plan {
             0..8 if !self.calm => Operation::DropConnection,
             8..12 if !self.calm => Operation::FallSilent { us: silent_us },
             12..20 => Operation::CloseSession,
+            20..26 if !self.calm => self.workload.draw_move(self.owner, self.seed, n),
+            26..28 if !self.calm => Operation::Restart,
             _ => operation,
         };
         (pause, operation)
