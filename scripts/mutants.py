@@ -318,7 +318,9 @@ def shrunk_summary(records):
 
 
 def check_patches(mutants):
-    """That every patch still applies; builds nothing."""
+    """That every patch still applies, and that an id means one; builds nothing."""
+    ids = [mutant.id for mutant in mutants]
+    twice = sorted({one for one in ids if ids.count(one) > 1})
     bad = [
         mutant
         for mutant in mutants
@@ -326,7 +328,9 @@ def check_patches(mutants):
     ]
     for mutant in bad:
         print(f"{mutant.path}: does not apply", file=sys.stderr)
-    return 1 if bad else 0
+    for one in twice:
+        print(f"{one}: an id of several patches; rename all but one", file=sys.stderr)
+    return 1 if bad or twice else 0
 
 
 def main():
