@@ -118,9 +118,9 @@ impl LogNotes {
     fn serving_read_only(&self, on: bool) {
         let (epoch, zxid) = (hex(self.epoch), zxid(self.logged));
         if on {
-            tracing::warn!(%epoch, %zxid, "no quorum: serving clients that only want to read");
+            tracing::warn!(%epoch, %zxid, "no quorum: serving read-only, to clients that ask for it");
         } else {
-            tracing::info!(%epoch, %zxid, "serving readers no longer");
+            tracing::info!(%epoch, %zxid, "serving read-only no longer");
         }
     }
 }
