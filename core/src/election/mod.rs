@@ -314,10 +314,10 @@ impl Election {
         let heard = looking.hear(from, said, &self.rounds, &mut self.round, &self.ensemble);
         let tells_all = heard == Heard::Changed && looking.has_vote();
         let new = peer_looks && !had_spoken && looking.has_spoken(from);
-        // What this server said before that one began to look was lost on it.
         if tells_all {
             self.broadcast(cx);
         } else if behind || new {
+            // What this server said before that one began to look was lost on it.
             self.tell(from, cx);
         }
         match heard {

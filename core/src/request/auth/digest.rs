@@ -106,7 +106,7 @@ mod tests {
         }
     }
 
-    /// Apache's tests of its own: `AuthSHA2Test`, `AuthSHA3Test`; the others by `openssl dgst`.
+    /// SHA-256 and SHA3-256 as in Apache's `AuthSHA2Test` and `AuthSHA3Test`; all by Python's hashlib.
     #[test]
     fn other_algorithms_are_those_of_java() {
         for (name, expected) in EXPECTED {
