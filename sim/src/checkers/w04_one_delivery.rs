@@ -73,7 +73,7 @@ mod tests {
     use crate::checkers::testing::*;
     use crate::history::{Call, Reply};
     use crate::oracle::txn::Txn;
-    use vivarium_core::wire::client::{AddMode, EventKind, WatchKind, WatchOp};
+    use vivarium_core::wire::client::{AddMode, EventKind, SetWatches, WatchKind, WatchOp};
 
     fn run() -> Run<W04> {
         let mut run = Run::new(W04::default());
@@ -113,6 +113,26 @@ mod tests {
         run.invoke(6, 2, Call::Watch(remove)).unwrap();
         run.ok(6, 2, z(1, 1), Reply::Empty).unwrap();
         assert!(run.watch(6, "/a", z(1, 2)).is_err());
+    }
+
+    /// A client that was not told of a node's end lists it among those that are and those that are not
+    /// there: one of the two is answered at once, and the other is watched.
+    #[test]
+    fn a_path_of_two_lists_is_told_of_once_more() {
+        let mut run = run();
+        run.watch(6, "/a", z(1, 2)).unwrap();
+        let paths = || vec!["/a".to_owned()];
+        let wanted = SetWatches { data: paths(), exist: paths(), ..SetWatches::default() };
+        run.invoke(6, 2, Call::Watch(WatchOp::Set(wanted))).unwrap();
+        run.told(6, EventKind::NodeCreated, "/a", -1).unwrap();
+        run.ok(6, 2, z(1, 2), Reply::Empty).unwrap();
+        for (version, told) in [(1, true), (2, false)] {
+            let zxid = z(1, 2 + version as u32);
+            let set = Txn::SetData { path: "/a".into(), data: None, version };
+            run.commit(1, header(zxid, 5, 1 + version), &set).unwrap();
+            let event = run.told(6, EventKind::NodeDataChanged, "/a", zxid.to_wire());
+            assert_eq!(event.is_ok(), told, "{event:?}");
+        }
     }
 
     #[test]
