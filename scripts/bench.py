@@ -20,20 +20,11 @@ import sys
 import tempfile
 import time
 
-HOST = "127.0.0.1"
+from quorum.server import HOST, free_ports
+
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 CREATE, GET_DATA, SET_DATA, GET_CHILDREN = 1, 4, 5, 8
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind((HOST, 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
 
 
 class Ensemble:

@@ -9,7 +9,6 @@ bounded time, and ends only its own processes.
 import argparse
 import logging
 import pathlib
-import shutil
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from jars import Jars
 from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 from trouble import NO_VERDICT, HarnessTrouble
+from workplace import put_away
 
 
 def run(flow, ensemble):
@@ -88,10 +88,7 @@ def main():
     except (HarnessTrouble, OSError) as error:
         print(f"no verdict: {error}", file=sys.stderr)
     finally:
-        if not any(folder.iterdir()) or code == 0 and not options.keep:
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            print(f"folders and logs of the servers: {folder}", file=sys.stderr)
+        put_away(folder, code == 0 and not options.keep)
     return code
 
 

@@ -10,7 +10,6 @@ ensemble does not come back, 3 where there is no verdict.
 import argparse
 import logging
 import pathlib
-import shutil
 import statistics
 import struct
 import sys
@@ -27,6 +26,7 @@ from kazoo.exceptions import KazooException
 from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry
 from trouble import NO_VERDICT
+from workplace import put_away
 
 # Between two attempts of a raw client that found no server: what is measured is the servers' part.
 RETRY = 0.005
@@ -201,10 +201,7 @@ def main():
     except (OSError, KazooTimeoutError) as error:
         print(f"no verdict: {error}", file=sys.stderr)
     finally:
-        if code == 0 or not any(folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            print(f"folders and logs of the servers: {folder}", file=sys.stderr)
+        put_away(folder, code == 0)
     return code
 
 

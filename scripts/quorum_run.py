@@ -10,7 +10,6 @@ could not be made. Ends in bounded time, and ends only its own processes.
 import argparse
 import logging
 import pathlib
-import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +23,7 @@ from quorum.judge import judge
 from quorum.server import HOST, Trouble, ensemble, leader_of, until
 from quorum.workload import Workload, check_order, losses_on
 from record import Recorder
+from workplace import put_away
 
 
 def kill_and_restart(servers, rounds, pause):
@@ -164,10 +164,7 @@ def main():
     except OSError as error:
         print(f"no verdict: {error}", file=sys.stderr)
     finally:
-        if code == 0 and not options.keep:
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            print(f"folders and logs of the servers: {folder}", file=sys.stderr)
+        put_away(folder, code == 0 and not options.keep)
     return code
 
 

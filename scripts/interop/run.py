@@ -8,7 +8,6 @@ code 0 where every promise held, 1 where one was broken, 3 where the run could n
 import argparse
 import importlib
 import pathlib
-import shutil
 import signal
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from ensemble import Ports
 from jars import Jars
 from report import Row, show
 from trouble import BROKEN, NO_VERDICT, HarnessTrouble, Violation
+from workplace import put_away
 
 # Modules with `run(bench) -> [Row]`, in the order in which they run.
 PARTS = {"a": "folders", "b": "mixed", "c": "rolling", "d": "differential", "r": "random_faults"}
@@ -83,10 +83,7 @@ def main():
     except (HarnessTrouble, OSError) as error:
         print(f"no verdict: {error}", file=sys.stderr)
     finally:
-        if code == 0 and not options.keep:
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            print(f"folders and logs of the servers: {folder}", file=sys.stderr)
+        put_away(folder, code == 0 and not options.keep)
     return code
 
 
