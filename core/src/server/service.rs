@@ -22,6 +22,9 @@ impl Server {
         }
         if let Some(local) = &mut self.local {
             local.forget(self.config.tick, self.at.mono);
+            if service == Service::Full {
+                local.entered(self.history.current());
+            }
         }
         match before {
             Service::Full => out.note(Note::Serving { on: false }),

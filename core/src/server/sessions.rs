@@ -54,7 +54,9 @@ impl Server {
 
     /// A local session wants to own a node: its createSession goes before what makes that node.
     pub(super) fn upgrade_session(&mut self, session: SessionId, out: &mut Outbox) {
-        let Some(timeout_ms) = self.local.as_mut().and_then(|local| local.upgrade(session)) else {
+        let epoch = self.history.current();
+        let local = self.local.as_mut();
+        let Some(timeout_ms) = local.and_then(|local| local.upgrade(session, epoch)) else {
             return;
         };
         out.note(Note::LocalSession { session, change: LocalChange::Upgraded });

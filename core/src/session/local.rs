@@ -1,21 +1,21 @@
 //! Sessions that this server alone knows: nothing about them is replicated, and they end with its
 //! role. Apache: `LocalSessionTracker`, `UpgradeableSessionTracker`.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use super::SessionTracker;
 use super::tracker::Touched;
-use crate::ids::SessionId;
+use crate::ids::{Epoch, SessionId};
 use crate::time::{Mono, Span};
 
 /// The local sessions of one server, and those that are about to be global.
 #[derive(Clone, Debug)]
 pub struct LocalSessions {
     tracker: SessionTracker,
-    /// Their createSession is on its way. Kept beyond the role that asked for it: whoever follows may
-    /// commit it.
-    upgrading: BTreeSet<SessionId>,
+    /// Their createSession is on its way, asked for in that epoch. Kept beyond the role that asked for
+    /// it: whoever leads next may commit it.
+    upgrading: BTreeMap<SessionId, Epoch>,
 }
 
 /// A session whose time has run out.
@@ -29,7 +29,7 @@ pub struct Expired {
 
 impl LocalSessions {
     pub fn new(tick: Span, now: Mono) -> Self {
-        Self { tracker: SessionTracker::new(tick, now), upgrading: BTreeSet::new() }
+        Self { tracker: SessionTracker::new(tick, now), upgrading: BTreeMap::new() }
     }
 
     /// Ends all sessions: this server left the role in which it gave them.
@@ -57,21 +57,28 @@ impl LocalSessions {
     }
 
     /// From here on it is the ensemble's, with this timeout. `None` where it is not a local one.
-    pub fn upgrade(&mut self, session: SessionId) -> Option<i32> {
+    pub fn upgrade(&mut self, session: SessionId, epoch: Epoch) -> Option<i32> {
         let timeout_ms = self.tracker.timeout_ms(session)?;
         self.tracker.remove(session);
-        self.upgrading.insert(session);
+        self.upgrading.insert(session, epoch);
         Some(timeout_ms)
     }
 
     /// Whether nobody here knows yet what became of its createSession.
     pub fn is_upgrading(&self, session: SessionId) -> bool {
-        self.upgrading.contains(&session)
+        self.upgrading.contains_key(&session)
     }
 
     /// Its createSession is applied.
     pub fn upgraded(&mut self, session: SessionId) {
         self.upgrading.remove(&session);
+    }
+
+    /// All that was ever proposed before `epoch` and can still be committed is in the tree. What was
+    /// asked for earlier and did not come is lost: the leader stopped, was deposed, or never heard of
+    /// it. Within one epoch it may still come, by way of a connection that was given up since.
+    pub fn entered(&mut self, epoch: Epoch) {
+        self.upgrading.retain(|_, asked| *asked >= epoch);
     }
 
     /// True where it was there.
@@ -151,8 +158,8 @@ mod tests {
     #[test]
     fn an_upgrade_happens_once_and_ends_expiry_here() {
         let mut local = two();
-        assert_eq!(local.upgrade(SessionId(1)), Some(300));
-        assert_eq!(local.upgrade(SessionId(1)), None);
+        assert_eq!(local.upgrade(SessionId(1), Epoch(1)), Some(300));
+        assert_eq!(local.upgrade(SessionId(1), Epoch(1)), None);
         assert!(local.is_upgrading(SessionId(1)) && !local.contains(SessionId(1)));
         assert!(!local.touch(SessionId(1), 300));
         pass(&mut local, 0, 1000);
@@ -164,10 +171,34 @@ mod tests {
     #[test]
     fn leaving_a_role_ends_sessions_but_no_upgrade() {
         let mut local = two();
-        local.upgrade(SessionId(1));
+        local.upgrade(SessionId(1), Epoch(1));
         local.forget(TICK, at(10));
         assert!(local.is_empty() && local.is_upgrading(SessionId(1)));
         assert!(!local.close(SessionId(2)));
         assert_eq!(local.deadline(), None);
+    }
+
+    #[test]
+    fn an_upgrade_that_is_lost_ends_with_the_next_epoch() {
+        let mut local = two();
+        local.upgrade(SessionId(1), Epoch(1));
+        local.entered(Epoch(1));
+        assert!(local.is_upgrading(SessionId(1)), "the same leader may have it on its way");
+        local.upgrade(SessionId(2), Epoch(2));
+        local.entered(Epoch(2));
+        assert!(!local.is_upgrading(SessionId(1)) && local.is_upgrading(SessionId(2)));
+    }
+
+    #[test]
+    fn lost_upgrades_do_not_add_up() {
+        let mut local = two();
+        for epoch in 1..=1000 {
+            let session = SessionId(i64::from(epoch));
+            local.open(session, 300);
+            local.upgrade(session, Epoch(epoch));
+            local.forget(TICK, at(u64::from(epoch)));
+            local.entered(Epoch(epoch + 1));
+        }
+        assert!(local.upgrading.is_empty(), "{:?}", local.upgrading);
     }
 }
