@@ -5,8 +5,10 @@
 mod rig;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::{Output, Stdio};
+use std::time::Duration;
 
 use rig::{Client, Server, create, serve, set};
 use vivarium_core::wire::client::{EventKind, Op, ReadOp, ReplyBody};
@@ -50,6 +52,25 @@ fn words_answer_and_an_unknown_key_is_only_warned_about() {
     assert_eq!(server.mode().as_deref(), Some("standalone"));
     let config = format!("{}:8: some.unknown.key", server.config().display());
     assert!(server.log().contains(&config), "{}", server.log());
+}
+
+/// As Apache's server does, which shuts its side before it drops what it was sent: the Java client's own
+/// tests take a reset for a failure.
+#[test]
+fn who_breaks_the_protocol_reads_to_the_end_and_is_not_reset() {
+    let server = standalone();
+    let _session = server.connect();
+    let first_frame_too_long = [&[0x7f; 4][..], &[0; 5000]].concat();
+    // A ConnectRequest in the form of old clients, an empty frame, and what nobody is going to read.
+    let then_an_empty_one = [&[0, 0, 0, 44][..], &[0; 24], &[0, 0, 0, 16], &[0; 5016]].concat();
+    for (sent, answered) in [(first_frame_too_long, 0), (then_an_empty_one, 40)] {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.client_port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(&sent).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer.len(), answered);
+    }
 }
 
 #[test]

@@ -21,7 +21,7 @@ impl Clients {
     pub(super) fn connect(&mut self, link: LinkId, frame: Bytes, cx: &mut ClientCx<'_>) {
         let Ok(request) = ConnectRequest::decode(frame) else {
             let why = CloseReason::Protocol("the first frame is no ConnectRequest");
-            return self.end(link, Close::Abort, why, cx);
+            return self.end(link, Close::Flush, why, cx);
         };
         match self.service {
             Service::None => return self.end(link, Close::Flush, CloseReason::NotServing, cx),

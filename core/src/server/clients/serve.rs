@@ -76,7 +76,7 @@ impl Clients {
             Err(error) => {
                 let (len, limit) = (i64::from(error.len), error.limit as i64);
                 let why = CloseReason::FrameTooLong { len, limit };
-                self.end(link, Close::Abort, why, cx);
+                self.end(link, Close::Flush, why, cx);
                 false
             }
         }
@@ -92,7 +92,7 @@ impl Clients {
         }
         if frame.len() < 8 {
             let why = CloseReason::Protocol("a frame is too short for a request header");
-            return self.end(link, Close::Abort, why, cx);
+            return self.end(link, Close::Flush, why, cx);
         }
         let (xid, op) = (Xid(frame.get_i32()), frame.get_i32());
         let (session, timeout_ms) = (live.session, live.timeout_ms);

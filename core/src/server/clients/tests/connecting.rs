@@ -82,10 +82,10 @@ fn refused_connections() {
         ("ahead", connect(None, &[], 99), false, "close 2 ahead"),
         ("wrong password", connect(Some(SESSION), &wrong, 0), true, "close 2 finished"),
         ("short password", connect(Some(SESSION), &right[..8], 0), true, "close 2 finished"),
-        ("no connect request", [0, 0, 0, 4, 0, 0, 0, 0].to_vec(), false, "abort 2 protocol"),
-        ("too long", [0, 0x10, 0, 0].to_vec(), false, "abort 2 too long"),
-        ("negative", [0xff, 0xff, 0xff, 0xff].to_vec(), false, "abort 2 too long"),
-        ("not a word", b"abcd".to_vec(), false, "abort 2 too long"),
+        ("no connect request", [0, 0, 0, 4, 0, 0, 0, 0].to_vec(), false, "close 2 protocol"),
+        ("too long", [0, 0x10, 0, 0].to_vec(), false, "close 2 too long"),
+        ("negative", [0xff, 0xff, 0xff, 0xff].to_vec(), false, "close 2 too long"),
+        ("not a word", b"abcd".to_vec(), false, "close 2 too long"),
     ] {
         let mut rig = Rig::new();
         rig.session(1);
@@ -187,7 +187,7 @@ fn a_frame_over_the_limit_closes_without_a_reply() {
     rig.session(2);
     rig.seen();
     rig.bytes(2, &[0, 0x10, 0, 0]);
-    assert_eq!(rig.seen(), ["abort 2 too long"]);
+    assert_eq!(rig.seen(), ["close 2 too long"]);
     assert!(rig.take_sent(2).is_empty());
 }
 

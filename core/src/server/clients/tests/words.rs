@@ -31,7 +31,7 @@ fn words_are_looked_for_in_the_first_four_bytes_only() {
     rig.session(1);
     rig.seen();
     rig.bytes(1, b"ruok");
-    assert_eq!(rig.seen(), ["abort 1 too long"], "the length of a frame");
+    assert_eq!(rig.seen(), ["close 1 too long"], "the length of a frame");
 }
 
 #[test]
