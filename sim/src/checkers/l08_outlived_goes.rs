@@ -18,8 +18,15 @@ pub(crate) struct L08 {
     leader: Option<ServerId>,
     /// What its wall clock showed in the newest transaction, and when that was committed.
     clock: Option<(i64, SimTime)>,
-    /// Since when a node, of this czxid, was found to have outlived its purpose.
-    found: BTreeMap<(String, i64), SimTime>,
+    /// Nodes, of this czxid, that were found to have outlived their purpose.
+    found: BTreeMap<(String, i64), Outlived>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Outlived {
+    since: SimTime,
+    /// When it has to be gone. Not less for what has gone since: that was in front of it.
+    until: SimTime,
 }
 
 /// Between two looks, in microseconds.
@@ -100,21 +107,25 @@ impl L08 {
             mortals += 1;
             if purpose(node, wall, cluster.never_used_ms).is_none() {
                 let key = (path.to_owned(), node.record.czxid);
-                let since = before.get(&key).copied().unwrap_or(cx.now);
-                self.found.insert(key, since);
+                let fresh = Outlived { since: cx.now, until: cx.now };
+                let known = before.get(&key).copied().unwrap_or(fresh);
+                self.found.insert(key, known);
             }
         }
         // Two looks of the leader, each with a pause behind all that goes.
         let pauses = 2 * (mortals + 2) * cluster.sweep_pause_us;
         let bound = 2 * cluster.sweep_interval_us + pauses + SPARE;
-        match self.found.iter().find(|(_, since)| cx.now.since(**since) > bound) {
-            Some(((path, _), since)) => Err(format!(
-                "{path} has had no purpose since {since} at the latest, and is still there: \
-                 the leader looks every {} us",
-                cluster.sweep_interval_us
-            )),
-            None => Ok(()),
+        for ((path, _), outlived) in &mut self.found {
+            outlived.until = outlived.until.max(outlived.since.plus(bound));
+            if cx.now > outlived.until {
+                return Err(format!(
+                    "{path} has had no purpose since {} at the latest, and is still there: \
+                     the leader looks every {} us",
+                    outlived.since, cluster.sweep_interval_us
+                ));
+            }
         }
+        Ok(())
     }
 }
 
@@ -148,6 +159,30 @@ mod tests {
         let gone = Header { time: 2_500, ..header(z(1, 3), 0, 0) };
         swept.commit(1, gone, &Txn::DeleteContainer { path: "/t".into() }).unwrap();
         swept.wait_ms(30_000).unwrap();
+    }
+
+    #[test]
+    fn what_goes_first_is_waited_for() {
+        let mut run = run(1_000);
+        run.canon.cluster.sweep_pause_us = 500_000;
+        for n in 3..10 {
+            let made = CreateTxn {
+                life: Life::Ttl { ms: 1_000 },
+                kind: 21,
+                ..create_txn(&format!("/{n}"), false, 1)
+            };
+            let at = Header { time: 100, ..header(z(1, n), 5, 0) };
+            run.commit(1, at, &Txn::Create(made)).unwrap();
+        }
+        run.wait_ms(1_500).unwrap();
+        for n in 3..10 {
+            run.wait_ms(1_000).unwrap();
+            let time = 2_600 + 1_000 * i64::from(n);
+            let gone = Header { time, ..header(z(1, 7 + n), 0, 0) };
+            run.commit(1, gone, &Txn::DeleteContainer { path: format!("/{n}") }).unwrap();
+        }
+        run.wait_ms(1_000).unwrap();
+        assert!(run.wait_ms(30_000).unwrap_err().contains("/t has had no purpose"));
     }
 
     #[test]
