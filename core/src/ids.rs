@@ -47,9 +47,10 @@ impl Zxid {
         self.counter().checked_add(1).map(|counter| Self::new(self.epoch(), counter))
     }
 
-    /// Within the epoch; `None` for its first transaction, before which any may come.
-    pub fn before(self) -> Option<Self> {
-        (self.counter() > 1).then(|| Self(self.0 - 1))
+    /// A bound of all that comes before: in front of the first transaction of an epoch the start of that
+    /// epoch, which is no transaction.
+    pub const fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
     }
 
     /// Whether this names the start of an epoch rather than a transaction.

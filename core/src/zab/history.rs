@@ -120,7 +120,7 @@ impl History {
     /// file: a snapshot that covers all of it replaces it for those who would have read it. This server
     /// itself finds out at its next recovery, unless an own snapshot covers it.
     pub fn distrust_log(&mut self, behind: Option<Zxid>) {
-        let last = behind.and_then(Zxid::before).unwrap_or_else(|| self.head());
+        let last = behind.map_or_else(|| self.head(), Zxid::before);
         self.damaged_to = self.damaged_to.max(Some(last));
     }
 
