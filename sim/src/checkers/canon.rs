@@ -75,7 +75,7 @@ pub(crate) struct Canon {
     pub sick: BTreeMap<ServerId, Sickness>,
     /// Voters whose loss leaves no quorum of whole disks: nobody has to serve any more.
     pub lost_quorum: Vec<ServerId>,
-    /// Sessions that servers without a quorum gave.
+    /// Sessions whose newest connection leads to a server without a quorum.
     pub readers: BTreeSet<SessionId>,
     pub identities: Identities,
     calls: BTreeMap<(SessionId, i32), (RequestId, Asked)>,
@@ -121,6 +121,11 @@ impl Canon {
     pub(crate) fn find(&self, zxid: Zxid) -> Option<(usize, &Entry)> {
         let index = self.count_upto(zxid).checked_sub(1)?;
         self.committed.get(index).filter(|entry| entry.zxid == zxid).map(|entry| (index, entry))
+    }
+
+    /// A server that was started without a quorum shows readers its whole log, committed or not.
+    pub(crate) fn may_be_uncommitted(&self, session: SessionId, zxid: Zxid) -> bool {
+        self.readers.contains(&session) && self.find(zxid).is_none()
     }
 
     /// How many were committed before this event.
@@ -182,6 +187,10 @@ impl Canon {
                     self.unknown.insert(key);
                 }
             }
+            ClientFact::Session(SessionFact::Granted { got, .. }) => {
+                self.readers.remove(got);
+            }
+            // Behind the grant of the same connection.
             ClientFact::Session(SessionFact::ReadOnly { session, .. }) => {
                 self.readers.insert(*session);
             }

@@ -62,6 +62,9 @@ impl Check for W05 {
                     && !cx.canon.oracle_blind
                 {
                     let zxid = Zxid::from_wire(*zxid).unwrap_or_default();
+                    if cx.canon.may_be_uncommitted(op.session, zxid) {
+                        return Ok(());
+                    }
                     return self.judge(cx, op.session, &asked, zxid);
                 }
             }
@@ -274,6 +277,18 @@ mod tests {
         answer(run(), &[(NodeDataChanged, "/a", -1), (NodeDeleted, "/gone", -1)]).unwrap();
         assert!(answer(run(), &[(NodeDeleted, "/gone", -1)]).is_err());
         assert!(answer(run(), &[]).is_err());
+    }
+
+    /// z(1, 9) is nothing that anybody committed.
+    #[test]
+    fn readers_may_be_shown_what_is_not_committed() {
+        let mut reader = run(&["/gone"], &[], &[]);
+        reader.canon.readers.insert(SessionId(6));
+        reader.ok(6, 1, z(1, 9), Reply::Empty).unwrap();
+        let mut reader = run(&["/gone"], &[], &[]);
+        reader.canon.readers.insert(SessionId(6));
+        assert!(reader.ok(6, 1, z(1, 3), Reply::Empty).is_err(), "but this is");
+        assert!(run(&["/gone"], &[], &[]).ok(6, 1, z(1, 9), Reply::Empty).is_err());
     }
 
     #[test]
