@@ -74,6 +74,7 @@ impl Config {
             "maxClientCnxns" => self.max_client_connections.to_string(),
             "maxCnxns" => self.max_connections.to_string(),
             "globalOutstandingLimit" => self.global_outstanding_limit.to_string(),
+            "request_throttle_max_requests" => self.throttle_requests.to_string(),
             "4lw.commands.whitelist" => self.words(),
             "jute.maxbuffer" => self.jute_max_buffer.to_string(),
             "leaderServes" => if self.leader_serves { "yes" } else { "no" }.into(),

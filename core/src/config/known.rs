@@ -101,6 +101,11 @@ pub const KEYS: &[Key] = &[
         "1000",
         "requests under way before reading from clients is held",
     ),
+    works(
+        "request_throttle_max_requests",
+        "0",
+        "requests under way at which nobody's next one is read; 0: no such limit",
+    ),
     live("4lw.commands.whitelist", "srvr", "four-letter words that are answered; `*`: all"),
     works("jute.maxbuffer", "1048575", "bytes of the largest request, and of a node's data"),
     works("leaderServes", "yes", "`no`: a leader serves no clients itself"),
@@ -274,9 +279,15 @@ pub const KEYS: &[Key] = &[
     lacking("enableEagerACLCheck", OFF, "has no effect: access is checked by the leader", REMOVE),
     lacking("connectToLearnerMasterLimit", NONE, "has no effect: initLimit is the limit", REMOVE),
     lacking(
-        "request_throttle_max_requests",
+        "request_stale_latency_check",
+        OFF,
+        "has no effect: a request waits in its connection, and its age is not known",
+        REMOVE,
+    ),
+    lacking(
+        "throttled_op_wait_time",
         NONE,
-        "has no effect: globalOutstandingLimit is the limit",
+        "has no effect: a request that had to wait is carried out all the same",
         REMOVE,
     ),
     lacking(
@@ -285,7 +296,12 @@ pub const KEYS: &[Key] = &[
         "has no effect: connections are not throttled",
         "use maxCnxns",
     ),
-    lacking("largeRequestThreshold", NONE, "has no effect: jute.maxbuffer is the limit", REMOVE),
+    lacking(
+        "largeRequestThreshold",
+        NONE,
+        "has no effect: jute.maxbuffer limits one request, and request_throttle_max_requests all",
+        REMOVE,
+    ),
     lacking(
         "txnLogSizeLimitInKb",
         NONE,
@@ -338,8 +354,10 @@ pub const KEYS: &[Key] = &[
     idle("maxResponseCacheSize", THREADS),
     idle("maxGetChildrenResponseCacheSize", THREADS),
     idle("request_throttle*", PACE),
-    idle("request_stale*", PACE),
-    idle("throttled_op_wait_time", PACE),
+    idle(
+        "request_stale*",
+        "is not needed: what a connection that is gone did not get in is dropped",
+    ),
     idle("connection_throttle*", PACE),
     idle("largeRequestMaxBytes", PACE),
     idle(

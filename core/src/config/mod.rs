@@ -77,6 +77,9 @@ pub struct Config {
     pub leader_serves: bool,
     pub jute_max_buffer: usize,
     pub global_outstanding_limit: usize,
+    /// Requests under way at which no further one is read from anybody; 0: no such limit. Apache:
+    /// `RequestThrottler`.
+    pub throttle_requests: usize,
     /// Transactions between own snapshots (Apache draws from the upper half of it).
     pub snap_count: u64,
     /// Committed transactions kept in memory for DIFF.
@@ -203,6 +206,7 @@ impl Config {
             leader_serves: true,
             jute_max_buffer: 0xf_ffff,
             global_outstanding_limit: 1000,
+            throttle_requests: 0,
             snap_count: 100_000,
             commit_log_count: 500,
             pre_alloc_bytes: 64 << 20,

@@ -192,6 +192,7 @@ fn limits(keys: &mut Keys, config: &mut Config) {
     set(keys, "maxCnxns", 0..=MOST, &mut config.max_connections);
     set(keys, "jute.maxbuffer", 1..=MOST, &mut config.jute_max_buffer);
     set(keys, "globalOutstandingLimit", 1..=MOST, &mut config.global_outstanding_limit);
+    set(keys, "request_throttle_max_requests", 0..=MOST, &mut config.throttle_requests);
     set(keys, "appendBatch", 512..=64 << 20, &mut config.append_batch_bytes);
     set(keys, "eventHistory", 0..=1 << 40, &mut config.event_history_bytes);
     set(keys, "commitLogCount", 0..=MOST, &mut config.commit_log_count);

@@ -63,7 +63,7 @@ fn every_key_reaches_its_place() {
     let text = "dataDir=/d\ndataLogDir=/l\nclientPort=1\nclientPortAddress=[::1]\n\
                 minSessionTimeout=5\nmaxSessionTimeout=6\nmaxClientCnxns=0\nsnapCount=7\n\
                 preAllocSize=8\ncommitLogCount=900\njute.maxbuffer=0x10\n\
-                globalOutstandingLimit=11\nautopurge.snapRetainCount=12\n\
+                globalOutstandingLimit=11\nrequest_throttle_max_requests=20\nautopurge.snapRetainCount=12\n\
                 autopurge.purgeInterval=1\n4lw.commands.whitelist=ruok, stat\n\
                 db.autocreate=true\ncnxTimeout=13\nfastleader.minNotificationInterval=14\n\
                 fastleader.maxNotificationInterval=15\nappendBatch=512\nzxidLimit=0xffff\n\
@@ -88,6 +88,7 @@ fn every_key_reaches_its_place() {
     want.commit_log_count = 900;
     want.jute_max_buffer = 16;
     want.global_outstanding_limit = 11;
+    want.throttle_requests = 20;
     want.snap_retain_count = 12;
     want.four_letter_words = Words::Some(alloc::vec!["ruok".into(), "stat".into(), "isro".into()]);
     want.first_start = FirstStart::AutoCreate;

@@ -151,7 +151,7 @@ impl Clients {
     /// Answers what can be answered now, then takes more requests.
     fn go_on(&mut self, link: LinkId, cx: &mut ClientCx<'_>) {
         self.flush(link, cx);
-        self.pump(link, cx);
+        self.take_more(link, cx);
     }
 
     /// Takes the first abandoned write that fits, and all before it: they cannot come any more.

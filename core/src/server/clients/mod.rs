@@ -16,6 +16,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Bound;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
@@ -106,6 +107,8 @@ pub struct Clients {
     per_ip: BTreeMap<String, usize>,
     /// Links that are not read because the server has too many requests outstanding.
     over_limit: BTreeSet<LinkId>,
+    /// The one that went on last: the next in a circle is the next to go on.
+    readmitted: Option<LinkId>,
     outstanding: usize,
     traffic: Traffic,
 }
@@ -288,8 +291,8 @@ impl Clients {
 
     /// Tells the host to stop or to go on reading, where that changed.
     fn set_reading(&mut self, link: LinkId, cx: &mut ClientCx<'_>) {
+        let over = self.is_over(link, cx.config);
         let Some(known) = self.links.get_mut(&link) else { return };
-        let over = self.outstanding > outstanding_limit(cx.config) && known.outstanding() > 0;
         if over {
             self.over_limit.insert(link);
         } else {
@@ -303,11 +306,46 @@ impl Clients {
         }
     }
 
-    /// Goes on with links that were held because of the server's outstanding requests. A link
-    /// without any goes on at once, so that none starves.
+    /// Whether the server has too many requests outstanding to read from this link. One without any may
+    /// always ask, unless requests are throttled: then nobody may.
+    fn is_over(&self, link: LinkId, config: &Config) -> bool {
+        let Some(known) = self.links.get(&link) else { return false };
+        let has_some = known.outstanding() > 0;
+        let throttled = known.live().is_some() && !self.has_room(config);
+        throttled || (has_some && self.outstanding > outstanding_limit(config))
+    }
+
+    fn has_room(&self, config: &Config) -> bool {
+        config.throttle_requests == 0 || self.outstanding < config.throttle_requests
+    }
+
+    /// Takes more requests from a link that was answered. Where requests are throttled and others wait too, it
+    /// waits for its turn: it would otherwise take each free place for its own next request.
+    fn take_more(&mut self, link: LinkId, cx: &mut ClientCx<'_>) {
+        let waits = cx.config.throttle_requests != 0 && !self.over_limit.is_empty();
+        if !waits || !self.links.contains_key(&link) {
+            return self.pump(link, cx);
+        }
+        self.over_limit.insert(link);
+        self.readmit(cx);
+        self.set_reading(link, cx);
+    }
+
+    /// In a circle where requests are throttled. Elsewhere a link without any goes on at once, so that none
+    /// starves.
+    fn next_in_line(&self, config: &Config) -> Option<LinkId> {
+        let last = self.readmitted.filter(|_| config.throttle_requests != 0);
+        let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self.over_limit.range((behind, Bound::Unbounded)).next();
+        next.or_else(|| self.over_limit.first()).copied()
+    }
+
+    /// Goes on with links that were held because of the server's outstanding requests.
     fn readmit(&mut self, cx: &mut ClientCx<'_>) {
-        while self.outstanding <= outstanding_limit(cx.config) {
-            let Some(link) = self.over_limit.pop_first() else { return };
+        while self.outstanding <= outstanding_limit(cx.config) && self.has_room(cx.config) {
+            let Some(link) = self.next_in_line(cx.config) else { return };
+            self.over_limit.remove(&link);
+            self.readmitted = Some(link);
             self.pump(link, cx);
         }
     }

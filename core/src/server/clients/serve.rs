@@ -16,7 +16,7 @@ use crate::request::read::{Asker, MultiReadLimit, read};
 use crate::request::reply::{Outcome, WriteKind};
 use crate::server::action::{Close, CloseReason};
 use crate::server::clients::link::{Last, Live, Phase};
-use crate::server::clients::{ClientCx, Clients, Submission, outstanding_limit};
+use crate::server::clients::{ClientCx, Clients, Submission};
 use crate::server::view::Service;
 use crate::time::Span;
 use crate::wire::client::{
@@ -39,7 +39,7 @@ impl Clients {
     /// Whether another frame of this link may be looked at now.
     fn may_read(&self, link: LinkId, cx: &ClientCx<'_>) -> bool {
         let Some(known) = self.links.get(&link) else { return false };
-        let over = self.outstanding > outstanding_limit(cx.config) && known.outstanding() > 0;
+        let over = self.is_over(link, cx.config);
         match &known.phase {
             Phase::Greeting { .. } | Phase::Live(_) => !known.choked && !over,
             Phase::Asked | Phase::Creating(_) | Phase::Revalidating { .. } => false,

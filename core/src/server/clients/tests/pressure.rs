@@ -171,6 +171,62 @@ fn a_held_link_goes_on_when_others_are_answered() {
     assert_eq!(rig.seen(), ["resume 1"], "link 2 filled the last place again");
 }
 
+fn throttled() -> Rig {
+    let mut rig = small();
+    rig.config.throttle_requests = 2;
+    rig.config.global_outstanding_limit = 100;
+    for link in 2..5 {
+        rig.session(link);
+    }
+    rig.seen();
+    rig
+}
+
+fn writes(first: i32, count: i32) -> Vec<u8> {
+    (first..first + count).flat_map(|xid| frame(xid, &set("/a", vec![1])).to_vec()).collect()
+}
+
+#[test]
+fn where_requests_are_throttled_nobody_asks_for_more() {
+    let mut rig = throttled();
+    rig.bytes(1, &writes(10, 5));
+    assert_eq!(rig.asked_cxids(), [10, 11]);
+    assert_eq!(rig.seen(), ["hold 1"]);
+    rig.bytes(2, &frame(1, &get("/a", false)));
+    assert_eq!(
+        (rig.xids(2), rig.seen()),
+        (vec![], vec![String::from("hold 2")]),
+        "not even to read"
+    );
+    rig.work();
+    assert_eq!(rig.xids(1), (10..15).collect::<Vec<_>>());
+    assert_eq!(rig.xids(2), [1]);
+    assert_eq!(rig.clients.outstanding(), 0);
+}
+
+#[test]
+fn those_who_are_throttled_take_turns() {
+    let mut rig = throttled();
+    for link in 1..5 {
+        rig.bytes(link, &writes(100 * link as i32, 3));
+    }
+    assert_eq!(rig.asked_cxids(), [100, 101]);
+    let mut order = Vec::new();
+    while let Some(first) = rig.asked_cxids().first().copied() {
+        order.push(first);
+        rig.work_one();
+    }
+    // A use of a session is work of its own.
+    order.dedup();
+    let places: Vec<i32> = order.iter().map(|cxid| cxid / 100).collect();
+    assert_eq!(places, [1, 1, 1, 2, 3, 4, 2, 3, 4, 2, 3, 4]);
+    let seen = rig.seen();
+    for link in 1..5 {
+        let resumed = format!("resume {link}");
+        assert_eq!(seen.iter().rfind(|what| what.ends_with(&resumed[6..])), Some(&resumed));
+    }
+}
+
 #[test]
 fn a_reply_to_a_read_that_no_client_would_take_is_an_error() {
     for (bounded_replies, code) in [(true, -5), (false, 0)] {
