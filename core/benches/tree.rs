@@ -35,6 +35,13 @@ fn report(nodes: u32) {
     let listings = (LISTED / per_folder.max(1)).max(1);
     let listed = time(|| (0..listings).for_each(|_| drop(black_box(tree.children("/bench/0")))));
     let set = time(|| set(&mut tree, nodes));
+    let counted = time(|| assert!(black_box(tree.descendants("/bench")).is_some()));
+    let recounted = time(|| limit(&mut tree, nodes));
+    println!(
+        "{nodes} znodes: all below a node counted in {} us, and for a new quota in {} us",
+        counted.as_micros(),
+        recounted.as_micros(),
+    );
     println!(
         "{nodes} znodes of {DATA_BYTES} bytes: {each} bytes resident each; {} creates/s, {} sets/s, {} reads/s, \
          {} listings/s of {per_folder} children",
@@ -106,6 +113,16 @@ fn set(tree: &mut Database, nodes: u32) {
         let data = Some(Bytes::from(vec![b'y'; DATA_BYTES]));
         let txn = Txn::SetData { path, data, version: 1 };
         tree.apply(&logged(u64::from(nodes) * 2 + u64::from(zxid), txn), &mut Vec::new());
+    }
+}
+
+/// A quota begins to show what is there.
+fn limit(tree: &mut Database, nodes: u32) {
+    let folder = "/zookeeper/quota/bench";
+    for (zxid, path) in (1..).zip([folder.into(), format!("{folder}/zookeeper_stats")]) {
+        let acl = Some(vec![Acl::world(31)]);
+        let create = CreateTxn { path, data: None, acl, ephemeral: false, parent_cversion: None };
+        tree.apply(&logged(u64::from(nodes) * 4 + zxid, Txn::Create(create)), &mut Vec::new());
     }
 }
 

@@ -10,6 +10,7 @@ use vivarium_core::config::findings::{Finding, Severity};
 use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use vivarium_core::server::input::DialError;
 use vivarium_core::server::note::{LocalChange, Note};
+use vivarium_core::tree::{Counted, QuotaExcess};
 
 use crate::clock::now;
 use crate::failure::Failure;
@@ -194,6 +195,7 @@ impl Notes for LogNotes {
                 tracing::debug!(%session, %link, "session attached");
             }
             Note::LocalSession { session, change } => local_session(session, change),
+            Note::QuotaExceeded(excess) => quota_exceeded(&excess),
             Note::AckedNewLeader { epoch, .. } => tracing::debug!(%epoch, "new leader acked"),
             // One or more per transaction: only for checkers.
             Note::Proposed { .. }
@@ -205,6 +207,16 @@ impl Notes for LogNotes {
             | Note::WatchFired { .. } => {}
         }
     }
+}
+
+fn quota_exceeded(excess: &QuotaExcess) {
+    let QuotaExcess { limited, of, amount, limit, hard } = excess;
+    let of = match of {
+        Counted::Nodes => "nodes",
+        Counted::Bytes => "bytes",
+    };
+    let what = if *hard { "quota exceeded, request refused" } else { "soft quota exceeded" };
+    tracing::warn!(path = %limited, of, amount, limit, "{what}");
 }
 
 fn local_session(session: SessionId, change: LocalChange) {

@@ -1,5 +1,7 @@
 //! All that words tell, gathered when one is asked.
 
+use alloc::collections::BTreeMap;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::admin::summary::Sizes;
@@ -42,6 +44,8 @@ pub struct Report<'a> {
     pub local_expiry: Option<Vec<ExpirySet>>,
     /// `None` on all but a leader.
     pub lead: Option<Lead>,
+    /// Requests that a quota refused here, by the first name of the path.
+    pub quota_refusals: &'a BTreeMap<String, u64>,
 }
 
 /// Sessions that expire together.

@@ -4,6 +4,8 @@
 //! Nothing is logged that was not checked whole: (opcode, flags, path, ACL, version), against the
 //! tree as it will be behind all proposals in flight.
 
+use alloc::vec::Vec;
+
 use bytes::Bytes;
 
 use super::auth::permits;
@@ -15,7 +17,7 @@ use crate::acl::{Acl, Id, PERM_ADMIN, PERM_DELETE, PERM_READ, PERM_WRITE};
 use crate::config::{AccessRules, Config};
 use crate::ids::{SessionId, Zxid};
 use crate::time::{Span, Wall};
-use crate::tree::{Database, Lifetime, QuotaExceeded, ROOT_PATH, is_special};
+use crate::tree::{Database, Lifetime, QuotaExcess, ROOT_PATH, is_special};
 use crate::txn::{LoggedTxn, Txn, TxnDigest, TxnHeader};
 use crate::wire::client::{Reconfig, WriteOp};
 use crate::wire::code::Code;
@@ -28,6 +30,8 @@ const DIGEST_VERSION: i32 = 2;
 pub struct Preparer {
     pending: Pending,
     rules: Rules,
+    /// Limits that the newest request goes beyond.
+    excesses: Vec<QuotaExcess>,
 }
 
 /// What the configuration says about requests.
@@ -74,7 +78,7 @@ impl Preparer {
             bounded_sequences: config.bounded_sequences,
             reconfig,
         };
-        Self { pending: Pending::default(), rules }
+        Self { pending: Pending::default(), rules, excesses: Vec::new() }
     }
 
     /// The transaction of `zxid`. A refused request becomes `Txn::Error`, which costs its zxid all
@@ -91,10 +95,12 @@ impl Preparer {
     ) -> LoggedTxn {
         crate::invariant!(zxid > db.applied(), "{zxid:?} is prepared behind {:?}", db.applied());
         self.pending.begin(zxid);
+        self.excesses.clear();
         let session = request.session;
         let ids = &request.ids;
         let mut preparation = Preparation {
             pending: &mut self.pending,
+            excesses: &mut self.excesses,
             db,
             session,
             standing: request.standing,
@@ -118,6 +124,11 @@ impl Preparer {
             .then(|| TxnDigest { version: DIGEST_VERSION, tree: self.pending.tree_digest(db) });
         let header = TxnHeader { session, cxid: request.cxid, zxid, time: now };
         LoggedTxn { header, txn, digest }
+    }
+
+    /// The limits of quotas that the newest request goes beyond, refused or not.
+    pub fn take_excesses(&mut self) -> Vec<QuotaExcess> {
+        core::mem::take(&mut self.excesses)
     }
 
     /// Takes back what the newest preparation does to nodes: an error is logged in its place.
@@ -157,6 +168,7 @@ pub(super) enum Place {
 /// One request in preparation.
 pub(super) struct Preparation<'a> {
     pub(super) pending: &'a mut Pending,
+    excesses: &'a mut Vec<QuotaExcess>,
     pub(super) db: &'a Database,
     pub(super) session: SessionId,
     standing: Standing,
@@ -306,11 +318,14 @@ impl Preparation<'_> {
     }
 
     /// Hard limits alone refuse.
-    pub(super) fn check_quota(&self, path: &str, bytes: i64, count: i64) -> Result<(), Code> {
+    pub(super) fn check_quota(&mut self, path: &str, bytes: i64, count: i64) -> Result<(), Code> {
         if !self.enforce_quota {
             return Ok(());
         }
-        self.db.check_quota(path, bytes, count).map_err(|QuotaExceeded| Code::QuotaExceeded)
+        let excesses = self.db.quota_excesses(path, bytes, count);
+        let refused = excesses.iter().any(|excess| excess.hard);
+        self.excesses.extend(excesses);
+        if refused { Err(Code::QuotaExceeded) } else { Ok(()) }
     }
 
     /// Members do not change at run time yet: what the client gets is the first check of PROTOCOL 1.4

@@ -8,6 +8,7 @@ pub mod action;
 mod apply;
 mod chores;
 pub mod clients;
+mod excesses;
 mod fitness;
 pub mod input;
 pub mod note;
@@ -42,6 +43,7 @@ use crate::prng::Prng;
 use crate::request::Preparer;
 use crate::server::chores::Chores;
 use crate::server::clients::Clients;
+use crate::server::excesses::Excesses;
 use crate::server::fitness::Fitness;
 use crate::server::input::Plane;
 use crate::server::note::Phase;
@@ -87,6 +89,7 @@ pub struct Server {
     /// Of the transactions that this server proposed since it leads.
     proposal_sizes: Sizes,
     preparer: Preparer,
+    excesses: Excesses,
     session_ids: SessionIds,
     /// Expiry of all sessions: exists while this server leads or stands alone.
     tracker: Option<SessionTracker>,

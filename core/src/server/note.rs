@@ -9,6 +9,7 @@ use crate::config::effective::Adopted;
 use crate::ids::{Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::server::action::RestartReason;
 use crate::server::input::DialError;
+use crate::tree::QuotaExcess;
 use crate::wire::client::EventKind;
 
 /// Fingerprints of the replicated state at one zxid.
@@ -204,6 +205,8 @@ pub enum Note {
         session: SessionId,
         change: LocalChange,
     },
+    /// A request goes beyond a quota. Once a second at most.
+    QuotaExceeded(QuotaExcess),
 }
 
 /// What became of a local session.

@@ -13,6 +13,7 @@ use crate::server::Server;
 use crate::server::action::{DiskAction, FatalReason};
 use crate::server::chores::{Chores, draw_due};
 use crate::server::clients::Clients;
+use crate::server::excesses::Excesses;
 use crate::server::fitness::Fitness;
 use crate::server::input::{DiskFault, ReadData};
 use crate::server::outbox::Outbox;
@@ -137,6 +138,7 @@ fn assemble(config: Config, at: Stamp, recovered: Recovered, out: &mut Outbox) -
         service: Service::None,
         serving_since: None,
         proposal_sizes: Sizes::default(),
+        excesses: Excesses::default(),
         preparer: crate::request::Preparer::new(&config),
         tracker: None,
         local,

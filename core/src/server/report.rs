@@ -32,6 +32,7 @@ impl Server {
             Some(Reset::Server) => {
                 self.counters = Counters::default();
                 self.clients.reset_traffic();
+                self.excesses.reset();
             }
             None => {}
         }
@@ -53,6 +54,7 @@ impl Server {
             expiry: self.tracker.as_ref().map(|tracker| listed(tracker.expiry_sets())),
             local_expiry: self.local.as_ref().map(|local| listed(local.expiry_sets())),
             lead: self.describe_lead(),
+            quota_refusals: self.excesses.refused(),
         }
     }
 

@@ -183,6 +183,7 @@ impl Server {
     pub(super) fn replicate(&mut self, request: &WriteRequest, out: &mut Outbox) -> bool {
         let Some(zxid) = self.next_zxid() else { return false };
         let txn = self.preparer.prepare(&self.db, request, zxid, self.at.wall);
+        self.tell_excesses(out);
         let payload = encoded(&txn);
         if payload.len() > self.config.transaction_limit() {
             // Requests are bounded by `jute.maxbuffer`, yet a learner may have another one.

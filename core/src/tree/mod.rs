@@ -22,7 +22,8 @@ pub use acl_table::OPEN_ACL_ID;
 pub use builder::DatabaseBuilder;
 pub use lifetime::Lifetime;
 pub use node::{Node, StoredStat};
-pub use quota::QuotaExceeded;
+pub use nodes::Below;
+pub use quota::{Counted, QuotaExcess, QuotaFigures, namespace};
 pub use walk::Walk;
 
 use crate::acl::{Acl, PERM_READ};
@@ -135,10 +136,7 @@ impl Database {
 
     /// How many nodes lie below this one; `None` where it is missing.
     pub fn descendants(&self, path: &str) -> Option<usize> {
-        self.node(path)?;
-        let mut count = 0;
-        self.each_below(path, |_, _| count += 1);
-        Some(count)
+        self.node(path).map(|node| node.below().nodes as usize)
     }
 
     /// Looks at every node below one that is there, parents first.
@@ -338,11 +336,15 @@ impl Database {
     fn edit<R>(&mut self, path: &str, change: impl FnOnce(&mut Node) -> R) -> Option<R> {
         let node = self.nodes.get_mut(path)?;
         self.walker.keep(path, Some(node));
-        self.data_size -= size_of(path, node);
+        let before = node.data_length();
         let result = change(node);
-        self.data_size += size_of(path, node);
+        let after = node.data_length();
+        self.data_size = self.data_size - before as u64 + after as u64;
         let acl = self.acls.stored(node.acl_id());
         self.digests.replace(path, node, acl);
+        if before != after {
+            self.nodes.resized(path, after as i64 - before as i64);
+        }
         Some(result)
     }
 

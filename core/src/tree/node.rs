@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::digest::NodeDigest;
 use super::lifetime::Lifetime;
-use super::nodes::{ChildIds, Children, NodeId};
+use super::nodes::{Below, ChildIds, Children, NodeId};
 use crate::wire::client::Stat;
 use crate::wire::code::Code;
 
@@ -243,6 +243,18 @@ impl Node {
 
     pub(super) fn children(&self) -> ChildIds<'_> {
         ChildIds::of(self.history.children())
+    }
+
+    /// All below it.
+    pub fn below(&self) -> Below {
+        self.history.children().map(Children::below).unwrap_or_default()
+    }
+
+    /// Only a node with children has anything below it.
+    pub(super) fn count_below(&mut self, nodes: i32, bytes: i64) {
+        if let History::Grown(grown) = &mut self.history {
+            grown.children.count_below(nodes, bytes);
+        }
     }
 
     pub(super) fn take_children(&mut self) -> Children {

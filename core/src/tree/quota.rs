@@ -40,9 +40,39 @@ impl Quotas {
     }
 }
 
-/// A change that a quota does not allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QuotaExceeded;
+/// A limit that a change goes beyond.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct QuotaExcess {
+    /// The path that has the limit.
+    pub limited: String,
+    pub of: Counted,
+    /// What there would be behind the change.
+    pub amount: i64,
+    pub limit: i64,
+    /// The change is refused; a soft limit is only told of.
+    pub hard: bool,
+}
+
+/// What a quota limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Counted {
+    Nodes,
+    Bytes,
+}
+
+/// What is below one name under the root, and what may be: the sums of its quotas, as `mntr` has them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QuotaFigures {
+    pub count_limit: i64,
+    pub bytes_limit: i64,
+    pub count: i64,
+    pub bytes: i64,
+}
+
+/// The first name of a path. Apache: `PathUtils.getTopNamespace`.
+pub fn namespace(path: &str) -> &str {
+    path.trim_start_matches('/').split('/').next().unwrap_or_default()
+}
 
 /// The content of both kinds of nodes: numbers by name, -1 where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -148,24 +178,52 @@ impl Database {
         self.quotas.limited = limited;
     }
 
-    /// Whether one more node (`count` 1), or so many more bytes, go beyond a hard limit. It looks at what
-    /// is applied, so that a burst may overshoot, as in Apache.
-    pub fn check_quota(&self, path: &str, bytes: i64, count: i64) -> Result<(), QuotaExceeded> {
-        let Some(covering) = self.quotas.covering(path) else { return Ok(()) };
+    /// The limits that one more node (`count` 1), or so many more bytes, go beyond; a hard one comes last. It
+    /// looks at what is applied, so that a burst may overshoot, as in Apache.
+    pub fn quota_excesses(&self, path: &str, bytes: i64, count: i64) -> Vec<QuotaExcess> {
+        let mut excesses = Vec::new();
+        let Some(covering) = self.quotas.covering(path) else { return excesses };
         let (limits, stats) = (self.node(&limits_of(covering)), self.node(&stats_of(covering)));
-        let (Some(limits), Some(stats)) = (limits, stats) else { return Ok(()) };
+        let (Some(limits), Some(stats)) = (limits, stats) else { return excesses };
         let limits = Track::read(limits.data());
         let stats = Track::read(stats.data());
-        for (diff, name, hard) in
-            [(count, "count", "countHardLimit"), (bytes, "bytes", "byteHardLimit")]
-        {
-            let Some((limit, is_hard)) = limits.limit(hard, name) else { continue };
-            let exceeded = stats.get(name).saturating_add(diff) > limit;
-            if diff != 0 && exceeded && is_hard {
-                return Err(QuotaExceeded);
+        for (diff, of, name, hard) in [
+            (count, Counted::Nodes, "count", "countHardLimit"),
+            (bytes, Counted::Bytes, "bytes", "byteHardLimit"),
+        ] {
+            let Some((limit, hard)) = limits.limit(hard, name) else { continue };
+            let amount = stats.get(name).saturating_add(diff);
+            if diff != 0 && amount > limit {
+                let limited = covering.into();
+                excesses.push(QuotaExcess { limited, of, amount, limit, hard });
+                if hard {
+                    break;
+                }
             }
         }
-        Ok(())
+        excesses
+    }
+
+    /// Limits and counts by namespace. Apache: `QuotaMetricsUtils`.
+    pub fn quota_figures(&self) -> BTreeMap<String, QuotaFigures> {
+        let mut all: BTreeMap<String, QuotaFigures> = BTreeMap::new();
+        self.each_below(QUOTA_PATH, |path, node| {
+            let (limits, stats) = (subject(path, LIMITS), subject(path, STATS));
+            let Some(subject) = limits.or(stats) else { return };
+            let track = Track::read(node.data());
+            let figures = all.entry(namespace(subject).into()).or_default();
+            if limits.is_some() {
+                let limit = |hard, soft| track.limit(hard, soft).map_or(-1, |(limit, _)| limit);
+                figures.count_limit =
+                    figures.count_limit.saturating_add(limit("countHardLimit", "count"));
+                figures.bytes_limit =
+                    figures.bytes_limit.saturating_add(limit("byteHardLimit", "bytes"));
+            } else {
+                figures.count = figures.count.saturating_add(track.get("count"));
+                figures.bytes = figures.bytes.saturating_add(track.get("bytes"));
+            }
+        });
+        all
     }
 
     fn adjust_quota(&mut self, path: &str, bytes: i64, count: i64) {
@@ -181,11 +239,9 @@ impl Database {
     fn count_anew(&mut self, path: &str) {
         let (mut count, mut bytes) = (0, 0);
         if let Some(node) = self.node(path) {
-            (count, bytes) = (1, node.data_length());
-            self.each_below(path, |_, node| {
-                count += 1;
-                bytes += node.data_length();
-            });
+            let below = node.below();
+            count = 1 + u64::from(below.nodes);
+            bytes = node.data_length() as u64 + below.bytes;
         }
         self.edit(&stats_of(path), |node| {
             node.set_data(Some(&Bytes::from(format!("count={count},bytes={bytes}"))));

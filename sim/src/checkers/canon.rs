@@ -402,6 +402,7 @@ impl Canon {
             | Note::PeerUnreachable { .. }
             | Note::PeerReachable { .. }
             | Note::FirstStartWaits { .. }
+            | Note::QuotaExceeded(_)
             | Note::Reloaded(_) => {}
         }
         self.committed = committed;

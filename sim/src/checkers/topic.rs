@@ -129,6 +129,7 @@ impl Topic {
             Note::PeerUnreachable { .. }
             | Note::PeerReachable { .. }
             | Note::FirstStartWaits { .. }
+            | Note::QuotaExceeded(_)
             | Note::Reloaded(_)
             | Note::Halting { .. } => Self::Operating,
         }

@@ -91,6 +91,7 @@ fn zxid_of_note(note: &Note) -> Option<Zxid> {
         | Note::PeerUnreachable { .. }
         | Note::PeerReachable { .. }
         | Note::FirstStartWaits { .. }
+        | Note::QuotaExceeded(_)
         | Note::Reloaded(_)
         | Note::Halting { .. } => None,
     }

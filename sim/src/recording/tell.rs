@@ -7,6 +7,7 @@ use vivarium_core::server::action::{FatalReason, Halt, RestartReason};
 use vivarium_core::server::input::{DialError, DiskFault, LinkEnd, Plane};
 use vivarium_core::server::note::{LocalChange, Note, Phase, SyncKind};
 use vivarium_core::timers::Timer;
+use vivarium_core::tree::QuotaExcess;
 
 use super::describe;
 use super::{EventId, Recording, What};
@@ -273,6 +274,10 @@ fn note(note: &Note) -> String {
         Note::FirstStartWaits { awaited } => {
             let names: Vec<_> = awaited.iter().map(|id| format!("s{id}")).collect();
             format!("a first start: waits for {}", names.join(", "))
+        }
+        Note::QuotaExceeded(QuotaExcess { limited, amount, limit, hard, .. }) => {
+            let kind = if *hard { "hard" } else { "soft" };
+            format!("the quota of {limited} is exceeded: {amount} of {limit}, {kind}")
         }
         Note::Reloaded(_) => String::from("read its configuration again"),
         Note::Halting { restart } => match restart {

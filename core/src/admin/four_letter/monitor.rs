@@ -23,6 +23,7 @@ pub(super) fn mntr(report: &Report<'_>) -> String {
         put_lead(lead, report, &mut figures);
     }
     put_ensemble(report, &mut figures);
+    put_quotas(report, &mut figures);
     put_counters(report, &mut figures);
     put_summaries(report, &mut figures);
     figures.0
@@ -97,6 +98,23 @@ fn put_ensemble(report: &Report<'_>, figures: &mut Figures) {
             }
         }
         _ => {}
+    }
+}
+
+/// Apache names these by the first name of the path, which comes in front.
+fn put_quotas(report: &Report<'_>, figures: &mut Figures) {
+    for (name, quota) in report.db.quota_figures() {
+        for (of, value) in [
+            ("count_limit", quota.count_limit),
+            ("bytes_limit", quota.bytes_limit),
+            ("count_usage", quota.count),
+            ("bytes_usage", quota.bytes),
+        ] {
+            figures.put(&format!("{name}_quota_{of}_per_namespace"), value);
+        }
+    }
+    for (name, count) in report.quota_refusals {
+        figures.put(&format!("{name}_quota_exceeded_error_per_namespace"), count);
     }
 }
 

@@ -5,7 +5,10 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use super::{KNOWN, Reset, answer, known, reset};
+use crate::acl::Acl;
 use crate::admin::report::{AttachedSession, Connection, ExpirySet, Lead, Report, Version};
 use crate::admin::summary::{Sizes, Summary};
 use crate::admin::traffic::{LastAnswer, LinkTraffic, Traffic};
@@ -16,6 +19,7 @@ use crate::server::note::{Phase, StateDigest};
 use crate::server::view::{Counters, View};
 use crate::time::{Mono, Span, Stamp, Wall};
 use crate::tree::Database;
+use crate::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
 use crate::watch::{WatchMode, Watches};
 
 const RECORDED: &str = include_str!(concat!(
@@ -52,6 +56,7 @@ struct Sample {
     expiry: Option<Vec<ExpirySet>>,
     local_expiry: Option<Vec<ExpirySet>>,
     lead: Option<Lead>,
+    quota_refusals: BTreeMap<String, u64>,
 }
 
 impl Sample {
@@ -86,6 +91,7 @@ impl Sample {
             expiry: Some(Vec::new()),
             local_expiry: None,
             lead: None,
+            quota_refusals: BTreeMap::new(),
         }
     }
 
@@ -103,6 +109,7 @@ impl Sample {
             expiry: self.expiry.clone(),
             local_expiry: self.local_expiry.clone(),
             lead: self.lead,
+            quota_refusals: &self.quota_refusals,
         };
         answer(word, &Words::All, &report)
     }
@@ -272,19 +279,19 @@ fn dump_reads_as_apache_wrote_it() {
 fn a_learner_dumps_the_sessions_without_their_ends() {
     let mut server = Sample::recorded();
     (server.expiry, server.connections) = (None, vec![]);
-    let create = |path: &str| crate::txn::CreateTxn {
+    let create = |path: &str| CreateTxn {
         path: path.into(),
         data: None,
-        acl: Some(crate::acl::Acl::open()),
+        acl: Some(Acl::open()),
         ephemeral: true,
         parent_cversion: Some(1),
     };
-    let open = crate::txn::Txn::CreateSession { timeout_ms: 10_000 };
-    let txns = [open, crate::txn::Txn::Create(create("/b")), crate::txn::Txn::Create(create("/a"))];
+    let open = Txn::CreateSession { timeout_ms: 10_000 };
+    let txns = [open, Txn::Create(create("/b")), Txn::Create(create("/a"))];
     for (zxid, txn) in (1..).zip(txns) {
         let (session, time) = (SessionId(0x10), Wall(0));
-        let header = crate::txn::TxnHeader { session, cxid: 0, zxid: Zxid(zxid), time };
-        server.db.apply(&crate::txn::LoggedTxn { header, txn, digest: None }, &mut Vec::new());
+        let header = TxnHeader { session, cxid: 0, zxid: Zxid(zxid), time };
+        server.db.apply(&LoggedTxn { header, txn, digest: None }, &mut Vec::new());
     }
     assert_eq!(
         server.ask("dump"),
@@ -392,6 +399,42 @@ fn a_server_without_service_answers_three_ways() {
         assert_eq!(server.ask(word), expected, "{word}");
     }
     assert_eq!(reset("srst", &Words::All, false), None);
+}
+
+/// Sums by the first name of the path, with that name in front, as Apache has them.
+#[test]
+fn quotas_have_their_figures() {
+    let mut server = Sample::recorded();
+    let create = |path: &str, data: &str| {
+        let data = Some(Bytes::copy_from_slice(data.as_bytes()));
+        let acl = Some(vec![Acl::world(31)]);
+        let path = path.into();
+        Txn::Create(CreateTxn { path, data, acl, ephemeral: false, parent_cversion: None })
+    };
+    let nodes = [
+        ("/a", "1234"),
+        ("/a/b", "12"),
+        ("/zookeeper/quota/a", ""),
+        ("/zookeeper/quota/a/zookeeper_limits", "count=5,bytes=6=;byteHardLimit=100"),
+        ("/zookeeper/quota/a/zookeeper_stats", ""),
+    ];
+    for (zxid, (path, data)) in (1..).zip(nodes) {
+        let (session, zxid, time) = (SessionId(1), Zxid(zxid), Wall(1));
+        let header = TxnHeader { session, cxid: 1, zxid, time };
+        let txn = LoggedTxn { header, txn: create(path, data), digest: None };
+        server.db.apply(&txn, &mut Vec::new());
+    }
+    server.quota_refusals.insert("a".into(), 7);
+    let figures = server.figures();
+    for (key, value) in [
+        ("a_quota_count_limit_per_namespace", "5"),
+        ("a_quota_bytes_limit_per_namespace", "100"),
+        ("a_quota_count_usage_per_namespace", "2"),
+        ("a_quota_bytes_usage_per_namespace", "6"),
+        ("a_quota_exceeded_error_per_namespace", "7"),
+    ] {
+        assert_eq!(figures.get(key).map(String::as_str), Some(value), "{key}");
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The children of one node: their slots, in the byte order of their names.
+//! The children of one node: their slots, in the byte order of their names, and how much there is of them
+//! and below them.
 
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -13,7 +14,19 @@ const PIECE: usize = 512;
 #[derive(Debug, Default)]
 pub(in crate::tree) struct Children {
     pieces: Vec<Vec<NodeId>>,
-    len: usize,
+    /// There are no more ids than fit. The fields are small and lie side by side: every node that was
+    /// changed once has them.
+    len: u32,
+    nodes_below: u32,
+    bytes_below: u64,
+}
+
+/// All below one node, at whatever depth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Below {
+    pub nodes: u32,
+    /// Of data.
+    pub bytes: u64,
 }
 
 /// Of a child, or where one would belong.
@@ -33,7 +46,24 @@ pub(in crate::tree) struct ChildIds<'c> {
 
 impl Children {
     pub(in crate::tree) fn len(&self) -> usize {
-        self.len
+        self.len as usize
+    }
+
+    pub(in crate::tree) fn below(&self) -> Below {
+        Below { nodes: self.nodes_below, bytes: self.bytes_below }
+    }
+
+    /// So many more nodes and bytes lie below; fewer, where a number is negative.
+    pub(in crate::tree) fn count_below(&mut self, nodes: i32, bytes: i64) {
+        let sums = (
+            self.nodes_below.checked_add_signed(nodes),
+            self.bytes_below.checked_add_signed(bytes),
+        );
+        let (Some(nodes), Some(bytes)) = sums else {
+            crate::invariant!(false, "what goes from below a node was counted when it came");
+            return;
+        };
+        (self.nodes_below, self.bytes_below) = (nodes, bytes);
     }
 
     pub(in crate::tree) fn is_empty(&self) -> bool {
@@ -89,7 +119,7 @@ impl Children {
             place = Place { piece: place.piece + 1, index: 0 };
         }
         let before: usize = self.pieces.iter().take(place.piece).map(Vec::len).sum();
-        ChildIds { children: Some(self), next: place, left: self.len - before - place.index }
+        ChildIds { children: Some(self), next: place, left: self.len() - before - place.index }
     }
 }
 

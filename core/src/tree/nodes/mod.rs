@@ -14,6 +14,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use super::node::{Node, split};
+pub use children::Below;
 pub(super) use children::{ChildIds, Children};
 pub(super) use slots::NodeId;
 use slots::Slots;
@@ -22,7 +23,7 @@ pub(super) use walk::{TreeOrder, WalkFrom};
 const HASHER: FixedState = FixedState::with_seed(0x7669_7661_7269_756d);
 
 /// Invariant: every node but the root is listed by its parent, under its own name; every node of the table
-/// has one entry in `by_path`.
+/// has one entry in `by_path`; and every node knows how much lies below it.
 #[derive(Debug, Default)]
 pub(super) struct Nodes {
     slots: Slots,
@@ -82,12 +83,14 @@ impl Nodes {
             Err(_) if path == "/" => None,
             Err(_) => return false,
         };
+        let bytes = node.data_length() as i64;
         let id = self.slots.put(node);
         crate::invariant!(listed_by.is_some() == (id != NodeId::ROOT), "{path} is in slot {id:?}");
         if let Some(parent) = listed_by {
             self.relist(parent, |children, slots| {
                 children.insert(id, |other| slots.node(other).name().cmp(slots.node(id).name()));
             });
+            self.count_above(parent, 1, bytes);
         }
         let hash = hash_of(path);
         self.by_path.insert_unique(Entry::spread(hash), Entry { hash, id }, |entry| {
@@ -102,7 +105,10 @@ impl Nodes {
         let is_leaf = self.slots.node(id).num_children() == 0;
         crate::invariant!(is_leaf, "{path} is removed and its children are not");
         if id != NodeId::ROOT {
-            self.relist(self.slots.node(id).parent(), |children, slots| {
+            let gone = self.slots.node(id);
+            let (parent, bytes) = (gone.parent(), gone.data_length() as i64);
+            self.count_above(parent, -1, -bytes);
+            self.relist(parent, |children, slots| {
                 let name = slots.node(id).name();
                 children.remove(|other| slots.node(other).name().cmp(name));
             });
@@ -110,6 +116,13 @@ impl Nodes {
         let found = self.by_path.find_entry(Entry::spread(hash_of(path)), |entry| entry.id == id);
         found.expect("every node has an entry").remove();
         Some(self.slots.take(id))
+    }
+
+    /// The data of this node became so many bytes longer.
+    pub(super) fn resized(&mut self, path: &str, bytes: i64) {
+        if let Some(id) = self.find(path).filter(|id| *id != NodeId::ROOT) {
+            self.count_above(self.slots.node(id).parent(), 0, bytes);
+        }
     }
 
     /// From the first node behind `after` in [`TreeOrder`], or from the root.
@@ -138,6 +151,19 @@ impl Nodes {
             (id, rest) = (node.parent(), above);
         }
         rest.is_empty()
+    }
+
+    /// Keeps up what is counted at `parent` and everywhere above it.
+    fn count_above(&mut self, parent: NodeId, nodes: i32, bytes: i64) {
+        let mut id = parent;
+        loop {
+            let node = self.slots.node_mut(id);
+            node.count_below(nodes, bytes);
+            if id == NodeId::ROOT {
+                return;
+            }
+            id = node.parent();
+        }
     }
 
     fn relist(&mut self, parent: NodeId, change: impl FnOnce(&mut Children, &Slots)) {

@@ -81,6 +81,20 @@ fn what_changed_and_what_is_long_looks_as_it_was_put_in() {
     }
 }
 
+#[test]
+fn longer_and_shorter_data_counts_at_every_node_above() {
+    let mut nodes = with(&["/", "/a", "/a/b", "/a/b/c", "/d"]);
+    nodes.resized("/a/b/c", 10);
+    nodes.resized("/a/b", -1);
+    nodes.resized("/", 5);
+    let below = |path| nodes.get(path).map(Node::below);
+    let of = |nodes, bytes| Some(Below { nodes, bytes });
+    assert_eq!(below("/a/b"), of(1, 6 + 10));
+    assert_eq!(below("/a"), of(2, 6 + 10 + 4 - 1));
+    assert_eq!(below("/"), of(4, 6 + 10 + 4 - 1 + 2 + 2));
+    assert_eq!(below("/a/b/c"), of(0, 0));
+}
+
 /// Many siblings, so that their lists break and join.
 #[test]
 fn a_thousand_children_stay_in_order() {
@@ -131,6 +145,16 @@ proptest! {
             } else if !adds && is_leaf {
                 prop_assert_eq!(nodes.remove(&path).is_some(), model.remove(&place).is_some());
             }
+        }
+        for TreeOrder(path) in model.keys() {
+            let folder = if path == "/" { path.clone() } else { format!("{path}/") };
+            let below = model.keys().map(|other| &other.0);
+            let below = below.filter(|other| *other != path && other.starts_with(&folder));
+            let sums = below.fold(Below::default(), |sums, other| Below {
+                nodes: sums.nodes + 1,
+                bytes: sums.bytes + other.len() as u64,
+            });
+            prop_assert_eq!(nodes.get(path).map(Node::below), Some(sums), "{}", path);
         }
         let all: Vec<String> = model.keys().map(|place| place.0.clone()).collect();
         prop_assert_eq!(walked(&nodes, None), all.clone());

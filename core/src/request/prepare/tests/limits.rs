@@ -1,6 +1,7 @@
 //! Quotas that refuse. Facts: PROTOCOL 2.3.
 
 use super::*;
+use crate::tree::{Counted, QuotaExcess};
 
 fn put(path: &str, data: &str) -> Change {
     let data = Some(Bytes::copy_from_slice(data.as_bytes()));
@@ -58,6 +59,23 @@ fn soft_limits_and_those_that_are_not_enforced_refuse_nothing() {
         assert_eq!(bench.code(ME, put("/q/a", "xyz")), 0, "{limits}");
         assert_eq!(bench.code(ME, write("/q/a", "longer", -1)), 0, "{limits}");
     }
+}
+
+#[test]
+fn what_goes_beyond_a_limit_is_told_where_quotas_are_enforced() {
+    let told = |enforce, limits, path| {
+        let mut bench = bench(enforce, limits);
+        bench.prepare(ME, put(path, "xyz"));
+        bench.preparer.take_excesses()
+    };
+    let excess =
+        |of, amount, limit, hard| QuotaExcess { limited: "/q".into(), of, amount, limit, hard };
+    let soft = excess(Counted::Nodes, 2, 1, false);
+    assert_eq!(told(true, "count=1,bytes=9", "/q/a"), core::slice::from_ref(&soft));
+    let hard = excess(Counted::Bytes, 7, 6, true);
+    assert_eq!(told(true, "count=1,bytes=-1=;byteHardLimit=6", "/q/a"), [soft, hard]);
+    assert_eq!(told(true, "count=1,bytes=1", "/other"), []);
+    assert_eq!(told(false, "count=1,bytes=1", "/q/a"), []);
 }
 
 /// What is proposed and not applied yet is not counted: a burst overshoots, as in Apache.
