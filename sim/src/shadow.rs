@@ -28,19 +28,24 @@ const WALKS: u32 = 3;
 /// than what lies between two appends.
 const REMOVALS: u64 = 8;
 
+/// Looks at a snapshot that was just sealed, in per mille.
+const SEALED: u64 = 300;
+
 /// When to look next.
 #[derive(Debug)]
 pub(crate) struct Shadows {
     rng: SimRng,
+    /// Which snapshots are looked at.
+    sealed: SimRng,
     /// Disk operations from one look to the next, on average.
     every: u64,
     left: u64,
 }
 
 impl Shadows {
-    pub(crate) fn new(every: u64, mut rng: SimRng) -> Self {
+    pub(crate) fn new(every: u64, mut rng: SimRng, sealed: SimRng) -> Self {
         let left = rng.range(1, every.saturating_mul(2));
-        Self { rng, every, left }
+        Self { rng, sealed, every, left }
     }
 
     /// A disk operation is done. Whether it is time to look.
@@ -79,6 +84,26 @@ impl World {
         }
         for shadow in shadows {
             self.observe(NodeId::Server(id), &SimEvent::Shadow(shadow));
+        }
+    }
+}
+
+impl World {
+    /// Shows the observers, now and then, what a snapshot holds that was just sealed.
+    pub(crate) fn look_at_snapshot(&mut self, index: usize) {
+        let slot = &self.servers[index];
+        let looks = self.shadows.sealed.chance(SEALED);
+        if !looks || slot.guise.is_some() || self.verdict.is_some() {
+            return;
+        }
+        let (id, config, stamp) = (slot.id(), slot.config.clone(), slot.clock.stamp(self.now));
+        let mut image = self.disks.of(id).image().clone();
+        for (_, log) in apache::logs(&image) {
+            image.remove(&log);
+        }
+        // Without its log a folder may be refused: it promises more than is there.
+        if let Shadow::Recovered { notes, .. } = recover(image, config, stamp, None) {
+            self.observe(NodeId::Server(id), &SimEvent::Shadow(Shadow::SnapshotAlone { notes }));
         }
     }
 }

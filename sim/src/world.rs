@@ -268,7 +268,11 @@ impl World {
             undo: BTreeMap::new(),
             fault_rng: stream(Stream::Fault, 0),
             atlas: Atlas::new(cluster.voters.clone(), spec.beyond_quorum),
-            shadows: Shadows::new(spec.looks_every, stream(Stream::Shadow, 0)),
+            shadows: Shadows::new(
+                spec.looks_every,
+                stream(Stream::Shadow, 0),
+                stream(Stream::Shadow, 1),
+            ),
             phase: RunPhase::Faults,
             heal_at: spec.faults_for,
             quiet_since: SimTime::ZERO,

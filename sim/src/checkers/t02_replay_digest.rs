@@ -1,7 +1,7 @@
 //! T2: what lies on a disk at any moment recovers to what the server had: the committed sequence as far
 //! as it has acknowledged it, then proposals in order, and behind the last committed transaction the
 //! oracle's state, every Stat field, ACL and session of it. Judged on copies of disks (shadow
-//! recovery), each state that replay goes through included, so that no crash is needed; where one strikes, S1 and T1 say the same.
+//! recovery), each state that replay goes through included, and the newest snapshot by itself, so that no crash is needed; where one strikes, S1 and T1 say the same.
 
 use crate::checkers::line::Line;
 use crate::checkers::topic::{Topic, Topics};
@@ -27,6 +27,7 @@ impl Check for T02 {
         }
         match shadow {
             Shadow::Recovered { notes, aged } => judge(cx, server, notes, aged.as_ref()),
+            Shadow::SnapshotAlone { notes } => alone(cx, server, notes),
             Shadow::Refused(why) => Err(format!("{server} would not start from its disk: {why}")),
         }
     }
@@ -87,6 +88,22 @@ fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note], aged: Option<&Aged>) -> 
         }
     }
     Ok(())
+}
+
+/// A snapshot without any log is exact to its zxid: what replay does to it shows in nothing here.
+fn alone(cx: &Cx<'_>, server: ServerId, notes: &[Note]) -> Result<(), String> {
+    let state = notes.iter().find_map(|note| match note {
+        Note::Recovered { from: Some(from), blank: false, digest, .. } => Some((*from, *digest)),
+        _ => None,
+    });
+    let (Some((from, digest)), Some(member)) = (state, cx.canon.member(server)) else {
+        return Ok(());
+    };
+    let (line, clear_from) = member.snapshot(from, &cx.canon.committed);
+    if clear_from > from || line.common() < line.len() {
+        return Ok(());
+    }
+    is_the_oracles(cx, server, line.len(), digest)
 }
 
 fn has_promised(cx: &Cx<'_>, server: ServerId, line: &Line) -> Result<(), String> {
@@ -224,6 +241,26 @@ mod tests {
         assert!(shadow(&replayed, true).is_err());
         let aged = aged(Zxid::ZERO, z(1, 2)).map(|aged| Aged { bare: [z(1, 2)].into(), ..aged });
         aged_shadow(&replayed, true, aged).unwrap();
+    }
+
+    /// Where a transaction behind the snapshot replaces what is wrong in it, no replay shows it.
+    #[test]
+    fn a_snapshot_that_is_not_exact_is_found_without_its_log() {
+        let of = |right: bool, zxid: Zxid| {
+            let mut run = Run::new(T02);
+            run.boot_all();
+            run.establish(1, 1)?;
+            run.write(1, 1, 1)?;
+            run.write(1, 1, 2)?;
+            let full = if right { run.canon.oracle.full_digest() } else { 1 };
+            run.write(1, 1, 3)?;
+            let digest = StateDigest { tree: full, full };
+            let (last, from) = (Some(zxid), Some(zxid));
+            let notes = vec![Note::Recovered { last, from, blank: false, digest }];
+            run.server(2, SimEvent::Shadow(Shadow::SnapshotAlone { notes }))
+        };
+        of(true, z(1, 2)).unwrap();
+        assert!(of(false, z(1, 2)).unwrap_err().contains("the oracle has"));
     }
 
     #[test]

@@ -129,7 +129,11 @@ impl World {
         }
         self.stats.commits += u64::from(matches!(note, Note::Committed { .. }));
         self.disguise_note(index, &note);
+        let sealed = matches!(note, Note::SnapshotSealed { .. });
         self.observe(NodeId::Server(id), &SimEvent::Note(note));
+        if sealed {
+            self.look_at_snapshot(index);
+        }
     }
 
     /// The process ended itself; its supervisor starts it again.
