@@ -57,15 +57,18 @@ pub enum ClientFact {
     },
 }
 
-/// A request: `xid` is never used twice within a session, also not over reconnects.
+/// A request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId {
     pub session: SessionId,
+    /// Its place among the requests of the session, over all connections.
     pub xid: i32,
     /// Number of the session's connection, from 1.
     pub connection: u32,
     /// The server on the other side of that connection.
     pub server: ServerId,
+    /// Its number on the wire and in the log. Real clients begin with 1 on each connection.
+    pub cxid: i32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

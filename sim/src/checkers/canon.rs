@@ -8,6 +8,7 @@ use bytes::Bytes;
 use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use vivarium_core::server::note::{Note, Phase, SyncKind};
 
+use crate::checkers::calls::Calls;
 pub(crate) use crate::checkers::cluster::Cluster;
 use crate::checkers::identities::{Identities, May};
 use crate::checkers::line::{Entry, Line};
@@ -26,6 +27,8 @@ pub(crate) struct Proposal {
     pub by: ServerId,
     /// How many transactions its leader had applied when it made this one.
     applied: usize,
+    /// The connection over which it was asked for, where that was clear then.
+    connection: Option<u32>,
     payload: Bytes,
 }
 
@@ -78,7 +81,7 @@ pub(crate) struct Canon {
     /// Sessions whose newest connection leads to a server without a quorum.
     pub readers: BTreeSet<SessionId>,
     pub identities: Identities,
-    calls: BTreeMap<(SessionId, i32), (RequestId, Asked)>,
+    calls: Calls,
     unknown: BTreeSet<(SessionId, i32)>,
 }
 
@@ -168,7 +171,7 @@ impl Canon {
     pub(crate) fn forget(&mut self, event: &SimEvent) {
         if let SimEvent::Client(ClientFact::Ok { op, .. } | ClientFact::Err { op, .. }) = event {
             let key = (op.session, op.xid);
-            self.calls.remove(&key);
+            self.calls.remove(op);
             self.outcomes.remove(&key);
         }
     }
@@ -179,11 +182,11 @@ impl Canon {
             ClientFact::Invoke { op, call } if call.is_write() => {
                 let ids = self.identities.of(op.session);
                 let asked = Asked { call: call.clone(), ids, applied: 0 };
-                self.calls.insert((op.session, op.xid), (*op, asked));
+                self.calls.insert(*op, asked);
             }
             ClientFact::Unknown { op } => {
                 let key = (op.session, op.xid);
-                if self.outcomes.remove(&key).is_none() && self.calls.contains_key(&key) {
+                if self.outcomes.remove(&key).is_none() && self.calls.contains(op) {
                     self.unknown.insert(key);
                 }
             }
@@ -304,8 +307,9 @@ impl Canon {
                 commit_upto = Some(upto);
             }
             Note::Proposed { zxid, hash, payload } => {
-                let (applied, payload) = (member.applied.len(), payload.clone());
-                let proposal = Proposal { hash: *hash, by: server, applied, payload };
+                let (hash, applied) = (*hash, member.applied.len());
+                let (connection, payload) = (self.calls.proposed(payload), payload.clone());
+                let proposal = Proposal { hash, by: server, applied, connection, payload };
                 self.proposals.entry(*zxid).or_insert(proposal);
             }
             Note::Logged { zxid, hash, .. } => member.log.push(*zxid, *hash, &committed),
@@ -455,17 +459,21 @@ impl Canon {
             self.oracle_blind = true;
             return fresh;
         };
-        let (payload, applied) = (std::mem::take(&mut proposal.payload), proposal.applied);
+        let (applied, connection) = (proposal.applied, proposal.connection);
+        let payload = std::mem::take(&mut proposal.payload);
         let calls = &mut self.calls;
         let mut found = None;
         let judged = self.oracle.commit(payload, |header| {
-            found = calls.remove(&(SessionId(header.session), header.cxid));
+            found = calls.take(header, connection);
             found.as_ref().map(|(_, asked)| Asked { applied, ..asked.clone() })
         });
-        let Some(judged) = judged else {
+        let Some(mut judged) = judged else {
             self.oracle_blind = true;
             return fresh;
         };
+        if let Some((op, _)) = &found {
+            judged.header.cxid = op.xid;
+        }
         let session = SessionId(judged.header.session);
         if matches!(judged.txn, crate::oracle::txn::Txn::CloseSession { .. }) {
             self.closed.entry(session).or_insert((entry.zxid, now));

@@ -111,7 +111,7 @@ pub(crate) fn closed_txn(path: &str) -> CreateTxn {
 
 /// Request `xid` of a session, on its first connection.
 pub(crate) fn request(session: i64, xid: i32) -> RequestId {
-    RequestId { session: SessionId(session), xid, connection: 1, server: ServerId(1) }
+    RequestId { session: SessionId(session), xid, connection: 1, server: ServerId(1), cxid: xid }
 }
 
 /// Durable images of a test.

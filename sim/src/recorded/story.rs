@@ -291,7 +291,8 @@ impl Story {
         };
         let book = self.books.entry(session).or_default();
         book.last_id += 1;
-        let id = RequestId { session, xid: book.last_id, connection, server: line.server };
+        let (xid, server) = (book.last_id, line.server);
+        let id = RequestId { session, xid, connection, server, cxid: xid };
         outstanding.push_back(self.requests.len());
         let moment = self.moments.len();
         self.requests.push(Request { id, raw, moment, writes, answer: None });

@@ -117,6 +117,8 @@ impl Scenario {
 /// Behind the streams of clients, before that of their mix.
 const READERS: u64 = u64::MAX - 1;
 const OUTSIDERS: u64 = u64::MAX - 2;
+const NUMBERERS: u64 = u64::MAX;
+const HASTY: u64 = u64::MAX / 2;
 
 fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
     let servers: Vec<ServerId> = cluster.configs.iter().map(|config| config.me).collect();
@@ -125,6 +127,8 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
     // What is left behind shows in what they are told: the answers of others wait behind a write.
     let has_readers = SimRng::new(seed, Stream::Workload, READERS).chance(400)
         || schedule::has_left_behind(seed, cluster);
+    // Sessions that a short silence ends.
+    let hasty = SimRng::new(seed, Stream::Sessions, HASTY).chance(250);
     let client = |index: usize| {
         let mut rng = SimRng::new(seed, Stream::Workload, index as u64 + 1);
         let mut spec = ClientSpec {
@@ -138,7 +142,11 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
             think_us: rng.log_range(2_000, 100_000),
             operations: Operations::Drawn,
             reads_only: limits.read_only_mode && reads_only(seed, index),
+            fresh_xids: fresh_xids(seed, index),
         };
+        if hasty && SimRng::new(seed, Stream::Sessions, HASTY - 1 - index as u64).chance(500) {
+            spec.session_timeout_ms = spec.session_timeout_ms.min(low + low / 2);
+        }
         if let Some(asked) = draw_outside(seed, index as u64, low, high) {
             spec.session_timeout_ms = asked;
         }
@@ -158,6 +166,11 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
 /// Whether a client goes on with a server that has no quorum.
 fn reads_only(seed: u64, index: usize) -> bool {
     SimRng::new(seed, Stream::Sessions, index as u64 + 1).chance(600)
+}
+
+/// Whether a client begins to number its requests anew on each connection.
+fn fresh_xids(seed: u64, index: usize) -> bool {
+    SimRng::new(seed, Stream::Sessions, NUMBERERS - index as u64).chance(300)
 }
 
 /// What a client asks for that knows nothing of the limits of the servers. Behind the streams of

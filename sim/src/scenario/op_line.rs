@@ -123,6 +123,7 @@ impl fmt::Display for Target {
         match self {
             Self::Path(path) => f.write_str(path),
             Self::Seen { per_mille, otherwise } => write!(f, "seen {per_mille} or {otherwise}"),
+            Self::Own { otherwise } => write!(f, "own or {otherwise}"),
         }
     }
 }
@@ -359,6 +360,11 @@ fn multi_read(words: &mut Words<'_>) -> Result<Operation, String> {
 }
 
 fn target(words: &mut Words<'_>) -> Result<Target, String> {
+    if words.take("own") {
+        words.expect("or")?;
+        let otherwise = words.next("a path").and_then(path)?;
+        return Ok(Target::Own { otherwise });
+    }
     if !words.take("seen") {
         return words.next("a path").and_then(path).map(Target::Path);
     }

@@ -7,7 +7,8 @@ use crate::ids::SimTime;
 use crate::rng::{SimRng, Stream};
 use crate::schedule::class::CLASSES;
 use crate::schedule::outage::{
-    found_rotten, held_up, left_behind, relapses, rolling_outage, rolling_restart, swizzle,
+    found_rotten, held_up, late_word, left_behind, relapses, rolling_outage, rolling_restart,
+    swizzle,
 };
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 
@@ -24,6 +25,10 @@ const SICK: u64 = 1007;
 const LEFT_BEHIND: u64 = 1008;
 const HELD_UP: u64 = 1009;
 const ROTTEN: u64 = 1010;
+const LATE: u64 = 1011;
+
+/// Seeds in which what a server says comes late, in per mille; in half of them nothing else happens.
+const LATES: u64 = 100;
 
 /// Seeds in which a synchronization is held up, in per mille; in half of them nothing else happens.
 const HOLDS: u64 = 100;
@@ -60,6 +65,13 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     if nothing_else && !held.is_empty() {
         return held;
     }
+    let mut rng = stream(LATE);
+    let is_late = rng.chance(LATES) && cluster.configs.len() > 1 && !alone;
+    let nothing_else = rng.chance(500);
+    let late = if is_late { late_word(cluster, faults_for, &mut rng) } else { Vec::new() };
+    if nothing_else && !late.is_empty() {
+        return late;
+    }
     let mut units = if alone { Vec::new() } else { swarm(seed, cluster, faults_for) };
     let mut rng = stream(ROLLING);
     let rolls = rng.chance(400) || alone;
@@ -69,6 +81,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     let share = if alone { 0 } else { *rng.pick(&[0, 0, 300, 800]) };
     units.extend(left);
     units.extend(held);
+    units.extend(late);
     units.extend(relapses(share, &units, faults_for, &mut rng));
     units.sort_by_key(|unit| unit.at);
     units

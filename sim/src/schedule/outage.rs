@@ -125,6 +125,26 @@ fn hears_late(
     ]
 }
 
+/// What one server says arrives late: later than sessions of its clients last, and not so late that the
+/// others give it up. Their leader ends sessions that are in use, and what they ask for comes behind that.
+pub(super) fn late_word(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
+    let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
+    let limits = &cluster.configs[0];
+    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let shortest = u64::try_from(limits.min_session_timeout_ms).unwrap_or(0) * 1000;
+    let mut at = SimTime(rng.range(until.0 / 10, until.0 / 3));
+    let mut units = Vec::new();
+    while at <= until {
+        let late = rng.range(shortest.min(silence), silence);
+        let one = *rng.pick(&servers);
+        let others = servers.iter().filter(|id| **id != one).map(|&id| Peer::Server(id));
+        let scope = Scope::Between { from: vec![Peer::Server(one)], to: others.collect() };
+        units.push(FaultUnit { at, length: late, kind: FaultKind::StallLink, scope });
+        at = at.plus(late + rng.log_range(200_000, 1_500_000));
+    }
+    units
+}
+
 /// Where a log rots, its server reads it soon.
 pub(super) fn found_rotten(
     units: &[FaultUnit],
@@ -348,6 +368,20 @@ mod tests {
             let ends = delay.at.plus(delay.length);
             assert!(!blows.is_empty());
             assert!(blows.iter().all(|blow| delay.at < blow.at && blow.at <= ends), "{units:?}");
+        }
+    }
+
+    #[test]
+    fn a_late_word_outlasts_a_session_and_no_server() {
+        let cluster = Cluster::draw(1, Some(3));
+        let limits = &cluster.configs[0];
+        let shortest = limits.min_session_timeout_ms as u64 * 1000;
+        let silence = limits.tick.0 * limits.sync_limit_ticks;
+        for seed in 0..20 {
+            let mut rng = SimRng::new(seed, Stream::Schedule, 0);
+            let units = late_word(&cluster, SimTime::from_secs(20), &mut rng);
+            assert!(units.len() > 2);
+            assert!(units.iter().all(|unit| (shortest..=silence).contains(&unit.length)));
         }
     }
 

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::history::{Call, Reply, SubReply};
+use crate::history::{Call, Life, Reply, SubReply};
 
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     /// Newest last.
     seen: VecDeque<String>,
     versions: BTreeMap<String, i32>,
+    /// Ephemeral nodes that its session has made, newest last.
+    own: VecDeque<String>,
 }
 
 const REMEMBERED: usize = 24;
@@ -18,6 +20,16 @@ impl Memory {
     pub(super) fn pick(&self, per_mille: u16) -> Option<&str> {
         let at = self.seen.len() * usize::from(per_mille) / 1000;
         self.seen.get(at).map(String::as_str)
+    }
+
+    /// The newest ephemeral node of its own.
+    pub(super) fn own(&self) -> Option<&str> {
+        self.own.back().map(String::as_str)
+    }
+
+    /// Its session is over, and its nodes with it.
+    pub fn forget_own(&mut self) {
+        self.own.clear();
     }
 
     /// The version last seen.
@@ -48,6 +60,18 @@ impl Memory {
             | Call::UnknownOp { .. }
             | Call::Malformed { .. } => None,
         };
+        match (call, reply) {
+            (Call::Create(create), Reply::Path(path) | Reply::PathStat(path, _))
+                if create.life == Life::Ephemeral =>
+            {
+                self.own.push_back(path.clone());
+                if self.own.len() > REMEMBERED {
+                    self.own.pop_front();
+                }
+            }
+            (Call::Delete { path, .. }, Reply::Empty) => self.own.retain(|own| own != path),
+            _ => {}
+        }
         match reply {
             Reply::Path(path) => self.saw(path, 0),
             Reply::PathStat(path, stat) => self.saw(path, stat.version),

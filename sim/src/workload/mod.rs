@@ -89,6 +89,9 @@ const LATER_KINDS: u64 = u64::MAX - 1;
 /// client moves.
 const STRAYS: u64 = 1 << 48;
 
+/// What is sent in front of the end of a session, likewise.
+const PARTINGS: u64 = 1 << 49;
+
 /// The mix of one run: some operations are left out (swarm testing), the others weigh differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
@@ -219,6 +222,16 @@ impl Workload {
         Operation::Move { stray: strays.then(|| drawing.stray()) }
     }
 
+    /// What a client asks for just before it closes its session, if anything: a change of a node that goes
+    /// with the session, still under way when its end is proposed.
+    pub(crate) fn draw_parting(&self, owner: u32, seed: u64, n: u64) -> Option<Operation> {
+        let mut rng = SimRng::new(seed, Stream::Operation, PARTINGS + n);
+        let kinds = [Kind::CreateEphemeral, Kind::CreateEphemeralSequential];
+        let parts = kinds.iter().any(|kind| self.weights.contains_key(kind)) && rng.chance(600);
+        let mut drawing = Drawing { workload: self, owner, n, written: 0, rng: &mut rng };
+        parts.then(|| Operation::Write(drawing.parting()))
+    }
+
     /// Whether a client sets its watches again on a new connection.
     pub(crate) fn draw_rewatching(&self, seed: u64) -> bool {
         SimRng::new(seed, Stream::Watching, u64::MAX).chance(self.rewatching)
@@ -323,6 +336,15 @@ impl Drawing<'_> {
             _ => {
                 Write::SetData { path: self.target(), version: Version::Any, data: self.content() }
             }
+        }
+    }
+
+    fn parting(&mut self) -> Write {
+        let path = Target::Own { otherwise: self.lock() };
+        match self.rng.below(4) {
+            0 => Write::Create(self.create(Life::Ephemeral, false)),
+            1 => Write::SetData { path, version: Version::Any, data: self.content() },
+            _ => Write::Delete { path, version: Version::Any },
         }
     }
 

@@ -122,6 +122,10 @@ pub enum Target {
         per_mille: u16,
         otherwise: String,
     },
+    /// The newest ephemeral node of its own; the path where it has none.
+    Own {
+        otherwise: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,7 +335,9 @@ impl Read {
 fn settle(path: &mut Target, version: &mut Version, memory: &Memory) {
     path.settle(memory);
     if *version == Version::Seen {
-        let (Target::Path(path) | Target::Seen { otherwise: path, .. }) = path;
+        let (Target::Path(path)
+        | Target::Seen { otherwise: path, .. }
+        | Target::Own { otherwise: path }) = path;
         *version = memory.version(path).map_or(Version::Any, Version::Is);
     }
 }
@@ -341,12 +347,17 @@ impl Target {
         if let Self::Seen { per_mille, otherwise } = self {
             let seen = memory.pick(*per_mille).unwrap_or(otherwise);
             *self = Self::Path(seen.to_owned());
+        } else if let Self::Own { otherwise } = self {
+            let own = memory.own().unwrap_or(otherwise);
+            *self = Self::Path(own.to_owned());
         }
     }
 
     fn path(&self) -> String {
         match self {
-            Self::Path(path) | Self::Seen { otherwise: path, .. } => path.clone(),
+            Self::Path(path)
+            | Self::Seen { otherwise: path, .. }
+            | Self::Own { otherwise: path } => path.clone(),
         }
     }
 }

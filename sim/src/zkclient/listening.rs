@@ -73,16 +73,11 @@ impl ZkClient {
         }
         let got = SessionId(granted.session);
         let asked = self.session.as_ref().map(|session| session.id);
-        let session = self.session.get_or_insert_with(|| Session {
-            id: got,
-            password: granted.password.clone(),
-            timeout_ms: granted.timeout_ms,
-            last_xid: 0,
-            connections: 0,
-            read_only: granted.read_only.then_some(self.last_zxid),
+        let session = self.session.get_or_insert_with(|| {
+            let seen = granted.read_only.then_some(self.last_zxid);
+            Session::new(got, granted.password.clone(), granted.timeout_ms, seen)
         });
-        session.connections += 1;
-        session.timeout_ms = granted.timeout_ms;
+        session.connected(granted.timeout_ms, self.spec.fresh_xids);
         let same_password = session.password == granted.password && granted.password.len() == 16;
         let (timeout_ms, connection) = (granted.timeout_ms, session.connections);
         out.fact(ClientFact::Session(SessionFact::Granted {
@@ -162,7 +157,7 @@ impl ZkClient {
         out: &mut ClientOut,
     ) -> Result<(), &'static str> {
         let (op, call) = match self.outstanding.front() {
-            Some((op, _)) if op.xid == header.xid => {
+            Some((op, _)) if op.cxid == header.xid => {
                 self.outstanding.pop_front().expect("it was just looked at")
             }
             Some(_) => return Err("a reply out of order"),

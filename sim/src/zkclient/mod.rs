@@ -7,6 +7,7 @@
 mod forgery;
 mod listening;
 mod plan;
+mod session;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -15,7 +16,7 @@ pub(crate) mod wire;
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use vivarium_core::ids::{ServerId, SessionId};
+use vivarium_core::ids::ServerId;
 
 use crate::client::{ClientEvent, ClientOut, ConnId, SimClient};
 use crate::history::{Call, ClientFact, Forgery, RequestId, SessionFact};
@@ -26,6 +27,7 @@ use crate::workload::{Memory, Operation, Workload, Write};
 use self::forgery::Forger;
 use self::plan::Plan;
 pub use self::plan::{Operations, Timed};
+use self::session::{Left, Session};
 use self::watched::Watched;
 
 /// How a client behaves.
@@ -45,6 +47,9 @@ pub struct ClientSpec {
     pub operations: Operations,
     /// It goes on with a server that has no quorum.
     pub reads_only: bool,
+    /// It numbers its requests from 1 on each connection, as real clients do. One that counts on tells
+    /// checkers more: what a number means is clear then whatever a server does.
+    pub fresh_xids: bool,
 }
 
 impl ClientSpec {
@@ -57,36 +62,6 @@ impl ClientSpec {
 /// Bounds of what simulated servers grant.
 const LEAST_MS: u64 = 200;
 const MOST_MS: u64 = 10_000;
-
-#[derive(Clone, Debug)]
-struct Session {
-    id: SessionId,
-    password: Bytes,
-    timeout_ms: i32,
-    last_xid: i32,
-    /// Connections that it was granted on.
-    connections: u32,
-    /// A server without a quorum gave it, when the client had seen so much.
-    read_only: Option<i64>,
-}
-
-impl Session {
-    fn part_us(&self, thirds: u64) -> u64 {
-        u64::try_from(self.timeout_ms).unwrap_or(0) * 1000 * thirds / 3
-    }
-}
-
-/// A connection that the client has left without closing it.
-#[derive(Debug)]
-struct Left {
-    conn: ConnId,
-    server: ServerId,
-    session: SessionId,
-    /// Which connection of its session it was.
-    connection: u32,
-    /// What is still sent over it once the session goes on elsewhere.
-    stray: Option<Write>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -249,8 +224,7 @@ impl ZkClient {
     fn move_away(&mut self, now: SimTime, stray: Option<Write>, out: &mut ClientOut) {
         self.close_left(out);
         if let (Stage::Attached { conn, server }, Some(session)) = (self.stage, &self.session) {
-            let (session, connection) = (session.id, session.connections);
-            self.left = Some(Left { conn, server, session, connection, stray });
+            self.left = Some(Left::new(session, conn, server, stray));
         }
         self.detach(now, out);
     }
@@ -270,10 +244,8 @@ impl ZkClient {
         }
         let Some(stray) = left.stray.take() else { return };
         for call in Operation::Write(stray).settled(&self.memory).calls() {
-            session.last_xid += 1;
-            let (connection, xid, server) = (left.connection, session.last_xid, left.server);
-            let op = RequestId { session: session.id, xid, connection, server };
-            out.send(left.conn, wire::request(xid, &call));
+            let op = left.number(session);
+            out.send(left.conn, wire::request(op.cxid, &call));
             out.fact(ClientFact::Invoke { op, call });
             out.fact(ClientFact::Unknown { op });
         }
@@ -305,6 +277,7 @@ impl ZkClient {
             self.last_zxid = seen;
         }
         self.watched = Watched::default();
+        self.memory.forget_own();
         self.proofs.clear();
         if self.rng.chance(500) {
             self.last_zxid = 0;
@@ -316,11 +289,9 @@ impl ZkClient {
         else {
             return;
         };
-        session.last_xid += 1;
-        let (connection, xid) = (session.connections, session.last_xid);
-        let op = RequestId { session: session.id, xid, connection, server };
+        let op = session.number(server);
         out.fact(ClientFact::Invoke { op, call: call.clone() });
-        out.send(conn, wire::request(xid, &call));
+        out.send(conn, wire::request(op.cxid, &call));
         self.outstanding.push_back((op, call));
         self.last_sent = now;
     }

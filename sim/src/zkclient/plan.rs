@@ -51,6 +51,8 @@ pub(super) struct Plan {
     /// Number of the next one that is drawn; `None` while only listed ones are done.
     draws: Option<u64>,
     next: Next,
+    /// What is done at once behind the next one, in the same burst.
+    follows: Option<Operation>,
     calm: bool,
     /// What it asks for before anything else on a new connection.
     greeting: Option<Operation>,
@@ -98,6 +100,7 @@ impl Plan {
             listed: listed.into_iter(),
             draws,
             next: Next::Nothing,
+            follows: None,
             calm: false,
         };
         plan.advance(SimTime::ZERO);
@@ -195,15 +198,23 @@ impl Plan {
     pub(super) fn stop(&mut self) {
         self.listed = Vec::new().into_iter();
         self.draws = None;
+        self.follows = None;
         self.next = Next::Nothing;
     }
 
     fn advance(&mut self, now: SimTime) {
         if let Some(Timed { at, operation }) = self.listed.next() {
             self.next = Next::Listed { at, operation };
+        } else if let Some(operation) = self.follows.take() {
+            self.next = Next::Drawn { at: now, operation };
         } else if let Some(n) = self.draws {
             self.draws = Some(n + 1);
-            let (pause, operation) = self.draw(n);
+            let (pause, mut operation) = self.draw(n);
+            let ends = operation == Operation::CloseSession;
+            let parting = ends.then(|| self.workload.draw_parting(self.owner, self.seed, n));
+            if let Some(parting) = parting.flatten() {
+                self.follows = Some(std::mem::replace(&mut operation, parting));
+            }
             self.next = Next::Drawn { at: now.plus(pause), operation };
         }
     }

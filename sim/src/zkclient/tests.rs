@@ -1,6 +1,7 @@
 use super::*;
 use crate::client::TestAsk;
 use crate::codec::Writer;
+use vivarium_core::ids::SessionId;
 
 fn client() -> (ZkClient, ClientOut) {
     client_of(1)
@@ -16,6 +17,7 @@ fn client_of(seed: u64) -> (ZkClient, ClientOut) {
         pipeline: 1,
         think_us: 10_000,
         reads_only: false,
+        fresh_xids: false,
         operations: Operations::Listed(Vec::new()),
     };
     (ZkClient::new(spec, Workload::draw(1), 150_000, 0), ClientOut::new())
@@ -94,6 +96,36 @@ fn what_is_in_flight_when_the_connection_ends_is_unknown() {
     client.on_event(SimTime::ZERO, ClientEvent::Closed { conn }, &mut out);
     let unknown = |fact: &ClientFact| matches!(fact, ClientFact::Unknown { op } if op.xid == 1);
     assert!(facts(&mut out).iter().any(unknown));
+}
+
+/// What the second connection of a session begins with, and what a straggler over the first one has.
+fn numbers(fresh_xids: bool) -> Vec<(i32, i32)> {
+    let (mut client, mut out) = client();
+    client.spec.fresh_xids = fresh_xids;
+    attach(&mut client, &mut out, SimTime::ZERO, 9);
+    let sync = || Call::Sync { path: "/".into() };
+    client.send(SimTime::ZERO, sync(), &mut out);
+    client.send(SimTime::ZERO, sync(), &mut out);
+    let stray = Write::Delete {
+        path: crate::workload::Target::Path("/a".into()),
+        version: crate::workload::Version::Any,
+    };
+    client.move_away(SimTime::ZERO, Some(stray), &mut out);
+    facts(&mut out);
+    attach(&mut client, &mut out, SimTime::from_secs(1), 9);
+    client.send(SimTime::from_secs(1), sync(), &mut out);
+    let sent = facts(&mut out).into_iter().filter_map(|fact| match fact {
+        ClientFact::Invoke { op, .. } => Some((op.xid, op.cxid)),
+        _ => None,
+    });
+    sent.collect()
+}
+
+/// Real clients do: then numbers on the wire mean something only together with their connection.
+#[test]
+fn a_client_may_number_its_requests_anew_on_each_connection() {
+    assert_eq!(numbers(true), [(3, 3), (4, 1)]);
+    assert_eq!(numbers(false), [(3, 3), (4, 4)]);
 }
 
 #[test]

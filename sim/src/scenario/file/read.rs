@@ -287,6 +287,7 @@ impl Reading<'_> {
         spec.session_timeout_ms = given.session_timeout_ms.unwrap_or(spec.session_timeout_ms);
         spec.pipeline = given.pipeline.unwrap_or(spec.pipeline);
         spec.reads_only = given.reads_only.unwrap_or(false);
+        spec.fresh_xids = given.fresh_xids.unwrap_or(false);
         if let Some(text) = &given.starts {
             spec.starts = SimTime(self.time(text)?);
         }

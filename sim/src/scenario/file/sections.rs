@@ -59,6 +59,7 @@ pub(super) struct ClientSection {
     pub(super) pipeline: Option<u64>,
     pub(super) think: Option<Text>,
     pub(super) reads_only: Option<bool>,
+    pub(super) fresh_xids: Option<bool>,
     pub(super) operations: Option<Text>,
 }
 

@@ -70,6 +70,9 @@ fn client(f: Out<'_, '_>, spec: &ClientSpec) -> fmt::Result {
     if spec.reads_only {
         writeln!(f, "reads_only = true")?;
     }
+    if spec.fresh_xids {
+        writeln!(f, "fresh_xids = true")?;
+    }
     match &spec.operations {
         Operations::Drawn => writeln!(f, "operations = \"{DRAWN}\""),
         Operations::DrawnReads => writeln!(f, "operations = \"{DRAWN_READS}\""),

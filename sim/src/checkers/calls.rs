@@ -1,0 +1,130 @@
+//! Which request a transaction was made for.
+//!
+//! The log names it by its session and by the client's own number, and a client may begin to count anew
+//! on each connection. While a session goes on over its newest connection, nothing of the older ones is
+//! proposed but refusals (E6): so what a number means is clear when its transaction is proposed.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use vivarium_core::ids::SessionId;
+
+use crate::codec::Reader;
+use crate::history::RequestId;
+use crate::oracle::Asked;
+use crate::oracle::txn::Header;
+
+/// Session, number on the wire, connection.
+type Key = (SessionId, i32, u32);
+
+/// SESSIONMOVED
+const MOVED: i32 = -118;
+
+/// Writes that have no place in the order yet.
+#[derive(Debug, Default)]
+pub(crate) struct Calls(BTreeMap<Key, (RequestId, Asked)>);
+
+impl Calls {
+    pub(crate) fn insert(&mut self, op: RequestId, asked: Asked) {
+        self.0.insert(key(&op), (op, asked));
+    }
+
+    pub(crate) fn contains(&self, op: &RequestId) -> bool {
+        self.0.contains_key(&key(op))
+    }
+
+    pub(crate) fn remove(&mut self, op: &RequestId) {
+        self.0.remove(&key(op));
+    }
+
+    /// The connection over which this transaction was asked for, just now or some time ago.
+    pub(crate) fn proposed(&self, payload: &Bytes) -> Option<u32> {
+        let (session, cxid, moved) = numbers(payload.clone())?;
+        let mut meant = self.named(session, cxid);
+        let newest = meant.next_back()?;
+        // What is refused as moved comes over a connection that the session has left.
+        let meant = if moved { meant.next().unwrap_or(newest) } else { newest };
+        Some(meant)
+    }
+
+    /// The request of a transaction that is committed now.
+    pub(crate) fn take(
+        &mut self,
+        header: &Header,
+        connection: Option<u32>,
+    ) -> Option<(RequestId, Asked)> {
+        let (session, cxid) = (SessionId(header.session), header.cxid);
+        let connection = connection.or_else(|| self.named(session, cxid).next())?;
+        self.0.remove(&(session, cxid, connection))
+    }
+
+    /// The connections over which a session used this number.
+    fn named(&self, session: SessionId, cxid: i32) -> impl DoubleEndedIterator<Item = u32> {
+        let all = (session, cxid, 0)..=(session, cxid, u32::MAX);
+        self.0.range(all).map(|((_, _, connection), _)| *connection)
+    }
+}
+
+fn key(op: &RequestId) -> Key {
+    (op.session, op.cxid, op.connection)
+}
+
+/// Session and number, and whether the request is refused as moved.
+fn numbers(payload: Bytes) -> Option<(SessionId, i32, bool)> {
+    let mut reader = Reader::new(payload);
+    let (session, cxid) = (SessionId(reader.i64()?), reader.i32()?);
+    let (_zxid, _time, kind) = (reader.i64()?, reader.i64()?, reader.i32()?);
+    Some((session, cxid, kind == -1 && reader.i32()? == MOVED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::{header, request, z};
+    use crate::history::Call;
+    use crate::oracle::txn::{Txn, build::payload};
+
+    /// Number 3 of session 5, over these connections.
+    fn calls(connections: &[u32]) -> Calls {
+        let mut calls = Calls::default();
+        for connection in connections {
+            let call = Call::Delete { path: "/a".into(), version: -1 };
+            let asked = Asked { call, ids: Default::default(), applied: 0 };
+            let xid = 10 * i32::try_from(*connection).unwrap();
+            calls.insert(RequestId { connection: *connection, cxid: 3, ..request(5, xid) }, asked);
+        }
+        calls
+    }
+
+    fn meant(connections: &[u32], txn: &Txn) -> Option<i32> {
+        let mut calls = calls(connections);
+        let header = header(z(1, 2), 5, 3);
+        let connection = calls.proposed(&payload(header, txn));
+        let taken = calls.take(&header, connection).map(|(op, _)| op.xid);
+        assert_eq!(calls.0.len() + usize::from(taken.is_some()), connections.len());
+        taken
+    }
+
+    #[test]
+    fn the_newest_connection_is_meant() {
+        let delete = Txn::Delete { path: "/a".into() };
+        assert_eq!(meant(&[1, 2], &delete), Some(20));
+        assert_eq!(meant(&[1], &delete), Some(10));
+        assert_eq!(meant(&[], &delete), None);
+    }
+
+    #[test]
+    fn what_is_refused_as_moved_came_over_an_older_one() {
+        assert_eq!(meant(&[1, 2], &Txn::Error { code: MOVED }), Some(10));
+        assert_eq!(meant(&[2], &Txn::Error { code: MOVED }), Some(20));
+        assert_eq!(meant(&[1, 2], &Txn::Error { code: -101 }), Some(20));
+    }
+
+    /// In a recorded history all is proposed before anything is asked for.
+    #[test]
+    fn what_was_not_clear_then_is_the_oldest() {
+        let header = header(z(1, 2), 5, 3);
+        let taken = calls(&[1, 2]).take(&header, None).map(|(op, _)| op.xid);
+        assert_eq!(taken, Some(10));
+    }
+}
