@@ -114,11 +114,13 @@ fn numbers(fresh_xids: bool) -> Vec<(i32, i32)> {
     facts(&mut out);
     attach(&mut client, &mut out, SimTime::from_secs(1), 9);
     client.send(SimTime::from_secs(1), sync(), &mut out);
-    let sent = facts(&mut out).into_iter().filter_map(|fact| match fact {
-        ClientFact::Invoke { op, .. } => Some((op.xid, op.cxid)),
-        _ => None,
-    });
-    sent.collect()
+    let mut sent = Vec::new();
+    for fact in facts(&mut out) {
+        if let ClientFact::Invoke { op, .. } = fact {
+            sent.push((op.xid, op.cxid));
+        }
+    }
+    sent
 }
 
 /// Real clients do: then numbers on the wire mean something only together with their connection.
