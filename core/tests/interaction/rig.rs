@@ -7,7 +7,9 @@ use vivarium_core::acl::Acl;
 use vivarium_core::config::FirstStart;
 use vivarium_core::ids::{DialId, Epoch, LinkId, ServerId, SessionId, Xid, Zxid};
 use vivarium_core::server::action::{Action, DiskAction, LinkAction};
-use vivarium_core::server::input::{DiskFault, DiskInput, Far, LinkEnd, LinkInput, Plane, Queue};
+use vivarium_core::server::input::{
+    DialError, DiskFault, DiskInput, Far, LinkEnd, LinkInput, Plane, Queue,
+};
 use vivarium_core::server::note::{LocalChange, Note};
 use vivarium_core::server::{Input, Outbox, Recovery, RecoveryInput, RecoveryStep, Server};
 use vivarium_core::session::password::password;
@@ -116,6 +118,7 @@ impl Rig {
             "voter" => self.voter(words.number(1), words.number(2)),
             "vote" => self.vote(&words),
             "dialled" => self.dialled(words.number(1)),
+            "refused" => self.refused(),
             "leader" => self.leader_says(&words),
             "part" => self.leader_begins(words.number(1), words.number(2) as usize),
             "learner" => self.learner_says(&words),
@@ -239,6 +242,12 @@ impl Rig {
         assert!(dial.is_some(), "the server dials nobody");
         self.far.insert(id, FarSide::Leader(PacketBuffer::new()));
         self.open(id, dial, Plane::Quorum);
+    }
+
+    /// Nobody listens where the server dialled.
+    fn refused(&mut self) {
+        let dial = self.last_dial.take().expect("the server dials somebody");
+        self.link(LinkInput::DialFailed { dial, why: DialError::Refused });
     }
 
     /// `leader 10 COMMIT 1:1 + SYNC`: what `+` joins arrives in one chunk.

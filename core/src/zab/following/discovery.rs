@@ -7,12 +7,14 @@ use crate::time::Mono;
 use crate::wire::frame::PacketBuffer;
 use crate::wire::quorum::{LeaderPacket, LearnerInfo, LearnerPacket, VivariumInfo};
 use crate::zab::ZabCx;
-use crate::zab::following::{Following, Link, Phase, REDIAL, Synchronization};
+use crate::zab::following::{DIALS, Following, Link, Phase, REDIAL, Synchronization};
 
 /// Trying to reach the leader's quorum port.
 #[derive(Debug)]
 pub(super) struct Dialing {
     attempt: Attempt,
+    /// Attempts that failed.
+    failed: u32,
     deadline: Mono,
 }
 
@@ -24,7 +26,7 @@ enum Attempt {
 
 impl Dialing {
     pub(super) fn new(begin: Mono, deadline: Mono) -> Self {
-        Self { attempt: Attempt::RetryAt(begin), deadline }
+        Self { attempt: Attempt::RetryAt(begin), failed: 0, deadline }
     }
 
     pub(super) fn is(&self, dial: DialId) -> bool {
@@ -75,8 +77,11 @@ impl Following {
             return;
         }
         let retry = cx.at.mono + REDIAL;
-        if let Phase::Dialing(dialing) = &mut self.phase {
-            dialing.attempt = Attempt::RetryAt(retry);
+        let Phase::Dialing(dialing) = &mut self.phase else { return };
+        dialing.attempt = Attempt::RetryAt(retry);
+        dialing.failed += 1;
+        if dialing.failed == DIALS {
+            self.lose("the leader takes no connection", cx);
         }
     }
 

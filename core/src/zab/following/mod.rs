@@ -96,6 +96,10 @@ struct Link {
 /// Pause between two attempts to reach a leader. Apache: `leaderConnectDelayDuringRetryMs`.
 const REDIAL: Span = Span::from_ms(100);
 
+/// Attempts to reach a leader. Whoever waits for one that is dead cannot elect another with those who
+/// look. Apache: `Learner.connectToLeader`.
+const DIALS: u32 = 5;
+
 impl Following {
     /// Calls the leader after `pause`. One that takes no connection for syncLimit is no leader: to wait
     /// for initLimit would only delay the next election.
