@@ -14,7 +14,7 @@ mod rng;
 #[path = "cluster/harness/setup.rs"]
 mod setup;
 
-#[path = "interaction/rig.rs"]
+#[path = "interaction/rig/mod.rs"]
 mod rig;
 
 use std::path::Path;
