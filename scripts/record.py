@@ -34,9 +34,10 @@ class History:
         addresses = [f"{number}={host}:{port}" for number, host, port in servers]
         self._write({"vivarium_history": 1, "servers": addresses})
 
-    def opened(self, server):
+    def opened(self, server, address):
+        """`address`: the one under which the server sees the client."""
         self.connections += 1
-        self.tell(self.connections, server, opened=True)
+        self.tell(self.connections, server, opened=True, address=address)
         return self.connections
 
     def frame(self, connection, server, side, frame):
@@ -90,7 +91,8 @@ class Link:
     def __init__(self, history, server, client_side, server_side):
         self.history, self.server = history, server
         self.client_side, self.server_side = client_side, server_side
-        self.number = history.opened(server)
+        own, *_ = server_side[1].get_extra_info("sockname")
+        self.number = history.opened(server, own)
         self.ended = False
 
     async def run(self):

@@ -67,6 +67,7 @@ class RecordConnections(unittest.TestCase):
         self.assertEqual(told[0]["vivarium_history"], 1)
         kinds = [line.get("from") or ("opened" if "opened" in line else "closed") for line in told[1:]]
         self.assertEqual(kinds, ["opened", "client", "server", "closed"])
+        self.assertEqual(told[1]["address"], HOST, "as the server sees the client")
         self.assertTrue(all((line["connection"], line["server"]) == (1, 7) for line in told[1:]))
 
 

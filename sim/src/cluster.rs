@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vivarium_core::config::{
-    Address, Config, ContainerRules, EnsembleConfig, FirstStart, Member, MemberRole, Words,
+    Address, Config, ContainerRules, DigestAlg, EnsembleConfig, FirstStart, Member, MemberRole,
+    Words,
 };
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::input::Plane;
@@ -47,6 +48,9 @@ const LITTLE_ROOM: u64 = 150;
 
 /// Seeds with an unusual number of voters, in per mille.
 const UNUSUAL: u64 = 100;
+
+/// Runs whose passwords are hashed with any of what is offered, in per mille.
+const OTHER_DIGESTS: u64 = 400;
 
 /// A drawn cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,8 +157,12 @@ pub(crate) fn server_ip(id: ServerId) -> String {
     format!("10.0.0.{}", id.0)
 }
 
+/// As servers show it; each third client comes by version 6.
 pub(crate) fn client_ip(index: usize) -> String {
-    format!("10.0.1.{index}")
+    match index % 3 {
+        2 => format!("fd00:0:0:0:0:0:1:{index:x}"),
+        _ => format!("10.0.1.{index}"),
+    }
 }
 
 fn draw_size(rng: &mut SimRng) -> Size {
@@ -251,8 +259,12 @@ fn draw_containers(rng: &mut SimRng) -> ContainerRules {
 
 /// Who may do everything, whether anything is forbidden at all, how who asks for other members is refused, and
 /// whether quotas refuse.
-fn draw_access(rng: &mut SimRng, config: &mut Config) {
-    config.access.super_digest = rng.chance(500).then(|| digest(SUPER_USER));
+fn draw_access(rng: &mut SimRng, config: &mut Config, mut hashes: SimRng) {
+    if hashes.chance(OTHER_DIGESTS) {
+        config.access.digest_alg = *hashes.pick(&DigestAlg::ALL);
+    }
+    config.access.super_digest =
+        rng.chance(500).then(|| digest(config.access.digest_alg, SUPER_USER));
     config.access.skip_acl = rng.chance(50);
     config.reconfig_enabled = rng.chance(300);
     config.enforce_quota = rng.chance(600);
@@ -285,7 +297,7 @@ fn draw_further_limits(seed: u64, config: &mut Config) {
     if outstanding.chance(LIMITS_OUTSTANDING) {
         config.global_outstanding_limit = outstanding.log_range(1, 32) as usize;
     }
-    draw_access(&mut stream(20), config);
+    draw_access(&mut stream(20), config, stream(21));
 }
 
 #[cfg(test)]

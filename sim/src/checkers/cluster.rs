@@ -38,6 +38,8 @@ pub(crate) struct Cluster {
     /// Between two looks of a leader at what may have outlived its purpose, and behind each node that goes.
     pub sweep_interval_us: u64,
     pub sweep_pause_us: u64,
+    /// Changes are kept for persistent watches that are set again.
+    pub keeps_changes: bool,
     pub access: Rules,
 }
 
@@ -64,8 +66,10 @@ impl Cluster {
             read_only_mode: first.read_only_mode,
             sweep_interval_us: first.containers.check_interval.0,
             sweep_pause_us: 60_000_000 / u64::from(first.containers.max_per_minute.max(1)),
+            keeps_changes: configs.iter().any(|config| config.event_history_bytes > 0),
             access: Rules {
                 skip_acl: first.access.skip_acl,
+                digest_alg: first.access.digest_alg,
                 super_digest: first.access.super_digest.clone(),
                 enforce_quota: first.enforce_quota,
                 members: match &first.ensemble {

@@ -89,9 +89,10 @@ mod tests {
     use crate::checkers::testing::*;
     use crate::history::{AccessList, CreateCall, Reply};
     use crate::oracle::access::{READ, digest};
+    use vivarium_core::config::DigestAlg;
 
     fn closed() -> AccessList {
-        [(READ, "digest".to_owned(), digest("u:p"))].into()
+        [(READ, "digest".to_owned(), digest(DigestAlg::Sha1, "u:p"))].into()
     }
 
     /// Session 5 has made /a, which nobody may write who is not u.

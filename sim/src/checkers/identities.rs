@@ -22,6 +22,8 @@ pub(crate) enum May {
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     of: BTreeMap<SessionId, Arc<[Identity]>>,
+    /// Of clients, by their numbers; empty in the simulated world.
+    addresses: Vec<String>,
 }
 
 impl Identities {
@@ -31,10 +33,21 @@ impl Identities {
         self.of.get(&session).map_or_else(|| Arc::new([]), Arc::clone)
     }
 
+    pub(crate) fn see_at(&mut self, addresses: &[String]) {
+        self.addresses = addresses.to_vec();
+    }
+
+    fn address(&self, client: ClientId) -> Identity {
+        match self.addresses.get(client.0 as usize) {
+            Some(address) => of_address(address),
+            None => of_address(&client_ip(client.0 as usize)),
+        }
+    }
+
     pub(crate) fn learn(&mut self, client: ClientId, fact: &ClientFact, rules: &Rules) {
         match fact {
             ClientFact::Session(SessionFact::Granted { got, .. }) => {
-                let address = of_address(&client_ip(client.0 as usize));
+                let address = self.address(client);
                 self.of.insert(*got, Arc::new([address]));
             }
             ClientFact::Invoke { op, call: Call::AddAuth { scheme, proof } } => {
@@ -101,19 +114,19 @@ mod tests {
             server: ServerId(1),
             connection: 1,
         });
-        let closed = [(READ, "digest".to_owned(), digest("u:p"))];
+        let closed = [(READ, "digest".to_owned(), digest(rules.digest_alg, "u:p"))];
         let may = |known: &Identities| known.may_hear(session, Some(&closed), &rules);
-        known.learn(ClientId(2), &granted, &rules);
-        assert_eq!(known.of(session)[..], [of_address("10.0.1.2")]);
+        known.learn(ClientId(3), &granted, &rules);
+        assert_eq!(known.of(session)[..], [of_address("10.0.1.3")]);
         assert_eq!(may(&known), May::No);
         let (scheme, proof) = ("digest".to_owned(), "u:p".to_owned());
         let shows = ClientFact::Invoke { op: request(5, 1), call: Call::AddAuth { scheme, proof } };
-        known.learn(ClientId(2), &shows, &rules);
-        known.learn(ClientId(2), &shows, &rules);
+        known.learn(ClientId(3), &shows, &rules);
+        known.learn(ClientId(3), &shows, &rules);
         assert_eq!(known.of(session).len(), 2);
         assert_eq!(may(&known), May::Perhaps);
         assert_eq!(known.may_hear(session, None, &rules), May::Yes);
-        known.learn(ClientId(2), &granted, &rules);
+        known.learn(ClientId(3), &granted, &rules);
         assert_eq!(may(&known), May::No);
     }
 }

@@ -2,16 +2,18 @@
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
-use crate::history::{ClientFact, SessionFact};
+use crate::history::{Call, ClientFact, SessionFact};
 use crate::observe::SimEvent;
 use crate::oracle::txn::{Header, Txn};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vivarium_core::ids::SessionId;
 
 #[derive(Debug, Default)]
 pub(crate) struct K02 {
     effects: BTreeMap<i64, i32>,
     waiting: BTreeMap<SessionId, VecDeque<i32>>,
+    /// Proofs of an identity, which Apache answers at once.
+    aside: BTreeSet<(SessionId, i32)>,
 }
 
 impl Check for K02 {
@@ -40,10 +42,18 @@ impl Check for K02 {
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
+            ClientFact::Invoke { op, call: Call::AddAuth { .. } }
+                if cx.spec.recorded && !cx.canon.cluster.apache.is_empty() =>
+            {
+                self.aside.insert((op.session, op.xid));
+            }
             ClientFact::Invoke { op, .. } => {
                 self.waiting.entry(op.session).or_default().push_back(op.xid)
             }
             ClientFact::Ok { op, .. } | ClientFact::Err { op, .. } | ClientFact::Unknown { op } => {
+                if self.aside.remove(&(op.session, op.xid)) {
+                    return Ok(());
+                }
                 let waiting = self.waiting.entry(op.session).or_default();
                 let first = waiting.pop_front();
                 if first != Some(op.xid) {

@@ -274,6 +274,11 @@ impl Checkers {
         Self::of(spec, checks)
     }
 
+    /// Clients come from these addresses, by their numbers, and not from those of the simulated world.
+    pub(crate) fn see_clients_at(&mut self, addresses: &[String]) {
+        self.canon.identities.see_at(addresses);
+    }
+
     fn of(spec: RunSpec, checks: Vec<(&'static str, Box<dyn Check + Send>)>) -> Self {
         assert!(checks.len() <= u64::BITS as usize, "an audience has a bit for each check");
         let mut audience = [0; Topic::COUNT];

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use vivarium_core::config::{Address, Config, EnsembleConfig, Member, MemberRole};
+use vivarium_core::config::{Address, Config, DigestAlg, EnsembleConfig, Member, MemberRole};
 use vivarium_core::ids::{Epoch, ServerId, SessionId, Zxid};
 use vivarium_core::server::note::{Note, Phase, StateDigest};
 use vivarium_core::server::view::{Counters, View};
@@ -105,7 +105,7 @@ pub(crate) fn create_txn(path: &str, ephemeral: bool, parent_cversion: i32) -> C
 
 /// A node that one user alone may do anything with.
 pub(crate) fn closed_txn(path: &str) -> CreateTxn {
-    let acl = [(access::ALL, "digest".to_owned(), access::digest("u:p"))];
+    let acl = [(access::ALL, "digest".to_owned(), access::digest(DigestAlg::Sha1, "u:p"))];
     CreateTxn { acl: Some(acl.into()), ..create_txn(path, false, 1) }
 }
 

@@ -1,11 +1,14 @@
 //! Who a client is, and what an access list lets it do. Facts: PROTOCOL 2.2.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha1::{Digest as _, Sha1};
+use sha1::{Digest, Sha1};
+use sha2::{Sha224, Sha256, Sha384, Sha512};
+use sha3::{Sha3_224, Sha3_256, Sha3_384, Sha3_512};
+use vivarium_core::config::DigestAlg;
 
 use crate::history::{AccessList, AclEntry};
 
@@ -25,15 +28,29 @@ pub const AUTH_FAILED: i32 = -115;
 pub type Identity = (String, String);
 
 /// What the configuration says about what clients may do.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// No list is looked at.
     pub skip_acl: bool,
+    /// What passwords are hashed with.
+    pub digest_alg: DigestAlg,
     /// `user:hash` of who may do everything.
     pub super_digest: Option<String>,
     pub members: Members,
     /// Hard limits refuse.
     pub enforce_quota: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            skip_acl: false,
+            digest_alg: DigestAlg::Sha1,
+            super_digest: None,
+            members: Members::default(),
+            enforce_quota: false,
+        }
+    }
 }
 
 /// How a client that asks for other members is refused.
@@ -60,10 +77,24 @@ pub fn of_address(ip: &str) -> Identity {
     ("ip".into(), ip.into())
 }
 
-/// `user:base64(SHA-1 of "user:password")`.
-pub fn digest(proof: &str) -> String {
+/// `user:base64(hash of "user:password")`.
+pub fn digest(alg: DigestAlg, proof: &str) -> String {
+    fn hash<H: Digest>(proof: &str) -> String {
+        STANDARD.encode(H::digest(proof.as_bytes()))
+    }
+    let hash = match alg {
+        DigestAlg::Sha1 => hash::<Sha1>,
+        DigestAlg::Sha224 => hash::<Sha224>,
+        DigestAlg::Sha256 => hash::<Sha256>,
+        DigestAlg::Sha384 => hash::<Sha384>,
+        DigestAlg::Sha512 => hash::<Sha512>,
+        DigestAlg::Sha3x224 => hash::<Sha3_224>,
+        DigestAlg::Sha3x256 => hash::<Sha3_256>,
+        DigestAlg::Sha3x384 => hash::<Sha3_384>,
+        DigestAlg::Sha3x512 => hash::<Sha3_512>,
+    };
     let user = proof.split(':').next().unwrap_or_default();
-    format!("{user}:{}", STANDARD.encode(Sha1::digest(proof.as_bytes())))
+    format!("{user}:{}", hash(proof))
 }
 
 /// The identities that stand behind a proof; `None`: it is refused, and the connection ends.
@@ -72,7 +103,7 @@ pub fn proven(rules: &Rules, scheme: &str, proof: &str) -> Option<Vec<Identity>>
         // The address is what it is, and known already.
         "ip" => Some(Vec::new()),
         "digest" => {
-            let id = digest(proof);
+            let id = digest(rules.digest_alg, proof);
             let is_super = rules.super_digest.as_ref() == Some(&id);
             let mut ids = vec![("digest".into(), id)];
             if is_super {
@@ -168,21 +199,24 @@ fn is_digest(who: &str) -> bool {
     who.split_once(':').is_some_and(|(_, hash)| !hash.is_empty() && !hash.contains(':'))
 }
 
-/// The addresses between two, both of them included.
-fn network(text: &str) -> Option<(u32, u32)> {
-    let (base, bits) = match text.split_once('/') {
-        Some((base, bits)) => (base, bits.parse::<u32>().ok().filter(|bits| *bits <= 32)?),
-        None => (text, 32),
-    };
-    let base = u32::from(base.parse::<Ipv4Addr>().ok()?);
-    let hosts = (1_u64 << (32 - bits)) - 1;
-    let low = base & !(hosts as u32);
-    Some((low, low | hosts as u32))
+/// Addresses that begin alike.
+fn network(text: &str) -> Option<(IpAddr, u32)> {
+    let (base, bits) = text.split_once('/').map_or((text, None), |(base, bits)| (base, Some(bits)));
+    let base: IpAddr = base.parse().ok()?;
+    let most = if base.is_ipv4() { 32 } else { 128 };
+    let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most))?;
+    Some((base, bits))
 }
 
 fn is_within(address: &str, who: &str) -> bool {
-    let Ok(address) = address.parse::<Ipv4Addr>() else { return false };
-    network(who).is_some_and(|(low, high)| (low..=high).contains(&u32::from(address)))
+    let (Ok(address), Some((base, bits))) = (address.parse(), network(who)) else { return false };
+    // As many bits from the front, each in its own place.
+    let front = |address: IpAddr| match address {
+        IpAddr::V4(four) => (4, u128::from(four.to_bits()).checked_shr(32 - bits.min(32))),
+        IpAddr::V6(six) => (6, six.to_bits().checked_shr(128 - bits)),
+    };
+    let (one, other) = (front(address), front(base));
+    one.0 == other.0 && one.1.unwrap_or(0) == other.1.unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -193,6 +227,10 @@ mod tests {
         (perms, scheme.into(), who.into())
     }
 
+    fn sha1(proof: &str) -> String {
+        digest(DigestAlg::Sha1, proof)
+    }
+
     fn me() -> Vec<Identity> {
         let mut ids = vec![of_address("10.0.1.2")];
         ids.extend(proven(&Rules::default(), "digest", "u:p").unwrap());
@@ -201,8 +239,8 @@ mod tests {
 
     #[test]
     fn a_digest_is_what_apache_says_it_is() {
-        assert_eq!(digest("super:test"), "super:D/InIHSb7yEEbrWz8b9l71RjZJU=");
-        let rules = Rules { super_digest: Some(digest("super:test")), ..Rules::default() };
+        assert_eq!(digest(DigestAlg::Sha1, "super:test"), "super:D/InIHSb7yEEbrWz8b9l71RjZJU=");
+        let rules = Rules { super_digest: Some(sha1("super:test")), ..Rules::default() };
         assert_eq!(proven(&rules, "digest", "super:test").unwrap().len(), 2);
         assert_eq!(proven(&rules, "digest", "super:guess").unwrap().len(), 1);
         assert_eq!(proven(&rules, "nosuch", "u:p"), None);
@@ -218,8 +256,8 @@ mod tests {
             ("ip", "10.0.1.0/30", true),
             ("ip", "10.0.1.4/30", false),
             ("ip", "0.0.0.0/0", true),
-            ("digest", &digest("u:p"), true),
-            ("digest", &digest("u:q"), false),
+            ("digest", &sha1("u:p"), true),
+            ("digest", &sha1("u:q"), false),
             ("auth", "", false),
         ] {
             let acl = [entry(READ | WRITE, scheme, who)];
@@ -231,11 +269,41 @@ mod tests {
         }
     }
 
+    /// As openssl has it.
+    #[test]
+    fn a_digest_is_made_with_what_the_configuration_names() {
+        let rules = Rules { digest_alg: DigestAlg::Sha256, ..Rules::default() };
+        let own = proven(&rules, "digest", "u:p").unwrap();
+        assert_eq!(own, [("digest".to_owned(), digest(DigestAlg::Sha256, "u:p"))]);
+        assert_ne!(own[0].1, sha1("u:p"));
+        for alg in DigestAlg::ALL {
+            assert_eq!(digest(alg, "u:p") == sha1("u:p"), alg == DigestAlg::Sha1, "{alg:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_both_versions_are_within_their_networks_alone() {
+        for (address, who, expected) in [
+            ("0:0:0:0:0:0:0:1", "::1", true),
+            ("fd00:0:0:0:0:0:1:2", "fd00::1:2", true),
+            ("fd00:0:0:0:0:0:1:2", "fd00::/64", true),
+            ("fd00:0:0:0:0:0:1:2", "fd00::1:0/112", true),
+            ("fd00:0:0:0:0:0:1:2", "fd00::2:0/112", false),
+            ("fd00:0:0:0:0:0:1:2", "::/0", true),
+            ("fd00:0:0:0:0:0:1:2", "0.0.0.0/0", false),
+            ("10.0.1.2", "::/0", false),
+            ("10.0.1.2", "10.0.1.2/32", true),
+        ] {
+            assert_eq!(is_within(address, who), expected, "{address} {who}");
+        }
+        assert!(network("::1/129").is_none() && network("10.0.0.1/33").is_none());
+    }
+
     #[test]
     fn a_list_is_kept_without_doubles_and_with_who_asks() {
         let anyone = entry(READ, "world", "anyone");
         let asked = [anyone.clone(), entry(ALL, "auth", ""), anyone.clone()].into();
-        let own = entry(ALL, "digest", &digest("u:p"));
+        let own = entry(ALL, "digest", &sha1("u:p"));
         assert_eq!(kept(&asked, &me()).as_deref(), Ok(&[anyone, own][..]));
         assert_eq!(kept(&asked, &me()[..1]), Err(INVALID_ACL));
         assert_eq!(kept(&[].into(), &me()), Err(INVALID_ACL));
@@ -250,7 +318,7 @@ mod tests {
 
     #[test]
     fn secrets_are_for_those_who_administer() {
-        let acl = [entry(READ, "world", "anyone"), entry(ADMIN, "digest", &digest("u:p"))];
+        let acl = [entry(READ, "world", "anyone"), entry(ADMIN, "digest", &sha1("u:p"))];
         let rules = Rules::default();
         assert_eq!(shown(&rules, Some(&acl), &me()).as_deref(), Ok(&acl[..]));
         let hidden = shown(&rules, Some(&acl), &me()[..1]).unwrap();

@@ -22,7 +22,10 @@ pub(crate) struct Line {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    Opened,
+    /// By somebody whom the server sees under this address, where the recorder knows it.
+    Opened {
+        address: Option<String>,
+    },
     Asked(Bytes),
     Answered(Bytes),
     Closed,
@@ -40,6 +43,7 @@ struct Raw {
     server: u64,
     #[serde(default)]
     opened: bool,
+    address: Option<String>,
     #[serde(default)]
     closed: bool,
     from: Option<Side>,
@@ -86,7 +90,7 @@ pub(crate) fn read(mut from: impl BufRead, mut take: impl FnMut(Line)) -> Result
 fn decode(text: &[u8], number: u64) -> Result<Line, String> {
     let raw: Raw = serde_json::from_slice(text).map_err(|error| error.to_string())?;
     let what = match (raw.opened, raw.closed, raw.from, raw.frame) {
-        (true, false, None, None) => What::Opened,
+        (true, false, None, None) => What::Opened { address: raw.address },
         (false, true, None, None) => What::Closed,
         (false, false, Some(side), Some(frame)) => {
             let frame = STANDARD.decode(frame).map_err(|error| error.to_string())?;

@@ -3,12 +3,14 @@
 //! `scripts/record.py` writes the frames of every client connection in the order in which it saw them: a
 //! request before it went on to the server, a reply before it went on to the client. The committed sequence
 //! is read from the logs of one server. It is told to the checkers lazily: everything up to the zxid that
-//! a client is shown, just before it is shown.
+//! a client is shown, just before it is shown. Who a client is follows from the address that the recorder has
+//! under the servers' eyes and from what the client presents; what that is worth, from their configuration.
 
 pub(crate) mod lines;
 pub(crate) mod log;
 mod origin;
 mod requests;
+mod servers;
 pub(crate) mod story;
 #[cfg(test)]
 mod tests;
@@ -26,18 +28,21 @@ use vivarium_core::server::note::{Note, StateDigest};
 use crate::checkers::{Checkers, RunSpec};
 use crate::disk_view::NoDisks;
 use crate::history::{ClientFact, SessionFact};
-use crate::ids::{ClientId, NodeId, SimTime};
+use crate::ids::{NodeId, SimTime};
 use crate::observe::{Observer, SimEvent, Violation};
 use crate::oracle::txn::Txn;
 use crate::recorded::log::{Log, Logged};
 use crate::recorded::origin::Origins;
+use crate::recorded::requests::Access;
+pub use crate::recorded::servers::Servers;
 use crate::recorded::story::{Moment, Story};
 
 /// Statements that need nothing but what clients saw.
 const FROM_CLIENTS: [&str; 3] = ["K2", "K3", "W2"];
 /// Statements that compare it with the committed sequence.
-const FROM_LOG: [&str; 16] = [
-    "K1", "K2", "K3", "K4", "K5", "K6", "D1", "D2", "D3", "W2", "W3", "W4", "E2", "E4", "E5", "E6",
+const FROM_LOG: [&str; 19] = [
+    "K1", "K2", "K3", "K4", "K5", "K6", "D1", "D2", "D3", "D5", "W1", "W2", "W3", "W4", "W5", "E2",
+    "E4", "E5", "E6",
 ];
 
 /// The history or the logs cannot be judged; the text says what to do.
@@ -75,18 +80,18 @@ pub struct Report {
     pub verdict: Result<(), (u64, Violation)>,
 }
 
-/// Judges the history in this file. `weak_sync`: a sync is answered without asking a quorum.
-pub fn check(history: &Path, log: Option<&Path>, weak_sync: bool) -> Result<Report, Unusable> {
+/// Judges the history in this file.
+pub fn check(history: &Path, log: Option<&Path>, servers: &Servers) -> Result<Report, Unusable> {
     let trouble = |what: &dyn fmt::Display| Unusable(format!("{}: {what}", history.display()));
     let file = File::open(history).map_err(|error| trouble(&error))?;
     let log = log.map(log::read).transpose()?;
-    check_text(BufReader::new(file), log, weak_sync).map_err(|error| trouble(&error))
+    check_text(BufReader::new(file), log, servers).map_err(|error| trouble(&error))
 }
 
 fn check_text(
     history: impl BufRead,
     log: Option<Log>,
-    weak_sync: bool,
+    servers: &Servers,
 ) -> Result<Report, Unusable> {
     let mut story = Story::default();
     let mut last_line = 0;
@@ -97,7 +102,7 @@ fn check_text(
     story.is_cut = torn;
     story.finish(last_line);
     let sessions = story.moments.iter().filter(|moment| is_grant(moment)).count() as u64;
-    let (judged_by, left_out) = statements(log.is_some(), weak_sync);
+    let (judged_by, left_out) = statements(log.is_some(), servers, story.access());
     let mut report = Report {
         judged_by,
         left_out,
@@ -117,7 +122,8 @@ fn check_text(
         Err(violation) => report.verdict = Err((last_line, violation)),
         Ok(origins) => {
             (report.ambiguous, report.foreign) = (origins.ambiguous, origins.foreign);
-            let mut judge = Judge::new(log, origins, &report.judged_by, weak_sync);
+            let mut judge = Judge::new(log, origins, &report.judged_by);
+            judge.begin(servers.config(story.access()), servers, &story.addresses);
             report.verdict = judge.all(&story.moments, last_line);
         }
     }
@@ -132,21 +138,26 @@ fn is_grant(moment: &Moment) -> bool {
 
 type Reasons = Vec<(&'static str, &'static str)>;
 
-fn statements(with_log: bool, weak_sync: bool) -> (Vec<&'static str>, Reasons) {
+fn statements(with_log: bool, servers: &Servers, access: Access) -> (Vec<&'static str>, Reasons) {
     let mut left_out = vec![
         ("E3", "needs the clocks of servers"),
         ("L", "a recording does not say when faults ended"),
         ("P, S, T", "need the notes and disks of every server"),
     ];
     if !with_log {
-        left_out.push(("K1 K4 K5 K6 D W3 W4 E", "need the log of a server (--log)"));
+        left_out.push(("K1 K4 K5 K6 D W1 W3 W4 W5 E", "need the log of a server (--log)"));
         return (FROM_CLIENTS.to_vec(), left_out);
     }
-    if weak_sync {
-        left_out.push(("K5", "sync is said not to ask a quorum (--weak-sync)"));
+    let mut names = FROM_LOG.to_vec();
+    if servers.weak_sync() {
+        left_out.push(("K5", "sync is said not to ask a quorum"));
+        names.retain(|name| *name != "K5");
     }
-    let names = FROM_LOG.into_iter().filter(|name| !(weak_sync && *name == "K5"));
-    (names.collect(), left_out)
+    if access == Access::Unknown {
+        left_out.push(("D5", "the recorder did not write down the addresses of clients"));
+        names.retain(|name| *name != "D5");
+    }
+    (names, left_out)
 }
 
 /// Tells the checkers of the log and of the clients, in an order that could have been.
@@ -166,7 +177,7 @@ struct Judge {
 const SERVER: NodeId = NodeId::Server(ServerId(1));
 
 impl Judge {
-    fn new(log: Log, origins: Origins, names: &[&str], weak_sync: bool) -> Self {
+    fn new(log: Log, origins: Origins, names: &[&str]) -> Self {
         let mut ends = BTreeMap::new();
         for (at, logged) in log.txns.iter().enumerate() {
             if matches!(logged.txn, Txn::CloseSession { .. }) {
@@ -174,7 +185,7 @@ impl Judge {
             }
         }
         let spec = RunSpec { white_box: false, drift_ppm: 0, recorded: true };
-        let mut judge = Self {
+        Self {
             checkers: Checkers::only(spec, names),
             log: log.txns,
             newest: log.newest,
@@ -183,20 +194,16 @@ impl Judge {
             established: BTreeSet::new(),
             ends,
             now: SimTime::ZERO,
-        };
-        judge.begin(weak_sync);
-        judge
+        }
     }
 
-    fn begin(&mut self, weak_sync: bool) {
-        let mut config = Config::with_defaults(ServerId(1), None, [0; 32]);
-        config.linearizable_sync = !weak_sync;
-        // Who asked is not known: what was refused for it is left out.
-        config.access.skip_acl = true;
+    fn begin(&mut self, config: Config, servers: &Servers, addresses: &[String]) {
+        self.checkers.see_clients_at(addresses);
+        let apache = if servers.apache { vec![config.me] } else { Vec::new() };
         let (last, from, blank) = (None, None, false);
         let recovered = Note::Recovered { last, from, blank, digest: StateDigest::default() };
         let events = [
-            (NodeId::World, SimEvent::Cluster { servers: vec![config], apache: Vec::new() }),
+            (NodeId::World, SimEvent::Cluster { servers: vec![config], apache }),
             (SERVER, SimEvent::Boot { incarnation: 1 }),
             (SERVER, SimEvent::Note(recovered)),
             (SERVER, SimEvent::Up { incarnation: 1 }),
@@ -216,10 +223,10 @@ impl Judge {
     }
 
     fn all(&mut self, moments: &[Moment], last_line: u64) -> Result<(), (u64, Violation)> {
-        for Moment { line, fact } in moments {
-            let told = self.commit_what_shows(fact).and_then(|()| {
-                self.feed(NodeId::Client(ClientId(0)), &SimEvent::Client(fact.clone()))
-            });
+        for Moment { line, client, fact } in moments {
+            let told = self
+                .commit_what_shows(fact)
+                .and_then(|()| self.feed(NodeId::Client(*client), &SimEvent::Client(fact.clone())));
             told.map_err(|violation| (*line, violation))?;
         }
         self.commit(self.log.len()).map_err(|violation| (last_line, violation))

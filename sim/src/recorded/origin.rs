@@ -143,7 +143,9 @@ fn can_name(asked: &str, sequential: bool, made: &CreateTxn) -> bool {
 fn leave_out(story: &mut Story, log: &[Logged], owners: &[Option<usize>]) {
     for (logged, owner) in log.iter().zip(owners) {
         let Some(owner) = *owner else { continue };
-        let refused = |txn: &Txn| matches!(txn, Txn::Error { code } if is_beyond_model(*code));
+        let access = story.access();
+        let refused =
+            |txn: &Txn| matches!(txn, Txn::Error { code } if is_beyond_model(*code, access));
         let is_beyond = match &logged.txn {
             Txn::Multi(subs) => subs.iter().any(refused),
             txn @ (Txn::Error { .. }

@@ -5,20 +5,24 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
+use std::net::IpAddr;
 
 use bytes::Bytes;
 use vivarium_core::ids::SessionId;
 
 use crate::codec::Reader;
 use crate::history::{Call, ClientFact, Reply, RequestId, SessionFact, SubReply};
+use crate::ids::ClientId;
 use crate::recorded::lines::{Line, What};
-use crate::recorded::requests::{self, Asked, Connect, is_modelled};
+use crate::recorded::requests::{self, Access, Asked, Connect, is_modelled};
 use crate::zkclient::wire;
 
 /// A fact, and where in the history it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Moment {
     pub line: u64,
+    /// The place among the addresses of who saw it.
+    pub client: ClientId,
     pub fact: ClientFact,
 }
 
@@ -38,6 +42,8 @@ pub(crate) struct Request {
 
 #[derive(Debug, Default)]
 pub(crate) struct Story {
+    /// Under which servers see clients; none where the recorder did not write them down.
+    pub addresses: Vec<String>,
     pub moments: Vec<Moment>,
     pub requests: Vec<Request>,
     /// Sessions that were opened in front of the recorder.
@@ -51,8 +57,8 @@ pub(crate) struct Story {
     pub unjudged: BTreeMap<String, u64>,
     links: BTreeMap<u64, Link>,
     books: BTreeMap<SessionId, Book>,
-    /// Sessions whose watches the model cannot follow.
-    watchers: BTreeSet<SessionId>,
+    /// The place of the address of each connection.
+    clients: BTreeMap<u64, ClientId>,
 }
 
 /// What is known of a session.
@@ -82,24 +88,44 @@ enum Link {
     Ended,
 }
 
-/// Answers that depend on what the model does not hold: how arguments are checked, identities, whether quotas
-/// refuse, which connection a session moved to.
-pub(crate) fn is_beyond_model(code: i32) -> bool {
-    matches!(code, -5 | -6 | -8 | -102 | -114 | -115 | -118 | -125)
+/// Answers that depend on what the model does not hold: how arguments are checked, which connection a session
+/// moved to, what each server counts for quotas; and identities, where they are not known.
+pub(crate) fn is_beyond_model(code: i32, access: Access) -> bool {
+    let of_access = matches!(code, -102 | -114 | -115);
+    matches!(code, -5 | -6 | -8 | -118 | -125) || (of_access && access == Access::Unknown)
 }
 
 /// How such a request is counted.
 pub(crate) const BEYOND_MODEL: &str = "refused for its arguments, its identity or a moved session";
 
 impl Story {
+    /// The first connection tells: a recorder knows all addresses, or none.
+    pub(crate) fn access(&self) -> Access {
+        if self.addresses.is_empty() { Access::Unknown } else { Access::Known }
+    }
+
+    fn open(&mut self, connection: u64, address: Option<&String>) {
+        let Some(address) = address.map(|address| as_shown(address)) else { return };
+        let known = self.addresses.iter().position(|known| *known == address);
+        let place = known.unwrap_or(self.addresses.len());
+        if known.is_none() {
+            self.addresses.push(address);
+        }
+        let place = u32::try_from(place).expect("there are few addresses");
+        self.clients.insert(connection, ClientId(place));
+    }
+
     pub(crate) fn take(&mut self, line: Line) {
         let link = self.links.remove(&line.connection).unwrap_or(Link::Fresh);
         let key = line.connection;
-        if !matches!(line.what, What::Opened | What::Closed) {
+        if matches!(line.what, What::Asked(_) | What::Answered(_)) {
             self.frames += 1;
         }
         let next = match (link, &line.what) {
-            (_, What::Opened) => Link::Fresh,
+            (_, What::Opened { address }) => {
+                self.open(key, address.as_ref());
+                Link::Fresh
+            }
             (link, What::Closed) => {
                 self.detach(line.number, link);
                 Link::Ended
@@ -133,27 +159,6 @@ impl Story {
             self.is_cut |= !matches!(link, Link::Ended);
             self.detach(line, link);
         }
-        for moment in &mut self.moments {
-            let ClientFact::Invoke { op, call } = &mut moment.fact else { continue };
-            if !self.watchers.contains(&op.session) {
-                continue;
-            }
-            if let Call::Exists { watch, .. }
-            | Call::GetData { watch, .. }
-            | Call::GetChildren { watch, .. } = call
-            {
-                *watch = false;
-            }
-        }
-        let watchers = &self.watchers;
-        self.moments.retain(|moment| {
-            !matches!(&moment.fact, ClientFact::Watch { session, .. } if watchers.contains(session))
-        });
-        // The removal moved them.
-        let invokes = self.moments.iter().enumerate().filter(|(_, moment)| is_invoke(moment));
-        for (request, (place, _)) in self.requests.iter_mut().zip(invokes) {
-            request.moment = place;
-        }
     }
 
     /// This request is not compared with the model.
@@ -175,7 +180,7 @@ impl Story {
     }
 
     fn tell(&mut self, line: u64, fact: ClientFact) {
-        self.moments.push(Moment { line, fact });
+        self.moments.push(Moment { line, client: ClientId(0), fact });
     }
 
     fn nonsense(&mut self, line: &Line, session: Option<SessionId>, what: &str) {
@@ -226,17 +231,16 @@ impl Story {
         let password = book.password.get_or_insert_with(|| answer.password.clone());
         let same_password = *password == answer.password;
         let connection = book.connections;
-        self.tell(
-            line.number,
-            ClientFact::Session(SessionFact::Granted {
-                asked: asked.session,
-                got,
-                same_password,
-                timeout_ms: answer.timeout_ms,
-                server,
-                connection,
-            }),
-        );
+        let fact = ClientFact::Session(SessionFact::Granted {
+            asked: asked.session,
+            got,
+            same_password,
+            timeout_ms: answer.timeout_ms,
+            server,
+            connection,
+        });
+        let client = self.clients.get(&line.connection).copied().unwrap_or(ClientId(0));
+        self.moments.push(Moment { line: line.number, client, fact });
         let outstanding = VecDeque::new();
         let mut link = Link::Attached { session: got, connection, outstanding };
         for line in early {
@@ -257,24 +261,10 @@ impl Story {
 
     fn request(&mut self, line: &Line, frame: Bytes, link: Link) -> Link {
         let Link::Attached { session, connection, mut outstanding } = link else { return link };
-        let (raw, call, writes) = match requests::request(frame) {
+        let (raw, call, writes) = match requests::request(frame, self.access()) {
             Some(Asked::Ping) => {
                 self.tell(line.number, ClientFact::Ping { session, connection });
                 return Link::Attached { session, connection, outstanding };
-            }
-            Some(Asked::Auth) => {
-                *self.unjudged.entry("addAuth".into()).or_default() += 1;
-                return Link::Attached { session, connection, outstanding };
-            }
-            Some(Asked::Watches(name)) => {
-                self.watchers.insert(session);
-                *self.unjudged.entry(name.into()).or_default() += 1;
-                // Those with a number of their own are answered in order, like any request.
-                if matches!(name, "setWatches" | "setWatches2") {
-                    return Link::Attached { session, connection, outstanding };
-                }
-                let xid = frame_xid(line);
-                (xid, Call::UnknownOp { code: 0 }, false)
             }
             Some(Asked::Call { xid, call }) => {
                 let writes = call.is_write();
@@ -282,6 +272,9 @@ impl Story {
             }
             Some(Asked::Other { xid, code, name, writes }) => {
                 *self.unjudged.entry(name.into()).or_default() += 1;
+                if is_out_of_band(xid) {
+                    return Link::Attached { session, connection, outstanding };
+                }
                 (xid, Call::UnknownOp { code }, writes)
             }
             None => {
@@ -319,28 +312,39 @@ impl Story {
                 None => self.nonsense(line, Some(session), "an event that does not decode"),
             },
             -2 => self.tell(line.number, ClientFact::Pong { session, connection, zxid }),
-            // addAuth and setWatches.
-            -4 | -8 => {}
-            xid => match outstanding.front().copied() {
-                Some(place) if self.requests[place].raw == xid => {
-                    outstanding.pop_front();
+            xid => match self.due(xid, &outstanding) {
+                Some(at) => {
+                    let place = outstanding.remove(at).expect("it was found there");
                     self.reply(line, place, header, reader);
                     if header.err == 0 && self.closes(place) {
                         self.leave(line.number, session, &mut outstanding);
                     }
                 }
-                Some(place) => {
-                    let due = self.requests[place].raw;
-                    let what = format!("a reply to request {xid} where {due} is the next");
-                    self.nonsense(line, Some(session), &what);
-                }
+                // Of a request that could not be read.
+                None if is_out_of_band(xid) => {}
                 None => {
-                    let what = format!("a reply to request {xid}, which was not asked");
+                    let what = match outstanding.front() {
+                        Some(place) => {
+                            let due = self.requests[*place].raw;
+                            format!("a reply to request {xid} where {due} is the next")
+                        }
+                        None => format!("a reply to request {xid}, which was not asked"),
+                    };
                     self.nonsense(line, Some(session), &what);
                 }
             },
         }
         Link::Attached { session, connection, outstanding }
+    }
+
+    /// The place of the request that a reply with this number is for. Replies come in the order of requests;
+    /// Apache answers who proves an identity at once.
+    fn due(&self, xid: i32, outstanding: &VecDeque<usize>) -> Option<usize> {
+        let is_it = |place: &usize| self.requests[*place].raw == xid;
+        match xid {
+            XID_AUTH => outstanding.iter().position(is_it),
+            _ => outstanding.front().filter(|place| is_it(place)).map(|_| 0),
+        }
     }
 
     fn reply(&mut self, line: &Line, place: usize, header: wire::ReplyHeader, reader: Reader) {
@@ -350,7 +354,7 @@ impl Story {
         let moment = request.moment;
         let ClientFact::Invoke { call, .. } = self.moments[moment].fact.clone() else { return };
         if header.err != 0 {
-            if is_beyond_model(header.err) {
+            if is_beyond_model(header.err, self.access()) {
                 self.leave_out(place, BEYOND_MODEL);
             }
             self.tell(line.number, ClientFact::Err { op, zxid, code: header.err });
@@ -360,8 +364,8 @@ impl Story {
             let Some(result) = wire::reply(&call, reader) else {
                 return self.nonsense(line, Some(op.session), "a reply body that does not decode");
             };
-            let refused =
-                |sub: &SubReply| matches!(sub, SubReply::Error(code) if is_beyond_model(*code));
+            let access = self.access();
+            let refused = |sub: &SubReply| matches!(sub, SubReply::Error(code) if is_beyond_model(*code, access));
             if matches!(&result, Reply::Multi(subs) if subs.iter().any(refused)) {
                 self.leave_out(place, BEYOND_MODEL);
             }
@@ -397,13 +401,18 @@ impl Story {
     }
 }
 
-fn is_invoke(moment: &Moment) -> bool {
-    matches!(moment.fact, ClientFact::Invoke { .. })
+/// As servers show it to clients: Java shortens nothing in an address of version 6.
+fn as_shown(address: &str) -> String {
+    match address.parse() {
+        Ok(IpAddr::V6(six)) => six.segments().map(|part| format!("{part:x}")).join(":"),
+        Ok(IpAddr::V4(_)) | Err(_) => address.into(),
+    }
 }
 
-fn frame_xid(line: &Line) -> i32 {
-    match &line.what {
-        What::Asked(frame) => Reader::new(frame.clone()).i32().unwrap_or(0),
-        What::Opened | What::Answered(_) | What::Closed => 0,
-    }
+/// The numbers under which clients send what proves an identity, and watches that they set again.
+const XID_AUTH: i32 = -4;
+const XID_SET_WATCHES: i32 = -8;
+
+const fn is_out_of_band(xid: i32) -> bool {
+    matches!(xid, XID_AUTH | XID_SET_WATCHES)
 }

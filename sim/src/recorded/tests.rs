@@ -6,12 +6,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use vivarium_core::ids::{Epoch, Zxid};
+use vivarium_core::wire::client::{AddMode, LastingWatches, SetWatches, WatchKind, WatchOp};
 
 use super::*;
 use crate::codec::Writer;
 use crate::history::{Call, CreateCall, Life};
 use crate::oracle::Oracle;
-use crate::oracle::access::Rules;
+use crate::oracle::access::{Identity, Rules, of_address, proven};
 use crate::oracle::predict::{Terms, predict};
 use crate::oracle::txn::{Header, build};
 use crate::zkclient::wire;
@@ -22,6 +23,10 @@ struct Scene {
     log: Vec<Logged>,
     oracle: Oracle,
     zxid: Zxid,
+    /// The one that all clients have, where the recorder knows it.
+    address: Option<&'static str>,
+    /// What sessions are known by.
+    ids: BTreeMap<i64, Vec<Identity>>,
 }
 
 const A: i64 = 0x50;
@@ -40,7 +45,13 @@ fn get(path: &str, watch: bool) -> Call {
 impl Scene {
     /// Sessions A and B are open on connections 1 and 2.
     fn begin() -> Self {
+        Self::begin_at(None)
+    }
+
+    fn begin_at(address: Option<&'static str>) -> Self {
         let mut scene = Self {
+            address,
+            ids: BTreeMap::new(),
             text: "{\"vivarium_history\": 1, \"servers\": []}\n".into(),
             log: Vec::new(),
             oracle: Oracle::default(),
@@ -64,7 +75,9 @@ impl Scene {
     }
 
     fn connect(&mut self, link: u64, asked: i64, got: i64) {
-        self.line(link, "\"opened\": true");
+        let address = self.address.map(|address| format!(", \"address\": \"{address}\""));
+        self.line(link, &format!("\"opened\": true{}", address.unwrap_or_default()));
+        self.ids.insert(got, self.address.into_iter().map(of_address).collect());
         self.frame(link, "client", &wire::connect(0, 4000, asked, &[7; 16], false));
         let mut answer = Writer::new();
         answer.i32(0).i32(if got == 0 { 0 } else { 4000 }).i64(got);
@@ -94,7 +107,8 @@ impl Scene {
     /// What has to be logged for this call, at the next zxid.
     fn model(&self, session: i64, call: &Call) -> Txn {
         let header = Header { session, cxid: 1, zxid: self.zxid.next().unwrap(), time: 1000 };
-        let terms = Terms { ids: &[], rules: &Rules::default(), quotas: None };
+        let ids = self.ids.get(&session).map_or(&[][..], Vec::as_slice);
+        let terms = Terms { ids, rules: &Rules::default(), quotas: None };
         predict(&mut self.oracle.tree().clone(), header, call, terms).unwrap().txn
     }
 
@@ -139,8 +153,36 @@ impl Scene {
     }
 
     fn judged(&self, with_log: bool) -> Report {
+        self.judged_as(with_log, &Servers::default())
+    }
+
+    fn judged_as(&self, with_log: bool, servers: &Servers) -> Report {
         let log = Log { txns: self.log.clone(), newest: self.zxid.epoch() };
-        check_text(self.text.as_bytes(), with_log.then_some(log), false).unwrap()
+        check_text(self.text.as_bytes(), with_log.then_some(log), servers).unwrap()
+    }
+
+    /// Session `session` proves who it is.
+    fn prove(&mut self, link: u64, session: i64, proof: &str) {
+        let (scheme, proof) = ("digest".to_owned(), proof.to_owned());
+        let ids = proven(&Rules::default(), &scheme, &proof).unwrap();
+        self.ids.entry(session).or_default().extend(ids);
+        self.ask(link, -4, &Call::AddAuth { scheme, proof });
+        self.answer(link, -4, Zxid::ZERO, 0, b"");
+    }
+
+    /// A node for who proves to be `u`.
+    fn closed(&mut self, link: u64, session: i64, xid: i32, path: &str) {
+        let Call::Create(open) = create(path, false) else { unreachable!("it is one") };
+        let acl = [(31, "auth".to_owned(), String::new())].into();
+        let mut body = Writer::new();
+        body.string(path);
+        self.write(link, session, xid, &Call::Create(CreateCall { acl, ..open }), &body.finish());
+    }
+
+    fn watch(&mut self, link: u64, xid: i32, op: WatchOp) {
+        let adds = matches!(op, WatchOp::Add { .. });
+        self.ask(link, xid, &Call::Watch(op));
+        self.answer(link, xid, self.zxid, 0, if adds { &[0; 4] } else { b"" });
     }
 
     #[track_caller]
@@ -177,7 +219,7 @@ fn a_history_that_is_right_passes() {
     scene.line(2, "\"closed\": true");
     let report = scene.is_right();
     assert_eq!((report.sessions, report.requests, report.transactions), (2, 5, 5));
-    assert_eq!(report.judged_by.len(), 16);
+    assert_eq!(report.judged_by.len(), 18, "nobody knows who asked");
     assert!(report.unjudged.is_empty());
 }
 
@@ -211,7 +253,7 @@ fn a_read_behind_a_sync_that_misses_an_answered_write_is_found() {
     scene.answer(2, 2, start, -101, b"");
     scene.breaks("K5", "is a sync that shows");
     let log = Log { txns: scene.log.clone(), newest: Epoch(1) };
-    let weak = check_text(scene.text.as_bytes(), Some(log), true).unwrap();
+    let weak = check_text(scene.text.as_bytes(), Some(log), &Servers::new(true, false)).unwrap();
     assert_eq!(weak.verdict, Ok(()), "as Apache answers sync");
     assert!(weak.left_out.iter().any(|(name, _)| *name == "K5"));
 }
@@ -384,16 +426,158 @@ fn what_the_model_does_not_know_is_counted() {
 
 /// A session that sets its watches again after a reconnect is told more than its reads explain.
 #[test]
-fn watches_that_are_set_again_are_left_out() {
+fn watches_that_are_set_again_are_judged() {
+    let again = |since: Zxid| {
+        let (data, relative_zxid) = (vec!["/a".to_owned()], since.to_wire());
+        WatchOp::Set(SetWatches { relative_zxid, data, ..SetWatches::default() })
+    };
+    let mut scene = Scene::begin();
+    let before = scene.zxid;
+    scene.create(1, A, 1, "/a");
+    scene.watch(2, -8, again(scene.zxid));
+    scene.set(1, A, 2, "/a", b"second");
+    let quiet = scene.text.clone();
+    scene.event(2, 3, "/a", scene.zxid);
+    assert!(scene.is_right().unjudged.is_empty());
+    scene.event(2, 3, "/a", scene.zxid);
+    scene.breaks("W4", "without a watch");
+    scene.text = quiet;
+    scene.ask(2, 1, &get("/b", false));
+    scene.answer(2, 1, scene.zxid, -101, b"");
+    scene.breaks("W3", "was not told");
+
     let mut scene = Scene::begin();
     scene.create(1, A, 1, "/a");
-    let mut again = Writer::new();
-    again.i32(-8).i32(101).i64(0).i32(1).string("/a").i32(0).i32(0);
-    scene.frame(2, "client", &again.frame());
+    scene.watch(2, -8, again(before));
+    scene.breaks("W5", "NodeDataChanged");
+}
+
+#[test]
+fn persistent_watches_are_judged() {
+    let add = || WatchOp::Add { path: "/".into(), mode: AddMode::PersistentRecursive };
+    let mut scene = Scene::begin();
+    scene.watch(2, 1, add());
+    scene.create(1, A, 1, "/a");
+    let quiet = scene.text.clone();
+    scene.event(2, 1, "/a", scene.zxid);
+    let told = scene.text.clone();
+    assert!(scene.is_right().unjudged.is_empty());
+    scene.text = quiet;
+    scene.ask(2, 2, &get("/b", false));
+    scene.answer(2, 2, scene.zxid, -101, b"");
+    scene.breaks("W1", "were not told");
+    scene.text = told;
+    scene.watch(2, 2, WatchOp::Remove { path: "/".into(), kind: WatchKind::Any });
+    scene.create(1, A, 2, "/b");
+    scene.is_right();
+    scene.event(2, 1, "/b", scene.zxid);
+    scene.breaks("W4", "without a watch");
+}
+
+/// What persistent watches missed is told by our servers, and by Apache's not.
+#[test]
+fn what_was_missed_is_told_by_those_who_keep_it() {
+    let mut scene = Scene::begin();
+    let since = scene.zxid;
+    scene.create(1, A, 1, "/a");
+    let lasting = LastingWatches { persistent: vec!["/a".into()], ..LastingWatches::default() };
+    let (relative_zxid, lasting) = (since.to_wire(), Some(lasting));
+    let again = || {
+        WatchOp::Set(SetWatches { relative_zxid, lasting: lasting.clone(), ..Default::default() })
+    };
+    let before = scene.text.clone();
+    scene.watch(2, -8, again());
+    let apache = Servers::new(false, true);
+    assert_eq!(scene.judged_as(true, &apache).verdict, Ok(()));
+    scene.breaks("W5", "missed");
+    scene.text = before;
+    scene.ask(2, -8, &Call::Watch(again()));
+    scene.event(2, 1, "/a", scene.zxid);
     scene.answer(2, -8, scene.zxid, 0, b"");
+    scene.is_right();
+    let (_, violation) = scene.judged_as(true, &apache).verdict.unwrap_err();
+    assert_eq!(violation.check, "W5");
+}
+
+fn guarded() -> Scene {
+    let mut scene = Scene::begin_at(Some("127.0.0.1"));
+    scene.prove(1, A, "u:p");
+    scene.closed(1, A, 1, "/a");
+    scene
+}
+
+#[test]
+fn who_may_read_is_judged_where_it_is_known_who_asks() {
+    let mut scene = guarded();
+    let shown = scene.shown("/a");
+    scene.ask(1, 2, &get("/a", false));
+    scene.answer(1, 2, scene.zxid, 0, &shown);
+    scene.ask(2, 1, &get("/a", false));
+    let before = scene.text.clone();
+    scene.answer(2, 1, scene.zxid, -102, b"");
+    let report = scene.is_right();
+    assert!(report.judged_by.contains(&"D5") && report.unjudged.is_empty(), "{report:?}");
+    scene.text = before;
+    scene.answer(2, 1, scene.zxid, 0, &shown);
+    scene.breaks("K4", "the model");
+}
+
+#[test]
+fn who_may_write_is_judged_where_it_is_known_who_asks() {
+    let mut scene = guarded();
+    let call = Call::SetData { path: "/a".into(), data: None, version: -1 };
+    scene.ask(2, 1, &call);
+    let refused = scene.model(B, &call);
+    assert_eq!(refused, Txn::Error { code: -102 });
+    let mut right = Scene { log: scene.log.clone(), text: scene.text.clone(), ..guarded() };
+    let zxid = right.commit(B, 1, refused);
+    right.answer(2, 1, zxid, -102, b"");
+    right.is_right();
+    let zxid = scene.commit(B, 1, Txn::SetData { path: "/a".into(), data: None, version: 1 });
+    let stat = scene.shown("/a").slice(4..);
+    scene.answer(2, 1, zxid, 0, &stat);
+    scene.breaks("D5", "has to be");
+}
+
+#[test]
+fn who_a_client_is_called_is_judged() {
+    for (user, right) in [("u", true), ("v", false)] {
+        let mut scene = guarded();
+        scene.ask(1, 2, &Call::WhoAmI);
+        let mut body = Writer::new();
+        body.i32(2).string("ip").string("127.0.0.1").string("digest").string(user);
+        scene.answer(1, 2, scene.zxid, 0, &body.finish());
+        match right {
+            true => drop(scene.is_right()),
+            false => scene.breaks("K4", "the model"),
+        }
+    }
+}
+
+/// Who may not read a node is not told of it, and need not be.
+#[test]
+fn events_of_closed_nodes_are_judged() {
+    let mut scene = guarded();
+    let path = || "/".to_owned();
+    scene.watch(2, 1, WatchOp::Add { path: path(), mode: AddMode::PersistentRecursive });
     scene.set(1, A, 2, "/a", b"second");
+    scene.ask(2, 2, &get("/b", false));
+    scene.answer(2, 2, scene.zxid, -101, b"");
+    scene.is_right();
     scene.event(2, 3, "/a", scene.zxid);
-    assert_eq!(scene.is_right().unjudged.get("setWatches"), Some(&1));
+    let (_, violation) = scene.judged(true).verdict.unwrap_err();
+    assert!(["W1", "W4"].contains(&&*violation.check), "{violation}");
+}
+
+/// Apache answers a proof at once, whatever waits in front of it.
+#[test]
+fn a_proof_may_be_answered_ahead_by_apache_alone() {
+    let mut scene = Scene::begin_at(Some("127.0.0.1"));
+    scene.ask(1, 1, &get("/b", false));
+    scene.prove(1, A, "u:p");
+    scene.answer(1, 1, scene.zxid, -101, b"");
+    assert_eq!(scene.judged_as(true, &Servers::new(false, true)).verdict, Ok(()));
+    scene.breaks("K2", "ends before");
 }
 
 /// A leader that wrote nothing yet shows the first zxid of its epoch, and an epoch that never was is

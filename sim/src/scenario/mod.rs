@@ -99,10 +99,14 @@ impl Scenario {
         let mut faults = schedule::draw(seed, &cluster, faults_for);
         let mut stay_dead = draw_dead(seed, &cluster);
         faults.extend(schedule::draw_sick(seed, &mut stay_dead, faults_for));
+        let workload = Workload {
+            digest_alg: cluster.configs[0].access.digest_alg,
+            ..Workload::draw(SimRng::new(seed, Stream::Workload, 0).next_u64())
+        };
         Self {
             seed,
             rolls: 0,
-            workload: Workload::draw(SimRng::new(seed, Stream::Workload, 0).next_u64()),
+            workload,
             clients: draw_clients(seed, &cluster),
             faults,
             faults_for,

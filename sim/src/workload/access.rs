@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use vivarium_core::config::DigestAlg;
+
 use super::{Create, Kind, Operation, Part, Workload, Write};
 use crate::history::{AccessList, AclEntry};
 use crate::oracle::access::{ADMIN, ALL, CREATE, DELETE, READ, WRITE, digest, open};
@@ -58,7 +60,7 @@ impl Workload {
             // Below a root lies all that a run works with.
             let is_root = create.path.rfind('/') == Some(0);
             if rng.chance(if is_root { self.guarded / 4 } else { self.guarded }) {
-                create.acl = list(owner, &mut rng);
+                create.acl = list(owner, self.digest_alg, &mut rng);
             }
         };
         match &mut operation {
@@ -109,15 +111,15 @@ pub(super) fn present(owner: u32, rng: &mut SimRng) -> Operation {
 }
 
 /// Half of all changes open a node again.
-pub(super) fn changed(owner: u32, rng: &mut SimRng) -> AccessList {
-    if rng.chance(500) { open() } else { list(owner, rng) }
+pub(super) fn changed(owner: u32, alg: DigestAlg, rng: &mut SimRng) -> AccessList {
+    if rng.chance(500) { open() } else { list(owner, alg, rng) }
 }
 
 const fn user_of(owner: u32) -> &'static str {
     USERS[owner as usize % USERS.len()]
 }
 
-fn list(owner: u32, rng: &mut SimRng) -> AccessList {
+fn list(owner: u32, alg: DigestAlg, rng: &mut SimRng) -> AccessList {
     let some = *rng.pick(&[
         READ,
         READ | CREATE,
@@ -131,14 +133,23 @@ fn list(owner: u32, rng: &mut SimRng) -> AccessList {
     let mut entries = match rng.below(16) {
         0..4 => vec![anyone(some)],
         4..8 => vec![entry(ALL, "auth", "")],
-        8..11 => vec![entry(ALL, "digest", &digest(rng.pick::<&str>(&USERS)))],
+        8..11 => vec![entry(ALL, "digest", &digest(alg, rng.pick::<&str>(&USERS)))],
         11 | 12 => {
-            let own = format!("10.0.1.{}", rng.below(6));
-            let who = *rng.pick(&[own.as_str(), "10.0.1.0/30", "10.0.1.2/31", "10.0.0.0/8"]);
+            let (four, six) =
+                (format!("10.0.1.{}", rng.below(6)), format!("fd00::1:{}", rng.below(6)));
+            let who = *rng.pick(&[
+                four.as_str(),
+                six.as_str(),
+                "10.0.1.0/30",
+                "10.0.1.2/31",
+                "10.0.0.0/8",
+                "fd00::1:0/125",
+                "fd00:0:0:0::/64",
+            ]);
             vec![entry(ALL, "ip", who)]
         }
         13 => vec![anyone(ALL), anyone(ALL), anyone(READ)],
-        14 => vec![entry(ALL, "digest", &digest(user_of(owner))), entry(some, "auth", "")],
+        14 => vec![entry(ALL, "digest", &digest(alg, user_of(owner))), entry(some, "auth", "")],
         _ => return refused(rng).into(),
     };
     if rng.chance(400) {
@@ -156,6 +167,8 @@ fn refused(rng: &mut SimRng) -> Vec<AclEntry> {
         ("digest", "ann"),
         ("ip", "10.0.1"),
         ("ip", "10.0.1.0/33"),
+        ("ip", "fd00::1:2/129"),
+        ("ip", "fd00::g"),
     ]);
     match scheme {
         "" => Vec::new(),
@@ -192,7 +205,7 @@ mod tests {
     #[test]
     fn nodes_get_lists_of_every_kind() {
         let mut rng = SimRng::new(1, Stream::Access, 0);
-        let lists: Vec<AccessList> = (0..500).map(|_| list(1, &mut rng)).collect();
+        let lists: Vec<AccessList> = (0..500).map(|_| list(1, DigestAlg::Sha1, &mut rng)).collect();
         for scheme in ["world", "auth", "digest", "ip", "nosuch"] {
             let has = |acl: &AccessList| acl.iter().any(|(_, listed, _)| listed == scheme);
             assert!(lists.iter().any(has), "{scheme}");

@@ -15,6 +15,7 @@ pub use self::operation::{
 use crate::history::Life;
 use crate::oracle::access::open;
 use crate::rng::{SimRng, Stream};
+use vivarium_core::config::DigestAlg;
 use vivarium_core::wire::client::{AddMode, WatchKind, WatchOp};
 
 /// A kind of operation in a mix.
@@ -113,6 +114,8 @@ pub struct Workload {
     pub guarded: u64,
     /// Share of clients that say again who they are on a new connection, in per mille.
     pub showing: u64,
+    /// What the servers hash passwords with: lists name the hashes.
+    pub digest_alg: DigestAlg,
 }
 
 impl Workload {
@@ -161,6 +164,7 @@ impl Workload {
         Self {
             guarded,
             showing,
+            digest_alg: DigestAlg::Sha1,
             weights,
             roots: rng.range(1, 4),
             names: rng.range(1, 5),
@@ -311,7 +315,7 @@ impl Drawing<'_> {
             Kind::AddAuth => access::present(self.owner, self.rng),
             Kind::SetAcl => Operation::SetAcl {
                 path: self.target(),
-                acl: access::changed(self.owner, self.rng),
+                acl: access::changed(self.owner, self.workload.digest_alg, self.rng),
                 version: self.version(),
             },
             Kind::GetAcl => {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
-use vivarium_sim::recorded::{Report, check};
+use vivarium_sim::recorded::{Report, Servers, Unusable, check};
 
 use crate::{Format, OK, UNUSABLE, VIOLATION};
 
@@ -17,16 +17,22 @@ pub(crate) struct CheckArgs {
     /// The folder with the logs of one server that was in step at the end: its `version-2`
     #[arg(long, value_name = "FOLDER")]
     log: Option<PathBuf>,
+    /// A zoo.cfg of the servers: what they let clients do (skipACL, superDigest, digestAlg)
+    #[arg(long, value_name = "ZOO_CFG")]
+    config: Option<PathBuf>,
     /// Servers answer sync without asking a quorum, as Apache's do: leaves K5 out
     #[arg(long)]
     weak_sync: bool,
+    /// The servers are Apache's: as --weak-sync, and who sets persistent watches again is told nothing
+    #[arg(long)]
+    apache: bool,
     /// `text` prints a summary, `json` one document
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
 }
 
 pub(crate) fn run(args: &CheckArgs) -> u8 {
-    let report = match check(&args.history, args.log.as_deref(), args.weak_sync) {
+    let report = match judge(args) {
         Ok(report) => report,
         Err(unusable) => {
             eprintln!("{unusable}");
@@ -40,6 +46,14 @@ pub(crate) fn run(args: &CheckArgs) -> u8 {
     // A reader that has seen enough closes the pipe.
     let _ = stdout().write_all(told.as_bytes());
     if report.verdict.is_ok() { OK } else { VIOLATION }
+}
+
+fn judge(args: &CheckArgs) -> Result<Report, Unusable> {
+    let mut servers = Servers::new(args.weak_sync, args.apache);
+    if let Some(path) = &args.config {
+        servers.read_config(path)?;
+    }
+    check(&args.history, args.log.as_deref(), &servers)
 }
 
 fn text(report: &Report) -> String {

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use toml::Spanned;
-use vivarium_core::config::Config;
+use vivarium_core::config::{Config, DigestAlg};
 use vivarium_core::ids::ServerId;
 use vivarium_core::time::Span;
 
-use super::sections::{ClientSection, Sections, Seed, Text, Verdict, WorkloadSection};
+use super::sections::{
+    ClientSection, ClusterSection, Sections, Seed, Text, Verdict, WorkloadSection,
+};
 use super::{DRAWN, DRAWN_READS, Expect, Mistake, ScenarioFile};
 use crate::apache::{self, Habits};
 use crate::cluster::{Cluster, Size};
 use crate::ids::{ClientId, SimTime};
 use crate::machine::MOST_DRIFT_PPM;
+use crate::oracle::access::digest;
 use crate::scenario::words::peer;
 use crate::scenario::{Options, Scenario, draw_clients, span};
 use crate::schedule::{FaultUnit, Peer, Scope};
-use crate::workload::{Kind, Workload};
+use crate::workload::{Kind, SUPER_USER, Workload};
 use crate::zkclient::{ClientSpec, Operations, Timed};
 
 /// Most servers, and most clients, of a scenario.
@@ -117,11 +120,7 @@ impl Reading<'_> {
         Ok(cluster)
     }
 
-    fn limits(
-        &self,
-        config: &mut Config,
-        section: &super::sections::ClusterSection,
-    ) -> Result<(), Mistake> {
+    fn limits(&self, config: &mut Config, section: &ClusterSection) -> Result<(), Mistake> {
         let hour_ms = 3_600_000;
         let set = |to: &mut u64, value: &Option<Spanned<u64>>, low, high| match value {
             Some(value) => self.within(value, low, high).map(|value| *to = value),
@@ -175,6 +174,48 @@ impl Reading<'_> {
         if let Some(value) = &section.zxid_limit {
             config.zxid_counter_limit = self.within(value, 2, u32::MAX.into())? as u32;
         }
+        if let Some(value) = &section.max_client_connections {
+            config.max_client_connections = self.within(value, 0, 1 << 30)? as usize;
+        }
+        self.containers(config, section)?;
+        self.access(config, section)
+    }
+
+    /// When containers and TTL nodes go. What the file does not say is drawn, as all limits are.
+    fn containers(&self, config: &mut Config, section: &ClusterSection) -> Result<(), Mistake> {
+        let hour_ms = 3_600_000;
+        let rules = &mut config.containers;
+        if let Some(value) = &section.container_check_interval {
+            rules.check_interval = Span::from_ms(self.within(value, 1, hour_ms)?);
+        }
+        if let Some(value) = &section.container_max_per_minute {
+            rules.max_per_minute = self.within(value, 1, 1_000_000)? as u32;
+        }
+        if let Some(value) = &section.container_never_used {
+            rules.never_used = Span::from_ms(self.within(value, 0, hour_ms)?);
+        }
+        Ok(())
+    }
+
+    fn access(&self, config: &mut Config, section: &ClusterSection) -> Result<(), Mistake> {
+        config.enforce_quota = section.enforce_quota.unwrap_or(config.enforce_quota);
+        config.reconfig_enabled = section.reconfig_enabled.unwrap_or(config.reconfig_enabled);
+        let rules = &mut config.access;
+        rules.skip_acl = section.skip_acl.unwrap_or(rules.skip_acl);
+        // A file that does not speak of it is of runs that knew no other.
+        rules.digest_alg = DigestAlg::Sha1;
+        if let Some(name) = &section.digest_alg {
+            let Some(alg) = DigestAlg::named(name.get_ref()) else {
+                let known = DigestAlg::ALL.map(DigestAlg::name).join(", ");
+                return Err(self.wrong(name, &format!("nothing is hashed so; there are {known}")));
+            };
+            rules.digest_alg = alg;
+        }
+        rules.super_digest = match &section.super_digest {
+            Some(digest) => Some(digest.clone()).filter(|digest| !digest.is_empty()),
+            // Whether there is one was drawn; it is known by what the file says.
+            None => rules.super_digest.take().map(|_| digest(rules.digest_alg, SUPER_USER)),
+        };
         Ok(())
     }
 

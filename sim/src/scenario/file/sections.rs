@@ -119,6 +119,26 @@ pub(super) struct ClusterSection {
     pub(super) global_outstanding_limit: Option<Spanned<u64>>,
     #[serde(rename = "zxidLimit")]
     pub(super) zxid_limit: Option<Spanned<u64>>,
+    #[serde(rename = "maxClientCnxns")]
+    pub(super) max_client_connections: Option<Spanned<u64>>,
+    #[serde(rename = "skipACL")]
+    pub(super) skip_acl: Option<bool>,
+    /// `user:hash`; empty: nobody is.
+    #[serde(rename = "superDigest")]
+    pub(super) super_digest: Option<String>,
+    #[serde(rename = "digestAlg")]
+    pub(super) digest_alg: Option<Text>,
+    #[serde(rename = "enforceQuota")]
+    pub(super) enforce_quota: Option<bool>,
+    #[serde(rename = "reconfigEnabled")]
+    pub(super) reconfig_enabled: Option<bool>,
+    #[serde(rename = "containerCheckIntervalMs")]
+    pub(super) container_check_interval: Option<Spanned<u64>>,
+    #[serde(rename = "containerMaxPerMinute")]
+    pub(super) container_max_per_minute: Option<Spanned<u64>>,
+    /// 0: a container without any child stays for ever.
+    #[serde(rename = "containerMaxNeverUsedIntervalMs")]
+    pub(super) container_never_used: Option<Spanned<u64>>,
     pub(super) link_high_water_bytes: Option<Spanned<u64>>,
     pub(super) snap_portion_bytes: Option<Spanned<u64>>,
     pub(super) snap_preimage_limit_bytes: Option<Spanned<u64>>,

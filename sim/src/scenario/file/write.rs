@@ -130,6 +130,10 @@ fn cluster(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {
         ("snapRetainCount", config.snap_retain_count as u64),
         ("globalOutstandingLimit", config.global_outstanding_limit as u64),
         ("zxidLimit", config.zxid_counter_limit.into()),
+        ("maxClientCnxns", config.max_client_connections as u64),
+        ("containerCheckIntervalMs", config.containers.check_interval.as_ms()),
+        ("containerMaxPerMinute", config.containers.max_per_minute.into()),
+        ("containerMaxNeverUsedIntervalMs", config.containers.never_used.as_ms()),
         ("link_high_water_bytes", config.link_high_water_bytes),
         ("snap_portion_bytes", config.snap_portion_bytes as u64),
         ("snap_preimage_limit_bytes", config.snap_preimage_limit_bytes as u64),
@@ -140,7 +144,16 @@ fn cluster(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {
     ] {
         writeln!(f, "{key} = {value}")?;
     }
-    Ok(())
+    for (key, value) in [
+        ("skipACL", config.access.skip_acl),
+        ("enforceQuota", config.enforce_quota),
+        ("reconfigEnabled", config.reconfig_enabled),
+    ] {
+        writeln!(f, "{key} = {value}")?;
+    }
+    writeln!(f, "digestAlg = \"{}\"", config.access.digest_alg.name())?;
+    let super_digest = config.access.super_digest.as_deref().unwrap_or_default();
+    writeln!(f, "superDigest = \"{super_digest}\"")
 }
 
 fn machines(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {
