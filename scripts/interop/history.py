@@ -39,7 +39,7 @@ class History:
 
     def _check(self, *more):
         # Java's leaders answer a sync alone.
-        command = [self.sim, "check", self.path, "--weak-sync", "-o", "json", *more]
+        command = [self.sim, "check", self.path, "--apache", "-o", "json", *more]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         if done.returncode not in (RIGHT, WRONG):
             return UNUSABLE, done.stderr.strip()

@@ -13,7 +13,7 @@ def judge(sim, history, log_folders, weak_sync=False, limit=120):
     """
     reason = "no log was given"
     for folder in log_folders:
-        command = [sim, "check", history, "--log", folder] + ["--weak-sync"] * weak_sync
+        command = [sim, "check", history, "--log", folder] + ["--apache"] * weak_sync
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=limit)
         except subprocess.TimeoutExpired:

@@ -302,9 +302,23 @@ fn draw_further_limits(seed: u64, config: &mut Config) {
 
 #[cfg(test)]
 mod tests {
-    use super::{CALM_EPOCH_US, Cluster, resolve};
+    use super::{CALM_EPOCH_US, Cluster, client_ip, resolve};
+    use vivarium_core::config::DigestAlg;
     use vivarium_core::ids::ServerId;
     use vivarium_core::server::input::Plane;
+
+    #[test]
+    fn hashes_and_addresses_of_both_versions_are_drawn() {
+        let drawn = (0..400).map(|seed| Cluster::draw(seed, None).configs[0].access.digest_alg);
+        let drawn: Vec<DigestAlg> = drawn.collect();
+        for alg in DigestAlg::ALL {
+            assert!(drawn.contains(&alg), "{alg:?} is never drawn");
+        }
+        let usual = drawn.iter().filter(|alg| **alg == DigestAlg::Sha1).count();
+        assert!((200..300).contains(&usual), "{usual} of 400 seeds keep to what is usual");
+        let ips: Vec<String> = (0..6).map(client_ip).collect();
+        assert_eq!(ips.iter().filter(|ip| ip.contains(':')).count(), 2, "{ips:?}");
+    }
 
     #[test]
     fn a_seed_draws_one_cluster_and_seeds_draw_all_sizes() {

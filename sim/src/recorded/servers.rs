@@ -18,7 +18,7 @@ use crate::recorded::requests::Access;
 pub struct Servers {
     /// A sync is answered without asking a quorum.
     weak_sync: bool,
-    /// They are Apache's: so it is, and persistent watches that are set again are told nothing of what they
+    /// Some are Apache's: so it is, and persistent watches that are set again may be told nothing of what they
     /// missed.
     pub(crate) apache: bool,
     config: Option<Config>,
@@ -61,9 +61,6 @@ impl Servers {
         config.linearizable_sync = !self.weak_sync();
         // Who asked is not known: what was refused for it is left out.
         config.access.skip_acl |= access == Access::Unknown;
-        if self.apache {
-            config.event_history_bytes = 0;
-        }
         config
     }
 }
@@ -104,11 +101,10 @@ mod tests {
     }
 
     #[test]
-    fn apaches_servers_ask_no_quorum_and_tell_nothing_that_was_missed() {
+    fn apaches_servers_ask_no_quorum() {
         let servers = Servers { apache: true, ..Servers::default() };
         let config = servers.config(Access::Known);
         assert!(servers.weak_sync() && !config.linearizable_sync);
-        assert_eq!(config.event_history_bytes, 0);
         assert!(!config.access.skip_acl && servers.config(Access::Unknown).access.skip_acl);
     }
 }

@@ -495,8 +495,7 @@ fn what_was_missed_is_told_by_those_who_keep_it() {
     scene.event(2, 1, "/a", scene.zxid);
     scene.answer(2, -8, scene.zxid, 0, b"");
     scene.is_right();
-    let (_, violation) = scene.judged_as(true, &apache).verdict.unwrap_err();
-    assert_eq!(violation.check, "W5");
+    assert_eq!(scene.judged_as(true, &apache).verdict, Ok(()), "it may be one of ours");
 }
 
 fn guarded() -> Scene {

@@ -23,7 +23,7 @@ pub(crate) struct CheckArgs {
     /// Servers answer sync without asking a quorum, as Apache's do: leaves K5 out
     #[arg(long)]
     weak_sync: bool,
-    /// The servers are Apache's: as --weak-sync, and who sets persistent watches again is told nothing
+    /// Some servers are Apache's: as --weak-sync, and who sets persistent watches again may be told nothing
     #[arg(long)]
     apache: bool,
     /// `text` prints a summary, `json` one document

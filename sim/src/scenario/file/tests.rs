@@ -2,6 +2,7 @@ use super::*;
 use crate::run::run_scenario;
 use crate::scenario::Options;
 use crate::zkclient::Operations;
+use vivarium_core::config::DigestAlg;
 
 fn exported(seed: u64, options: &Options) -> ScenarioFile {
     ScenarioFile {
@@ -92,6 +93,31 @@ fn a_refusal_is_no_service_and_no_violation() {
     assert!(checked.parse::<ScenarioFile>().is_err(), "a check goes with a violation");
 }
 
+/// What a file says of access and of nodes that go by themselves counts on every server, and for the lists
+/// that clients draw; without a word of hashes it is of runs that knew SHA-1 alone.
+#[test]
+fn a_file_says_what_clients_may_do_and_when_nodes_go() {
+    let text = "seed = 7\n[cluster]\nservers = 3\nskipACL = false\nenforceQuota = true\n\
+                reconfigEnabled = false\ndigestAlg = 'SHA3-256'\nsuperDigest = 'root:x'\n\
+                maxClientCnxns = 9\ncontainerCheckIntervalMs = 70\ncontainerMaxPerMinute = 600\n\
+                containerMaxNeverUsedIntervalMs = 0\n";
+    let scenario = text.parse::<ScenarioFile>().unwrap().scenario;
+    for config in &scenario.cluster.configs {
+        let access = &config.access;
+        assert!(!access.skip_acl && config.enforce_quota && !config.reconfig_enabled);
+        assert_eq!(access.digest_alg, DigestAlg::Sha3x256);
+        assert_eq!(access.super_digest.as_deref(), Some("root:x"));
+        assert_eq!(config.max_client_connections, 9);
+        let rules = &config.containers;
+        assert_eq!((rules.check_interval.as_ms(), rules.max_per_minute), (70, 600));
+        assert_eq!(rules.never_used.as_ms(), 0);
+    }
+    assert_eq!(scenario.workload.digest_alg, DigestAlg::Sha3x256);
+    let nobody = "seed = 7\n[cluster]\nservers = 3\nsuperDigest = ''\n";
+    let access = &nobody.parse::<ScenarioFile>().unwrap().scenario.cluster.configs[0].access;
+    assert_eq!((access.digest_alg, &access.super_digest), (DigestAlg::Sha1, &None));
+}
+
 #[test]
 fn a_mistake_names_its_line_and_what_is_allowed() {
     let head = "seed = 1\n[cluster]\nservers = 3\n";
@@ -106,6 +132,8 @@ fn a_mistake_names_its_line_and_what_is_allowed() {
         ("seed = 1\n[cluster]\nservers = 0", 3, "not within 1 to 100"),
         ("seed = 1\n[cluster]\nobservers = 2", 3, "say `servers`, too"),
         ("seed = 1\n[cluster]\nservers = 3\ntickTime = 0", 4, "not within 1"),
+        ("seed = 1\n[cluster]\ndigestAlg = 'MD5'", 3, "there are SHA1"),
+        ("seed = 1\n[cluster]\ncontainerMaxPerMinute = 0", 3, "not within 1"),
         ("seed = 1\n[workload]\nmix = { creates = 3 }", 3, "it can create"),
         ("seed = 1\n[workload]\nroots = 0", 2, "at least 1"),
         ("seed = 1\n[[client]]\nservers = []", 2, "it dials no server"),
