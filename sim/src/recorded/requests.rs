@@ -207,8 +207,13 @@ fn set_watches(code: i32, reader: &mut Reader) -> Option<SetWatches> {
     Some(SetWatches { relative_zxid, data, exist, child, lasting })
 }
 
+/// Clients write an id that is empty as a null, too.
 fn access_list(reader: &mut Reader) -> Option<AccessList> {
-    let entry = |entry: &mut Reader| Some((entry.i32()?, entry.string()?, entry.string()?));
+    let entry = |entry: &mut Reader| {
+        let (perms, scheme, id) = (entry.i32()?, entry.string()?, entry.buffer()?);
+        let id = String::from_utf8(id.unwrap_or_default().into()).ok()?;
+        Some((perms, scheme, id))
+    };
     Some(reader.vector(entry)??.into())
 }
 
@@ -345,6 +350,17 @@ mod tests {
             assert!(matches!(other, Some(Asked::Other { xid: 7, .. })), "{call:?}: {other:?}");
             assert_eq!(request(frame, Access::Known), Some(Asked::Call { xid: 7, call }));
         }
+    }
+
+    /// As kazoo writes `auth:`.
+    #[test]
+    fn a_null_in_an_access_list_is_an_empty_id() {
+        let mut set_acl = Writer::new();
+        set_acl.i32(3).i32(7).string("/a").i32(1).i32(31).string("auth").buffer(None).i32(-1);
+        let acl = [(31, "auth".to_owned(), String::new())].into();
+        let call = Call::SetAcl { path: "/a".into(), acl, version: -1 };
+        let read = request(set_acl.finish(), Access::Known);
+        assert_eq!(read, Some(Asked::Call { xid: 3, call }));
     }
 
     #[test]
