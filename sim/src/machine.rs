@@ -21,12 +21,22 @@ pub struct Machine {
     pub sync_us: u64,
     /// Of a thousand syncs, so many take 10 to 80 ms.
     pub slow_syncs_per_mille: u64,
+    /// Most that a write of a snapshot waits for its turn, in microseconds: whatever is served goes first.
+    pub snap_writes_us: u64,
 }
+
+/// Machines on which snapshots take long, so that changes run ahead of the walk, in per mille.
+const SNAPSHOTS_WAIT: u64 = 300;
+
+/// Behind the streams of servers.
+const SNAPSHOTS: u64 = 1 << 32;
 
 impl Machine {
     /// `skewed`: its clock may be off by up to ten minutes and 1000 ppm; else it is nearly right.
     pub fn draw(seed: u64, server: ServerId, skewed: bool) -> Self {
         let mut rng = SimRng::new(seed, Stream::Machine, server.0);
+        let mut snapshots = SimRng::new(seed, Stream::Machine, SNAPSHOTS + server.0);
+        let waits = snapshots.chance(SNAPSHOTS_WAIT);
         let (offset, drift) = if skewed { (600_000, MOST_DRIFT_PPM) } else { (50, 10) };
         Self {
             starts: SimTime(rng.below(200_000)),
@@ -35,6 +45,7 @@ impl Machine {
             cpu_us: rng.log_range(2, 60),
             sync_us: rng.log_range(50, 3_000),
             slow_syncs_per_mille: *rng.pick(&[0, 0, 100, 300]),
+            snap_writes_us: if waits { snapshots.log_range(200, 10_000) } else { 0 },
         }
     }
 }

@@ -124,6 +124,8 @@ pub struct DiskSim {
     sync_base: u64,
     /// Of a thousand syncs, so many take 10 to 80 ms.
     tail_per_mille: u64,
+    /// Most that a write of a snapshot waits; 0: no longer than others.
+    snap_writes_us: u64,
     /// All syncs are slow until then.
     slow_until: SimTime,
     /// Everything takes so many times as long until then.
@@ -147,6 +149,7 @@ impl DiskSim {
             image: Image::new(sector, hash),
             sync_base: machine.sync_us,
             tail_per_mille: machine.slow_syncs_per_mille,
+            snap_writes_us: machine.snap_writes_us,
             rng,
             torn,
             log: Lane::default(),
@@ -431,6 +434,9 @@ impl DiskSim {
                 } else {
                     self.sync_base + self.rng.below(self.sync_base)
                 }
+            }
+            DiskAction::Write { queue: Queue::Snap, .. } if self.snap_writes_us > 0 => {
+                self.rng.range(3, self.snap_writes_us)
             }
             DiskAction::Write { .. } | DiskAction::SetLen { .. } => self.rng.range(3, 60),
             DiskAction::Rename { .. } | DiskAction::Remove { .. } => self.rng.range(10, 100),

@@ -132,7 +132,8 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
     let has_readers = SimRng::new(seed, Stream::Workload, READERS).chance(400)
         || schedule::has_left_behind(seed, cluster);
     // Sessions that a short silence ends.
-    let hasty = SimRng::new(seed, Stream::Sessions, HASTY).chance(250);
+    let share = if limits.local_sessions { 600 } else { 250 };
+    let hasty = SimRng::new(seed, Stream::Sessions, HASTY).chance(share);
     let client = |index: usize| {
         let mut rng = SimRng::new(seed, Stream::Workload, index as u64 + 1);
         let mut spec = ClientSpec {

@@ -30,6 +30,9 @@ const LATE: u64 = 1011;
 /// Seeds in which what a server says comes late, in per mille; in half of them nothing else happens.
 const LATES: u64 = 100;
 
+/// The same where sessions are local at first: whose they are is asked when their ends meet their requests.
+const LOCAL_LATES: u64 = 350;
+
 /// Seeds in which a synchronization is held up, in per mille; in half of them nothing else happens.
 const HOLDS: u64 = 100;
 
@@ -66,7 +69,8 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
         return held;
     }
     let mut rng = stream(LATE);
-    let is_late = rng.chance(LATES) && cluster.configs.len() > 1 && !alone;
+    let lates = if cluster.configs[0].local_sessions { LOCAL_LATES } else { LATES };
+    let is_late = rng.chance(lates) && cluster.configs.len() > 1 && !alone;
     let nothing_else = rng.chance(500);
     let late = if is_late { late_word(cluster, faults_for, &mut rng) } else { Vec::new() };
     if nothing_else && !late.is_empty() {

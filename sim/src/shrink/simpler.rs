@@ -57,6 +57,7 @@ impl Shrinker<'_> {
         self.try_change(|scenario| {
             for machine in &mut scenario.cluster.machines {
                 machine.slow_syncs_per_mille = 0;
+                machine.snap_writes_us = 0;
             }
         })
     }

@@ -242,6 +242,7 @@ impl Reading<'_> {
             }
             machine.cpu_us = section.cpu_us.unwrap_or(machine.cpu_us);
             machine.sync_us = section.sync_us.unwrap_or(machine.sync_us);
+            machine.snap_writes_us = section.snap_writes_us.unwrap_or(machine.snap_writes_us);
             machine.slow_syncs_per_mille =
                 section.slow_syncs_per_mille.unwrap_or(machine.slow_syncs_per_mille);
             if let Some(names) = &section.apache {

@@ -161,6 +161,7 @@ pub(super) struct ServerSection {
     pub(super) cpu_us: Option<u64>,
     pub(super) sync_us: Option<u64>,
     pub(super) slow_syncs_per_mille: Option<u64>,
+    pub(super) snap_writes_us: Option<u64>,
     /// Habits of Apache's servers; none: it is one of ours.
     pub(super) apache: Option<Vec<Text>>,
 }

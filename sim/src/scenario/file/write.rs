@@ -166,6 +166,7 @@ fn machines(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {
         writeln!(f, "clock_drift_ppm = {}", machine.clock_drift_ppm)?;
         writeln!(f, "cpu_us = {}\nsync_us = {}", machine.cpu_us, machine.sync_us)?;
         writeln!(f, "slow_syncs_per_mille = {}", machine.slow_syncs_per_mille)?;
+        writeln!(f, "snap_writes_us = {}", machine.snap_writes_us)?;
         writeln!(f, "apache = [{}]", habits.join(", "))?;
     }
     Ok(())
