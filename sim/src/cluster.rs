@@ -28,7 +28,7 @@ const CALM_THINK_US: u64 = 150_000;
 const CALM_EPOCH_US: u64 = 20_000_000;
 
 /// Seeds whose snapshots take long, so that changes run ahead of the walk, in per mille.
-const SLOW_WALKS: u64 = 300;
+const SLOW_WALKS: u64 = 500;
 
 /// Seeds whose server limits what clients may have outstanding, in per mille.
 const LIMITS_OUTSTANDING: u64 = 200;
@@ -266,7 +266,7 @@ fn draw_further_limits(seed: u64, config: &mut Config) {
     config.containers = draw_containers(&mut stream(3));
     let mut walks = stream(4);
     if walks.chance(SLOW_WALKS) {
-        config.snap_portion_bytes = walks.log_range(128, 16 << 10) as usize;
+        config.snap_portion_bytes = walks.log_range(128, 8 << 10) as usize;
         config.snap_preimage_limit_bytes = walks.log_range(2 << 10, 1 << 20) as usize;
     }
     let mut sessions = SimRng::new(seed, Stream::Sessions, 0);

@@ -29,7 +29,7 @@ const WALKS: u32 = 3;
 const REMOVALS: u64 = 8;
 
 /// Looks at a snapshot that was just sealed, in per mille.
-const SEALED: u64 = 300;
+const SEALED: u64 = 600;
 
 /// When to look next.
 #[derive(Debug)]
