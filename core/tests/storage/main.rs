@@ -11,6 +11,7 @@ mod apache;
 mod damage;
 mod disk;
 mod formats;
+mod full;
 mod golden;
 mod power;
 mod removal;

@@ -26,7 +26,9 @@ use crate::server::action::{DiskAction, FatalReason};
 use crate::server::input::{DiskFault, Queue};
 use crate::server::note::Note;
 use crate::server::{RecoveryInput, RecoveryProgress};
-use crate::storage::files::{Dir, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot};
+use crate::storage::files::{
+    Dir, EpochFile, FileName, Layout, LogFile, initialize_marker, unsealed_snapshot,
+};
 use crate::storage::ops::{DiskIds, target_of};
 use crate::storage::snapshot::{Grade, SnapshotEncoder};
 use crate::storage::snapshot_writer::seal_ops;
@@ -444,7 +446,14 @@ impl Recovering {
                 }
             }
         }
-        for file in found.leftovers {
+        let mut leftovers = found.leftovers;
+        if self.config.ensemble.is_some() && recovered.history != History::Blank {
+            let probe = EpochFile::Accepted.tmp();
+            plan.extend(settle::probe(&probe, ids));
+            leftovers.retain(|file| *file != probe);
+            leftovers.push(probe);
+        }
+        for file in leftovers {
             plan.push_back(ids.remove(Queue::Log, file));
         }
         plan.push_back(ids.sync_dir(Queue::Log, Dir::Data));

@@ -4,6 +4,8 @@ use alloc::collections::VecDeque;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
+
 use crate::config::{Config, FirstStart, MemberRole};
 use crate::ids::{Epoch, Zxid};
 use crate::server::action::{DiskAction, FatalReason};
@@ -101,6 +103,15 @@ pub(super) fn epochs(
         plan.extend(write_ops(EpochFile::Accepted, accepted, ids));
     }
     Ok((accepted, current))
+}
+
+/// Writes a file that means nothing: whoever has no room for an epoch would be elected all the same, end
+/// because of it, come back with the best vote, and be elected again.
+pub(super) fn probe(file: &FileName, ids: &mut DiskIds) -> [DiskAction; 2] {
+    [
+        ids.write(Queue::Log, file.clone(), 0, Bytes::from_static(b"0")),
+        ids.sync_file(Queue::Log, file.clone()),
+    ]
 }
 
 /// A blank server keeps what it promised and takes back what it said about its history.
