@@ -31,12 +31,17 @@ const REMOVALS: u64 = 8;
 /// Looks at a snapshot that was just sealed, in per mille.
 const SEALED: u64 = 600;
 
+/// How many of them are looked at so often; a long run seals many, and its trees are large.
+const SEALED_MOST: u32 = 6;
+
 /// When to look next.
 #[derive(Debug)]
 pub(crate) struct Shadows {
     rng: SimRng,
     /// Which snapshots are looked at.
     sealed: SimRng,
+    /// How many were looked at.
+    looked: u32,
     /// Disk operations from one look to the next, on average.
     every: u64,
     left: u64,
@@ -45,7 +50,7 @@ pub(crate) struct Shadows {
 impl Shadows {
     pub(crate) fn new(every: u64, mut rng: SimRng, sealed: SimRng) -> Self {
         let left = rng.range(1, every.saturating_mul(2));
-        Self { rng, sealed, every, left }
+        Self { rng, sealed, looked: 0, every, left }
     }
 
     /// A disk operation is done. Whether it is time to look.
@@ -92,10 +97,12 @@ impl World {
     /// Shows the observers, now and then, what a snapshot holds that was just sealed.
     pub(crate) fn look_at_snapshot(&mut self, index: usize) {
         let slot = &self.servers[index];
-        let looks = self.shadows.sealed.chance(SEALED);
+        let share = if self.shadows.looked < SEALED_MOST { SEALED } else { SEALED / 20 };
+        let looks = self.shadows.sealed.chance(share);
         if !looks || slot.guise.is_some() || self.verdict.is_some() {
             return;
         }
+        self.shadows.looked += 1;
         let (id, config, stamp) = (slot.id(), slot.config.clone(), slot.clock.stamp(self.now));
         let mut image = self.disks.of(id).image().clone();
         for (_, log) in apache::logs(&image) {
