@@ -11,7 +11,7 @@ use crate::server::note::Note;
 use crate::txn::payload_hash;
 use crate::wire::quorum::LeaderPacket;
 use crate::zab::ZabCx;
-use crate::zab::leading::learner::{Learner, Stage};
+use crate::zab::leading::learner::{HeldAnswer, Learner, Stage};
 use crate::zab::leading::{Asker, Leading, LeadingEvent, Missing, Phase};
 
 #[derive(Debug)]
@@ -90,6 +90,9 @@ impl Leading {
             self.pump(cx);
         }
         self.answer_questions(cx);
+        for learner in self.learners.values_mut() {
+            learner.answer_held(cx);
+        }
     }
 
     /// A session is asked for that is not there: this leader must still lead to say so.
@@ -234,13 +237,30 @@ impl Leading {
         valid: bool,
         cx: &mut ZabCx<'_>,
     ) {
+        let bound = cx.history.head();
         if let Some(learner) = self.learners.get_mut(&link) {
-            learner.send(&LeaderPacket::Revalidate { session, valid }, cx);
+            learner.held.push_back(HeldAnswer { session, valid, bound });
+            learner.answer_held(cx);
         }
     }
 }
 
 impl Learner {
+    /// A client that comes back may use the numbers of its requests anew. A follower has every proposal
+    /// of before in its log and knows them apart; an observer hears of them when they are committed.
+    fn answer_held(&mut self, cx: &mut ZabCx<'_>) {
+        let observer = self.stage.who().is_some_and(|who| who.observer);
+        while let Some(answer) = self.held.front() {
+            let told = self.stage.feed().is_some_and(|feed| feed.sent >= answer.bound);
+            if observer && !told {
+                return;
+            }
+            let (session, valid) = (answer.session, answer.valid);
+            self.held.pop_front();
+            self.send(&LeaderPacket::Revalidate { session, valid }, cx);
+        }
+    }
+
     /// SYNC goes behind the commits that its answer promises; false while they wait for room.
     fn answer_sync(&mut self, bound: Zxid, cx: &mut ZabCx<'_>) -> bool {
         let observer = self.stage.who().is_some_and(|who| who.observer);

@@ -2,7 +2,7 @@
 
 use alloc::collections::VecDeque;
 
-use crate::ids::{Epoch, LinkId, ServerId, Zxid};
+use crate::ids::{Epoch, LinkId, ServerId, SessionId, Zxid};
 use crate::storage::log_cursor::LogCursor;
 use crate::time::Mono;
 use crate::wire::frame::PacketBuffer;
@@ -116,6 +116,16 @@ pub(super) struct Learner {
     pub pings: VecDeque<u64>,
     /// Newest round that was echoed: evidence that the learner followed us after it was sent.
     pub confirmed_round: u64,
+    /// Answers to its REVALIDATEs, in the order of the questions.
+    pub held: VecDeque<HeldAnswer>,
+}
+
+/// Whether a session lives, said when the learner has been sent everything up to `bound`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HeldAnswer {
+    pub session: SessionId,
+    pub valid: bool,
+    pub bound: Zxid,
 }
 
 impl Learner {
@@ -131,6 +141,7 @@ impl Learner {
             lagging: None,
             pings: VecDeque::new(),
             confirmed_round: 0,
+            held: VecDeque::new(),
         }
     }
 
