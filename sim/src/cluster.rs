@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vivarium_core::config::{
-    Address, Config, ContainerRules, EnsembleConfig, FirstStart, Member, MemberRole, Words,
+    Address, Config, ContainerRules, DigestAlg, EnsembleConfig, FirstStart, Member, MemberRole,
+    Words,
 };
 use vivarium_core::ids::ServerId;
 use vivarium_core::server::input::Plane;
@@ -47,6 +48,9 @@ const LITTLE_ROOM: u64 = 150;
 
 /// Seeds with an unusual number of voters, in per mille.
 const UNUSUAL: u64 = 100;
+
+/// Runs whose passwords are hashed with any of what is offered, in per mille.
+const OTHER_DIGESTS: u64 = 400;
 
 /// A drawn cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,8 +157,12 @@ pub(crate) fn server_ip(id: ServerId) -> String {
     format!("10.0.0.{}", id.0)
 }
 
+/// As servers show it; each third client comes by version 6.
 pub(crate) fn client_ip(index: usize) -> String {
-    format!("10.0.1.{index}")
+    match index % 3 {
+        2 => format!("fd00:0:0:0:0:0:1:{index:x}"),
+        _ => format!("10.0.1.{index}"),
+    }
 }
 
 fn draw_size(rng: &mut SimRng) -> Size {
@@ -251,7 +259,10 @@ fn draw_containers(rng: &mut SimRng) -> ContainerRules {
 
 /// Who may do everything, whether anything is forbidden at all, how who asks for other members is refused, and
 /// whether quotas refuse.
-fn draw_access(rng: &mut SimRng, config: &mut Config) {
+fn draw_access(rng: &mut SimRng, config: &mut Config, mut hashes: SimRng) {
+    if hashes.chance(OTHER_DIGESTS) {
+        config.access.digest_alg = *hashes.pick(&DigestAlg::ALL);
+    }
     config.access.super_digest =
         rng.chance(500).then(|| digest(config.access.digest_alg, SUPER_USER));
     config.access.skip_acl = rng.chance(50);
@@ -286,14 +297,28 @@ fn draw_further_limits(seed: u64, config: &mut Config) {
     if outstanding.chance(LIMITS_OUTSTANDING) {
         config.global_outstanding_limit = outstanding.log_range(1, 32) as usize;
     }
-    draw_access(&mut stream(20), config);
+    draw_access(&mut stream(20), config, stream(21));
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CALM_EPOCH_US, Cluster, resolve};
+    use super::{CALM_EPOCH_US, Cluster, client_ip, resolve};
+    use vivarium_core::config::DigestAlg;
     use vivarium_core::ids::ServerId;
     use vivarium_core::server::input::Plane;
+
+    #[test]
+    fn hashes_and_addresses_of_both_versions_are_drawn() {
+        let drawn = (0..400).map(|seed| Cluster::draw(seed, None).configs[0].access.digest_alg);
+        let drawn: Vec<DigestAlg> = drawn.collect();
+        for alg in DigestAlg::ALL {
+            assert!(drawn.contains(&alg), "{alg:?} is never drawn");
+        }
+        let usual = drawn.iter().filter(|alg| **alg == DigestAlg::Sha1).count();
+        assert!((200..300).contains(&usual), "{usual} of 400 seeds keep to what is usual");
+        let ips: Vec<String> = (0..6).map(client_ip).collect();
+        assert_eq!(ips.iter().filter(|ip| ip.contains(':')).count(), 2, "{ips:?}");
+    }
 
     #[test]
     fn a_seed_draws_one_cluster_and_seeds_draw_all_sizes() {

@@ -135,8 +135,17 @@ fn list(owner: u32, alg: DigestAlg, rng: &mut SimRng) -> AccessList {
         4..8 => vec![entry(ALL, "auth", "")],
         8..11 => vec![entry(ALL, "digest", &digest(alg, rng.pick::<&str>(&USERS)))],
         11 | 12 => {
-            let own = format!("10.0.1.{}", rng.below(6));
-            let who = *rng.pick(&[own.as_str(), "10.0.1.0/30", "10.0.1.2/31", "10.0.0.0/8"]);
+            let (four, six) =
+                (format!("10.0.1.{}", rng.below(6)), format!("fd00::1:{}", rng.below(6)));
+            let who = *rng.pick(&[
+                four.as_str(),
+                six.as_str(),
+                "10.0.1.0/30",
+                "10.0.1.2/31",
+                "10.0.0.0/8",
+                "fd00::1:0/125",
+                "fd00:0:0:0::/64",
+            ]);
             vec![entry(ALL, "ip", who)]
         }
         13 => vec![anyone(ALL), anyone(ALL), anyone(READ)],
@@ -158,6 +167,8 @@ fn refused(rng: &mut SimRng) -> Vec<AclEntry> {
         ("digest", "ann"),
         ("ip", "10.0.1"),
         ("ip", "10.0.1.0/33"),
+        ("ip", "fd00::1:2/129"),
+        ("ip", "fd00::g"),
     ]);
     match scheme {
         "" => Vec::new(),
