@@ -14,6 +14,7 @@ use crate::ids::SimTime;
 use crate::observe::SimEvent;
 use crate::oracle::txn::Txn;
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use vivarium_core::ids::{ServerId, SessionId};
 use vivarium_core::server::note::{Note, Phase};
 
@@ -28,9 +29,10 @@ pub(crate) struct E03 {
     /// When the leader found it expired: what is sent from then on is answered until that is committed.
     found: BTreeMap<SessionId, SimTime>,
     /// When each session sent last, and when it last did so after its client had let it run out (the
-    /// workload's silent operations do): what comes as late as that may meet the expiry on its way.
+    /// workload's silent operations do): what comes as late as that may meet the expiry on its way, and so
+    /// may all that follows until the leader has heard of it.
     last: BTreeMap<SessionId, SimTime>,
-    overslept: BTreeMap<SessionId, SimTime>,
+    overslept: BTreeMap<SessionId, Range<SimTime>>,
     /// A learner may have been cut off from its leader one way, for as long as nobody notices: its
     /// clients are served, and the leader does not hear of them.
     half_open: bool,
@@ -231,7 +233,7 @@ impl E03 {
         }
         let is_late = |sent: &SimTime| {
             self.found.get(&answered.0).is_some_and(|at| at <= sent)
-                || self.overslept.get(&answered.0) == Some(sent)
+                || self.overslept.get(&answered.0).is_some_and(|late| late.contains(sent))
         };
         if let Some(sent) = sent.filter(|sent| !is_late(sent)) {
             let used = self.used.entry(answered.0).or_default();
@@ -247,7 +249,7 @@ impl E03 {
             return;
         };
         if cx.now.since(before) >= least_us(cx, *timeout_ms) {
-            self.overslept.insert(session, cx.now);
+            self.overslept.insert(session, cx.now..cx.now.plus(report_us(cx)));
         }
     }
 
@@ -257,9 +259,7 @@ impl E03 {
         else {
             return Ok(());
         };
-        // One tick more for the report of who was there, which rides on the leader's ping.
-        let cluster = &cx.canon.cluster;
-        let noticed = self.quiet_since.plus((cluster.sync_limit_ticks + 1) * cluster.tick_us);
+        let noticed = self.quiet_since.plus(report_us(cx));
         if self.half_open || cx.canon.faults_active > 0 || *used < noticed {
             return Ok(());
         }
@@ -270,6 +270,13 @@ impl E03 {
         }
         Ok(())
     }
+}
+
+/// Until a leader knows of the clients of a follower, or that follower that it lost its leader. One tick more
+/// for the report of who was there, which rides on the leader's ping.
+fn report_us(cx: &Cx<'_>) -> u64 {
+    let cluster = &cx.canon.cluster;
+    (cluster.sync_limit_ticks + 1) * cluster.tick_us
 }
 
 /// So long a session lives at least behind what was answered.
@@ -376,11 +383,13 @@ mod tests {
         assert!(used_while_it_ends(2).is_err());
     }
 
-    /// A client sends, is silent for so long, and sends again while the expiry is on its way.
-    fn sent_at_last_behind(silence_ms: u64) -> Result<(), String> {
+    /// A client sends, is silent for so long, and sends again, and a last time so much later, while the
+    /// expiry is on its way.
+    fn sent_at_last_behind(silence_ms: u64, later_ms: u64) -> Result<(), String> {
         let mut run = with_a_session();
+        (run.canon.cluster.tick_us, run.canon.cluster.sync_limit_ticks) = (100_000, 9);
         let (session, connection) = (SessionId(5), 1);
-        for silence_ms in [0, silence_ms] {
+        for silence_ms in [0, silence_ms, later_ms] {
             run.wait_ms(silence_ms).unwrap();
             run.client(ClientFact::Ping { session, connection }).unwrap();
             run.client(ClientFact::Pong { session, connection, zxid: 1 }).unwrap();
@@ -390,8 +399,10 @@ mod tests {
 
     #[test]
     fn who_lets_a_session_run_out_may_come_too_late() {
-        assert_eq!(sent_at_last_behind(20_000), Ok(()));
-        assert!(sent_at_last_behind(5_000).is_err());
+        assert_eq!(sent_at_last_behind(20_000, 0), Ok(()));
+        assert_eq!(sent_at_last_behind(20_000, 500), Ok(()), "the leader has not heard of it");
+        assert!(sent_at_last_behind(20_000, 15_000).is_err(), "by now it has");
+        assert!(sent_at_last_behind(5_000, 0).is_err());
     }
 
     /// A session is used while a fault is long over, or just over, and expired then.

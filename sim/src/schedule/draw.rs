@@ -27,7 +27,7 @@ const HELD_UP: u64 = 1009;
 const ROTTEN: u64 = 1010;
 const LATE: u64 = 1011;
 
-/// Seeds in which what a server says comes late, in per mille; in half of them nothing else happens.
+/// Seeds in which what a server says comes late, in per mille.
 const LATES: u64 = 100;
 
 /// The same where sessions are local at first: whose they are is asked when their ends meet their requests.
@@ -71,11 +71,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     let mut rng = stream(LATE);
     let lates = if cluster.configs[0].local_sessions { LOCAL_LATES } else { LATES };
     let is_late = rng.chance(lates) && cluster.configs.len() > 1 && !alone;
-    let nothing_else = rng.chance(500);
     let late = if is_late { late_word(cluster, faults_for, &mut rng) } else { Vec::new() };
-    if nothing_else && !late.is_empty() {
-        return late;
-    }
     let mut units = if alone { Vec::new() } else { swarm(seed, cluster, faults_for) };
     let mut rng = stream(ROLLING);
     let rolls = rng.chance(400) || alone;
