@@ -149,7 +149,8 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
             reads_only: limits.read_only_mode && reads_only(seed, index),
             fresh_xids: !limits.local_sessions && fresh_xids(seed, index),
         };
-        if hasty && SimRng::new(seed, Stream::Sessions, HASTY - 1 - index as u64).chance(500) {
+        let share = if limits.local_sessions { 900 } else { 500 };
+        if hasty && SimRng::new(seed, Stream::Sessions, HASTY - 1 - index as u64).chance(share) {
             spec.session_timeout_ms = spec.session_timeout_ms.min(low + low / 2);
         }
         if let Some(asked) = draw_outside(seed, index as u64, low, high) {

@@ -30,7 +30,8 @@ const LATE: u64 = 1011;
 /// Seeds in which what a server says comes late, in per mille.
 const LATES: u64 = 100;
 
-/// The same where sessions are local at first: whose they are is asked when their ends meet their requests.
+/// The same where sessions are local at first: whose they are is asked when their ends meet their requests. In
+/// half of them nothing else happens.
 const LOCAL_LATES: u64 = 350;
 
 /// Seeds in which a synchronization is held up, in per mille; in half of them nothing else happens.
@@ -71,7 +72,11 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     let mut rng = stream(LATE);
     let lates = if cluster.configs[0].local_sessions { LOCAL_LATES } else { LATES };
     let is_late = rng.chance(lates) && cluster.configs.len() > 1 && !alone;
+    let nothing_else = cluster.configs[0].local_sessions && rng.chance(500);
     let late = if is_late { late_word(cluster, faults_for, &mut rng) } else { Vec::new() };
+    if nothing_else && !late.is_empty() {
+        return late;
+    }
     let mut units = if alone { Vec::new() } else { swarm(seed, cluster, faults_for) };
     let mut rng = stream(ROLLING);
     let rolls = rng.chance(400) || alone;

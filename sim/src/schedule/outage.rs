@@ -125,8 +125,8 @@ fn hears_late(
     ]
 }
 
-/// What one server says arrives late: later than sessions of its clients last, and not so late that the
-/// others give it up. Their leader ends sessions that are in use, and what they ask for comes behind that.
+/// What one server says arrives late: later than the short sessions of its clients last, and not so late that
+/// the others give it up. Their leader ends sessions that are in use, and what they ask for comes behind that.
 pub(super) fn late_word(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
     let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
     let limits = &cluster.configs[0];
@@ -135,7 +135,7 @@ pub(super) fn late_word(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> 
     let mut at = SimTime(rng.range(until.0 / 10, until.0 / 3));
     let mut units = Vec::new();
     while at <= until {
-        let late = rng.range(shortest.min(silence), silence);
+        let late = rng.range((2 * shortest).min(silence / 4 * 3), silence);
         let one = *rng.pick(&servers);
         let others = servers.iter().filter(|id| **id != one).map(|&id| Peer::Server(id));
         let scope = Scope::Between { from: vec![Peer::Server(one)], to: others.collect() };
