@@ -277,7 +277,7 @@ pub const KEYS: &[Key] = &[
         REMOVE,
     ),
     lacking("enableEagerACLCheck", OFF, "has no effect: access is checked by the leader", REMOVE),
-    lacking("connectToLearnerMasterLimit", NONE, "has no effect: initLimit is the limit", REMOVE),
+    lacking("connectToLearnerMasterLimit", NONE, "has no effect: syncLimit is the limit", REMOVE),
     lacking(
         "request_stale_latency_check",
         OFF,

@@ -2,7 +2,8 @@
 //!
 //! The log names it by its session and by the client's own number, and a client may begin to count anew
 //! on each connection. While a session goes on over its newest connection, nothing of the older ones is
-//! proposed but refusals (E6): so what a number means is clear when its transaction is proposed.
+//! proposed but refusals (E6): so what a number means is clear when its transaction is proposed. A local
+//! session may go on before that; where there are any, clients count on.
 
 use std::collections::BTreeMap;
 
