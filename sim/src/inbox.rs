@@ -5,7 +5,7 @@
 //! the inbox remembers which it has outstanding and arms another only for an earlier moment.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -15,7 +15,8 @@ use madsim::time::{Instant, Sleep, TimeHandle};
 
 use crate::disk::DiskEvent;
 use crate::ids::SimTime;
-use crate::net::NetEvent;
+use crate::net::{Lane, NetEvent};
+use crate::rng::SimRng;
 
 /// What waits in a heap.
 #[derive(Debug)]
@@ -109,6 +110,34 @@ impl Inbox {
         self.heap.peek().map(|Reverse(due)| due.at)
     }
 
+    /// A process that was stopped goes on, and its kernel has much to tell it: connection by connection in
+    /// no particular order, though in the order of arrival on each, a part of a connection at a time.
+    pub(crate) fn interleave(&mut self, now: SimTime, rng: &mut SimRng) {
+        let mut lanes: Vec<(Option<Lane>, VecDeque<u32>)> = Vec::new();
+        while let Some(Reverse(due)) = self.heap.peek().copied().filter(|next| next.0.at <= now) {
+            self.heap.pop();
+            // What is not of the network, its disk's news above all, keeps its order as well.
+            let what = self.content[due.slot as usize].as_ref();
+            let lane = if let Some(What::Net(event)) = what { Some(event.lane()) } else { None };
+            match lanes.iter_mut().find(|(known, _)| *known == lane) {
+                Some((_, waiting)) => waiting.push_back(due.slot),
+                None => lanes.push((lane, VecDeque::from([due.slot]))),
+            }
+        }
+        while !lanes.is_empty() {
+            let at = rng.below(lanes.len() as u64) as usize;
+            let waiting = &mut lanes[at].1;
+            let part = rng.range(1, waiting.len() as u64) as usize;
+            for slot in waiting.drain(..part) {
+                self.seq += 1;
+                self.heap.push(Reverse(Due { at: now, seq: self.seq, slot }));
+            }
+            if waiting.is_empty() {
+                lanes.swap_remove(at);
+            }
+        }
+    }
+
     /// The process is gone, and everything that was on its way to it.
     pub(crate) fn clear(&mut self) {
         self.heap.clear();
@@ -167,5 +196,82 @@ impl Inbox {
             }
         }
         waker.wake_by_ref();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+    use vivarium_core::server::input::Plane;
+
+    use super::*;
+    use crate::net::{Delivery, EndId, Host, NetSim, Presence};
+    use crate::rng::Stream;
+
+    const SENDER: Host = Host(0);
+    const STOPPED: Host = Host(1);
+    const LATER: SimTime = SimTime::from_secs(1);
+
+    /// Three chunks on each of four connections, as the one who was stopped reads them.
+    fn read(rng: Option<SimRng>) -> Vec<(EndId, Bytes)> {
+        let runtime = madsim::runtime::Runtime::with_seed_and_config(1, madsim::Config::default());
+        let mut inbox = runtime.block_on(async { Inbox::new(&TimeHandle::current()) });
+        let mut net = NetSim::new(2, 2, SimRng::new(7, Stream::Latency, 0));
+        net.set_presence(SimTime::ZERO, STOPPED, Presence::Listening);
+        for dial in 0..4 {
+            net.dial(SimTime::ZERO, SENDER, dial, STOPPED, Plane::Quorum, 1_000_000);
+        }
+        let mut opened = Vec::new();
+        for (_, _, event) in net.take_posts().collect::<Vec<_>>() {
+            net.due(LATER, event, &mut opened);
+        }
+        for chunk in 0..3 {
+            for delivery in &opened {
+                let Delivery::Opened { end, .. } = delivery else { panic!("{delivery:?}") };
+                net.send(LATER, *end, Bytes::from(vec![chunk; 9]));
+            }
+        }
+        for (at, host, event) in net.take_posts() {
+            if host == STOPPED {
+                inbox.post(LATER, at, What::Net(event));
+            }
+        }
+        let now = LATER.plus(10_000_000);
+        if let Some(mut rng) = rng {
+            inbox.interleave(now, &mut rng);
+        }
+        let mut got = Vec::new();
+        while let Some(What::Net(event)) = inbox.pop(now) {
+            net.due(now, event, &mut got);
+        }
+        let chunk = |delivery| match delivery {
+            Delivery::Bytes { end, bytes } => Some((end, bytes)),
+            Delivery::Opened { .. }
+            | Delivery::DialFailed { .. }
+            | Delivery::Sent { .. }
+            | Delivery::Closed { .. } => None,
+        };
+        got.into_iter().filter_map(chunk).collect()
+    }
+
+    #[test]
+    fn what_came_during_a_stop_is_read_in_any_order_but_that_of_one_connection() {
+        let by_connection = |read: &[(EndId, Bytes)]| {
+            let mut each: BTreeMap<EndId, Vec<u8>> = BTreeMap::new();
+            for (end, bytes) in read {
+                each.entry(*end).or_default().extend_from_slice(bytes);
+            }
+            each
+        };
+        let arrived = read(None);
+        assert_eq!(by_connection(&arrived).len(), 4);
+        let orders = (0..20).map(|seed| read(Some(SimRng::new(seed, Stream::Backlog, 0))));
+        let orders: Vec<_> = orders.collect();
+        for order in &orders {
+            assert_eq!(by_connection(order), by_connection(&arrived));
+        }
+        assert!(orders.iter().filter(|order| **order != arrived).count() > 15);
     }
 }

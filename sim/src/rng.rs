@@ -42,6 +42,8 @@ pub enum Stream {
     Access = 17,
     /// Whether clients set quotas.
     Quota = 18,
+    /// In which order a process that was stopped finds what came meanwhile.
+    Backlog = 19,
     /// What a search guided by coverage tries.
     Explore = 20,
 }

@@ -78,6 +78,7 @@ pub(crate) struct World {
     pub(crate) faults: Vec<FaultUnit>,
     pub(crate) undo: BTreeMap<usize, crate::faults::Undo>,
     pub(crate) fault_rng: SimRng,
+    pub(crate) backlog_rng: SimRng,
     pub(crate) atlas: Atlas,
     pub(crate) shadows: Shadows,
     pub(crate) phase: RunPhase,
@@ -267,6 +268,7 @@ impl World {
             faults,
             undo: BTreeMap::new(),
             fault_rng: stream(Stream::Fault, 0),
+            backlog_rng: stream(Stream::Backlog, 0),
             atlas: Atlas::new(cluster.voters.clone(), spec.beyond_quorum),
             shadows: Shadows::new(
                 spec.looks_every,
@@ -479,6 +481,7 @@ impl World {
         let stream = |stream, index| SimRng::rolled(seed, rolls, stream, index);
         self.net.reroll(stream(Stream::Latency, 0));
         self.fault_rng = stream(Stream::Fault, 0);
+        self.backlog_rng = stream(Stream::Backlog, 0);
         for slot in &mut self.servers {
             let id = slot.id().0;
             let disk = self.disks.of(slot.id());

@@ -3,15 +3,46 @@
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
-use crate::history::ClientFact;
+use crate::history::{ClientFact, SessionFact};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
-use vivarium_core::ids::{SessionId, Zxid};
+use vivarium_core::ids::{ServerId, SessionId, Zxid};
 use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
 pub(crate) struct K03 {
     seen: BTreeMap<SessionId, Zxid>,
+    /// What sessions had seen when they asked a server that has not answered. One whose client gave up may
+    /// be read much later, when the session has seen more elsewhere.
+    asked: BTreeMap<(SessionId, ServerId), Vec<Zxid>>,
+}
+
+impl K03 {
+    /// What a session that a server takes had seen when it asked for that, at least.
+    fn floor(&self, session: SessionId, server: ServerId) -> Zxid {
+        let asked = self.asked.get(&(session, server)).and_then(|asked| asked.iter().min());
+        asked.or_else(|| self.seen.get(&session)).copied().unwrap_or_default()
+    }
+
+    fn asks(&mut self, fact: &SessionFact) {
+        match fact {
+            SessionFact::Asked { resume: Some(session), last_zxid, server, .. } => {
+                let last_zxid = Zxid::from_wire(*last_zxid).unwrap_or_default();
+                self.asked.entry((*session, *server)).or_default().push(last_zxid);
+            }
+            // The answer to its newest question.
+            SessionFact::Granted { got: session, server, .. }
+            | SessionFact::Expired { session, server } => {
+                self.asked.entry((*session, *server)).or_default().pop();
+            }
+            SessionFact::Asked { resume: None, .. }
+            | SessionFact::ReadOnly { .. }
+            | SessionFact::Forged { .. }
+            | SessionFact::Detached { .. }
+            | SessionFact::Silent { .. }
+            | SessionFact::Left { .. } => {}
+        }
+    }
 }
 
 impl Check for K03 {
@@ -21,7 +52,7 @@ impl Check for K03 {
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if let Some((server, Note::SessionAttached { session, .. })) = note_of(cx, event) {
-            let seen = self.seen.get(session).copied().unwrap_or_default();
+            let seen = self.floor(*session, server);
             let applied = cx.canon.member(server).map_or(0, |member| member.applied.len());
             if cx.canon.count_upto(seen) > applied {
                 return Err(format!(
@@ -35,11 +66,14 @@ impl Check for K03 {
                 (op.session, *zxid)
             }
             ClientFact::Pong { session, zxid, .. } => (*session, *zxid),
+            ClientFact::Session(fact) => {
+                self.asks(fact);
+                return Ok(());
+            }
             ClientFact::Invoke { .. }
             | ClientFact::Unknown { .. }
             | ClientFact::Ping { .. }
             | ClientFact::Watch { .. }
-            | ClientFact::Session(_)
             | ClientFact::Nonsense { .. } => return Ok(()),
         };
         // Some refusals carry no zxid (trap T8).
@@ -82,5 +116,29 @@ mod tests {
         run.note(2, attached.clone()).unwrap();
         run.boot(3);
         assert!(run.note(3, attached).is_err());
+    }
+
+    #[test]
+    fn a_question_that_is_read_late_owes_what_its_session_had_seen_when_it_asked() {
+        let mut run = Run::new(K03::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        let ask = |run: &mut Run<K03>, server, last_zxid: Zxid| {
+            let (resume, server) = (Some(SessionId(5)), ServerId(server));
+            let last_zxid = last_zxid.0.cast_signed();
+            let fact = SessionFact::Asked { resume, last_zxid, timeout_ms: 1000, server };
+            run.client(ClientFact::Session(fact)).unwrap();
+        };
+        ask(&mut run, 3, Zxid::ZERO);
+        run.write(1, 1, 1).unwrap();
+        ask(&mut run, 1, Zxid::ZERO);
+        run.grant(5, 1000, 1).unwrap();
+        run.ok(5, 1, z(1, 1), Reply::Empty).unwrap();
+        let attached = || Note::SessionAttached { session: SessionId(5), link: LinkId(1) };
+        run.boot(3);
+        run.note(3, attached()).unwrap();
+        ask(&mut run, 2, z(1, 1));
+        run.boot(2);
+        assert!(run.note(2, attached()).is_err());
     }
 }

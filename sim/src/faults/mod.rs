@@ -206,6 +206,7 @@ impl World {
             return;
         }
         self.servers[server].paused_by = None;
+        self.inboxes[server].interleave(self.now, &mut self.backlog_rng);
         self.pause_task(server, false);
         let id = self.servers[server].id();
         self.observe(NodeId::Server(id), &SimEvent::Resumed);

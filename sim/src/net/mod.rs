@@ -37,6 +37,29 @@ use crate::rng::SimRng;
 #[derive(Debug)]
 pub struct NetEvent(Event);
 
+/// What keeps its order among the events of one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    Attempt(u64),
+    Connection(EndId),
+}
+
+impl NetEvent {
+    pub fn lane(&self) -> Lane {
+        match self.0 {
+            Event::DialAnswer { attempt } => Lane::Attempt(attempt),
+            Event::Incoming { end }
+            | Event::Arrive { end, .. }
+            | Event::Unpark { end }
+            | Event::Drain { end }
+            | Event::Pump { end }
+            | Event::Credit { end }
+            | Event::ClosedLocal { end }
+            | Event::Linger { end } => Lane::Connection(end),
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Event {
     DialAnswer {

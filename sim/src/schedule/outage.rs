@@ -63,7 +63,9 @@ pub(super) fn left_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -
         let (left, others) = order.split_at(1);
         let length = rng.log_range(500_000, 4_000_000);
         if rng.chance(400) {
-            units.extend(hears_late(cluster, at, left, others, rng));
+            let late = hears_late(cluster, at, left, others, rng);
+            units.extend(change_over(cluster, at, late[0].length, until, rng));
+            units.extend(late);
             at = at.plus(length + rng.log_range(200_000, 2_000_000));
             order.rotate_left(1);
             continue;
@@ -87,9 +89,11 @@ pub(super) fn left_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -
             kind,
             scope: Scope::Servers(others.to_vec()),
         });
+        units.extend(change_over(cluster, at, length, until, rng));
         at = at.plus(length + rng.log_range(200_000, 2_000_000));
         order.rotate_left(1);
     }
+    units.sort_by_key(|unit| unit.at);
     units
 }
 
@@ -107,22 +111,40 @@ fn hears_late(
     let servers = |ids: &[u64]| ids.iter().map(|&id| Peer::Server(id)).collect::<Vec<_>>();
     let (from, to) = (servers(others), servers(left));
     // Long enough for the others to go on, and not so long that it gives them up.
-    let late = rng.range(silence / 4, silence);
+    let late = rng.range(silence / 2, silence);
     let stall = Scope::Between { from: from.clone(), to: to.clone() };
     let cut = Scope::Between { from: to, to: from };
-    let gap = rng.log_range(1_000, tick);
+    // Half a tick lets one more question through, whose answers wait.
+    let gap = if rng.chance(800) { rng.range(tick / 2, tick) } else { rng.log_range(1_000, tick) };
     let kind = FaultKind::Partition { one_way: true };
     let down = rng.log_range(20_000, 200_000);
     vec![
         FaultUnit { at, length: late, kind: FaultKind::StallLink, scope: stall },
         FaultUnit { at: at.plus(gap), length: late + tick + down, kind, scope: cut },
         FaultUnit {
-            at: at.plus(gap + rng.log_range(100, tick)),
+            at: at.plus(gap + rng.log_range(100, tick / 4)),
             length: down,
             kind: FaultKind::Crash,
             scope: Scope::Servers(others.to_vec()),
         },
     ]
+}
+
+/// Towards the end of what leaves a server behind, clients lose their connections, and some that have
+/// seen what the others did since go on with it.
+fn change_over(
+    cluster: &Cluster,
+    at: SimTime,
+    length: u64,
+    until: SimTime,
+    rng: &mut SimRng,
+) -> Option<FaultUnit> {
+    let (breaks, at) = (rng.chance(750), at.plus(rng.range(length / 2, length)));
+    let clients = (0..cluster.clients as u32).map(Peer::Client).collect();
+    let servers = cluster.configs.iter().map(|config| Peer::Server(config.me.0)).collect();
+    let scope = Scope::Between { from: clients, to: servers };
+    let unit = FaultUnit { at, length: 1, kind: FaultKind::ResetLinks, scope };
+    (breaks && at <= until).then_some(unit)
 }
 
 /// What one server says arrives late: later than the short sessions of its clients last, and not so late that

@@ -93,6 +93,9 @@ const STRAYS: u64 = 1 << 48;
 /// What is sent in front of the end of a session, likewise.
 const PARTINGS: u64 = 1 << 49;
 
+/// Behind those: whether a session ends right behind a move.
+const ENDS: u64 = 1 << 50;
+
 /// The mix of one run: some operations are left out (swarm testing), the others weigh differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Workload {
@@ -224,6 +227,13 @@ impl Workload {
         let strays = self.weights.contains_key(&Kind::Create) && rng.chance(500);
         let mut drawing = Drawing { workload: self, owner, n, written: 0, rng: &mut rng };
         Operation::Move { stray: strays.then(|| drawing.stray()) }
+    }
+
+    /// Whether the session ends as soon as it goes on elsewhere, while the write that was sent to where it
+    /// was is under way.
+    pub(crate) fn ends_behind(&self, operation: &Operation, seed: u64, n: u64) -> bool {
+        matches!(operation, Operation::Move { stray: Some(_) })
+            && SimRng::new(seed, Stream::Operation, ENDS + n).chance(300)
     }
 
     /// What a client asks for just before it closes its session, if anything: a change of a node that goes

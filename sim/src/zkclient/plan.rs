@@ -144,6 +144,8 @@ impl Plan {
     pub(super) fn connected(&mut self, now: SimTime, wait_us: u64) {
         match &mut self.next {
             Next::Listed { at, .. } => *at = now.max(*at),
+            // It came here to end its session.
+            Next::Drawn { at, operation: Operation::CloseSession } => *at = now,
             Next::Drawn { at, operation } => match &self.greeting {
                 Some(greeting) => (*at, *operation) = (now, greeting.clone()),
                 None => *at = now.plus(wait_us),
@@ -214,6 +216,8 @@ impl Plan {
             let parting = ends.then(|| self.workload.draw_parting(self.owner, self.seed, n));
             if let Some(parting) = parting.flatten() {
                 self.follows = Some(std::mem::replace(&mut operation, parting));
+            } else if self.workload.ends_behind(&operation, self.seed, n) {
+                self.follows = Some(Operation::CloseSession);
             }
             self.next = Next::Drawn { at: now.plus(pause), operation };
         }
