@@ -11,12 +11,15 @@ use bytes::Bytes;
 use vivarium_core::ids::SessionId;
 
 use crate::codec::Reader;
-use crate::history::RequestId;
+use crate::history::{Call, RequestId};
 use crate::oracle::Asked;
 use crate::oracle::txn::Header;
 
 /// Session, number on the wire, connection.
 type Key = (SessionId, i32, u32);
+
+/// The kind of transaction that a refusal is.
+const ERROR: i32 = -1;
 
 /// SESSIONMOVED
 const MOVED: i32 = -118;
@@ -40,12 +43,16 @@ impl Calls {
 
     /// The connection over which this transaction was asked for, just now or some time ago.
     pub(crate) fn proposed(&self, payload: &Bytes) -> Option<u32> {
-        let (session, cxid, moved) = numbers(payload.clone())?;
-        let mut meant = self.named(session, cxid);
+        let (session, cxid, fate) = read(payload.clone())?;
+        // The end of a session is never refused, also where what is late from elsewhere has its number.
+        let mut meant = self.named(session, cxid).filter(|&connection| {
+            let ends = matches!(self.0[&(session, cxid, connection)].1.call, Call::CloseSession);
+            fate == Fate::Made || !ends
+        });
         let newest = meant.next_back()?;
         // What is refused as moved comes over a connection that the session has left.
-        let meant = if moved { meant.next().unwrap_or(newest) } else { newest };
-        Some(meant)
+        let is_left = fate == Fate::Moved;
+        Some(if is_left { meant.next().unwrap_or(newest) } else { newest })
     }
 
     /// The request of a transaction that is committed now.
@@ -70,19 +77,32 @@ fn key(op: &RequestId) -> Key {
     (op.session, op.cxid, op.connection)
 }
 
-/// Session and number, and whether the request is refused as moved.
-fn numbers(payload: Bytes) -> Option<(SessionId, i32, bool)> {
+/// What became of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Made,
+    Refused,
+    /// Its session is elsewhere now.
+    Moved,
+}
+
+/// Session and number, and what became of the request.
+fn read(payload: Bytes) -> Option<(SessionId, i32, Fate)> {
     let mut reader = Reader::new(payload);
     let (session, cxid) = (SessionId(reader.i64()?), reader.i32()?);
     let (_zxid, _time, kind) = (reader.i64()?, reader.i64()?, reader.i32()?);
-    Some((session, cxid, kind == -1 && reader.i32()? == MOVED))
+    let fate = match kind {
+        ERROR if reader.i32()? == MOVED => Fate::Moved,
+        ERROR => Fate::Refused,
+        _ => Fate::Made,
+    };
+    Some((session, cxid, fate))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::checkers::testing::{header, request, z};
-    use crate::history::Call;
     use crate::oracle::txn::{Txn, build::payload};
 
     /// Number 3 of session 5, over these connections.
@@ -119,6 +139,18 @@ mod tests {
         assert_eq!(meant(&[1, 2], &Txn::Error { code: MOVED }), Some(10));
         assert_eq!(meant(&[2], &Txn::Error { code: MOVED }), Some(20));
         assert_eq!(meant(&[1, 2], &Txn::Error { code: -101 }), Some(20));
+    }
+
+    #[test]
+    fn the_end_of_a_session_is_not_what_is_refused() {
+        let mut calls = calls(&[1]);
+        let asked = Asked { call: Call::CloseSession, ids: Default::default(), applied: 0 };
+        let close = RequestId { connection: 2, cxid: 3, ..request(5, 20) };
+        calls.insert(close, asked);
+        let late = payload(header(z(1, 3), 5, 3), &Txn::Error { code: -112 });
+        assert_eq!(calls.proposed(&late), Some(1));
+        let closed = payload(header(z(1, 2), 5, 3), &Txn::CloseSession { paths: Some(Vec::new()) });
+        assert_eq!(calls.proposed(&closed), Some(2));
     }
 
     /// In a recorded history all is proposed before anything is asked for.
