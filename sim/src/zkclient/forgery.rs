@@ -51,7 +51,8 @@ impl Forger {
         let id = session.id.0;
         match forgery {
             Forgery::WrongPassword => {
-                wire::connect(0, timeout_ms, id, &wrong(&session.password), reads_only)
+                let wrong = self.wrong(&session.password);
+                wire::connect(0, timeout_ms, id, &wrong, reads_only)
             }
             Forgery::ClientAhead => {
                 let epoch = ((last_zxid >> 32) + EPOCHS_AHEAD) << 32;
@@ -60,13 +61,45 @@ impl Forger {
             }
         }
     }
+
+    /// Differs from the right one in a bit, wherever that is, or is not as long, or is that of a new session.
+    fn wrong(&mut self, password: &[u8]) -> Vec<u8> {
+        let rng = &mut self.passwords;
+        let mut wrong = password.to_vec();
+        if wrong.is_empty() {
+            return vec![0];
+        }
+        let len = wrong.len() as u64;
+        match rng.below(8) {
+            0 => wrong.truncate(rng.below(len) as usize),
+            1 => wrong.push(0),
+            2 => wrong.fill(0),
+            _ => wrong[rng.below(len) as usize] ^= 1 << rng.below(8),
+        }
+        wrong
+    }
 }
 
-/// Differs from the right one in a bit.
-fn wrong(password: &[u8]) -> Vec<u8> {
-    let mut wrong = password.to_vec();
-    if let Some(last) = wrong.last_mut() {
-        *last ^= 1;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_passwords_differ_from_the_right_one_anywhere() {
+        let stream = || SimRng::rolled(7, 0, Stream::Operation, 1);
+        let mut forger = Forger { passwords: stream(), boasts: stream() };
+        let right: Vec<u8> = (1..=16).collect();
+        let drawn: Vec<Vec<u8>> = (0..2000).map(|_| forger.wrong(&right)).collect();
+        assert!(drawn.iter().all(|wrong| *wrong != right));
+        for at in 0..16 {
+            let here = |wrong: &&Vec<u8>| {
+                wrong.len() == 16 && (0..16).all(|n| (wrong[n] == right[n]) == (n != at))
+            };
+            assert!(drawn.iter().any(|wrong| here(&wrong)), "byte {at} is always right");
+        }
+        for len in [0, 15, 17] {
+            assert!(drawn.iter().any(|wrong| wrong.len() == len), "none of {len} bytes");
+        }
+        assert!(drawn.iter().any(|wrong| wrong.iter().all(|byte| *byte == 0) && wrong.len() == 16));
     }
-    wrong
 }
