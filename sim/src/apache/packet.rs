@@ -4,6 +4,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 pub(super) const PROPOSAL: i32 = 2;
+pub(super) const ACK: i32 = 3;
 pub(super) const COMMIT: i32 = 4;
 pub(super) const INFORM: i32 = 8;
 pub(super) const NEWLEADER: i32 = 10;

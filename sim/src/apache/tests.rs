@@ -95,6 +95,22 @@ fn data_len(bytes: &Bytes) -> usize {
 }
 
 #[test]
+fn an_ack_that_leaves_one_out_counts_for_nothing() {
+    let mut leader = leader(OFF, 1);
+    leader.inbound(LINK, follower_info());
+    let ack = |epoch, counter| says(&LearnerPacket::Ack { zxid: Zxid::new(Epoch(epoch), counter) });
+    let mut passes = |bytes: Bytes| leader.inbound(LINK, bytes.clone()) == bytes;
+    assert!(passes(ack(2, 0)) && passes(ack(1, 7)) && passes(ack(1, 8)));
+    assert!(!passes(ack(1, 10)), "9 is not acknowledged");
+    assert!(!passes(ack(1, 11)), "nor is it now");
+    assert!(
+        passes(ack(1, 9)) && passes(ack(1, 9)),
+        "once more, as for a request that it could not read"
+    );
+    assert!(passes(ack(1, 10)) && passes(ack(2, 0)) && passes(ack(2, 1)) && !passes(ack(2, 3)));
+}
+
+#[test]
 fn greetings_end_where_apaches_do_both_ways() {
     let habits = Habits { plain_greetings: true, ..Habits::NONE };
     let mut follower = learner(habits);

@@ -8,7 +8,7 @@ use crate::apache::Fact;
 use crate::apache::body::{self, Body, Scan};
 use crate::apache::habits::Habits;
 use crate::apache::packet::{
-    COMMIT, FOLLOWERINFO, INFORM, LEADERINFO, NEWLEADER, OBSERVERINFO, PROPOSAL, Packet, SNAP,
+    ACK, COMMIT, FOLLOWERINFO, INFORM, LEADERINFO, NEWLEADER, OBSERVERINFO, PROPOSAL, Packet, SNAP,
     UPTODATE,
 };
 use crate::rng::SimRng;
@@ -34,8 +34,10 @@ pub(super) struct LeaderCx<'a> {
 #[derive(Debug)]
 pub(super) struct ToLearner {
     learner: Option<ServerId>,
-    /// What the learner sent, up to its first packet; afterwards it is left alone.
-    heard: Option<BytesMut>,
+    /// What the learner sent and is not a whole packet yet.
+    heard: BytesMut,
+    /// The newest transaction whose ACK was passed on.
+    acked: Option<Zxid>,
     /// What the server sent and is not a whole packet yet.
     buffer: BytesMut,
     stage: Stage,
@@ -68,29 +70,47 @@ impl ToLearner {
     pub(super) fn new() -> Self {
         Self {
             learner: None,
-            heard: Some(BytesMut::new()),
+            heard: BytesMut::new(),
+            acked: None,
             buffer: BytesMut::new(),
             stage: Stage::Handshake,
         }
     }
 
-    /// What the server shall read in place of `bytes`: its own kind is not recognized.
+    /// What the server shall read in place of `bytes`: its own kind is not recognized, and an ACK means
+    /// its own zxid alone.
     pub(super) fn inbound(&mut self, bytes: Bytes, cx: &mut LeaderCx<'_>) -> Bytes {
-        let Some(heard) = &mut self.heard else { return bytes };
-        heard.extend_from_slice(&bytes);
-        let Some(mut packet) = Packet::cut(heard) else { return Bytes::new() };
+        self.heard.extend_from_slice(&bytes);
         let mut out = BytesMut::new();
-        if packet.kind == FOLLOWERINFO || packet.kind == OBSERVERINFO {
-            let id = packet.data.as_deref().and_then(|data| data.first_chunk::<8>());
-            self.learner = id.map(|id| ServerId(u64::from_be_bytes(*id)));
-            if cx.habits.plain_greetings && packet.shorten(PLAIN_LEARNERINFO) {
-                cx.facts.push(Fact::Habit("plain_greetings"));
+        while let Some(mut packet) = Packet::cut(&mut self.heard) {
+            if packet.kind == FOLLOWERINFO || packet.kind == OBSERVERINFO {
+                let id = packet.data.as_deref().and_then(|data| data.first_chunk::<8>());
+                self.learner = id.map(|id| ServerId(u64::from_be_bytes(*id)));
+                if cx.habits.plain_greetings && packet.shorten(PLAIN_LEARNERINFO) {
+                    cx.facts.push(Fact::Habit("plain_greetings"));
+                }
+            }
+            if packet.kind != ACK || self.counts(packet.zxid) {
+                packet.put(&mut out);
             }
         }
-        packet.put(&mut out);
-        out.extend_from_slice(heard);
-        self.heard = None;
         out.freeze()
+    }
+
+    /// Whether all that was proposed in front of it is acknowledged too. Otherwise an Apache leader waits
+    /// for those ACKs before it commits anything behind them: the learner might as well have sent none.
+    fn counts(&mut self, zxid: i64) -> bool {
+        let Some(zxid) = Zxid::from_wire(zxid).filter(|zxid| !zxid.is_epoch_start()) else {
+            return true;
+        };
+        let skips = |acked: Zxid| {
+            acked.epoch() == zxid.epoch() && acked.counter().saturating_add(1) < zxid.counter()
+        };
+        if self.acked.is_some_and(skips) {
+            return false;
+        }
+        self.acked = self.acked.max(Some(zxid));
+        true
     }
 
     /// What goes to the learner in place of `bytes`.
