@@ -8,7 +8,7 @@ use crate::server::note::Note;
 use crate::server::role::Role;
 use crate::server::view::{Counters, Service, View};
 use crate::server::{Outbox, Server, client_cx};
-use crate::session::LocalSessions;
+use crate::session::{LocalSessions, SessionTracker};
 use crate::tree::TxnResult;
 use crate::txn::{LoggedTxn, Txn, payload_hash};
 
@@ -126,6 +126,7 @@ impl Server {
             serving: self.service == Service::Full,
             read_only: self.service == Service::ReadOnly,
             sessions: self.db.sessions().len(),
+            tracked_sessions: self.tracker.as_ref().map_or(0, SessionTracker::len),
             local_sessions: self.local.as_ref().map_or(0, LocalSessions::len),
             clients: self.clients.links(),
             nodes: self.db.node_count(),

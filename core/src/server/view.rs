@@ -35,6 +35,8 @@ pub struct View {
     pub sessions: usize,
     /// Sessions that only this server knows.
     pub local_sessions: usize,
+    /// Sessions of the ensemble whose time this server watches over (leader and standalone only).
+    pub tracked_sessions: usize,
     pub clients: usize,
     pub nodes: usize,
     pub watches: usize,

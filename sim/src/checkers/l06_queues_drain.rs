@@ -27,6 +27,7 @@ impl Check for L06 {
             ("connections", view.clients),
             ("sessions", view.sessions),
             ("local sessions", view.local_sessions),
+            ("sessions to watch over", view.tracked_sessions),
             ("watches", view.watches),
         ];
         match left.into_iter().find(|(_, count)| *count > 0) {
@@ -66,6 +67,8 @@ mod tests {
         assert!(judge(|view| view.outstanding = 1).unwrap_err().contains("1 requests"));
         assert!(judge(|view| view.clients = 2).unwrap_err().contains("connections"));
         assert!(judge(|view| view.sessions = 3).unwrap_err().contains("sessions"));
+        let tracked = |view: &mut View| view.tracked_sessions = 5;
+        assert!(judge(tracked).unwrap_err().contains("watch over"));
         assert!(judge(|view| view.watches = 4).unwrap_err().contains("watches"));
     }
 }

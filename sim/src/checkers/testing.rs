@@ -62,6 +62,7 @@ pub(crate) fn view(server: u64) -> View {
         read_only: false,
         sessions: 0,
         local_sessions: 0,
+        tracked_sessions: 0,
         clients: 0,
         nodes: 0,
         watches: 0,

@@ -179,7 +179,9 @@ impl World {
             .filter_map(|index| self.view(index))
             .collect();
         let at_rest = views.iter().all(|view| view.outstanding + view.clients + view.watches == 0)
-            && views.iter().all(|view| view.sessions + view.local_sessions == 0);
+            && views
+                .iter()
+                .all(|view| view.sessions + view.local_sessions + view.tracked_sessions == 0);
         let timeout_ms =
             self.cluster.configs.first().map_or(0, |config| config.max_session_timeout_ms);
         let patience = u64::try_from(timeout_ms).unwrap_or(0) * 1000 + EXPIRY_US;

@@ -135,6 +135,7 @@ fn view() -> View {
         serving: true,
         read_only: false,
         local_sessions: 0,
+        tracked_sessions: 0,
         sessions: 15,
         clients: 1,
         nodes: 11,
