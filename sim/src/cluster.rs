@@ -12,6 +12,7 @@ use vivarium_core::server::input::Plane;
 use vivarium_core::time::Span;
 
 use crate::apache::Habits;
+use crate::groups::Groups;
 use crate::machine::Machine;
 use crate::oracle::access::digest;
 use crate::rng::{SimRng, Stream};
@@ -93,7 +94,8 @@ impl Cluster {
             drawn = draw_unusual_size(&mut unusual);
         }
         let Size { voters, observers, standalone } = size.unwrap_or(drawn);
-        let ensemble = ensemble(voters, observers);
+        let mut ensemble = ensemble(voters, observers);
+        Groups::draw(&mut SimRng::new(seed, Stream::Config, 8), voters).arrange(&mut ensemble);
         let mut shape = draw_limits(&mut rng);
         draw_further_limits(seed, &mut shape);
         let configs = ensemble
@@ -128,6 +130,19 @@ impl Cluster {
                 peers.get(&config.me).is_none_or(|habits| !habits.weak_sync);
         }
         self.apache = peers;
+    }
+
+    /// How voters are counted.
+    pub(crate) fn groups(&self) -> Groups {
+        let ensemble = self.configs.first().and_then(|config| config.ensemble.as_ref());
+        ensemble.map_or(Groups::None, Groups::of)
+    }
+
+    /// Counts voters so from now on.
+    pub(crate) fn group(&mut self, groups: Groups) {
+        for ensemble in self.configs.iter_mut().filter_map(|config| config.ensemble.as_mut()) {
+            groups.arrange(ensemble);
+        }
     }
 
     /// Shortest pause between two requests of a client in the calm phase, in microseconds.

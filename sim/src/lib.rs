@@ -22,6 +22,7 @@ pub mod divergence;
 pub mod explore;
 pub mod failure;
 mod faults;
+mod groups;
 mod hashed;
 pub mod history;
 pub mod ids;

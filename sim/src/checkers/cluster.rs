@@ -12,6 +12,8 @@ use crate::oracle::access::{Members, Rules};
 pub(crate) struct Cluster {
     pub voters: BTreeSet<ServerId>,
     pub observers: BTreeSet<ServerId>,
+    /// Voters that decide nothing: their groups give them no weight. The others decide by majority.
+    pub weightless: BTreeSet<ServerId>,
     pub standalone: bool,
     pub tick_us: u64,
     pub init_limit_ticks: u64,
@@ -91,7 +93,12 @@ impl Cluster {
             Some(ensemble) => {
                 for (id, member) in &ensemble.members {
                     match member.role {
-                        MemberRole::Participant => cluster.voters.insert(*id),
+                        MemberRole::Participant => {
+                            if !ensemble.groups.is_empty() && ensemble.weights.get(id) == Some(&0) {
+                                cluster.weightless.insert(*id);
+                            }
+                            cluster.voters.insert(*id)
+                        }
                         MemberRole::Observer => cluster.observers.insert(*id),
                     };
                 }
@@ -100,7 +107,41 @@ impl Cluster {
         cluster
     }
 
-    pub(crate) fn is_quorum(&self, count: usize) -> bool {
-        count * 2 > self.voters.len()
+    /// Whether these decide; each is named once.
+    pub(crate) fn is_quorum<'a>(&self, ids: impl IntoIterator<Item = &'a ServerId>) -> bool {
+        let counts = |id: &&ServerId| self.decides(**id);
+        ids.into_iter().filter(counts).count() * 2 > self.voters.len() - self.weightless.len()
+    }
+
+    /// Whether that voter is one of those who decide.
+    pub(crate) fn decides(&self, id: ServerId) -> bool {
+        self.voters.contains(&id) && !self.weightless.contains(&id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::configs;
+
+    #[test]
+    fn who_has_no_weight_decides_nothing() {
+        let mut configs = configs();
+        let quorums = |configs: &[Config]| {
+            let cluster = Cluster::read(configs);
+            let is_quorum = |ids: &[u64]| {
+                let ids: Vec<ServerId> = ids.iter().copied().map(ServerId).collect();
+                cluster.is_quorum(&ids)
+            };
+            (
+                [&[1][..], &[3], &[1, 3], &[1, 2], &[1, 2, 9]].map(is_quorum),
+                cluster.decides(ServerId(3)),
+            )
+        };
+        assert_eq!(quorums(&configs), ([false, false, true, true, true], true));
+        let ensemble = configs[0].ensemble.as_mut().expect("three servers are an ensemble");
+        ensemble.groups = [(1, ensemble.members.keys().copied().collect())].into();
+        ensemble.weights = [(ServerId(3), 0)].into();
+        assert_eq!(quorums(&configs), ([false, false, false, true, true], false));
     }
 }

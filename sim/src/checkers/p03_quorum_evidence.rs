@@ -110,14 +110,14 @@ impl P03 {
 /// Looks no further than a quorum; how many voters counted where they are too few.
 fn held_by_quorum(cx: &Cx<'_>, counts: impl Fn(&ServerId) -> bool) -> Result<(), usize> {
     let cluster = &cx.canon.cluster;
-    let mut held = 0;
-    for _ in cluster.voters.iter().filter(|voter| counts(voter)) {
-        held += 1;
-        if cluster.is_quorum(held) {
+    let mut held = Vec::with_capacity(cluster.voters.len());
+    for voter in cluster.voters.iter().filter(|voter| counts(voter)) {
+        held.push(*voter);
+        if cluster.is_quorum(&held) {
             return Ok(());
         }
     }
-    Err(held)
+    Err(held.len())
 }
 
 #[cfg(test)]

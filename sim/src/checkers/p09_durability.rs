@@ -44,11 +44,12 @@ fn judge_removal(cx: &Cx<'_>, server: ServerId, fall: Fall) -> Result<(), String
             cx.damage.took(*voter, entry.zxid)
                 || cx.disks.durable_has_txn(*voter, entry.zxid, entry.hash)
         };
-        let held = cx.canon.cluster.voters.iter().filter(|voter| holds(voter)).count();
-        if !cx.canon.cluster.is_quorum(held) {
+        let held = || cx.canon.cluster.voters.iter().filter(|voter| holds(voter));
+        if !cx.canon.cluster.is_quorum(held()) {
             return Err(format!(
-                "{server} lost {}, which is committed; {held} voters still hold it",
-                entry.zxid
+                "{server} lost {}, which is committed; {} voters still hold it",
+                entry.zxid,
+                held().count()
             ));
         }
     }

@@ -22,7 +22,7 @@ impl Check for P13 {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         let cluster = &cx.canon.cluster;
         match note {
-            Note::Elected { leader, .. } if !cluster.voters.contains(leader) => {
+            Note::Elected { leader, .. } if !cluster.decides(*leader) => {
                 return Err(format!("{server} elects {leader}, which has no vote"));
             }
             Note::Promised { epoch, by, last, current } => {
@@ -38,7 +38,7 @@ impl Check for P13 {
             // Promises that come later are not compared.
             Note::PhaseEntered { phase: Phase::LeadingSynchronization, epoch } => {
                 let promises = self.promises.remove(&(server, *epoch)).unwrap_or_default();
-                if !cluster.is_quorum(promises.len()) {
+                if !cluster.is_quorum(promises.keys()) {
                     return Err(format!(
                         "{server} leads epoch {epoch} on {} promises",
                         promises.len()
@@ -54,7 +54,7 @@ impl Check for P13 {
             Note::PhaseEntered { phase: Phase::LeadingDiscovery, .. } => {
                 self.promises.retain(|(leader, _), _| *leader != server);
             }
-            Note::Established { epoch, .. } if !cluster.voters.contains(&server) => {
+            Note::Established { epoch, .. } if !cluster.decides(server) => {
                 return Err(format!("{server} is established for epoch {epoch} without a vote"));
             }
             _ => {}

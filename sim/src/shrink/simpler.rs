@@ -250,6 +250,7 @@ fn without_servers(scenario: &Scenario, gone: &BTreeSet<ServerId>) -> Scenario {
         let Config { me, ensemble, seed, .. } = config.clone();
         *config = Config { me, ensemble, seed, linearizable_sync: true, ..old.configs[0].clone() };
     }
+    cluster.group(old.groups());
     cluster.clients = old.clients;
     cluster.marked_first_start = old.marked_first_start;
     let machines = old.configs.iter().zip(&old.machines);

@@ -14,6 +14,7 @@ use super::sections::{
 use super::{DRAWN, DRAWN_READS, Expect, Mistake, ScenarioFile};
 use crate::apache::{self, Habits};
 use crate::cluster::{Cluster, Size};
+use crate::groups::Groups;
 use crate::ids::{ClientId, SimTime};
 use crate::machine::MOST_DRIFT_PPM;
 use crate::oracle::access::digest;
@@ -111,6 +112,12 @@ impl Reading<'_> {
         for config in &mut cluster.configs {
             self.limits(config, section)?;
         }
+        cluster.group(match &section.groups {
+            // A file that does not speak of them is of runs without them.
+            None => Groups::None,
+            Some(name) => Groups::named(name.get_ref())
+                .ok_or_else(|| self.wrong(name, "groups are none, one, last_weightless or each"))?,
+        });
         if let Some(marked) = section.marked_first_start {
             cluster.marked_first_start = marked;
         }

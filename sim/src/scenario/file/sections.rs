@@ -84,6 +84,7 @@ pub(super) struct ClusterSection {
     pub(super) servers: Option<Spanned<u64>>,
     pub(super) observers: Option<Spanned<u64>>,
     pub(super) standalone: Option<Spanned<bool>>,
+    pub(super) groups: Option<Text>,
     pub(super) marked_first_start: Option<bool>,
     pub(super) separate_log_dir: Option<bool>,
     #[serde(rename = "localSessionsEnabled")]

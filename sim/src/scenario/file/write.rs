@@ -7,6 +7,7 @@ use vivarium_core::ids::ServerId;
 
 use super::{DRAWN, DRAWN_READS, Expect, ScenarioFile};
 use crate::cluster::Cluster;
+use crate::groups::Groups;
 use crate::scenario::LOOKS_EVERY;
 use crate::scenario::span::{moment, span};
 use crate::workload::{Kind, Workload};
@@ -105,6 +106,9 @@ fn cluster(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {
     writeln!(f, "servers = {}\nobservers = {}", cluster.voters.len(), cluster.observers.len())?;
     if config.ensemble.is_none() {
         writeln!(f, "standalone = true")?;
+    }
+    if cluster.groups() != Groups::None {
+        writeln!(f, "groups = \"{}\"", cluster.groups())?;
     }
     writeln!(f, "marked_first_start = {}", cluster.marked_first_start)?;
     writeln!(f, "separate_log_dir = {}", config.separate_log_dir)?;
