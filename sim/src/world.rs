@@ -13,7 +13,7 @@ use madsim::runtime::Handle;
 use madsim::task::NodeId as TaskNode;
 use madsim::time::TimeHandle;
 use vivarium_core::ids::ServerId;
-use vivarium_core::server::action::Action;
+use vivarium_core::server::Outbox;
 use vivarium_core::server::input::Plane;
 
 use crate::apache::Guise;
@@ -95,7 +95,7 @@ pub(crate) struct World {
 /// Lists that every turn of a host fills and empties, kept for their room.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
-    pub(crate) actions: Vec<Action>,
+    pub(crate) outbox: Outbox,
     pub(crate) deliveries: Vec<Delivery>,
 }
 
@@ -221,8 +221,7 @@ impl World {
         let disks = machines().map(|(config, machine)| {
             let torn = stream(Stream::Disk, config.me.0 + 1000);
             let rng = stream(Stream::Disk, config.me.0);
-            let disk = DiskSim::new(machine, rng, torn, crate::payload_hash);
-            (config.me, disk)
+            DiskSim::new(machine, rng, torn, crate::payload_hash)
         });
         let servers = machines().map(|(config, machine)| {
             let mut config = config.clone();

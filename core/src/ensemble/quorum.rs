@@ -58,7 +58,12 @@ impl QuorumVerifier {
         // Voters are few, and a leader asks at every step: nothing is collected.
         let is_there = |voter: &&ServerId| servers.clone().any(|id| id == **voter);
         match &self.rule {
-            Rule::Majority => self.voters.iter().filter(is_there).count() > self.voters.len() / 2,
+            Rule::Majority => {
+                let half = self.voters.len() / 2;
+                // So few are none, whoever they are.
+                servers.clone().nth(half).is_some()
+                    && self.voters.iter().filter(is_there).count() > half
+            }
             Rule::Groups { weights, groups } => {
                 let counted = groups.values().filter(|group| group.total > 0);
                 let won = counted.clone().filter(|group| {

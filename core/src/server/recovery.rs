@@ -32,7 +32,6 @@ use crate::zab::window::{Entry, Window};
 /// Rebuilds a server from its folder: a pull machine, one disk operation at a time.
 #[derive(Debug)]
 pub struct Recovery {
-    config: Config,
     at: Stamp,
     machine: Recovering,
 }
@@ -66,8 +65,7 @@ pub struct RecoveryProgress {
 
 impl Recovery {
     pub fn start(config: Config, at: Stamp) -> Self {
-        let machine = Recovering::start(&config);
-        Self { config, at, machine }
+        Self { at, machine: Recovering::start(config) }
     }
 
     pub fn next(&mut self, got: RecoveryInput) -> RecoveryStep {
@@ -77,7 +75,7 @@ impl Recovery {
             recovery::Step::Refused(reason) => RecoveryStep::Refused(reason),
             recovery::Step::Done(recovered) => {
                 let mut out = Outbox::new();
-                let server = assemble(self.config.clone(), self.at, *recovered, &mut out);
+                let server = assemble(self.machine.config().clone(), self.at, *recovered, &mut out);
                 RecoveryStep::Done(Box::new(server), out)
             }
         }

@@ -133,11 +133,17 @@ impl Content {
 
     fn name(&self) -> &str {
         match self {
-            Self::Packed { bytes, name_len, .. } => {
-                let name = &bytes[..*name_len as usize];
-                core::str::from_utf8(name).expect("it was made of a name")
+            Self::Packed { .. } => {
+                core::str::from_utf8(self.name_bytes()).expect("it was made of a name")
             }
             Self::Apart(apart) => &apart.0,
+        }
+    }
+
+    fn name_bytes(&self) -> &[u8] {
+        match self {
+            Self::Packed { bytes, name_len, .. } => &bytes[..*name_len as usize],
+            Self::Apart(apart) => apart.0.as_bytes(),
         }
     }
 
@@ -194,6 +200,11 @@ impl Node {
 
     pub(super) fn name(&self) -> &str {
         self.content.name()
+    }
+
+    /// To compare names, which is done far more often than they are shown.
+    pub(super) fn name_bytes(&self) -> &[u8] {
+        self.content.name_bytes()
     }
 
     /// As long as it is in a tree.

@@ -12,7 +12,7 @@ use crate::setup::{of_three, recover};
 
 /// Recovers where no new file finds room.
 fn recover_full(disk: &mut Disk) -> Result<Recovered, FatalReason> {
-    let mut recovering = Recovering::start(&of_three());
+    let mut recovering = Recovering::start(of_three());
     let mut input = RecoveryInput::Begin;
     loop {
         input = match recovering.next(input) {

@@ -101,7 +101,7 @@ pub(crate) fn recover_watched(
     disk: &mut Disk,
     mut each: impl FnMut(&Disk, &DiskAction),
 ) -> Result<Recovered, FatalReason> {
-    let mut recovering = Recovering::start(config);
+    let mut recovering = Recovering::start(config.clone());
     let mut input = RecoveryInput::Begin;
     loop {
         input = match recovering.next(input) {

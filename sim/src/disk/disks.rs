@@ -1,24 +1,28 @@
 //! The disks of all servers.
 
-use std::collections::BTreeMap;
-
 use vivarium_core::ids::{Epoch, ServerId, Zxid};
 
 use crate::disk::{DiskSim, Image};
 use crate::disk_view::DiskView;
 
-/// The disks of all servers, for checkers.
+/// The disks of all servers, for checkers. The first is that of server 1.
 #[derive(Debug)]
-pub struct Disks(pub(crate) BTreeMap<ServerId, DiskSim>);
+pub struct Disks(pub(crate) Vec<DiskSim>);
 
 impl Disks {
     fn image(&self, server: ServerId) -> Option<&Image> {
-        self.0.get(&server).map(DiskSim::image)
+        self.0.get(place_of(server)?).map(DiskSim::image)
     }
 
     pub(crate) fn of(&mut self, server: ServerId) -> &mut DiskSim {
-        self.0.get_mut(&server).expect("every server has a disk")
+        let disk = place_of(server).and_then(|place| self.0.get_mut(place));
+        disk.expect("every server has a disk")
     }
+}
+
+/// Servers are numbered from 1 without gaps.
+fn place_of(server: ServerId) -> Option<usize> {
+    usize::try_from(server.0.checked_sub(1)?).ok()
 }
 
 impl DiskView for Disks {

@@ -4,7 +4,7 @@
 //! creation, rename or removal after `sync_dir` of its folder. Until then a power cut keeps any
 //! subset, in any order, whole or torn at sector borders.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -427,8 +427,9 @@ impl Image {
             NameOp::Unlink { .. } => None,
         });
         let named = self.names.values().chain(self.durable_names.values()).copied();
-        let live: BTreeSet<u64> = named.chain(pending).collect();
-        self.inodes.retain(|id, _| live.contains(id));
+        let mut live: Vec<u64> = named.chain(pending).collect();
+        live.sort_unstable();
+        self.inodes.retain(|id, _| live.binary_search(id).is_ok());
     }
 }
 

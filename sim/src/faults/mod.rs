@@ -71,19 +71,20 @@ impl World {
                 }
             }
         }
-        self.ask_observer();
-        let due = self.observer.deadline().map(|at| at.max(self.now.plus(1000)));
+        let due = self.ask_observer().map(|at| at.max(self.now.plus(1000)));
         self.inboxes[control.0].next().into_iter().chain(due).min()
     }
 
-    fn ask_observer(&mut self) {
-        let due = self.observer.deadline().is_some_and(|at| at <= self.now);
-        if self.verdict.is_none()
-            && due
-            && let Err(violation) = self.observer.due(self.now, &self.disks)
-        {
+    /// Returns when the observer wants to be asked again.
+    fn ask_observer(&mut self) -> Option<SimTime> {
+        let deadline = self.observer.deadline();
+        if self.verdict.is_some() || deadline.is_none_or(|at| at > self.now) {
+            return deadline;
+        }
+        if let Err(violation) = self.observer.due(self.now, &self.disks) {
             self.violated(NodeId::World, violation);
         }
+        self.observer.deadline()
     }
 
     fn fault_begins(&mut self, index: usize) {

@@ -18,13 +18,14 @@ impl World {
     /// Carries out what the server asked for, in its order.
     pub(super) fn drain(&mut self, index: usize) {
         while !self.servers[index].outbox.is_empty() || self.tell_disguised(index) {
-            let mut actions = std::mem::take(&mut self.scratch.actions);
-            actions.extend(self.servers[index].outbox.drain());
+            // What it asks for while this is carried out comes next.
+            let mut outbox = std::mem::take(&mut self.scratch.outbox);
+            std::mem::swap(&mut outbox, &mut self.servers[index].outbox);
             let node = NodeId::Server(self.servers[index].id());
             if let Some(recorder) = &mut self.recorder {
                 recorder.drain(node);
             }
-            for (place, action) in actions.drain(..).enumerate() {
+            for (place, action) in outbox.drain().enumerate() {
                 if self.verdict.is_some() {
                     return;
                 }
@@ -42,7 +43,7 @@ impl World {
                     }
                 }
             }
-            self.scratch.actions = actions;
+            self.scratch.outbox = outbox;
         }
         self.forward_posts();
     }

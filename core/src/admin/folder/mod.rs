@@ -195,7 +195,7 @@ impl Appraisal {
     }
 
     fn enter_ours(&mut self) {
-        let recovering = Box::new(Recovering::start(&self.config()));
+        let recovering = Box::new(Recovering::start(self.config()));
         if let Phase::Apache(start) = core::mem::replace(&mut self.phase, Phase::Over) {
             self.phase = Phase::Ours { opinion: Box::new(start.finish()), recovering };
         }

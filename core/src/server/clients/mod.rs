@@ -342,8 +342,10 @@ impl Clients {
 
     /// Goes on with links that were held because of the server's outstanding requests.
     fn readmit(&mut self, cx: &mut ClientCx<'_>) {
-        while self.outstanding <= outstanding_limit(cx.config) && self.has_room(cx.config) {
-            let Some(link) = self.next_in_line(cx.config) else { return };
+        while let Some(link) = self.next_in_line(cx.config)
+            && self.outstanding <= outstanding_limit(cx.config)
+            && self.has_room(cx.config)
+        {
             self.over_limit.remove(&link);
             self.readmitted = Some(link);
             self.pump(link, cx);

@@ -29,7 +29,6 @@ pub(super) struct Loaded {
 
 #[derive(Debug)]
 pub(super) struct Loader {
-    config: Config,
     /// Oldest first: the next candidate is the last.
     candidates: Vec<Zxid>,
     decoder: SnapshotDecoder,
@@ -40,7 +39,6 @@ pub(super) struct Loader {
 impl Loader {
     pub(super) fn new(config: &Config, snapshots: &[(Zxid, u64)]) -> Self {
         Self {
-            config: config.clone(),
             candidates: snapshots.iter().map(|(zxid, _)| *zxid).collect(),
             decoder: SnapshotDecoder::new(Source::File, config),
             offset: 0,
@@ -57,26 +55,26 @@ impl Loader {
         Some(read)
     }
 
-    pub(super) fn take(&mut self, data: ReadData) -> Result<(), FatalReason> {
+    pub(super) fn take(&mut self, data: ReadData, config: &Config) -> Result<(), FatalReason> {
         let Some(&zxid) = self.candidates.last() else { return Ok(()) };
         let ReadData::Bytes(bytes) = data else {
-            self.give_up(zxid);
+            self.give_up(zxid, config);
             return Ok(());
         };
         self.offset += bytes.len() as u64;
         if self.decoder.push(&bytes).is_err() {
-            self.give_up(zxid);
+            self.give_up(zxid, config);
             return Ok(());
         }
         if bytes.len() == CHUNK as usize {
             return Ok(());
         }
-        let fresh = SnapshotDecoder::new(Source::File, &self.config);
+        let fresh = SnapshotDecoder::new(Source::File, config);
         match core::mem::replace(&mut self.decoder, fresh).finish(zxid) {
-            Err(_) => self.give_up(zxid),
+            Err(_) => self.give_up(zxid, config),
             Ok(decoded) => {
                 if let Some(len) = decoded.oversized {
-                    return Err(oversized(&FileName::snapshot(zxid), len, &self.config));
+                    return Err(oversized(&FileName::snapshot(zxid), len, config));
                 }
                 self.loaded.snapshot =
                     Some(LoadedSnapshot { zxid, grade: decoded.grade, database: decoded.database });
@@ -89,10 +87,10 @@ impl Loader {
         self.loaded
     }
 
-    fn give_up(&mut self, zxid: Zxid) {
+    fn give_up(&mut self, zxid: Zxid, config: &Config) {
         self.candidates.pop();
         self.loaded.broken.push(zxid);
-        self.decoder = SnapshotDecoder::new(Source::File, &self.config);
+        self.decoder = SnapshotDecoder::new(Source::File, config);
         self.offset = 0;
     }
 }

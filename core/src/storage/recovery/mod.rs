@@ -135,13 +135,13 @@ enum Then {
 }
 
 impl Recovering {
-    pub fn start(config: &Config) -> Self {
-        Self {
-            config: config.clone(),
-            ids: DiskIds::new(),
-            state: State::Surveying(Survey::new(config)),
-            asked: None,
-        }
+    pub fn start(config: Config) -> Self {
+        let state = State::Surveying(Survey::new(&config));
+        Self { config, ids: DiskIds::new(), state, asked: None }
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     pub fn next(&mut self, got: RecoveryInput) -> Step {
@@ -154,8 +154,8 @@ impl Recovering {
         if let Some(data) = data {
             let taken = match &mut self.state {
                 State::Surveying(survey) => survey.take(data),
-                State::Loading { loader, .. } => loader.take(data),
-                State::Replaying { replay, .. } => replay.take(data),
+                State::Loading { loader, .. } => loader.take(data, &self.config),
+                State::Replaying { replay, .. } => replay.take(data, &self.config),
                 State::Acting { .. } | State::Over => Ok(()),
             };
             if let Err(reason) = taken {

@@ -56,7 +56,6 @@ pub(super) struct Replayed {
 
 #[derive(Debug)]
 pub(super) struct Replay {
-    config: Config,
     snapshot: (Zxid, Grade),
     database: Database,
     /// The zxid that the next record has to follow.
@@ -115,7 +114,6 @@ impl Replay {
         // behind it: whether the log reaches the snapshot shows there.
         let reaches = |log: &LogFile| log.first <= zxid;
         Self {
-            config: config.clone(),
             snapshot: (zxid, snapshot.grade),
             database: snapshot.database,
             last: zxid,
@@ -163,7 +161,7 @@ impl Replay {
         Some(read)
     }
 
-    pub(super) fn take(&mut self, data: ReadData) -> Result<(), FatalReason> {
+    pub(super) fn take(&mut self, data: ReadData, config: &Config) -> Result<(), FatalReason> {
         let bytes = match data {
             ReadData::Bytes(bytes) => bytes,
             ReadData::Missing | ReadData::Listing(_) => Bytes::new(),
@@ -175,7 +173,7 @@ impl Replay {
                 scanner.take(bytes);
                 self.scan(last);
                 if let Some(len) = self.oversized {
-                    return Err(oversized(&self.logs[self.file].name, len, &self.config));
+                    return Err(oversized(&self.logs[self.file].name, len, config));
                 }
             }
             Reading::Probing { probe, .. } => probe.push(&bytes),

@@ -88,7 +88,8 @@ impl Nodes {
         crate::invariant!(listed_by.is_some() == (id != NodeId::ROOT), "{path} is in slot {id:?}");
         if let Some(parent) = listed_by {
             self.relist(parent, |children, slots| {
-                children.insert(id, |other| slots.node(other).name().cmp(slots.node(id).name()));
+                let name = slots.node(id).name_bytes();
+                children.insert(id, |other| slots.node(other).name_bytes().cmp(name));
             });
             self.count_above(parent, 1, bytes);
         }
@@ -109,8 +110,8 @@ impl Nodes {
             let (parent, bytes) = (gone.parent(), gone.data_length() as i64);
             self.count_above(parent, -1, -bytes);
             self.relist(parent, |children, slots| {
-                let name = slots.node(id).name();
-                children.remove(|other| slots.node(other).name().cmp(name));
+                let name = slots.node(id).name_bytes();
+                children.remove(|other| slots.node(other).name_bytes().cmp(name));
             });
         }
         let found = self.by_path.find_entry(Entry::spread(hash_of(path)), |entry| entry.id == id);
@@ -143,10 +144,11 @@ impl Nodes {
         if path == "/" {
             return id == NodeId::ROOT;
         }
-        let (mut id, mut rest) = (id, path);
+        let (mut id, mut rest) = (id, path.as_bytes());
         while id != NodeId::ROOT {
             let node = self.slots.node(id);
-            let above = rest.strip_suffix(node.name()).and_then(|above| above.strip_suffix('/'));
+            let above = rest.strip_suffix(node.name_bytes());
+            let above = above.and_then(|above| above.strip_suffix(b"/"));
             let Some(above) = above else { return false };
             (id, rest) = (node.parent(), above);
         }

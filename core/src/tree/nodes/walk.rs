@@ -56,7 +56,8 @@ impl<'n> WalkFrom<'n> {
                 walk.advance();
                 return walk;
             };
-            let found = children.locate(|other| nodes.slots.node(other).name().cmp(name));
+            let found =
+                children.locate(|other| nodes.slots.node(other).name_bytes().cmp(name.as_bytes()));
             let is_there = found.is_ok();
             let (Ok(place) | Err(place)) = found;
             walk.above.push((children.iter_from(place), walk.path.len()));
