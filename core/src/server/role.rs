@@ -386,7 +386,7 @@ impl Server {
         }
         let is_candidate = matches!(self.role, Role::Leading(_) | Role::Looking);
         let heir = match &self.role {
-            Role::Leading(leading) => leading.heir(),
+            Role::Leading(leading) => leading.heir(&self.ensemble),
             Role::Starting
             | Role::Looking
             | Role::Following(_)

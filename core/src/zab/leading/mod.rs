@@ -23,6 +23,7 @@ pub use discovery::Discovery;
 use learner::{Learner, Stage};
 pub use synchronization::Synchronization;
 
+use crate::ensemble::Ensemble;
 use crate::ids::{Epoch, LinkId, ReadId, ServerId, SessionId, Xid, Zxid};
 use crate::server::action::{Action, Close, CloseReason, LinkAction};
 use crate::server::input::{DiskFault, ReadData};
@@ -164,11 +165,12 @@ impl Leading {
     }
 
     /// The synced voter that the election order ranks first: it holds the most, then the highest
-    /// id. A leader that stops hands over to it.
-    pub fn heir(&self) -> Option<ServerId> {
+    /// id. A leader that stops hands over to it. One without a weight may not be elected.
+    pub fn heir(&self, ensemble: &Ensemble) -> Option<ServerId> {
         let synced = self.learners.values().filter(|learner| learner.stage.is_synced());
         synced
             .filter_map(|learner| learner.voter().map(|id| (learner.acked, id)))
+            .filter(|(_, id)| ensemble.weight(*id) > 0)
             .max()
             .map(|(_, id)| id)
     }
