@@ -107,6 +107,13 @@ impl Cluster {
         cluster
     }
 
+    /// What a session gets that asks for this.
+    pub(crate) fn negotiated_ms(&self, asked_ms: i32) -> i32 {
+        let asked = u64::try_from(asked_ms).unwrap_or(0);
+        let due = asked.min(self.max_session_timeout_ms).max(self.min_session_timeout_ms);
+        i32::try_from(due).unwrap_or(i32::MAX)
+    }
+
     /// Whether these decide; each is named once.
     pub(crate) fn is_quorum<'a>(&self, ids: impl IntoIterator<Item = &'a ServerId>) -> bool {
         let counts = |id: &&ServerId| self.decides(**id);

@@ -1,7 +1,8 @@
 //! E5: a client that asks for its session gets that one, with the same password, or is told that it is
-//! over; and it is told so only of a session whose end was at least proposed. Who does not know the
-//! password, or claims to have seen what nobody has, gets no session. A session has the timeout that
-//! was asked for, within the limits of the server.
+//! over; and it is told so only of a session whose end is committed: another leader would drop an end that
+//! was only proposed, and the session would live on. A server that is alone carries it out, or dies. Who
+//! does not know the password, or claims to have seen what nobody has, gets no session. A session has the
+//! timeout that was asked for, within the limits of the server.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
@@ -16,6 +17,7 @@ use vivarium_core::server::note::Note;
 #[derive(Debug, Default)]
 pub(crate) struct E05 {
     granted: BTreeSet<SessionId>,
+    /// Sessions whose end was proposed by a server that is alone.
     ending: BTreeSet<SessionId>,
     /// Sessions that everybody knew when their clients last asked for them.
     global: BTreeSet<SessionId>,
@@ -29,7 +31,9 @@ impl Check for E05 {
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-        if let Some((_, Note::Proposed { payload, .. })) = note_of(cx, event) {
+        if let Some((_, Note::Proposed { payload, .. })) = note_of(cx, event)
+            && cx.canon.cluster.standalone
+        {
             let closes = payload.get(28..32) == Some(&(-11i32).to_be_bytes()[..]);
             if let (true, Some(id)) = (closes, payload.first_chunk::<8>()) {
                 self.ending.insert(SessionId(i64::from_be_bytes(*id)));
@@ -58,8 +62,10 @@ impl Check for E05 {
             // Of a local session, its server alone can say; E8 looks at that.
             SessionFact::Expired { session, .. }
                 if cx.canon.cluster.local_sessions && !self.global.contains(session) => {}
-            SessionFact::Expired { session, server } if !self.ending.contains(session) => {
-                return Err(format!("{server} says that {session} is over, but nobody closed it"));
+            SessionFact::Expired { session, server }
+                if !cx.canon.closed.contains_key(session) && !self.ending.contains(session) =>
+            {
+                return Err(format!("{server} says that {session} is over, but it is not closed"));
             }
             SessionFact::Forged { session, server, forgery, granted: true } => {
                 return Err(match forgery {
@@ -98,8 +104,7 @@ impl E05 {
                 };
                 let cluster = &cx.canon.cluster;
                 let (low, high) = (cluster.min_session_timeout_ms, cluster.max_session_timeout_ms);
-                let due = u64::try_from(asked).unwrap_or(0).min(high).max(low);
-                match u64::try_from(*timeout_ms) == Ok(due) {
+                match *timeout_ms == cluster.negotiated_ms(asked) {
                     true => Ok(()),
                     false => Err(format!(
                         "{server} gives {got} a timeout of {timeout_ms} ms; {asked} ms were asked \
@@ -121,6 +126,8 @@ impl E05 {
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
+    use crate::oracle::txn::Txn;
+    use crate::oracle::txn::build::payload;
     use vivarium_core::ids::ServerId;
 
     #[test]
@@ -133,6 +140,9 @@ mod tests {
         let (session, server) = (SessionId(5), ServerId(1));
         let expired = ClientFact::Session(SessionFact::Expired { session, server });
         assert!(run.client(expired.clone()).is_err());
+        let end = payload(header(z(1, 2), 5, 0), &Txn::CloseSession { paths: Some(Vec::new()) });
+        run.note(1, Note::Proposed { zxid: z(1, 2), hash: 1, payload: end }).unwrap();
+        assert!(run.client(expired.clone()).is_err(), "its end is proposed, and may never come");
         run.close(z(1, 2), 5).unwrap();
         run.client(expired).unwrap();
     }

@@ -115,6 +115,11 @@ impl Member {
         origin.is_some_and(|origin| zxid < origin.end)
     }
 
+    /// The snapshot that its tree grew from.
+    pub(crate) fn base(&self) -> Option<Zxid> {
+        self.lineage.base
+    }
+
     /// The history that the snapshot of `zxid` in its folder stands for; before it has been replayed up
     /// to the second, the state in it is nobody's.
     pub(crate) fn snapshot(&self, zxid: Zxid, committed: &[Entry]) -> (Line, Zxid) {

@@ -18,7 +18,13 @@ pub(crate) struct S01;
 
 impl Check for S01 {
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::MovedAside, Topic::Uncuttable, Topic::Disowned, Topic::Recovered])
+        Topics::of(&[
+            Topic::MovedAside,
+            Topic::Uncuttable,
+            Topic::Disowned,
+            Topic::Recovered,
+            Topic::SnapshotSealed,
+        ])
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
@@ -34,6 +40,9 @@ impl Check for S01 {
             }
             Note::Disowned { upto } if !member.uncuttable => {
                 return Err(format!("{server} gives up what it has for a snapshot of {upto}"));
+            }
+            Note::SnapshotSealed { zxid } if cx.spec.white_box && member.in_broadcast() => {
+                is_behind_log(cx, server, *zxid, member)?;
             }
             Note::Recovered { last, from, blank, .. } => {
                 Self::judge(cx, server, *last, *from, *blank, member)?;
@@ -93,6 +102,20 @@ impl S01 {
     }
 }
 
+/// Whether an own snapshot of `zxid` holds nothing that the own log lacks. What the tree grew from needs no
+/// log, nor does one that holds no transaction.
+fn is_behind_log(cx: &Cx<'_>, server: ServerId, zxid: Zxid, member: &Member) -> Result<(), String> {
+    let holds_some = cx.canon.find(zxid).is_some();
+    let grew = holds_some && member.base().is_none_or(|base| base < zxid);
+    let logged = cx.disks.durable_last_log(server);
+    if grew && logged < Some(zxid) && !cx.damage.is_damaged(server) {
+        return Err(format!(
+            "{server} has a snapshot of {zxid}, but its log is durable up to {logged:?} only"
+        ));
+    }
+    Ok(())
+}
+
 /// Whether a TRUNC to `upto` leaves no snapshot that the history could begin with.
 fn has_no_base(cx: &Cx<'_>, server: ServerId, upto: Zxid, member: &Member) -> Result<(), String> {
     let holds_no_more = |zxid: &Zxid| member.snapshot(*zxid, &cx.canon.committed).1 <= upto;
@@ -141,6 +164,24 @@ mod tests {
 
     fn recovered(last: Option<Zxid>) -> Note {
         Note::Recovered { last, from: None, blank: false, digest: StateDigest::default() }
+    }
+
+    #[test]
+    fn a_snapshot_ahead_of_its_log_is_found() {
+        let mut run = run();
+        run.note(2, recovered(Some(z(1, 1)))).unwrap_err();
+        let serves = |phase| Note::PhaseEntered { phase, epoch: Epoch(1) };
+        run.note(3, serves(Phase::FollowingBroadcast)).unwrap();
+        let sealed = Note::SnapshotSealed { zxid: z(1, 1) };
+        run.note(3, sealed.clone()).unwrap();
+        run.disks.clear(3);
+        assert!(run.note(3, sealed.clone()).unwrap_err().contains("durable up to None"));
+        run.note(3, serves(Phase::FollowingSynchronization)).unwrap();
+        run.note(3, sealed.clone()).unwrap();
+        let digest = StateDigest::default();
+        run.note(3, Note::SnapInstalled { zxid: z(1, 1), digest }).unwrap();
+        run.note(3, serves(Phase::FollowingBroadcast)).unwrap();
+        run.note(3, sealed).unwrap();
     }
 
     #[test]
