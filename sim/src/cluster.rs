@@ -35,6 +35,9 @@ const SLOW_WALKS: u64 = 500;
 /// Seeds whose server limits what clients may have outstanding, in per mille.
 const LIMITS_OUTSTANDING: u64 = 200;
 
+/// Seeds whose servers take only so many requests at a time, in per mille.
+const THROTTLES: u64 = 100;
+
 /// Seeds whose new sessions are local; of them, those that upgrade, and those that let clients read without
 /// a quorum, in per mille.
 const LOCAL_SESSIONS: u64 = 250;
@@ -311,6 +314,10 @@ fn draw_further_limits(seed: u64, config: &mut Config) {
     let mut outstanding = stream(5);
     if outstanding.chance(LIMITS_OUTSTANDING) {
         config.global_outstanding_limit = outstanding.log_range(1, 32) as usize;
+    }
+    let mut throttle = stream(8);
+    if throttle.chance(THROTTLES) {
+        config.throttle_requests = throttle.log_range(1, 16) as usize;
     }
     draw_access(&mut stream(20), config, stream(21));
 }

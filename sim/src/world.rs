@@ -238,6 +238,9 @@ impl World {
             slot
         });
         let mut net = NetSim::new(cluster.configs.len(), hosts, stream(Stream::Latency, 0));
+        // Servers that want little to wait before they stop to send find little taken from them, too.
+        let room = cluster.configs.iter().map(|config| config.link_high_water_bytes).min();
+        net.narrow(room.unwrap_or(u64::MAX));
         if faults.iter().any(|unit| unit.kind.names_packets()) {
             net.watch_packets();
         }

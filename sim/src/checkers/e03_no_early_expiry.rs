@@ -21,6 +21,7 @@ use vivarium_core::server::note::{Note, Phase};
 #[derive(Debug, Default)]
 pub(crate) struct E03 {
     quiet_since: SimTime,
+    /// What each session was granted last, or less where it may have less.
     timeouts: BTreeMap<SessionId, i32>,
     sent: BTreeMap<(SessionId, Option<i32>), VecDeque<SimTime>>,
     /// When the last request left that was answered.
@@ -114,6 +115,10 @@ impl Check for E03 {
         if matches!(event, SimEvent::Note(Note::Established { .. })) {
             // What an earlier leader found may never be committed.
             self.found.clear();
+            // Nobody has told this one what was agreed on with others since the session was made.
+            for (session, timeout_ms) in &mut self.timeouts {
+                *timeout_ms = (*timeout_ms).min(made_with(cx, *session));
+            }
         }
         if let Some((server, Note::SessionExpired { session, idle_ms, timeout_ms })) =
             note_of(cx, event)
@@ -179,8 +184,9 @@ impl E03 {
         session: SessionId,
         timeout_ms: i32,
     ) -> Result<(), String> {
-        if let Some(granted) = self.timeouts.get(&session).filter(|granted| **granted > timeout_ms)
-        {
+        // One that has been replaced and does not know has not heard what was agreed on since.
+        let granted = self.timeouts.get(&session).filter(|_| is_newest(cx, server));
+        if let Some(granted) = granted.filter(|granted| **granted > timeout_ms) {
             return Err(format!(
                 "{server} expires {session} after {timeout_ms} ms, its client was granted {granted}"
             ));
@@ -215,8 +221,20 @@ impl E03 {
                 return Ok(());
             }
             ClientFact::Pong { session, .. } => (*session, None),
-            ClientFact::Session(SessionFact::Granted { got, timeout_ms, .. }) => {
-                self.timeouts.insert(*got, *timeout_ms);
+            ClientFact::Session(SessionFact::Asked {
+                resume: Some(session), timeout_ms, ..
+            }) => {
+                // It holds before the client hears so.
+                let known = self.timeouts.get_mut(session).filter(|_| !cx.spec.recorded);
+                if let Some(known) = known {
+                    *known = (*known).min(cx.canon.cluster.negotiated_ms(*timeout_ms));
+                }
+                return Ok(());
+            }
+            ClientFact::Session(SessionFact::Granted { got, timeout_ms, server, .. }) => {
+                // An earlier leader's word is none of the newest one's.
+                let most = if is_newest(cx, *server) { i32::MAX } else { made_with(cx, *got) };
+                self.timeouts.insert(*got, most.min(*timeout_ms));
                 return Ok(());
             }
             ClientFact::Session(SessionFact::Detached { session, .. }) => {
@@ -272,6 +290,17 @@ impl E03 {
     }
 }
 
+/// Whether it leads in the newest epoch, or follows there.
+fn is_newest(cx: &Cx<'_>, server: ServerId) -> bool {
+    let newest = cx.canon.established.last_key_value().map(|(epoch, _)| *epoch);
+    cx.canon.member(server).map(|member| member.epoch) >= newest
+}
+
+/// The timeout that is logged with the session.
+fn made_with(cx: &Cx<'_>, session: SessionId) -> i32 {
+    cx.canon.oracle.tree().sessions().get(&session.0).copied().unwrap_or(i32::MAX)
+}
+
 /// Until a leader knows of the clients of a follower, or that follower that it lost its leader. One tick more
 /// for the report of who was there, which rides on the leader's ping.
 fn report_us(cx: &Cx<'_>) -> u64 {
@@ -316,6 +345,35 @@ mod tests {
         assert!(run.note(1, note(20_000)).unwrap_err().contains("was granted 30000"));
     }
 
+    /// A timeout that was agreed on later than the session was made binds who agreed, and from the question
+    /// on; a leader that comes after knows only the first one.
+    #[test]
+    fn a_later_agreement_ends_with_its_leader() {
+        let expires = |renewed: bool, asked_ms: Option<i32>| {
+            let mut run = Run::new(E03::default());
+            run.boot_all();
+            run.canon.cluster.max_session_timeout_ms = 60_000;
+            run.establish(1, 1).unwrap();
+            run.commit(1, header(z(1, 1), 5, 0), &Txn::CreateSession { timeout_ms: 20_000 })
+                .unwrap();
+            run.grant(5, 30_000, 2).unwrap();
+            let resume = Some(SessionId(5));
+            if let Some(timeout_ms) = asked_ms {
+                let (last_zxid, server) = (0, ServerId(1));
+                let asked = SessionFact::Asked { resume, last_zxid, timeout_ms, server };
+                run.client(ClientFact::Session(asked)).unwrap();
+            }
+            if renewed {
+                run.establish(1, 2).unwrap();
+            }
+            run.wait_ms(60_000).unwrap();
+            run.note(1, note(20_000))
+        };
+        assert!(expires(false, None).is_err() && expires(false, Some(40_000)).is_err());
+        expires(true, None).unwrap();
+        expires(false, Some(15_000)).unwrap();
+    }
+
     /// A leader that stood still wakes to sessions that are as old as they were.
     #[test]
     fn an_expiry_of_time_that_a_pause_took_is_found() {
@@ -353,7 +411,7 @@ mod tests {
         let mut run = Run::new(E03::default());
         run.boot_all();
         run.establish(1, 1).unwrap();
-        run.open(z(1, 1), 5);
+        run.commit(1, header(z(1, 1), 5, 0), &Txn::CreateSession { timeout_ms: 20_000 }).unwrap();
         run.grant(5, 20_000, 1).unwrap();
         run.wait_ms(60_000).unwrap();
         run

@@ -32,7 +32,7 @@ impl Check for E05 {
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if let Some((_, Note::Proposed { payload, .. })) = note_of(cx, event)
-            && cx.canon.cluster.standalone
+            && (cx.canon.cluster.standalone || cx.spec.recorded)
         {
             let closes = payload.get(28..32) == Some(&(-11i32).to_be_bytes()[..]);
             if let (true, Some(id)) = (closes, payload.first_chunk::<8>()) {
@@ -140,8 +140,8 @@ mod tests {
         let (session, server) = (SessionId(5), ServerId(1));
         let expired = ClientFact::Session(SessionFact::Expired { session, server });
         assert!(run.client(expired.clone()).is_err());
-        let end = payload(header(z(1, 2), 5, 0), &Txn::CloseSession { paths: Some(Vec::new()) });
-        run.note(1, Note::Proposed { zxid: z(1, 2), hash: 1, payload: end }).unwrap();
+        let end = payload(header(z(1, 3), 5, 0), &Txn::CloseSession { paths: Some(Vec::new()) });
+        run.note(1, Note::Proposed { zxid: z(1, 3), hash: 1, payload: end }).unwrap();
         assert!(run.client(expired.clone()).is_err(), "its end is proposed, and may never come");
         run.close(z(1, 2), 5).unwrap();
         run.client(expired).unwrap();

@@ -73,6 +73,11 @@ impl NetSim {
         }
     }
 
+    /// A kernel takes no more bytes for a connection than this, but one packet of a usual size.
+    pub fn narrow(&mut self, bytes: u64) {
+        self.window = self.window.min(bytes.max(1024));
+    }
+
     /// Little is under way on a narrow path: 200 ms of it.
     fn window_of(&self, id: EndId) -> u64 {
         let hosts = self.end(id).zip(self.end(id.peer())).map(|(end, peer)| (end.host, peer.host));

@@ -362,7 +362,7 @@ fn an_end_of_a_session_that_nobody_closed_is_found() {
     let mut scene = Scene::begin();
     scene.line(1, "\"closed\": true");
     scene.connect(3, A, 0);
-    scene.breaks("E5", "nobody closed it");
+    scene.breaks("E5", "it is not closed");
     let end = scene.commit(A, 0, Txn::CloseSession { paths: Some(Vec::new()) });
     assert!(end > Zxid::ZERO);
     scene.is_right();

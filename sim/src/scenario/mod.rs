@@ -123,6 +123,7 @@ const READERS: u64 = u64::MAX - 1;
 const OUTSIDERS: u64 = u64::MAX - 2;
 const NUMBERERS: u64 = u64::MAX;
 const HASTY: u64 = u64::MAX / 2;
+const RENEGOTIATORS: u64 = u64::MAX / 4;
 
 fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
     let servers: Vec<ServerId> = cluster.configs.iter().map(|config| config.me).collect();
@@ -148,6 +149,7 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
             operations: Operations::Drawn,
             reads_only: limits.read_only_mode && reads_only(seed, index),
             fresh_xids: !limits.local_sessions && fresh_xids(seed, index),
+            other_timeout_ms: draw_other_timeout(seed, index, low, high),
         };
         let share = if limits.local_sessions { 900 } else { 500 };
         if hasty && SimRng::new(seed, Stream::Sessions, HASTY - 1 - index as u64).chance(share) {
@@ -179,6 +181,12 @@ fn reads_only(seed: u64, index: usize) -> bool {
 /// tell the two requests of one number apart.
 fn fresh_xids(seed: u64, index: usize) -> bool {
     SimRng::new(seed, Stream::Sessions, NUMBERERS - index as u64).chance(300)
+}
+
+/// Of those that ask for another timeout when they come back, what they ask for.
+fn draw_other_timeout(seed: u64, index: usize, low: i32, high: i32) -> Option<i32> {
+    let mut rng = SimRng::new(seed, Stream::Sessions, RENEGOTIATORS - index as u64);
+    rng.chance(150).then(|| rng.range(low as u64, high as u64) as i32)
 }
 
 /// What a client asks for that knows nothing of the limits of the servers. Behind the streams of

@@ -50,6 +50,8 @@ pub struct ClientSpec {
     /// It numbers its requests from 1 on each connection, as real clients do. One that counts on tells
     /// checkers more: what a number means is clear then whatever a server does.
     pub fresh_xids: bool,
+    /// What it asks for on each second connection of a session.
+    pub other_timeout_ms: Option<i32>,
 }
 
 impl ClientSpec {
@@ -165,7 +167,11 @@ impl ZkClient {
     }
 
     fn ask(&mut self, now: SimTime, conn: ConnId, server: ServerId, out: &mut ClientOut) {
-        let timeout_ms = self.spec.session_timeout_ms;
+        let second = self.session.as_ref().is_some_and(|session| session.connections % 2 == 1);
+        let timeout_ms = match self.spec.other_timeout_ms {
+            Some(other) if second => other,
+            Some(_) | None => self.spec.session_timeout_ms,
+        };
         self.forgery = self.session.as_ref().and_then(|_| self.forger.draw());
         if let (Some(forgery), Some(session)) = (self.forgery, &self.session) {
             let asks = self.spec.reads_only;

@@ -18,6 +18,7 @@ fn client_of(seed: u64) -> (ZkClient, ClientOut) {
         think_us: 10_000,
         reads_only: false,
         fresh_xids: false,
+        other_timeout_ms: None,
         operations: Operations::Listed(Vec::new()),
     };
     (ZkClient::new(spec, Workload::draw(1), 150_000, 0), ClientOut::new())

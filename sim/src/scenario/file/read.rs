@@ -170,6 +170,7 @@ impl Reading<'_> {
             (&mut config.snap_preimage_limit_bytes, &section.snap_preimage_limit_bytes, 1),
             (&mut config.snap_retain_count, &section.snap_retain_count, 0),
             (&mut config.global_outstanding_limit, &section.global_outstanding_limit, 0),
+            (&mut config.throttle_requests, &section.throttle_requests, 0),
         ] {
             if let Some(value) = value {
                 *to = self.within(value, low, 1 << 30)? as usize;
@@ -337,6 +338,7 @@ impl Reading<'_> {
         spec.pipeline = given.pipeline.unwrap_or(spec.pipeline);
         spec.reads_only = given.reads_only.unwrap_or(false);
         spec.fresh_xids = given.fresh_xids.unwrap_or(false);
+        spec.other_timeout_ms = given.other_timeout_ms;
         if let Some(text) = &given.starts {
             spec.starts = SimTime(self.time(text)?);
         }
@@ -351,7 +353,10 @@ impl Reading<'_> {
         }
         match &spec {
             ClientSpec { servers, .. } if servers.is_empty() => Err(wrong("it dials no server")),
-            ClientSpec { session_timeout_ms: ..=0, .. } => Err(wrong("its session has no time")),
+            ClientSpec { session_timeout_ms: ..=0, .. }
+            | ClientSpec { other_timeout_ms: Some(..=0), .. } => {
+                Err(wrong("its session has no time"))
+            }
             ClientSpec { pipeline: 0, .. } => Err(wrong("pipeline is at least 1")),
             ClientSpec { think_us: 0, .. } => Err(wrong("think is longer than nothing")),
             ClientSpec { id: ClientId(_), .. } => Ok(spec),

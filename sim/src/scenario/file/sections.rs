@@ -60,6 +60,7 @@ pub(super) struct ClientSection {
     pub(super) think: Option<Text>,
     pub(super) reads_only: Option<bool>,
     pub(super) fresh_xids: Option<bool>,
+    pub(super) other_timeout_ms: Option<i32>,
     pub(super) operations: Option<Text>,
 }
 
@@ -118,6 +119,9 @@ pub(super) struct ClusterSection {
     pub(super) snap_retain_count: Option<Spanned<u64>>,
     #[serde(rename = "globalOutstandingLimit")]
     pub(super) global_outstanding_limit: Option<Spanned<u64>>,
+    /// 0: requests are not throttled.
+    #[serde(rename = "request_throttle_max_requests")]
+    pub(super) throttle_requests: Option<Spanned<u64>>,
     #[serde(rename = "zxidLimit")]
     pub(super) zxid_limit: Option<Spanned<u64>>,
     #[serde(rename = "maxClientCnxns")]

@@ -74,6 +74,9 @@ fn client(f: Out<'_, '_>, spec: &ClientSpec) -> fmt::Result {
     if spec.fresh_xids {
         writeln!(f, "fresh_xids = true")?;
     }
+    if let Some(other) = spec.other_timeout_ms {
+        writeln!(f, "other_timeout_ms = {other}")?;
+    }
     match &spec.operations {
         Operations::Drawn => writeln!(f, "operations = \"{DRAWN}\""),
         Operations::DrawnReads => writeln!(f, "operations = \"{DRAWN_READS}\""),
@@ -133,6 +136,7 @@ fn cluster(f: Out<'_, '_>, cluster: &Cluster) -> fmt::Result {
         ("appendBatch", config.append_batch_bytes as u64),
         ("snapRetainCount", config.snap_retain_count as u64),
         ("globalOutstandingLimit", config.global_outstanding_limit as u64),
+        ("request_throttle_max_requests", config.throttle_requests as u64),
         ("zxidLimit", config.zxid_counter_limit.into()),
         ("maxClientCnxns", config.max_client_connections as u64),
         ("containerCheckIntervalMs", config.containers.check_interval.as_ms()),
