@@ -9,6 +9,9 @@ const OWN_BITS: u64 = (1 << 56) - 1;
 /// Bits that count on from the start.
 const COUNT_BITS: u64 = 0xffff;
 
+/// Of those, the bits whose start is random too.
+const COUNT_START_BITS: u64 = COUNT_BITS >> 1;
+
 /// Longest jump ahead: about 70 minutes.
 const JUMP_MS: u64 = 1 << 22;
 
@@ -19,8 +22,8 @@ const JUMP_MS: u64 = 1 << 22;
 /// that neither a clock that was set back nor one that wrapped hands out an id twice. Not every id
 /// is known: those of sessions that were closed before the newest snapshot are not, nor are those
 /// that the last start handed out and this server never logged. So the start jumps ahead by a random
-/// time: where the clock reads what it read at an earlier start, meeting one of those ids is as
-/// unlikely as drawing the same jump.
+/// time, and the count begins anywhere in its lower half: that a later start meets one of those ids is
+/// as unlikely as drawing the same 37 bits, whatever the clock reads.
 #[derive(Clone, Debug)]
 pub struct SessionIds {
     server: u64,
@@ -46,8 +49,8 @@ impl SessionIds {
             .max();
         // 0xff and 16 zero bits would read as the owner of a TTL node.
         let lowest = if server >> 56 == 0xff { 1 << 40 } else { 0 };
-        let jump = (jump % JUMP_MS) << 16;
-        let start = (clock.max(after_known.unwrap_or(0)) + jump) & OWN_BITS;
+        let ahead = (jump % JUMP_MS) << 16 | (jump >> 32) & COUNT_START_BITS;
+        let start = (clock.max(after_known.unwrap_or(0)) + ahead) & OWN_BITS;
         let first = start.max(lowest);
         Self { server, first, next: first }
     }
@@ -117,6 +120,13 @@ mod tests {
         let mut starts = [7, 8].map(|jump| SessionIds::new(ServerId(1), Wall(5), [], jump));
         let [before, after] = starts.each_mut().map(|ids| ids.next(|_| false).0);
         assert_eq!([before, after], [0x0100_0000_000c_0000, 0x0100_0000_000d_0000]);
+    }
+
+    #[test]
+    fn the_count_begins_anywhere_in_its_lower_half() {
+        let begins = |jump| SessionIds::new(ServerId(1), Wall(5), [], jump).next(|_| false).0;
+        assert_eq!(begins(u64::MAX << 32), 0x0100_0000_0005_7fff);
+        assert_eq!(begins(3 << 32 | 2), 0x0100_0000_0007_0003);
     }
 
     #[test]
