@@ -38,7 +38,7 @@ use crate::admin::summary::Sizes;
 use crate::config::Config;
 use crate::election::Election;
 use crate::ensemble::Ensemble;
-use crate::ids::{DialIds, LinkId, ServerId, SessionId, Xid};
+use crate::ids::{DialIds, LinkId, ServerId, Xid};
 use crate::prng::Prng;
 use crate::request::Preparer;
 use crate::server::chores::Chores;
@@ -102,7 +102,7 @@ pub struct Server {
     /// Sessions used here since the leader's last PING.
     touched: TouchTable,
     /// `sync`s that were forwarded, in order: the leader answers in the same order.
-    syncs: VecDeque<(SessionId, Xid)>,
+    syncs: VecDeque<(LinkId, Xid)>,
     chores: Chores,
     fitness: Fitness,
 }

@@ -196,8 +196,8 @@ impl Server {
                 None => return false,
             },
             Role::Standalone(alone) => match alone.take_synced(self.history.committed()) {
-                Some((session, cxid)) => {
-                    self.clients.synced(session, cxid, &mut client_cx!(self, out));
+                Some((link, cxid)) => {
+                    self.clients.synced(link, cxid, &mut client_cx!(self, out));
                 }
                 None => return false,
             },
@@ -234,8 +234,8 @@ impl Server {
                 self.revalidate_for(link, session, timeout_ms, out);
             }
             LeadingEvent::Missing(missing) => self.answer_missing(missing, out),
-            LeadingEvent::Synced { session, cxid } => {
-                self.clients.synced(session, cxid, &mut client_cx!(self, out));
+            LeadingEvent::Synced { link, cxid } => {
+                self.clients.synced(link, cxid, &mut client_cx!(self, out));
             }
             LeadingEvent::SnapshotDamaged { zxid } => self.chores.distrust_snapshot(zxid),
             LeadingEvent::Damaged => {
@@ -282,8 +282,8 @@ impl Server {
                 self.clients.revalidated(session, standing, &mut client_cx!(self, out));
             }
             FollowingEvent::Synced => {
-                if let Some((session, cxid)) = self.syncs.pop_front() {
-                    self.clients.synced(session, cxid, &mut client_cx!(self, out));
+                if let Some((link, cxid)) = self.syncs.pop_front() {
+                    self.clients.synced(link, cxid, &mut client_cx!(self, out));
                 }
             }
             FollowingEvent::Lost { why: _, served } => {

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::ids::{Epoch, SessionId, Xid, Zxid};
+use crate::ids::{Epoch, LinkId, Xid, Zxid};
 use crate::server::Outbox;
 use crate::server::note::Note;
 use crate::txn::payload_hash;
@@ -15,7 +15,7 @@ pub(super) struct Standalone {
     /// Newest zxid that was given out. The epoch is that of the history, as in ZooKeeper.
     last: Zxid,
     /// `sync`s that wait for what was proposed before them.
-    syncs: VecDeque<(Zxid, SessionId, Xid)>,
+    syncs: VecDeque<(Zxid, LinkId, Xid)>,
 }
 
 impl Standalone {
@@ -50,11 +50,11 @@ impl Standalone {
         history.commit(durable);
     }
 
-    pub(super) fn sync(&mut self, session: SessionId, cxid: Xid) {
-        self.syncs.push_back((self.last, session, cxid));
+    pub(super) fn sync(&mut self, link: LinkId, cxid: Xid) {
+        self.syncs.push_back((self.last, link, cxid));
     }
 
-    pub(super) fn take_synced(&mut self, committed: Zxid) -> Option<(SessionId, Xid)> {
+    pub(super) fn take_synced(&mut self, committed: Zxid) -> Option<(LinkId, Xid)> {
         let ready = self.syncs.pop_front_if(|(bound, _, _)| *bound <= committed)?;
         Some((ready.1, ready.2))
     }

@@ -38,7 +38,9 @@ impl Server {
                 let request = forwarded(session, cxid, OP_CLOSE_SESSION, Bytes::new());
                 self.write(request, [].into(), Op::CloseSession, out);
             }
-            Submission::Sync { session, cxid, body } => self.sync(session, cxid, body, out),
+            Submission::Sync { link, session, cxid, body } => {
+                self.sync(link, session, cxid, body, out);
+            }
             Submission::Upgrade { session } => self.upgrade_session(session, out),
             Submission::CloseLocal { session } => self.end_local_session(session, out),
             Submission::Touch { session, timeout_ms } => {
@@ -74,17 +76,17 @@ impl Server {
         }
     }
 
-    fn sync(&mut self, session: SessionId, cxid: Xid, body: Bytes, out: &mut Outbox) {
+    fn sync(&mut self, link: LinkId, session: SessionId, cxid: Xid, body: Bytes, out: &mut Outbox) {
         match &mut self.role {
             Role::Following(following) => {
-                self.syncs.push_back((session, cxid));
+                self.syncs.push_back((link, cxid));
                 let request = forwarded(session, cxid, OP_SYNC, body);
                 following.forward(request, &mut zab_cx!(self, out));
             }
             Role::Leading(leading) => {
-                leading.sync(Asker::Local { session, cxid }, &mut zab_cx!(self, out));
+                leading.sync(Asker::Local { link, cxid }, &mut zab_cx!(self, out));
             }
-            Role::Standalone(alone) => alone.sync(session, cxid),
+            Role::Standalone(alone) => alone.sync(link, cxid),
             Role::Starting
             | Role::Looking
             | Role::Truncating { .. }

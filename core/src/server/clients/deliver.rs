@@ -64,9 +64,8 @@ impl Clients {
         self.readmit(cx);
     }
 
-    /// The leader has answered the oldest sync of this session.
-    pub fn synced(&mut self, session: SessionId, cxid: Xid, cx: &mut ClientCx<'_>) {
-        let Some(&link) = self.sessions.get(&session) else { return };
+    /// The leader has answered the oldest sync of this connection.
+    pub fn synced(&mut self, link: LinkId, cxid: Xid, cx: &mut ClientCx<'_>) {
         let Some(live) = self.links.get_mut(&link).and_then(|known| known.live_mut()) else {
             return;
         };

@@ -71,7 +71,7 @@ pub enum Submission {
     /// A local session is over: its client said so.
     CloseLocal { session: SessionId },
     /// Answered by `synced`, in order per session and before any write that was submitted after it.
-    Sync { session: SessionId, cxid: Xid, body: Bytes },
+    Sync { link: LinkId, session: SessionId, cxid: Xid, body: Bytes },
     /// The client used its session; at most one per session and moment.
     Touch { session: SessionId, timeout_ms: i32 },
     /// A four-letter word; answered by `word_answer`.

@@ -131,7 +131,8 @@ impl Clients {
             }
             Parsed::Op(Op::Sync { path }) => {
                 live.order.sync(xid, now, path);
-                self.submissions.push_back(Submission::Sync { session, cxid: xid, body: frame });
+                let sync = Submission::Sync { link, session, cxid: xid, body: frame };
+                self.submissions.push_back(sync);
             }
             Parsed::Op(Op::CloseSession) => {
                 live.last = Some(Last::CloseSession(xid));

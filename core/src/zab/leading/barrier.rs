@@ -10,8 +10,8 @@ use crate::ids::{LinkId, SessionId, Xid, Zxid};
 /// Who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asker {
-    /// A client of this server.
-    Local { session: SessionId, cxid: Xid },
+    /// A client of this server, over this connection: the next one of its session may begin its numbers anew.
+    Local { link: LinkId, cxid: Xid },
     /// A learner, which answers its clients in the order of its questions.
     Learner(LinkId),
 }

@@ -174,8 +174,8 @@ impl Leading {
         let confirmed = if cx.config.linearizable_sync { confirmed } else { u64::MAX };
         let (learners, events) = (&mut self.learners, &mut self.events);
         self.barrier.answer_ready(confirmed, committed, |asker, bound| match asker {
-            Asker::Local { session, cxid } => {
-                events.push_back(LeadingEvent::Synced { session, cxid });
+            Asker::Local { link, cxid } => {
+                events.push_back(LeadingEvent::Synced { link, cxid });
                 true
             }
             Asker::Learner(link) => {

@@ -56,7 +56,7 @@ pub enum LeadingEvent {
     Missing(Missing),
     /// A `sync` of an own client is answered.
     Synced {
-        session: SessionId,
+        link: LinkId,
         cxid: Xid,
     },
     /// The own log is damaged before anything could be committed: recover from disk.

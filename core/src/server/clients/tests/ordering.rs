@@ -3,11 +3,12 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::rig::{FIRST_SESSION, Rig, frame};
+use super::rig::{FIRST_SESSION, Rig, connect, frame};
 use super::{create, get, set, sync};
 use crate::ids::{LinkId, SessionId, Xid, Zxid};
 use crate::request::change::Change;
 use crate::server::clients::Refusal;
+use crate::session::password::password;
 use crate::txn::Txn;
 use crate::wire::client::{Op, WriteOp};
 
@@ -79,8 +80,24 @@ fn a_write_that_commits_answers_the_syncs_before_it() {
     let Op::Write(write) = create("/a") else { unreachable!() };
     rig.change(session, 2, Change::Write(write));
     assert_eq!(rig.xids(1), [1, 2]);
-    rig.call(|clients, cx| clients.synced(session, Xid(1), cx));
+    rig.call(|clients, cx| clients.synced(LinkId(1), Xid(1), cx));
     assert_eq!(rig.xids(1), [], "the late answer finds nobody");
+}
+
+#[test]
+fn an_answer_to_a_sync_of_an_older_connection_answers_no_other() {
+    let mut rig = Rig::new();
+    let session = rig.session(1);
+    rig.request(1, 1, &sync());
+    rig.open(2);
+    rig.bytes(2, &connect(Some(session), &password(session), 0));
+    rig.work();
+    rig.request(2, 1, &sync());
+    rig.take_sent(2);
+    rig.call(|clients, cx| clients.synced(LinkId(1), Xid(1), cx));
+    assert_eq!(rig.xids(2), [], "it was asked over the first connection");
+    rig.call(|clients, cx| clients.synced(LinkId(2), Xid(1), cx));
+    assert_eq!(rig.xids(2), [1]);
 }
 
 #[test]
@@ -112,10 +129,7 @@ fn a_new_connection_gets_no_reply_of_the_old_one() {
     let old_writes: Vec<_> = rig.asked.drain(..).collect();
 
     rig.open(2);
-    rig.bytes(
-        2,
-        &super::rig::connect(Some(session), &crate::session::password::password(session), 0),
-    );
+    rig.bytes(2, &connect(Some(session), &password(session), 0));
     rig.work();
     assert_eq!(rig.seen(), ["attached 1", "abort 1 superseded", "attached 2"]);
     rig.take_sent(2);
@@ -160,8 +174,8 @@ fn a_refusal_of_an_abandoned_write_spares_the_new_link() {
     rig.request(1, 1, &create("/old"));
     rig.asked.clear();
     rig.open(2);
-    let password = crate::session::password::password(session);
-    rig.bytes(2, &super::rig::connect(Some(session), &password, 0));
+    let right = password(session);
+    rig.bytes(2, &connect(Some(session), &right, 0));
     rig.work();
     rig.take_sent(2);
     rig.request(2, 1, &create("/new"));
@@ -225,7 +239,7 @@ fn unknown_opcodes_end_the_connection_in_their_turn() {
 #[test]
 fn chunk_borders_change_nothing() {
     let check = Op::Write(WriteOp::Delete { path: "/a".into(), version: -1 });
-    let mut stream = super::rig::connect(None, &[], 0);
+    let mut stream = connect(None, &[], 0);
     for (xid, op) in [(1, create("/a")), (2, get("/a", true)), (3, check), (4, sync())] {
         stream.extend(frame(xid, &op));
     }

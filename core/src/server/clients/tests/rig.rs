@@ -207,8 +207,8 @@ impl Rig {
             Submission::CloseSession { session, cxid } => {
                 self.change(session, cxid.0, Change::CloseSession);
             }
-            Submission::Sync { session, cxid, .. } => {
-                self.call(|clients, cx| clients.synced(session, cxid, cx));
+            Submission::Sync { link, cxid, .. } => {
+                self.call(|clients, cx| clients.synced(link, cxid, cx));
             }
             Submission::Touch { .. }
             | Submission::Upgrade { .. }
