@@ -174,7 +174,15 @@ impl World {
             got = match recovery.next(got) {
                 RecoveryStep::Progress(_) => RecoveryInput::Done,
                 RecoveryStep::Disk(action) => self.carry_out_at_once(index, action),
-                RecoveryStep::Done(server, outbox) => return self.up(index, server, outbox),
+                RecoveryStep::Done(server, outbox) => {
+                    let logged = server.view().logged;
+                    let guise = self.servers[index].guise.as_mut().expect("it is rebuilt for one");
+                    if guise.was_cut_to(logged) {
+                        return self.up(index, server, outbox);
+                    }
+                    guise.server_ended(false);
+                    return self.exit(index, Halt::Restart(RestartReason::Truncated));
+                }
                 RecoveryStep::Refused(reason) => return self.exit(index, Halt::Fatal(reason)),
             };
         }

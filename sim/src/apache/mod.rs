@@ -185,6 +185,15 @@ impl Guise {
         self.links.keys().next().copied()
     }
 
+    /// Whether a rebuilt server whose history ends here was cut to where the leader goes on. Apache's
+    /// `FileTxnLog.truncate` needs a log that reaches there, and its process ends without one.
+    pub(crate) fn was_cut_to(&self, logged: Option<Zxid>) -> bool {
+        self.links.values().all(|(side, _)| match side {
+            Side::ToLeader(side) => logged.unwrap_or_default() >= side.cut(),
+            Side::ToLearner(_) => true,
+        })
+    }
+
     /// What the server shall read in place of `bytes`; nothing where it is empty.
     pub(crate) fn inbound(&mut self, link: LinkId, bytes: Bytes) -> Bytes {
         let Some((side, _)) = self.links.get_mut(&link) else { return bytes };

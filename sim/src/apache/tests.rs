@@ -317,6 +317,7 @@ fn a_truncated_server_is_replaced_behind_its_link() {
     assert_eq!(kinds(&read), [(LEADERINFO, 2 << 32), (TRUNC, 0)]);
     assert!(!guise.closes(LINK), "the old server's close does not reach the leader");
     assert_eq!(guise.server_ended(true), Some(LINK));
+    assert!(guise.was_cut_to(Some(Zxid(0))));
 
     assert_eq!(guise.dialled(DialId(2), ServerId(3)), Some(LINK));
     assert_eq!(guise.outbound(LINK, follower_info()), Bytes::new());
@@ -330,6 +331,15 @@ fn a_truncated_server_is_replaced_behind_its_link() {
     while guise.next_told().is_some() {}
     let ack = says(&LearnerPacket::Ack { zxid: Zxid::new(Epoch(2), 0) });
     assert_eq!(guise.outbound(LINK, ack.clone()), ack, "from here on the leader hears it");
+}
+
+#[test]
+fn a_server_that_has_less_than_it_was_cut_to_is_not_replaced() {
+    let mut guise = learner(Habits { truncates_in_place: true, ..Habits::NONE });
+    guise.inbound(LINK, encode(&[leader_info(), LeaderPacket::Trunc { upto: Zxid(7) }]));
+    assert_eq!(guise.server_ended(true), Some(LINK));
+    assert!(guise.was_cut_to(Some(Zxid(7))) && !guise.was_cut_to(Some(Zxid(6))));
+    assert!(!guise.was_cut_to(None));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use vivarium_core::ids::ServerId;
+use vivarium_core::ids::{ServerId, Zxid};
 
 use crate::apache::Fact;
 use crate::apache::body::Scan;
@@ -26,6 +26,8 @@ pub(super) struct ToLeader {
     /// zxid of LEADERINFO.
     epoch: i64,
     seat: Seat,
+    /// What the newest TRUNC cuts to.
+    cut: Zxid,
 }
 
 /// How far the leader has come.
@@ -65,6 +67,7 @@ impl ToLeader {
             stage: Stage::Syncing(VecDeque::new()),
             epoch: 0,
             seat: Seat::Taken,
+            cut: Zxid::ZERO,
         }
     }
 
@@ -82,6 +85,11 @@ impl ToLeader {
 
     pub(super) fn is_empty_seat(&self) -> bool {
         self.seat == Seat::Empty
+    }
+
+    /// Where the history has to end of the server that is rebuilt.
+    pub(super) fn cut(&self) -> Zxid {
+        self.cut
     }
 
     /// The next server dialled this leader, and finds the link open.
@@ -203,6 +211,7 @@ impl ToLeader {
                 self.stage = Stage::Stream { scan, raw, passed: 0 };
             }
             (_, TRUNC) if habits.truncates_in_place => {
+                self.cut = Zxid::from_wire(packet.zxid).unwrap_or_default();
                 packet.put(out);
                 self.seat = Seat::Cutting;
             }
