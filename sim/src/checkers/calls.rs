@@ -5,7 +5,7 @@
 //! proposed but refusals (E6): so what a number means is clear when its transaction is proposed. A local
 //! session may go on before that; where there are any, clients count on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use vivarium_core::ids::SessionId;
@@ -26,33 +26,43 @@ const MOVED: i32 = -118;
 
 /// Writes that have no place in the order yet.
 #[derive(Debug, Default)]
-pub(crate) struct Calls(BTreeMap<Key, (RequestId, Asked)>);
+pub(crate) struct Calls {
+    waiting: BTreeMap<Key, (RequestId, Asked)>,
+    /// Those that a transaction was proposed for. Another one of that number was made for another.
+    proposed: BTreeSet<Key>,
+}
 
 impl Calls {
     pub(crate) fn insert(&mut self, op: RequestId, asked: Asked) {
-        self.0.insert(key(&op), (op, asked));
+        self.waiting.insert(key(&op), (op, asked));
     }
 
     pub(crate) fn contains(&self, op: &RequestId) -> bool {
-        self.0.contains_key(&key(op))
+        self.waiting.contains_key(&key(op))
     }
 
     pub(crate) fn remove(&mut self, op: &RequestId) {
-        self.0.remove(&key(op));
+        self.waiting.remove(&key(op));
     }
 
     /// The connection over which this transaction was asked for, just now or some time ago.
-    pub(crate) fn proposed(&self, payload: &Bytes) -> Option<u32> {
+    pub(crate) fn proposed(&mut self, payload: &Bytes) -> Option<u32> {
         let (session, cxid, fate) = read(payload.clone())?;
+        let is_new = |connection: &u32| !self.proposed.contains(&(session, cxid, *connection));
+        let has_new = self.named(session, cxid).any(|connection| is_new(&connection));
         // The end of a session is never refused, also where what is late from elsewhere has its number.
-        let mut meant = self.named(session, cxid).filter(|&connection| {
-            let ends = matches!(self.0[&(session, cxid, connection)].1.call, Call::CloseSession);
-            fate == Fate::Made || !ends
+        let mut named = self.named(session, cxid).filter(|&connection| {
+            let ends =
+                matches!(self.waiting[&(session, cxid, connection)].1.call, Call::CloseSession);
+            (fate == Fate::Made || !ends) && (is_new(&connection) || !has_new)
         });
-        let newest = meant.next_back()?;
+        let newest = named.next_back()?;
         // What is refused as moved comes over a connection that the session has left.
         let is_left = fate == Fate::Moved;
-        Some(if is_left { meant.next().unwrap_or(newest) } else { newest })
+        let meant = if is_left { named.next().unwrap_or(newest) } else { newest };
+        drop(named);
+        self.proposed.insert((session, cxid, meant));
+        Some(meant)
     }
 
     /// The request of a transaction that is committed now.
@@ -63,13 +73,14 @@ impl Calls {
     ) -> Option<(RequestId, Asked)> {
         let (session, cxid) = (SessionId(header.session), header.cxid);
         let connection = connection.or_else(|| self.named(session, cxid).next())?;
-        self.0.remove(&(session, cxid, connection))
+        self.proposed.remove(&(session, cxid, connection));
+        self.waiting.remove(&(session, cxid, connection))
     }
 
     /// The connections over which a session used this number.
     fn named(&self, session: SessionId, cxid: i32) -> impl DoubleEndedIterator<Item = u32> {
         let all = (session, cxid, 0)..=(session, cxid, u32::MAX);
-        self.0.range(all).map(|((_, _, connection), _)| *connection)
+        self.waiting.range(all).map(|((_, _, connection), _)| *connection)
     }
 }
 
@@ -122,7 +133,7 @@ mod tests {
         let header = header(z(1, 2), 5, 3);
         let connection = calls.proposed(&payload(header, txn));
         let taken = calls.take(&header, connection).map(|(op, _)| op.xid);
-        assert_eq!(calls.0.len() + usize::from(taken.is_some()), connections.len());
+        assert_eq!(calls.waiting.len() + usize::from(taken.is_some()), connections.len());
         taken
     }
 
@@ -151,6 +162,15 @@ mod tests {
         assert_eq!(calls.proposed(&late), Some(1));
         let closed = payload(header(z(1, 2), 5, 3), &Txn::CloseSession { paths: Some(Vec::new()) });
         assert_eq!(calls.proposed(&closed), Some(2));
+    }
+
+    #[test]
+    fn a_second_proposal_of_a_number_is_for_another_connection() {
+        let mut calls = calls(&[1, 2]);
+        let of = |txn| payload(header(z(1, 2), 5, 3), &txn);
+        assert_eq!(calls.proposed(&of(Txn::Error { code: MOVED })), Some(1));
+        assert_eq!(calls.proposed(&of(Txn::Error { code: MOVED })), Some(2));
+        assert_eq!(calls.proposed(&of(Txn::Error { code: -101 })), Some(2), "once too often");
     }
 
     /// In a recorded history all is proposed before anything is asked for.

@@ -112,7 +112,8 @@ impl Check for E03 {
         if let Some(server) = cx.server() {
             self.run_clock(cx, server, event);
         }
-        if matches!(event, SimEvent::Note(Note::Established { .. })) {
+        let starts = matches!(event, SimEvent::Boot { .. }) && cx.canon.cluster.standalone;
+        if starts || matches!(event, SimEvent::Note(Note::Established { .. })) {
             // What an earlier leader found may never be committed.
             self.found.clear();
             // Nobody has told this one what was agreed on with others since the session was made.

@@ -1,5 +1,5 @@
 //! E6: once a client knows that its session is served over a new connection, nothing sent over an older
-//! one is proposed any more, nor takes effect behind what was sent over the new one; what is sent over the
+//! one is proposed any more by the leader in whose name it is served, nor takes effect behind what was sent over the new one; what is sent over the
 //! newest is not refused as if the session had gone elsewhere; and no session is turned away for ever once
 //! all is well.
 //!
@@ -12,7 +12,7 @@ use crate::observe::SimEvent;
 use crate::oracle::Judged;
 use crate::oracle::txn::Txn;
 use std::collections::BTreeMap;
-use vivarium_core::ids::{SessionId, Zxid};
+use vivarium_core::ids::{Epoch, SessionId, Zxid};
 use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ struct Moves {
     granted: u32,
     /// What was proposed when it was.
     proposed: Zxid,
+    /// The epoch of the server that granted it. The leader of a later one is not told of it.
+    epoch: Epoch,
     /// It has asked for another one, and has no answer.
     asks: bool,
     /// It gave up one that it had asked for: a server may still take that for the newest.
@@ -74,6 +76,7 @@ impl Check for E06 {
             if let Some(at) = self.moves.get(&op.session)
                 && op.connection < at.granted
                 && fresh.entry.zxid > at.proposed
+                && fresh.entry.zxid.epoch() <= at.epoch
                 && !cx.spec.recorded
                 // Its server goes on with it at once: what it forwarded before is still on its way.
                 && !fresh.judged.as_ref().is_some_and(|judged| judged.was_local)
@@ -94,7 +97,7 @@ impl Check for E06 {
             }
         }
         let SimEvent::Client(fact) = event else { return Ok(()) };
-        self.follow(fact);
+        self.follow(cx, fact);
         match fact {
             ClientFact::Ok { op, .. } | ClientFact::Err { op, .. } => {
                 self.turned_away.remove(&op.session);
@@ -125,7 +128,7 @@ impl Check for E06 {
 }
 
 impl E06 {
-    fn follow(&mut self, fact: &ClientFact) {
+    fn follow(&mut self, cx: &Cx<'_>, fact: &ClientFact) {
         let ClientFact::Session(fact) = fact else { return };
         match fact {
             SessionFact::Asked { resume: Some(session), .. } => {
@@ -133,10 +136,11 @@ impl E06 {
                 moves.strays |= moves.asks;
                 moves.asks = true;
             }
-            SessionFact::Granted { got, connection, .. } => {
+            SessionFact::Granted { got, connection, server, .. } => {
+                let epoch = cx.canon.member(*server).map_or(Epoch::ZERO, |member| member.epoch);
                 let moves = self.moves.entry(*got).or_default();
                 (moves.granted, moves.asks) = (*connection, false);
-                moves.proposed = self.proposed;
+                (moves.proposed, moves.epoch) = (self.proposed, epoch);
             }
             SessionFact::Expired { session, .. } | SessionFact::Left { session } => {
                 self.moves.remove(session);
@@ -194,6 +198,19 @@ mod tests {
         assert_eq!(straggles(false, false), Ok(()));
         assert_eq!(straggles(true, true), Ok(()), "a recorded history does not say when");
         assert!(straggles(true, false).unwrap_err().contains("after connection 2 was granted"));
+    }
+
+    /// A leader that was replaced takes a session back, and the next one does not hear of it.
+    #[test]
+    fn what_the_next_leader_proposes_for_the_old_connection_is_right() {
+        let mut run = Run::new(E06::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.invoke(5, 1, Call::Delete { path: "/a".into(), version: -1 }).unwrap();
+        run.grant(5, 1000, 2).unwrap();
+        run.establish(2, 2).unwrap();
+        run.commit(2, header(z(2, 1), 5, 1), &Txn::Error { code: -101 }).unwrap();
     }
 
     /// A session is asked for so many times before it is granted, and once more behind that if `goes`; then

@@ -84,6 +84,10 @@ impl Check for E07 {
             self.leader = None;
             return Ok(());
         }
+        // Nothing is asked of one that stays sick, which may well believe that it leads.
+        if cx.canon.is_spared(leader) {
+            return Ok(());
+        }
         let spare = cx.canon.cluster.tick_us * SPARE_TICKS + SPARE;
         for (session, timeout) in &self.open {
             let used = self.used.get(session).copied().unwrap_or_default();
@@ -134,6 +138,7 @@ impl E07 {
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
+    use crate::observe::Sickness;
 
     #[test]
     fn a_session_that_never_ends_is_found() {
@@ -156,6 +161,19 @@ mod tests {
         run.heal().unwrap();
         run.crash(1);
         run.wait_ms(60_000).unwrap();
+    }
+
+    #[test]
+    fn a_leader_that_stays_sick_owes_nothing() {
+        let mut run = Run::new(E07::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.heal().unwrap();
+        run.canon.sick.insert(ServerId(1), Sickness::Stalled);
+        run.wait_ms(60_000).unwrap();
+        run.canon.sick.clear();
+        assert!(run.wait_ms(60_000).is_err());
     }
 
     #[test]

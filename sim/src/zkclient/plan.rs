@@ -196,6 +196,10 @@ impl Plan {
         }
     }
 
+    pub(super) fn is_calm(&self) -> bool {
+        self.calm
+    }
+
     /// Nothing follows any more.
     pub(super) fn stop(&mut self) {
         self.listed = Vec::new().into_iter();
