@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use vivarium_core::ids::SessionId;
+use vivarium_core::ids::{Epoch, SessionId, Zxid};
 
 use crate::codec::Reader;
 use crate::history::{Call, RequestId};
@@ -28,8 +28,9 @@ const MOVED: i32 = -118;
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     waiting: BTreeMap<Key, (RequestId, Asked)>,
-    /// Those that a transaction was proposed for. Another one of that number was made for another.
-    proposed: BTreeSet<Key>,
+    /// Those that a transaction was proposed for, by epoch. Another one of that number and epoch was made
+    /// for another.
+    proposed: BTreeSet<(Epoch, Key)>,
 }
 
 impl Calls {
@@ -47,8 +48,9 @@ impl Calls {
 
     /// The connection over which this transaction was asked for, just now or some time ago.
     pub(crate) fn proposed(&mut self, payload: &Bytes) -> Option<u32> {
-        let (session, cxid, fate) = read(payload.clone())?;
-        let is_new = |connection: &u32| !self.proposed.contains(&(session, cxid, *connection));
+        let (session, cxid, epoch, fate) = read(payload.clone())?;
+        let is_new =
+            |connection: &u32| !self.proposed.contains(&(epoch, (session, cxid, *connection)));
         let has_new = self.named(session, cxid).any(|connection| is_new(&connection));
         // The end of a session is never refused, also where what is late from elsewhere has its number.
         let mut named = self.named(session, cxid).filter(|&connection| {
@@ -61,7 +63,7 @@ impl Calls {
         let is_left = fate == Fate::Moved;
         let meant = if is_left { named.next().unwrap_or(newest) } else { newest };
         drop(named);
-        self.proposed.insert((session, cxid, meant));
+        self.proposed.insert((epoch, (session, cxid, meant)));
         Some(meant)
     }
 
@@ -73,8 +75,9 @@ impl Calls {
     ) -> Option<(RequestId, Asked)> {
         let (session, cxid) = (SessionId(header.session), header.cxid);
         let connection = connection.or_else(|| self.named(session, cxid).next())?;
-        self.proposed.remove(&(session, cxid, connection));
-        self.waiting.remove(&(session, cxid, connection))
+        let key = (session, cxid, connection);
+        self.proposed.remove(&(header.zxid.epoch(), key));
+        self.waiting.remove(&key)
     }
 
     /// The connections over which a session used this number.
@@ -97,17 +100,17 @@ enum Fate {
     Moved,
 }
 
-/// Session and number, and what became of the request.
-fn read(payload: Bytes) -> Option<(SessionId, i32, Fate)> {
+/// Session and number, the epoch of the leader, and what became of the request.
+fn read(payload: Bytes) -> Option<(SessionId, i32, Epoch, Fate)> {
     let mut reader = Reader::new(payload);
     let (session, cxid) = (SessionId(reader.i64()?), reader.i32()?);
-    let (_zxid, _time, kind) = (reader.i64()?, reader.i64()?, reader.i32()?);
+    let (zxid, _time, kind) = (reader.i64()?, reader.i64()?, reader.i32()?);
     let fate = match kind {
         ERROR if reader.i32()? == MOVED => Fate::Moved,
         ERROR => Fate::Refused,
         _ => Fate::Made,
     };
-    Some((session, cxid, fate))
+    Some((session, cxid, Zxid::from_wire(zxid)?.epoch(), fate))
 }
 
 #[cfg(test)]
@@ -171,6 +174,9 @@ mod tests {
         assert_eq!(calls.proposed(&of(Txn::Error { code: MOVED })), Some(1));
         assert_eq!(calls.proposed(&of(Txn::Error { code: MOVED })), Some(2));
         assert_eq!(calls.proposed(&of(Txn::Error { code: -101 })), Some(2), "once too often");
+        // What a leader proposes that was replaced says nothing of the next one's.
+        let next = payload(header(z(2, 1), 5, 3), &Txn::Error { code: -101 });
+        assert_eq!(calls.proposed(&next), Some(2));
     }
 
     /// In a recorded history all is proposed before anything is asked for.

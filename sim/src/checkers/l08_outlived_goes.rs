@@ -1,6 +1,7 @@
 //! L8: in the calm phase, what has outlived its purpose goes: a container whose last child is gone, a node
 //! without children whose TTL has passed. D4 says that nothing else does.
 
+use crate::checkers::canon::Member;
 use crate::checkers::d04_outlived::purpose;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
@@ -83,11 +84,26 @@ impl Check for L08 {
             self.begin_anew();
             return Ok(());
         }
+        if !is_followed(cx, leader) {
+            self.found.clear();
+            return Ok(());
+        }
         let passed_us = cx.now.since(at);
         let drift_us = passed_us / 1_000_000 * cx.spec.drift_ppm + cx.spec.drift_ppm;
         let wall = time + (passed_us.saturating_sub(drift_us) / 1000) as i64;
         self.look(cx, wall)
     }
+}
+
+/// Whether a quorum follows, without which nothing goes; how long that may last is L1's question.
+fn is_followed(cx: &Cx<'_>, leader: ServerId) -> bool {
+    let Some(epoch) = cx.canon.member(leader).map(|member| member.epoch) else { return false };
+    let follows = |member: &Member| {
+        let phases = [Phase::LeadingBroadcast, Phase::FollowingBroadcast, Phase::Standalone];
+        member.up && member.epoch == epoch && phases.contains(&member.phase)
+    };
+    let followers = cx.canon.members.iter().filter(|(_, member)| follows(member));
+    cx.canon.cluster.is_quorum(followers.map(|(id, _)| id))
 }
 
 impl L08 {
