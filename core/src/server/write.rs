@@ -193,6 +193,9 @@ impl Server {
             self.propose_error(request.session, request.cxid, Code::MarshallingError, out);
             return true;
         }
+        if let (Change::CloseSession, Role::Leading(leading)) = (&request.change, &mut self.role) {
+            leading.session_ends(request.session, zxid);
+        }
         self.submit(zxid, payload, out);
         true
     }

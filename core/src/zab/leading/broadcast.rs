@@ -243,6 +243,16 @@ impl Leading {
             learner.answer_held(cx);
         }
     }
+
+    /// The end of a session is proposed: whoever still waits to hear that it lives hears behind that end
+    /// that it does not.
+    pub fn session_ends(&mut self, session: SessionId, end: Zxid) {
+        for answer in self.learners.values_mut().flat_map(|learner| &mut learner.held) {
+            if answer.session == session {
+                (answer.valid, answer.bound) = (false, end);
+            }
+        }
+    }
 }
 
 impl Learner {
