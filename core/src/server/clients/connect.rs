@@ -122,8 +122,8 @@ impl Clients {
     ) {
         let Some(&link) = self.sessions.get(&session) else { return };
         let Some(known) = self.links.get(&link) else { return };
-        // An answer to a link that was superseded since is as good for its successor; the second
-        // answer then finds a session that is attached already.
+        // Of the answers to links that were superseded since, a learner passes on only that the session
+        // is over (`zab::following`).
         let Phase::Revalidating { handshake, .. } = known.phase else { return };
         if let Some(standing) = found {
             self.attach(link, session, handshake, standing, cx);

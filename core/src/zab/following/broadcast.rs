@@ -1,8 +1,10 @@
 //! Phase 3, learner's side: log, acknowledge when durable, deliver in order.
 
+use alloc::collections::BTreeMap;
+
 use bytes::Bytes;
 
-use crate::ids::{Epoch, Zxid};
+use crate::ids::{Epoch, SessionId, Zxid};
 use crate::server::note::Note;
 use crate::txn::TxnHeader;
 use crate::wire::quorum::{LeaderPacket, LearnerPacket};
@@ -15,11 +17,26 @@ pub(super) struct Broadcast {
     vivarium: bool,
     /// Newest transaction that was acknowledged.
     acked: Zxid,
+    /// Sessions that the leader was asked about, each as often as it still owes an answer.
+    asked: BTreeMap<SessionId, u32>,
 }
 
 impl Broadcast {
     pub(super) fn new(epoch: Epoch, vivarium: bool, acked: Zxid) -> Self {
-        Self { epoch, vivarium, acked }
+        Self { epoch, vivarium, acked, asked: BTreeMap::new() }
+    }
+
+    /// Whether this answer is the word for the newest connection that asked. That a session lives was
+    /// said to an older one before the leader had heard what its client wrote elsewhere meanwhile: with
+    /// that answer, such a write would be taken for a request of the newest. That it is over stays true.
+    fn settles(&mut self, session: SessionId, valid: bool) -> bool {
+        let Some(owed) = self.asked.get_mut(&session) else { return !valid };
+        *owed -= 1;
+        let last = *owed == 0;
+        if last {
+            self.asked.remove(&session);
+        }
+        last || !valid
     }
 }
 
@@ -44,7 +61,11 @@ impl Following {
                 Ok(())
             }
             LeaderPacket::Revalidate { session, valid } => {
-                self.events.push_back(FollowingEvent::Revalidated { session, valid });
+                if let Phase::Broadcast(broadcast) = &mut self.phase
+                    && broadcast.settles(session, valid)
+                {
+                    self.events.push_back(FollowingEvent::Revalidated { session, valid });
+                }
                 Ok(())
             }
             LeaderPacket::Sync => {
@@ -62,6 +83,14 @@ impl Following {
             | LeaderPacket::Trunc { .. }
             | LeaderPacket::Snap { .. } => Err("a packet of the handshake after its end"),
         }
+    }
+
+    /// Asks the leader whether a session lives whose client came back.
+    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, cx: &mut ZabCx<'_>) {
+        if let Phase::Broadcast(broadcast) = &mut self.phase {
+            *broadcast.asked.entry(session).or_default() += 1;
+        }
+        self.send(&LearnerPacket::Revalidate { session, timeout_ms }, cx);
     }
 
     fn on_proposal(

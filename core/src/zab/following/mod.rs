@@ -308,10 +308,6 @@ impl Following {
         self.send(&LearnerPacket::Request(request), cx);
     }
 
-    pub fn revalidate(&mut self, session: SessionId, timeout_ms: i32, cx: &mut ZabCx<'_>) {
-        self.send(&LearnerPacket::Revalidate { session, timeout_ms }, cx);
-    }
-
     pub fn pong(&mut self, zxid: i64, touched: Vec<Touch>, cx: &mut ZabCx<'_>) {
         self.send(&LearnerPacket::Ping { zxid, touched }, cx);
     }

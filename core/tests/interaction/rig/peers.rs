@@ -109,6 +109,10 @@ impl Rig {
             "UPTODATE" => LeaderPacket::UpToDate,
             "PING" => LeaderPacket::Ping { zxid: zxid(arg).to_wire() },
             "SYNC" => LeaderPacket::Sync,
+            which @ ("LIVES" | "OVER") => {
+                let session = self.asked_session.expect("the server asked for a session");
+                LeaderPacket::Revalidate { session, valid: which == "LIVES" }
+            }
             other => panic!("no leader says {other}"),
         }
     }
