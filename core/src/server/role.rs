@@ -12,7 +12,7 @@ use crate::invariant;
 use crate::request::change::Standing;
 use crate::server::action::{Close, CloseReason, Halt, RestartReason};
 use crate::server::note::{Note, Phase};
-use crate::server::standalone::Standalone;
+use crate::server::standalone::{Question, Standalone};
 use crate::server::view::Service;
 use crate::server::{Outbox, Server, client_cx, election_cx, zab_cx};
 use crate::session::ClosedSessions;
@@ -195,10 +195,11 @@ impl Server {
                 Some(event) => self.on_following_event(event, out),
                 None => return false,
             },
-            Role::Standalone(alone) => match alone.take_synced(self.history.committed()) {
-                Some((link, cxid)) => {
+            Role::Standalone(alone) => match alone.take_answered(self.history.committed()) {
+                Some(Question::Sync { link, cxid }) => {
                     self.clients.synced(link, cxid, &mut client_cx!(self, out));
                 }
+                Some(Question::Missing(missing)) => self.answer_missing(missing, out),
                 None => return false,
             },
             Role::Starting

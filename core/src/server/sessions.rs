@@ -6,6 +6,7 @@ use crate::ids::{LinkId, SessionId, Xid};
 use crate::request::change::{Change, Standing, WriteRequest};
 use crate::server::note::{LocalChange, Note};
 use crate::server::role::Role;
+use crate::server::standalone::Question;
 use crate::server::sweep::Sweep;
 use crate::server::view::Service;
 use crate::server::write::forwarded;
@@ -110,11 +111,12 @@ impl Server {
     }
 
     /// A session that is not there, or about to end. A leader that was deposed and does not know may lack
-    /// what the next one opened, so that it says no only where a quorum follows it still.
+    /// what the next one opened, so that it says no only where a quorum follows it still. An end that is
+    /// not yet on disk may be lost with the power.
     fn miss(&mut self, missing: Missing, out: &mut Outbox) {
         match &mut self.role {
             Role::Leading(leading) => leading.confirm_missing(missing, &mut zab_cx!(self, out)),
-            Role::Standalone(_) => self.answer_missing(missing, out),
+            Role::Standalone(alone) => alone.ask(Question::Missing(missing)),
             // Whoever asked is closed.
             Role::Starting
             | Role::Looking

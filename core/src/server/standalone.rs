@@ -9,18 +9,29 @@ use crate::server::Outbox;
 use crate::server::note::Note;
 use crate::txn::payload_hash;
 use crate::zab::history::History;
+use crate::zab::leading::Missing;
+
+/// What waits for all that was proposed before it: the answer must hold after a power cut, too.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Question {
+    Sync {
+        link: LinkId,
+        cxid: Xid,
+    },
+    /// Its end may be proposed only.
+    Missing(Missing),
+}
 
 #[derive(Debug)]
 pub(super) struct Standalone {
     /// Newest zxid that was given out. The epoch is that of the history, as in ZooKeeper.
     last: Zxid,
-    /// `sync`s that wait for what was proposed before them.
-    syncs: VecDeque<(Zxid, LinkId, Xid)>,
+    waiting: VecDeque<(Zxid, Question)>,
 }
 
 impl Standalone {
     pub(super) fn new(last: Zxid) -> Self {
-        Self { last, syncs: VecDeque::new() }
+        Self { last, waiting: VecDeque::new() }
     }
 
     /// Counts on; where the counter is used up, the next epoch begins (nobody else claims one).
@@ -50,12 +61,13 @@ impl Standalone {
         history.commit(durable);
     }
 
-    pub(super) fn sync(&mut self, link: LinkId, cxid: Xid) {
-        self.syncs.push_back((self.last, link, cxid));
+    pub(super) fn ask(&mut self, question: Question) {
+        self.waiting.push_back((self.last, question));
     }
 
-    pub(super) fn take_synced(&mut self, committed: Zxid) -> Option<(LinkId, Xid)> {
-        let ready = self.syncs.pop_front_if(|(bound, _, _)| *bound <= committed)?;
-        Some((ready.1, ready.2))
+    /// The oldest question whose answer stands.
+    pub(super) fn take_answered(&mut self, committed: Zxid) -> Option<Question> {
+        let (_, question) = self.waiting.pop_front_if(|(bound, _)| *bound <= committed)?;
+        Some(question)
     }
 }

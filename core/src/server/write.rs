@@ -11,6 +11,7 @@ use crate::request::change::{Change, Standing, WriteRequest};
 use crate::server::clients::{Refusal, Submission};
 use crate::server::note::{LocalChange, Note};
 use crate::server::role::Role;
+use crate::server::standalone::Question;
 use crate::server::{Outbox, Server, client_cx, zab_cx};
 use crate::session::tracker::{Owner, SessionTrouble};
 use crate::txn::{LoggedTxn, Txn, TxnHeader};
@@ -86,7 +87,7 @@ impl Server {
             Role::Leading(leading) => {
                 leading.sync(Asker::Local { link, cxid }, &mut zab_cx!(self, out));
             }
-            Role::Standalone(alone) => alone.sync(link, cxid),
+            Role::Standalone(alone) => alone.ask(Question::Sync { link, cxid }),
             Role::Starting
             | Role::Looking
             | Role::Truncating { .. }

@@ -1,8 +1,8 @@
 //! E5: a client that asks for its session gets that one, with the same password, or is told that it is
 //! over; and it is told so only of a session whose end is committed: another leader would drop an end that
-//! was only proposed, and the session would live on. A server that is alone carries it out, or dies. Who
-//! does not know the password, or claims to have seen what nobody has, gets no session. A session has the
-//! timeout that was asked for, within the limits of the server.
+//! was only proposed, or a power cut would, and the session would live on. Who does not know the password,
+//! or claims to have seen what nobody has, gets no session. A session has the timeout that was asked for,
+//! within the limits of the server.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
@@ -17,7 +17,7 @@ use vivarium_core::server::note::Note;
 #[derive(Debug, Default)]
 pub(crate) struct E05 {
     granted: BTreeSet<SessionId>,
-    /// Sessions whose end was proposed by a server that is alone.
+    /// Sessions whose end was proposed, in a recording: that does not say when it was committed.
     ending: BTreeSet<SessionId>,
     /// Sessions that everybody knew when their clients last asked for them.
     global: BTreeSet<SessionId>,
@@ -32,7 +32,7 @@ impl Check for E05 {
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if let Some((_, Note::Proposed { payload, .. })) = note_of(cx, event)
-            && (cx.canon.cluster.standalone || cx.spec.recorded)
+            && cx.spec.recorded
         {
             let closes = payload.get(28..32) == Some(&(-11i32).to_be_bytes()[..]);
             if let (true, Some(id)) = (closes, payload.first_chunk::<8>()) {

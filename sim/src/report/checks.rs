@@ -54,7 +54,7 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "E2" => "An ephemeral node lives exactly as long as its session.",
         "E3" => "No session expires early.",
         "E4" => "Nothing of a session takes effect after its end.",
-        "E5" => "A session is resumed as itself, or its end was proposed.",
+        "E5" => "A session is resumed as itself, or its end is committed.",
         "E6" => {
             "After a session moved, its older connection has no effect any more, and its newest is not refused."
         }
