@@ -79,6 +79,8 @@ impl Server {
             return self.answer_without_quorum(session, out);
         }
         if let Role::Following(following) = &mut self.role {
+            // What an older connection is still to be reported for has the timeout that was asked for then.
+            self.touched.remove(session);
             following.revalidate(session, timeout_ms, &mut zab_cx!(self, out));
             return;
         }

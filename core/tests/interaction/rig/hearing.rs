@@ -170,7 +170,7 @@ fn skip_snapshot(buffer: &mut PacketBuffer) -> bool {
 
 /// A packet without the fields that say nothing here.
 fn short(packet: &str) -> String {
-    let noise = [", payload", ", config:", ", info:", ", touched:", ", vivarium:", " Request("];
+    let noise = [", payload", ", config:", ", info:", ", vivarium:", " Request("];
     let end = noise.iter().filter_map(|noise| packet.find(noise)).min().unwrap_or(packet.len());
     packet[..end].to_owned()
 }
