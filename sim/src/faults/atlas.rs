@@ -74,6 +74,12 @@ impl Atlas {
         *charge = Charge { incarnation, loss: charge.loss.max(loss) };
     }
 
+    /// A server gives up a history for the snapshot of a leader. Until it is in step, which this
+    /// incarnation can get to, it keeps neither.
+    pub(crate) fn disowned(&mut self, server: ServerId, incarnation: u32) {
+        self.charge(server, incarnation.saturating_sub(1));
+    }
+
     /// A loss waits for its moment: until it is charged with an incarnation, none heals it.
     pub(super) fn arm(&mut self, server: ServerId) {
         self.charge(server, u32::MAX);
@@ -154,6 +160,21 @@ mod tests {
         atlas.charge(ids[2], 7);
         atlas.entered(ids[2], Phase::FollowingBroadcast, 8);
         assert!(atlas.bears(ids[1], Loss::Everything));
+    }
+
+    #[test]
+    fn a_server_between_two_histories_cannot_be_counted_on() {
+        let ids: Vec<_> = (1..=3).map(ServerId).collect();
+        let mut atlas = Atlas::new(ids.clone(), false);
+        for &id in &ids {
+            atlas.entered(id, Phase::FollowingBroadcast, 1);
+        }
+        atlas.disowned(ids[0], 1);
+        assert_eq!(atlas.spare(), 0);
+        atlas.entered(ids[0], Phase::FollowingSynchronization, 1);
+        assert_eq!(atlas.spare(), 0);
+        atlas.entered(ids[0], Phase::FollowingBroadcast, 1);
+        assert_eq!(atlas.spare(), 1);
     }
 
     #[test]

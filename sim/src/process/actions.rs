@@ -128,6 +128,9 @@ impl World {
             self.stats.elections += u64::from(*phase == Phase::LeadingBroadcast);
             self.atlas.entered(id, *phase, self.servers[index].incarnation);
         }
+        if let Note::Disowned { .. } = &note {
+            self.atlas.disowned(id, self.servers[index].incarnation);
+        }
         self.stats.commits += u64::from(matches!(note, Note::Committed { .. }));
         self.disguise_note(index, &note);
         let sealed = matches!(note, Note::SnapshotSealed { .. });
