@@ -1,8 +1,10 @@
 //! L1: within T_le (two initLimits) after all faults ended, connections that fail silently included,
 //! there is exactly one established leader, and no further change of epoch. A planned change restarts the
 //! clock: at the zxid limit, once for each epoch that reaches it, and where a server that is up has accepted
-//! a newer epoch than the leader's, which nothing else can bring back.
+//! a newer epoch than the leader's, which nothing else can bring back. So does a disk that has still to write
+//! what its server took before faults ended, for as long as it comes on.
 
+use crate::checkers::backlog::Backlog;
 use crate::checkers::canon::Member;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
@@ -25,6 +27,7 @@ pub(crate) struct L01 {
     held: bool,
     /// A connection loses what is sent on it. It outlives the heal, until its ends give it up.
     half_open: bool,
+    backlog: Backlog,
 }
 
 const IN_ORDER: &str = "a leader changed the epoch in order, at the last zxid of its own";
@@ -51,6 +54,7 @@ impl Check for L01 {
         match event {
             SimEvent::Healed { .. } => {
                 self.healed = true;
+                self.backlog = Backlog::at_heal(cx);
                 self.restart(cx);
             }
             SimEvent::HalfOpen { on } => {
@@ -119,6 +123,12 @@ impl Check for L01 {
             // bound begins once more.
             self.restart(cx);
             self.next = self.next.map(|at| at.plus(cx.canon.cluster.silence_us));
+            return Ok(());
+        }
+        if let (Err(_), Some(server)) = (only_leader(cx), self.backlog.shrinking(cx)) {
+            let excuse = format!("the disk of {server} still wrote what came before faults ended");
+            self.excuse = Some(excuse);
+            self.restart(cx);
             return Ok(());
         }
         self.leader = Some(only_leader(cx)?);
@@ -201,6 +211,31 @@ mod tests {
         let mut run = calm();
         run.wait_ms(59_000).unwrap();
         assert!(run.wait_ms(2_000).is_err());
+    }
+
+    #[test]
+    fn a_disk_that_comes_on_with_what_it_had_to_write_puts_off_the_leader() {
+        let mut run = Run::new(L01::default());
+        run.boot_all();
+        for counter in 1..=3 {
+            run.log(1, z(1, counter), 1).unwrap();
+        }
+        run.heal().unwrap();
+        run.wait_ms(59_000).unwrap();
+        run.disks.put(1, z(1, 1), 1);
+        run.wait_ms(60_000).unwrap();
+        assert!(run.check.excuse().unwrap().contains("the disk of 1"));
+        assert!(run.wait_ms(2_000).is_err(), "it has not come on since");
+    }
+
+    #[test]
+    fn a_disk_that_is_through_puts_off_nobody() {
+        let mut run = Run::new(L01::default());
+        run.boot_all();
+        run.log(1, z(1, 1), 1).unwrap();
+        run.heal().unwrap();
+        run.disks.put(1, z(1, 1), 1);
+        assert!(run.wait_ms(61_000).is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 // A statement is about few kinds of facts; a new kind is no concern of most.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod backlog;
 mod calls;
 mod canon;
 mod cluster;
