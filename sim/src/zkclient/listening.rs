@@ -186,7 +186,7 @@ impl ZkClient {
             self.last_zxid = self.last_zxid.max(zxid);
         }
         if header.err == NOT_READ_ONLY && self.plan.is_calm() {
-            // As real clients do, it looks for a server with a quorum; meanwhile chances are good.
+            // As real clients do, it looks for a server with a quorum: in calm there is one.
             self.drop_connection(now, out);
             return Ok(());
         }

@@ -70,7 +70,7 @@ pub enum Submission {
     Upgrade { session: SessionId },
     /// A local session is over: its client said so.
     CloseLocal { session: SessionId },
-    /// Answered by `synced`, in order per session and before any write that was submitted after it.
+    /// Answered by `synced`, in order per connection and before any write that was submitted after it.
     Sync { link: LinkId, session: SessionId, cxid: Xid, body: Bytes },
     /// The client used its session; at most one per session and moment.
     Touch { session: SessionId, timeout_ms: i32 },
