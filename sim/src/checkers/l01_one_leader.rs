@@ -28,6 +28,8 @@ pub(crate) struct L01 {
     /// A connection loses what is sent on it. It outlives the heal, until its ends give it up.
     half_open: bool,
     backlog: Backlog,
+    /// In office when faults ended, and sick for good: whoever follows has its time from its end on.
+    sick_leader: Option<ServerId>,
 }
 
 const IN_ORDER: &str = "a leader changed the epoch in order, at the last zxid of its own";
@@ -55,6 +57,7 @@ impl Check for L01 {
             SimEvent::Healed { .. } => {
                 self.healed = true;
                 self.backlog = Backlog::at_heal(cx);
+                self.sick_leader = sick_leader(cx);
                 self.restart(cx);
             }
             SimEvent::HalfOpen { on } => {
@@ -68,6 +71,13 @@ impl Check for L01 {
         let Some((server, note)) = note_of(cx, event) else { return Ok(()) };
         if let Note::Proposed { zxid, .. } = note {
             self.last_proposed = Some(*zxid);
+        }
+        if let Note::PhaseEntered { .. } = note
+            && self.sick_leader.take_if(|sick| *sick == server).is_some()
+            && self.leader.is_none()
+        {
+            self.excuse = Some(fell_sick(server));
+            self.restart(cx);
         }
         let Some(leader) = self.leader else { return Ok(()) };
         let changes = match note {
@@ -92,7 +102,7 @@ impl Check for L01 {
             self.excuse = Some(match (used_up, outbid) {
                 (Some(_), _) => IN_ORDER.into(),
                 (_, true) => format!("{leader} made room for an epoch that a server had accepted"),
-                (_, _) => format!("{leader} led when faults ended, and stayed sick"),
+                (_, _) => fell_sick(leader),
             });
             self.restart(cx);
             return Ok(());
@@ -142,6 +152,19 @@ impl Check for L01 {
     fn excuse(&self) -> Option<String> {
         self.excuse.clone()
     }
+}
+
+fn fell_sick(leader: ServerId) -> String {
+    format!("{leader} led when faults ended, and stayed sick")
+}
+
+/// One that is cut off keeps nobody from electing another.
+fn sick_leader(cx: &Cx<'_>) -> Option<ServerId> {
+    let leads = |server: &ServerId| {
+        cx.canon.member(*server).is_some_and(|member| member.phase == Phase::LeadingBroadcast)
+    };
+    let mut heard = cx.canon.sick.iter().filter(|(_, sick)| !sick.is_cut_off());
+    heard.find(|(server, _)| leads(server)).map(|(server, _)| *server)
 }
 
 fn only_leader(cx: &Cx<'_>) -> Result<ServerId, String> {
@@ -262,6 +285,20 @@ mod tests {
         run.note(1, phase(Phase::Looking, 1)).unwrap();
         assert!(run.check.excuse().unwrap().contains("stayed sick"));
         assert!(run.wait_ms(61_000).is_err(), "another one has to follow");
+    }
+
+    #[test]
+    fn a_sick_leader_that_falls_before_the_clock_ran_out_leaves_the_next_its_time() {
+        let mut run = Run::new(L01::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        let sick = vec![(ServerId(1), Sickness::DiskStalled)];
+        run.feed(NodeId::World, &SimEvent::Healed { dead: Vec::new(), sick }).unwrap();
+        run.wait_ms(50_000).unwrap();
+        run.note(1, phase(Phase::Looking, 1)).unwrap();
+        run.wait_ms(59_000).unwrap();
+        assert!(run.check.excuse().unwrap().contains("stayed sick"));
+        assert!(run.wait_ms(2_000).is_err(), "another one has to follow");
     }
 
     #[test]
