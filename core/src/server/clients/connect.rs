@@ -177,15 +177,17 @@ impl Clients {
         self.end(link, Close::Flush, CloseReason::Finished, cx);
     }
 
-    /// Whether a client has seen more than this server. Java's leaders show the start of their epoch
-    /// before its first transaction: whoever serves in that epoch or a later one has all before it, and
-    /// goes on to show that start to this client, for which no zxid may go down. Without a quorum, this
-    /// server may not have applied all of it.
+    /// Whether a client has seen more than this server. Whoever serves in an epoch has all that came before
+    /// it: what a client has seen of an older one is here, or was never committed; a server without a
+    /// quorum may have shown that. Java's leaders show the start of their epoch as well, before its first
+    /// transaction. This server goes on to show such a zxid to this client, for which none may go down.
+    /// Without a quorum, it may not have applied all that came before.
     fn is_ahead(&self, last_zxid_seen: i64, cx: &ClientCx<'_>) -> bool {
-        let begun = self.service == Service::Full
-            && Zxid::from_wire(last_zxid_seen)
-                .is_some_and(|z| z.is_epoch_start() && z.epoch() <= cx.epoch);
-        !begun && last_zxid_seen > cx.db.applied().to_wire()
+        let passed = self.service == Service::Full
+            && Zxid::from_wire(last_zxid_seen).is_some_and(|z| {
+                z.epoch() < cx.epoch || (z.is_epoch_start() && z.epoch() == cx.epoch)
+            });
+        !passed && last_zxid_seen > cx.db.applied().to_wire()
     }
 
     /// Looks at the link again when its limit of silence, which just changed, may have passed.
