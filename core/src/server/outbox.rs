@@ -14,6 +14,9 @@ use crate::storage::files::FileName;
 /// Room for what most batches send on one link: packets are put together from small parts.
 const SEND_BYTES: usize = 256;
 
+/// Buffers of that size that are kept: a batch seldom sends on more links.
+const SPARE_MOST: usize = 64;
+
 /// Actions in causal order. Sends of one link are joined; so are neighbouring appends of one file.
 ///
 /// A host steps any number of inputs into one outbox, then drains it. Dropping one that still
@@ -25,6 +28,8 @@ pub struct Outbox {
     sends: Vec<(LinkId, usize)>,
     /// The newest append in `entries` that may still grow: entry of its Write, entry of its sync.
     open_append: Option<OpenAppend>,
+    /// Empty, for the next sends: what most of them come to is copied out in one piece of its length.
+    spare: Vec<BytesMut>,
 }
 
 #[derive(Debug)]
@@ -67,7 +72,8 @@ impl Outbox {
         let index = match self.sends.iter().rev().find(|(known, _)| *known == link) {
             Some(&(_, index)) => index,
             None => {
-                let bytes = BytesMut::with_capacity(SEND_BYTES);
+                let spare = self.spare.pop();
+                let bytes = spare.unwrap_or_else(|| BytesMut::with_capacity(SEND_BYTES));
                 self.entries.push_back(Entry::Send { link, bytes });
                 self.sends.push((link, self.entries.len() - 1));
                 self.entries.len() - 1
@@ -122,11 +128,12 @@ impl Outbox {
     pub fn drain(&mut self) -> impl Iterator<Item = Action> + '_ {
         self.sends.clear();
         self.open_append = None;
+        let spare = &mut self.spare;
         self.entries.drain(..).filter_map(|entry| match entry {
             Entry::Plain(action) => Some(action),
-            Entry::Send { bytes, .. } if bytes.is_empty() => None,
             Entry::Send { link, bytes } => {
-                Some(Action::Link(LinkAction::Send { link, bytes: bytes.freeze() }))
+                let bytes = take_out(bytes, spare);
+                (!bytes.is_empty()).then_some(Action::Link(LinkAction::Send { link, bytes }))
             }
             Entry::Append { op, file, offset, bytes } => Some(Action::Disk(DiskAction::Write {
                 op,
@@ -139,8 +146,48 @@ impl Outbox {
     }
 }
 
+/// What was put into a buffer. The buffer itself is kept, unless it has grown.
+fn take_out(mut buffer: BytesMut, spare: &mut Vec<BytesMut>) -> Bytes {
+    if buffer.len() > SEND_BYTES {
+        return buffer.freeze();
+    }
+    let bytes = Bytes::copy_from_slice(&buffer);
+    if spare.len() < SPARE_MOST {
+        buffer.clear();
+        spare.push(buffer);
+    }
+    bytes
+}
+
 impl Drop for Outbox {
     fn drop(&mut self) {
         debug_assert!(self.is_empty(), "an outbox was dropped with actions in it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_stays_as_it_was_when_its_buffer_is_used_again() {
+        let mut out = Outbox::new();
+        let mut sent = Vec::new();
+        for len in [3, SEND_BYTES, SEND_BYTES + 1, 0, 5] {
+            for link in 0..3 {
+                out.send(LinkId(link), |bytes| bytes.resize(len, len as u8 ^ link as u8));
+            }
+            sent.extend(out.drain());
+        }
+        let sent = sent.into_iter().map(|action| match action {
+            Action::Link(LinkAction::Send { link, bytes }) => (link, bytes),
+            other => panic!("{other:?}"),
+        });
+        let lens = [3, SEND_BYTES, SEND_BYTES + 1, 5];
+        let want = lens.into_iter().flat_map(|len| (0..3).map(move |link| (link, len)));
+        let want: Vec<_> = want
+            .map(|(link, len)| (LinkId(link), Bytes::from([len as u8 ^ link as u8].repeat(len))))
+            .collect();
+        assert_eq!(sent.collect::<Vec<_>>(), want);
     }
 }
