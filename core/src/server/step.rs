@@ -86,7 +86,7 @@ impl Server {
             self.fitness_deadline().map(|at| (at, Timer::Phase)),
             self.read_only_deadline().map(|at| (at, Timer::Phase)),
         ];
-        due.into_iter().flatten().min()
+        due.into_iter().fold(None, sooner)
     }
 
     /// Everything whose time has come; calls before their time do nothing. What this very input made due
@@ -365,6 +365,14 @@ impl Server {
         out.note(Note::Halting { restart });
         out.push(Action::Halt(halt));
         self.waiting = BTreeMap::new();
+    }
+}
+
+/// Plain comparisons: these run behind every step.
+fn sooner(first: Option<(Mono, Timer)>, second: Option<(Mono, Timer)>) -> Option<(Mono, Timer)> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(first.min(second)),
+        (first, second) => first.or(second),
     }
 }
 
