@@ -70,7 +70,7 @@ fn load(body: &[u8]) -> Database {
             ephemeral_owner: reader.i64().unwrap(),
             pzxid: reader.i64().unwrap(),
         };
-        assert!(builder.node(&path, data, acl, stat), "{path}");
+        assert!(builder.node(&path, data.as_deref(), acl, stat), "{path}");
     }
     reader.finish().unwrap();
     builder.finish(Zxid::ZERO)

@@ -315,22 +315,24 @@ impl SnapshotDecoder {
         };
         let data_len = text_len(data)?;
         self.bound(data_len)?;
-        let Some(mut item) = self.take(data_at + 4 + data_len + 8 + STAT_LEN)? else {
+        let len = data_at + 4 + data_len + 8 + STAT_LEN;
+        let Some(item) = self.buffer.get(..len) else {
+            self.need = len;
             return Ok(None);
         };
-        item.advance(4);
-        let path = item.split_to(path_len);
-        let path = core::str::from_utf8(&path).map_err(|_| "path is not UTF-8")?;
-        item.advance(4);
-        let bytes = item.split_to(data_len);
-        // A copy: a slice would keep the whole chunk alive for as long as the node lives.
-        let data = (data >= 0).then(|| Bytes::copy_from_slice(&bytes));
-        let acl = item.get_i64();
-        let stat = stored_stat(item);
-        match self.builder.node(path, data, acl, stat) {
-            true => Ok(Some(())),
-            false => Err("node has no parent or an unknown ACL"),
-        }
+        let (path, rest) = item[4..].split_at(path_len);
+        let (bytes, mut rest) = rest[4..].split_at(data_len);
+        let acl = rest.get_i64();
+        let placed = match core::str::from_utf8(path) {
+            Ok(path) => {
+                let data = (data >= 0).then_some(bytes);
+                let placed = self.builder.node(path, data, acl, stored_stat(rest));
+                placed.then_some(()).ok_or("node has no parent or an unknown ACL")
+            }
+            Err(_) => Err("path is not UTF-8"),
+        };
+        self.pass(len);
+        placed.map(Some)
     }
 
     fn end_of_nodes(&mut self) -> Parsed<()> {
@@ -415,12 +417,18 @@ impl SnapshotDecoder {
             self.need = len;
             return Ok(None);
         }
-        let bytes = self.buffer.split_to(len).freeze();
+        let bytes = Bytes::copy_from_slice(&self.buffer[..len]);
+        self.pass(len);
+        Ok(Some(bytes))
+    }
+
+    /// Goes on behind so many bytes of the buffer.
+    fn pass(&mut self, len: usize) {
         if self.source == Source::File {
-            self.sum.write(&bytes);
+            self.sum.write(&self.buffer[..len]);
         }
         self.offset += len as u64;
-        Ok(Some(bytes))
+        self.buffer.advance(len);
     }
 
     fn damage(&self, what: &'static str) -> Damage {
@@ -438,7 +446,7 @@ fn text_len(len: i32) -> Result<usize, &'static str> {
     usize::try_from(len).map_err(|_| "length is negative")
 }
 
-fn stored_stat(mut bytes: Bytes) -> StoredStat {
+fn stored_stat(mut bytes: &[u8]) -> StoredStat {
     StoredStat {
         czxid: bytes.get_i64(),
         mzxid: bytes.get_i64(),

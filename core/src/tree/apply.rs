@@ -198,7 +198,7 @@ impl Database {
         }
         let stat = StoredStat { ephemeral_owner: owner, ..StoredStat::fresh(zxid, time) };
         let acl = self.acls.acquire(new.acl);
-        self.put_node(new.path, Node::new(new.path, new.data.as_ref(), acl, stat));
+        self.put_node(new.path, Node::new(new.path, new.data.as_deref(), acl, stat));
         self.quota_created(new.path, new.data.as_ref().map_or(0, Bytes::len));
         context.tell(EventKind::NodeCreated, new.path, self.acls.list(acl));
         context.tell(EventKind::NodeChildrenChanged, parent, self.acls.list(parent_acl));
@@ -265,7 +265,7 @@ impl Database {
         let header = context.header;
         let (stat, acl, before) = self.edit(path, |node| {
             let before = node.data_length();
-            node.set_data(data.as_ref());
+            node.set_data(data.as_deref());
             let (mzxid, mtime) = (header.zxid.to_wire(), header.time.0);
             node.set_stat(StoredStat { mzxid, mtime, version, ..node.stat() });
             (node.client_stat(), node.acl_id(), before)

@@ -2,8 +2,6 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-
 use super::node::{Node, split};
 use super::{Database, StoredStat};
 use crate::acl::Acl;
@@ -35,7 +33,7 @@ impl DatabaseBuilder {
     /// An ACL id that the table lacks is no damage, as Apache's fuzzy snapshots may hold one: the
     /// node lets nobody but super in until replay brings its list.
     #[must_use]
-    pub fn node(&mut self, path: &str, data: Option<Bytes>, acl: i64, stat: StoredStat) -> bool {
+    pub fn node(&mut self, path: &str, data: Option<&[u8]>, acl: i64, stat: StoredStat) -> bool {
         let path = if path.is_empty() { "/" } else { path };
         let nodes = &self.database.nodes;
         let has_place = match split(path) {
@@ -46,7 +44,7 @@ impl DatabaseBuilder {
             return false;
         }
         self.database.acls.acquire_id(acl);
-        self.database.put_node(path, Node::new(path, data.as_ref(), acl, stat));
+        self.database.put_node(path, Node::new(path, data, acl, stat));
         true
     }
 

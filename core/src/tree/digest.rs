@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn null_and_empty_data_differ_in_full_alone() {
         let null = Node::new("/a", None, -1, StoredStat::default());
-        let empty = Node::new("/a", Some(&bytes::Bytes::new()), -1, StoredStat::default());
+        let empty = Node::new("/a", Some(&[]), -1, StoredStat::default());
         let full = |node| full_of_node("/a", node, &[], &mut Vec::new());
         assert_ne!(full(&null), full(&empty));
         assert_eq!(

@@ -306,7 +306,7 @@ impl Database {
                 acl = self.acls.acquire(Some(&[Acl::world(PERM_READ)]));
                 stat.aversion = -1;
             }
-            self.put_node(path, Node::new(path, Some(&Bytes::new()), acl, stat));
+            self.put_node(path, Node::new(path, Some(&[]), acl, stat));
         }
     }
 

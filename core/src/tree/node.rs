@@ -118,13 +118,14 @@ struct Grown {
 }
 
 impl Content {
-    fn new(name: &str, data: Option<&Bytes>) -> Self {
+    /// What comes off the wire is a part of a packet, which it would keep in memory: it is copied.
+    fn new(name: &str, data: Option<&[u8]>) -> Self {
         match data {
             Some(data) if data.len() > LONGEST_PACKED => {
-                Self::Apart(Box::new((name.into(), own(data))))
+                Self::Apart(Box::new((name.into(), Bytes::copy_from_slice(data))))
             }
             Some(_) | None => {
-                let bytes = [name.as_bytes(), data.map_or(&[], |data| data)].concat();
+                let bytes = [name.as_bytes(), data.unwrap_or_default()].concat();
                 let name_len = u32::try_from(name.len()).expect("names are shorter than packets");
                 Self::Packed { bytes: bytes.into(), name_len, is_null: data.is_none() }
             }
@@ -156,11 +157,6 @@ impl Content {
     }
 }
 
-/// What comes off the wire is a part of a packet, which it would keep in memory.
-fn own(data: &Bytes) -> Bytes {
-    Bytes::copy_from_slice(data)
-}
-
 impl History {
     fn new(stat: StoredStat, children: Children) -> Self {
         let fresh = StoredStat::fresh(stat.czxid, stat.ctime);
@@ -187,7 +183,7 @@ impl History {
 
 impl Node {
     /// Its place comes with [`super::nodes::Nodes::insert`].
-    pub(super) fn new(path: &str, data: Option<&Bytes>, acl: i64, stat: StoredStat) -> Self {
+    pub(super) fn new(path: &str, data: Option<&[u8]>, acl: i64, stat: StoredStat) -> Self {
         let name = path.rsplit('/').next().unwrap_or_default();
         Self {
             content: Content::new(name, data),
@@ -224,7 +220,7 @@ impl Node {
         }
     }
 
-    pub(super) fn set_data(&mut self, data: Option<&Bytes>) {
+    pub(super) fn set_data(&mut self, data: Option<&[u8]>) {
         self.content = Content::new(self.content.name(), data);
     }
 

@@ -10,8 +10,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::Bytes;
-
 use super::{Database, QUOTA_PATH};
 
 const LIMITS: &str = "zookeeper_limits";
@@ -232,7 +230,7 @@ impl Database {
             let mut track = Track::read(node.data());
             track.add("count", count);
             track.add("bytes", bytes);
-            node.set_data(Some(&Bytes::from(format!("{track}"))));
+            node.set_data(Some(format!("{track}").as_bytes()));
         });
     }
 
@@ -244,7 +242,7 @@ impl Database {
             bytes = node.data_length() as u64 + below.bytes;
         }
         self.edit(&stats_of(path), |node| {
-            node.set_data(Some(&Bytes::from(format!("count={count},bytes={bytes}"))));
+            node.set_data(Some(format!("count={count},bytes={bytes}").as_bytes()));
         });
     }
 }

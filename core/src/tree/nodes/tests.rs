@@ -13,7 +13,7 @@ use crate::tree::StoredStat;
 use crate::tree::node::split;
 
 fn node(path: &str) -> Node {
-    Node::new(path, Some(&Bytes::from(String::from(path))), -1, StoredStat::fresh(1, 2))
+    Node::new(path, Some(path.as_bytes()), -1, StoredStat::fresh(1, 2))
 }
 
 fn with(paths: &[&str]) -> Nodes {
@@ -71,11 +71,11 @@ fn what_changed_and_what_is_long_looks_as_it_was_put_in() {
     let stat = StoredStat { ephemeral_owner: 9, version: 3, ..StoredStat::fresh(1, 2) };
     for data in [None, Some(Bytes::new()), Some(Bytes::from_static(b"x")), Some(long)] {
         let mut nodes = with(&["/"]);
-        assert!(nodes.insert("/née", Node::new("/née", data.as_ref(), 4, stat)));
+        assert!(nodes.insert("/née", Node::new("/née", data.as_deref(), 4, stat)));
         let node = nodes.get_mut("/née").expect("it was put in");
         assert_eq!((node.data_bytes(), node.stat(), node.name()), (data.clone(), stat, "née"));
         node.set_data(None);
-        node.set_data(data.as_ref());
+        node.set_data(data.as_deref());
         node.set_stat(StoredStat::fresh(5, 6));
         assert_eq!((node.data(), node.stat()), (data.as_deref(), StoredStat::fresh(5, 6)));
     }

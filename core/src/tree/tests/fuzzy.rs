@@ -151,7 +151,7 @@ impl FuzzyWalk {
         let Some(path) = self.ahead.pop_front() else { return };
         let Some(node) = database.node(&path) else { return };
         let name = if path == "/" { "" } else { path.as_str() };
-        assert!(self.builder.node(name, node.data_bytes(), node.acl_id(), node.stat()));
+        assert!(self.builder.node(name, node.data(), node.acl_id(), node.stat()));
         for name in database.children(&path).unwrap().iter() {
             self.ahead.push_front(node::join(&path, name));
         }

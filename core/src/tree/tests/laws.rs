@@ -121,7 +121,7 @@ pub(super) fn load(body: Bytes) -> Database {
             ephemeral_owner: reader.i64().unwrap(),
             pzxid: reader.i64().unwrap(),
         };
-        assert!(builder.node(&path, data, acl, stat), "{path}");
+        assert!(builder.node(&path, data.as_deref(), acl, stat), "{path}");
     }
     reader.finish().unwrap();
     assert_eq!(builder.acl_count(), listed, "a node names a list that the table lacks");

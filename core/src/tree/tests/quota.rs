@@ -74,8 +74,7 @@ fn trap_19_a_load_counts_anew_and_the_digest_does_not_care() {
     let mut builder = DatabaseBuilder::new(true);
     builder.session(SESSION, 5000);
     for (path, node) in rig.database.iter() {
-        let data =
-            if path == STATS { Some(Bytes::from_static(b"stale")) } else { node.data_bytes() };
+        let data = if path == STATS { Some(&b"stale"[..]) } else { node.data() };
         let acl = OPEN_ACL_ID;
         assert!(builder.node(if path == "/" { "" } else { &path }, data, acl, node.stat()));
     }
