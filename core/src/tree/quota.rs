@@ -4,13 +4,14 @@
 //! The limits of `/a` are written by clients into `/zookeeper/quota/a/zookeeper_limits`; what is there
 //! is counted in `zookeeper_stats` beside it, by every server for itself, outside of transactions.
 
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-use super::{Database, QUOTA_PATH};
+use super::{Database, Node, QUOTA_PATH};
 
 const LIMITS: &str = "zookeeper_limits";
 const STATS: &str = "zookeeper_stats";
@@ -72,31 +73,44 @@ pub fn namespace(path: &str) -> &str {
     path.trim_start_matches('/').split('/').next().unwrap_or_default()
 }
 
-/// The content of both kinds of nodes: numbers by name, -1 where there is none.
+/// The content of both kinds of nodes: numbers by name, -1 where there is none. In the order of names,
+/// which are few.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Track(BTreeMap<String, i64>);
+struct Track<'t>(Vec<(&'t str, i64)>);
 
-impl Track {
+impl<'t> Track<'t> {
     /// `name=number` between commas and semicolons. What cannot be read is left out, where Apache would
     /// not go on: whatever a client writes there, a tree stays usable.
-    fn read(data: Option<&[u8]>) -> Self {
-        let text = String::from_utf8_lossy(data.unwrap_or_default());
-        let pair = |pair: &str| {
+    fn read(text: &'t str) -> Self {
+        let mut track = Self::default();
+        for pair in text.split([',', ';']) {
             let mut parts = pair.split('=');
-            let (name, number) = (parts.next()?, parts.next()?);
-            let number = if number.is_empty() { -1 } else { number.parse().ok()? };
-            Some((String::from(name), number))
-        };
-        Self(text.split([',', ';']).filter_map(pair).collect())
+            let (Some(name), Some(number)) = (parts.next(), parts.next()) else { continue };
+            let number = if number.is_empty() { Ok(-1) } else { number.parse() };
+            if let Ok(number) = number {
+                track.set(name, number);
+            }
+        }
+        track
+    }
+
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| (*known).cmp(name))
     }
 
     fn get(&self, name: &str) -> i64 {
-        self.0.get(name).copied().unwrap_or(-1)
+        self.place(name).map_or(-1, |at| self.0[at].1)
     }
 
-    fn add(&mut self, name: &str, diff: i64) {
-        let sum = self.get(name).saturating_add(diff);
-        self.0.insert(name.into(), sum);
+    fn set(&mut self, name: &'t str, number: i64) {
+        match self.place(name) {
+            Ok(at) => self.0[at].1 = number,
+            Err(at) => self.0.insert(at, (name, number)),
+        }
+    }
+
+    fn add(&mut self, name: &'t str, diff: i64) {
+        self.set(name, self.get(name).saturating_add(diff));
     }
 
     /// The hard limit, else the soft one; none where both are absent.
@@ -109,16 +123,16 @@ impl Track {
     }
 }
 
-impl fmt::Display for Track {
+impl fmt::Display for Track<'_> {
     /// The two that every version knows come first; a lone `=` makes old readers stop before the rest.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "count={},bytes={}", self.get("count"), self.get("bytes"))?;
-        let known = |name: &&String| matches!(name.as_str(), "count" | "bytes");
-        let others: Vec<_> = self.0.iter().filter(|(name, _)| !known(name)).collect();
-        if !others.is_empty() {
+        let mut others =
+            self.0.iter().filter(|(name, _)| !matches!(*name, "count" | "bytes")).peekable();
+        if others.peek().is_some() {
             f.write_str("=")?;
         }
-        others.into_iter().try_for_each(|(name, number)| write!(f, ";{name}={number}"))
+        others.try_for_each(|(name, number)| write!(f, ";{name}={number}"))
     }
 }
 
@@ -134,11 +148,16 @@ pub(super) fn is_stats(path: &str) -> bool {
 }
 
 fn limits_of(path: &str) -> String {
-    format!("{QUOTA_PATH}{path}/{LIMITS}")
+    [QUOTA_PATH, path, "/", LIMITS].concat()
 }
 
 fn stats_of(path: &str) -> String {
-    format!("{QUOTA_PATH}{path}/{STATS}")
+    [QUOTA_PATH, path, "/", STATS].concat()
+}
+
+/// What a client wrote there may be no text.
+fn text_of(node: &Node) -> Cow<'_, str> {
+    String::from_utf8_lossy(node.data().unwrap_or_default())
 }
 
 impl Database {
@@ -183,8 +202,8 @@ impl Database {
         let Some(covering) = self.quotas.covering(path) else { return excesses };
         let (limits, stats) = (self.node(&limits_of(covering)), self.node(&stats_of(covering)));
         let (Some(limits), Some(stats)) = (limits, stats) else { return excesses };
-        let limits = Track::read(limits.data());
-        let stats = Track::read(stats.data());
+        let (limits, stats) = (text_of(limits), text_of(stats));
+        let (limits, stats) = (Track::read(&limits), Track::read(&stats));
         for (diff, of, name, hard) in [
             (count, Counted::Nodes, "count", "countHardLimit"),
             (bytes, Counted::Bytes, "bytes", "byteHardLimit"),
@@ -208,7 +227,8 @@ impl Database {
         self.each_below(QUOTA_PATH, |path, node| {
             let (limits, stats) = (subject(path, LIMITS), subject(path, STATS));
             let Some(subject) = limits.or(stats) else { return };
-            let track = Track::read(node.data());
+            let text = text_of(node);
+            let track = Track::read(&text);
             let figures = all.entry(namespace(subject).into()).or_default();
             if limits.is_some() {
                 let limit = |hard, soft| track.limit(hard, soft).map_or(-1, |(limit, _)| limit);
@@ -227,10 +247,12 @@ impl Database {
     fn adjust_quota(&mut self, path: &str, bytes: i64, count: i64) {
         let Some(covering) = self.quotas.covering(path) else { return };
         self.edit(&stats_of(covering), |node| {
-            let mut track = Track::read(node.data());
+            let text = text_of(node);
+            let mut track = Track::read(&text);
             track.add("count", count);
             track.add("bytes", bytes);
-            node.set_data(Some(format!("{track}").as_bytes()));
+            let text = format!("{track}");
+            node.set_data(Some(text.as_bytes()));
         });
     }
 
@@ -264,7 +286,7 @@ mod tests {
             ("nonsense", "count=-1,bytes=-1"),
             ("count=x,bytes=5", "count=-1,bytes=5"),
         ] {
-            assert_eq!(format!("{}", Track::read(Some(text.as_bytes()))), written, "{text}");
+            assert_eq!(format!("{}", Track::read(text)), written, "{text}");
         }
     }
 
