@@ -86,7 +86,7 @@ impl Content {
     pub(super) fn set_len(&mut self, to: usize) {
         let len = self.current.len();
         if let Durable::Below(undo) = &mut self.durable {
-            let cut = self.current.read(to, len);
+            let cut = self.current.head_from(to);
             undo.push(Undo { len, offset: to, bytes: cut });
         }
         self.current.resize(to);

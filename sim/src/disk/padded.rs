@@ -97,6 +97,11 @@ impl Padded {
         bytes.freeze()
     }
 
+    /// Everything from a place on but zeros at the end.
+    pub(super) fn head_from(&self, from: usize) -> Bytes {
+        self.head.read(from.min(self.head.len()), self.head.len())
+    }
+
     /// Cuts, or goes on with zeros.
     pub(super) fn resize(&mut self, len: usize) {
         if len < self.head.len() {
