@@ -77,10 +77,11 @@ impl World {
         image.power_loss(&mut self.shadows.rng);
         let rng = &mut self.shadows.rng;
         let committed = slot.committed().filter(|_| slot.guise.is_none() && rng.chance(AGED));
+        let walkable = committed.and_then(|it| apache::Walkable::small(&image, it));
         let mut shadows = Vec::new();
         for _ in 0..WALKS {
             let mut image = image.clone();
-            let aged = committed.and_then(|it| apache::age(&mut image, it, &config, rng));
+            let aged = walkable.as_ref().and_then(|it| it.age(&mut image, &config, rng));
             let is_plain = aged.is_none();
             shadows.push(recover(image, config.clone(), stamp, aged));
             if is_plain {

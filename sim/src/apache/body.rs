@@ -20,28 +20,49 @@ const STAT_AND_ACL: usize = 60 + 8;
 pub(super) struct Body {
     /// Session table and ACL table, counts included.
     tables: Bytes,
-    /// Whole records by path; the root's is "".
-    nodes: BTreeMap<String, Bytes>,
+    /// In the order of paths, each once.
+    nodes: Vec<Record>,
+}
+
+/// The whole record of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Record(Bytes);
+
+impl Record {
+    /// The root's is "".
+    fn path(&self) -> &[u8] {
+        let end = text_end(&self.0, 0).expect("whoever passed the record has found its path");
+        &self.0[4..end]
+    }
 }
 
 impl Body {
     /// Reads a body that is all there; what follows its end is left alone.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn parse(bytes: &Bytes) -> Option<Self> {
         let mut scan = Scan::default();
         if !scan.tables(bytes) {
             return None;
         }
-        let tables = Bytes::copy_from_slice(&bytes[..scan.at]);
-        let mut nodes = BTreeMap::new();
-        while let Some((path, start)) = scan.node(bytes)? {
-            nodes.insert(path, Bytes::copy_from_slice(&bytes[start..scan.at]));
+        let tables = bytes.slice(..scan.at);
+        let mut nodes = Vec::new();
+        while let Some(start) = scan.node(bytes)? {
+            nodes.push(Record(bytes.slice(start..scan.at)));
         }
+        // Of two records of one node the later one counts.
+        nodes.reverse();
+        nodes.sort_by(|one, other| one.path().cmp(other.path()));
+        nodes.dedup_by(|one, other| one.path() == other.path());
         Some(Self { tables, nodes })
+    }
+
+    fn node(&self, path: &[u8]) -> Option<&Record> {
+        let place = self.nodes.binary_search_by(|node| node.path().cmp(path));
+        place.ok().map(|at| &self.nodes[at])
     }
 
     pub(super) fn put(&self, out: &mut BytesMut) {
         out.put_slice(&self.tables);
-        self.nodes.values().for_each(|node| out.put_slice(node));
+        self.nodes.iter().for_each(|node| out.put_slice(&node.0));
         put_end(out);
     }
 
@@ -92,7 +113,7 @@ impl Body {
         let mut bytes = BytesMut::new();
         database.begin_walk(usize::MAX);
         while database.walk(usize::MAX, &mut bytes) == Walk::More {}
-        Self::parse(&bytes)
+        Self::parse(&bytes.freeze())
     }
 }
 
@@ -109,7 +130,8 @@ pub(super) fn fuzzy(states: &[Body], rng: &mut SimRng) -> Fuzzy {
     let mut out = Fuzzy { body: BytesMut::new(), missed: BTreeSet::new() };
     let Some(first) = states.first() else { return out };
     out.body.put_slice(&first.tables);
-    let mut paths: Vec<&String> = states.iter().flat_map(|state| state.nodes.keys()).collect();
+    let mut paths: Vec<&[u8]> =
+        states.iter().flat_map(|state| state.nodes.iter().map(Record::path)).collect();
     paths.sort_unstable();
     paths.dedup();
     let moments = moments(states, &paths, rng);
@@ -120,15 +142,15 @@ pub(super) fn fuzzy(states: &[Body], rng: &mut SimRng) -> Fuzzy {
             None => true,
             Some(parent) => written
                 .get(parent)
-                .is_some_and(|&moment: &usize| states[moment].nodes.contains_key(path)),
+                .is_some_and(|&moment: &usize| states[moment].node(path).is_some()),
         };
-        match states[now].nodes.get(path) {
+        match states[now].node(path) {
             Some(node) if listed => {
-                out.body.put_slice(node);
-                written.insert(path.as_str(), now);
+                out.body.put_slice(&node.0);
+                written.insert(path, now);
             }
             None if listed && parent(path).is_some() => {
-                out.missed.insert(path.clone());
+                out.missed.insert(String::from_utf8_lossy(path).into_owned());
             }
             Some(_) | None => {}
         }
@@ -140,9 +162,9 @@ pub(super) fn fuzzy(states: &[Body], rng: &mut SimRng) -> Fuzzy {
 /// How many nodes are written before each state but the first has come. The last one comes, most
 /// often, between two nodes that it changes: where that happens at another place of the walk, its
 /// effects are in the snapshot as a whole, or not at all.
-fn moments(states: &[Body], paths: &[&String], rng: &mut SimRng) -> Vec<usize> {
+fn moments(states: &[Body], paths: &[&[u8]], rng: &mut SimRng) -> Vec<usize> {
     let [.., before, last] = states else { return Vec::new() };
-    let changed = |path: &&String| before.nodes.get(*path) != last.nodes.get(*path);
+    let changed = |path: &&[u8]| before.node(path) != last.node(path);
     let from = paths.iter().position(changed);
     let to = paths.iter().rposition(changed);
     let end = match from.zip(to) {
@@ -162,8 +184,8 @@ fn moments(states: &[Body], paths: &[&String], rng: &mut SimRng) -> Vec<usize> {
     moments
 }
 
-fn parent(path: &str) -> Option<&str> {
-    path.rfind('/').map(|slash| &path[..slash])
+fn parent(path: &[u8]) -> Option<&[u8]> {
+    path.iter().rposition(|byte| *byte == b'/').map(|slash| &path[..slash])
 }
 
 fn put_end(out: &mut BytesMut) {
@@ -231,8 +253,8 @@ impl Scan {
         Some((self.at + 4 + 12 * count, Part::AclCount))
     }
 
-    /// Passes the next node: its path and where it starts; `Some(None)` at the end of all nodes.
-    fn node(&mut self, bytes: &[u8]) -> Option<Option<(String, usize)>> {
+    /// Passes the next node: where it starts; `Some(None)` at the end of all nodes.
+    fn node(&mut self, bytes: &[u8]) -> Option<Option<usize>> {
         let start = self.at;
         let data_at = text_end(bytes, start)?;
         let path = bytes.get(start + 4..data_at)?;
@@ -245,7 +267,7 @@ impl Scan {
             return None;
         }
         self.at = end;
-        Some(Some((String::from_utf8_lossy(path).into_owned(), start)))
+        Some(Some(start))
     }
 }
 
@@ -297,13 +319,10 @@ pub(super) mod tests {
         Body::of(&mut Database::new(true)).unwrap()
     }
 
-    fn paths(body: &[u8]) -> Vec<String> {
-        Body::parse(body)
-            .unwrap()
-            .nodes
-            .into_keys()
-            .filter(|path| !path.starts_with("/zoo"))
-            .collect()
+    fn paths(body: &Bytes) -> Vec<String> {
+        let nodes = Body::parse(body).unwrap().nodes;
+        let paths = nodes.iter().map(|node| String::from_utf8(node.path().to_vec()).unwrap());
+        paths.filter(|path| !path.starts_with("/zoo")).collect()
     }
 
     #[test]
@@ -312,9 +331,10 @@ pub(super) mod tests {
             empty().states(Zxid(0), &config(), &[create(1, "/a"), create(2, "/a/b")]).unwrap();
         let mut bytes = BytesMut::new();
         states[2].put(&mut bytes);
+        let bytes = bytes.freeze();
         assert_eq!(paths(&bytes), ["", "/a", "/a/b"]);
         assert_eq!(Body::parse(&bytes).unwrap(), states[2]);
-        assert_eq!(Body::parse(&bytes[..bytes.len() - 6]), None, "cut off");
+        assert_eq!(Body::parse(&bytes.slice(..bytes.len() - 6)), None, "cut off");
     }
 
     #[test]
@@ -339,7 +359,7 @@ pub(super) mod tests {
         let (mut mixed, mut exact) = (0, 0);
         for seed in 0..50 {
             let fuzzy = fuzzy(&states, &mut SimRng::new(seed, Stream::Apache, 1));
-            let body = Body::parse(&fuzzy.body).unwrap();
+            let body = Body::parse(&fuzzy.body.freeze()).unwrap();
             assert!(
                 body.database(Zxid(0), &config()).is_some(),
                 "seed {seed}: a node without its parent"

@@ -76,11 +76,8 @@ impl Guise {
     fn blur_snapshot(&mut self, disk: &mut DiskSim) {
         let newest = disk.image().snapshot();
         let Some(base) = newest.filter(|base| !self.fuzzy.contains(base)) else { return };
-        let Some((end, fuzzy)) =
-            walked(disk.image(), base, self.committed, &self.config, &mut self.rng)
-        else {
-            return;
-        };
+        let walkable = Walkable::of(disk.image(), base, self.committed);
+        let Some((end, fuzzy)) = walkable.walked(&self.config, &mut self.rng) else { return };
         disk.rewrite(&FileName::snapshot(base), &file(end, &fuzzy.body));
         self.fuzzy.insert(base);
         self.facts.push(Fact::Habit("fuzzy_files"));
@@ -88,26 +85,57 @@ impl Guise {
     }
 }
 
-/// Makes of a folder of ours what an Apache server would have left of the same history, as far as it
-/// is committed. `None` where there is nothing for a walk to take in.
-pub(crate) fn age(
-    image: &mut Image,
-    committed: Zxid,
-    config: &Config,
-    rng: &mut SimRng,
-) -> Option<Aged> {
-    let base = image.snapshot()?;
-    if read(image, &FileName::snapshot(base)).len() > AGED_MOST {
-        return None;
+/// The newest snapshot of a folder, and what a walk of it could have taken in: read once, for any number
+/// of walks.
+pub(crate) struct Walkable {
+    base: Zxid,
+    /// `None`: it cannot be read.
+    body: Option<Body>,
+    /// What was committed right behind it.
+    txns: Vec<(Zxid, Bytes)>,
+}
+
+impl Walkable {
+    fn of(image: &Image, base: Zxid, committed: Zxid) -> Self {
+        let content = read(image, &FileName::snapshot(base));
+        let head = FILE_HEADER.len();
+        let body = (content.len() >= head).then(|| content.slice(head..));
+        let body = body.and_then(|body| Body::parse(&body));
+        Self { base, body, txns: behind(image, base, committed) }
     }
-    let (end, fuzzy) = walked(image, base, committed, config, rng)?;
-    image.rewrite(&FileName::snapshot(base), &file(end, &fuzzy.body));
-    let bare = if rng.chance(500) {
-        bare_closes(image, base..=end, &fuzzy.missed)
-    } else {
-        BTreeSet::new()
-    };
-    Some(Aged { base, end, bare })
+
+    /// `None`: there is no snapshot, or one of a large tree.
+    pub(crate) fn small(image: &Image, committed: Zxid) -> Option<Self> {
+        let base = image.snapshot()?;
+        let small = image.len(&FileName::snapshot(base)).is_some_and(|len| len <= AGED_MOST);
+        small.then(|| Self::of(image, base, committed))
+    }
+
+    /// Makes of the folder what an Apache server would have left of the same history, as far as it is
+    /// committed. `None` where there is nothing for a walk to take in.
+    pub(crate) fn age(&self, image: &mut Image, config: &Config, rng: &mut SimRng) -> Option<Aged> {
+        let base = self.base;
+        let (end, fuzzy) = self.walked(config, rng)?;
+        image.rewrite(&FileName::snapshot(base), &file(end, &fuzzy.body));
+        let bare = if rng.chance(500) {
+            bare_closes(image, base..=end, &fuzzy.missed)
+        } else {
+            BTreeSet::new()
+        };
+        Some(Aged { base, end, bare })
+    }
+
+    /// What a walk would have written that took in some of what was committed behind the snapshot, and the
+    /// newest transaction of these.
+    fn walked(&self, config: &Config, rng: &mut SimRng) -> Option<(Zxid, Fuzzy)> {
+        let end = draw_end(&self.txns, rng)?;
+        let body = self.body.as_ref()?;
+        let stops: Vec<usize> = (0..STOPS).map(|_| rng.below(end as u64) as usize).collect();
+        let states = body.some_states(self.base, config, &self.txns[..end], |count| {
+            count + 1 >= end || stops.contains(&count)
+        })?;
+        Some((self.txns[end - 1].0, body::fuzzy(&states, rng)))
+    }
 }
 
 /// Takes the paths out of records that end sessions in this range, as Apache's servers write them before
@@ -150,26 +178,6 @@ fn closed_paths(payload: &Bytes) -> Option<Vec<String>> {
         Some((_, Txn::CloseSession { paths })) => paths,
         Some(_) | None => None,
     }
-}
-
-/// What a walk of the snapshot named `base` would have written that took in some of what was committed
-/// behind it, and the newest transaction of these.
-fn walked(
-    image: &Image,
-    base: Zxid,
-    committed: Zxid,
-    config: &Config,
-    rng: &mut SimRng,
-) -> Option<(Zxid, Fuzzy)> {
-    let txns = behind(image, base, committed);
-    let end = draw_end(&txns, rng)?;
-    let content = read(image, &FileName::snapshot(base));
-    let body = content.get(FILE_HEADER.len()..).and_then(Body::parse)?;
-    let stops: Vec<usize> = (0..STOPS).map(|_| rng.below(end as u64) as usize).collect();
-    let states = body.some_states(base, config, &txns[..end], |count| {
-        count + 1 >= end || stops.contains(&count)
-    })?;
-    Some((txns[end - 1].0, body::fuzzy(&states, rng)))
 }
 
 /// What replay over the middle of a walk may get wrong in a way of its own.
@@ -258,7 +266,7 @@ fn read(image: &Image, name: &FileName) -> Bytes {
 }
 
 /// The records of a file up to its padding; `None` where it is damaged.
-fn records(content: &[u8]) -> Option<Vec<Record>> {
+fn records(content: &Bytes) -> Option<Vec<Record>> {
     let mut records = Vec::new();
     let mut at = LOG_HEADER;
     while let Some(len) = content.get(at + 8..at + BEFORE).map(|mut len| len.get_i32()) {
@@ -273,7 +281,7 @@ fn records(content: &[u8]) -> Option<Vec<Record>> {
             return None;
         }
         let zxid = Zxid(payload.get(12..20)?.get_u64());
-        records.push(Record { zxid, payload: Bytes::copy_from_slice(payload), end: end + 1 });
+        records.push(Record { zxid, payload: content.slice_ref(payload), end: end + 1 });
         at = end + 1;
     }
     Some(records)

@@ -432,7 +432,7 @@ fn a_snapshot_file_holds_more_than_its_name_says() {
         let mut decoder = SnapshotDecoder::new(Source::File, &config());
         decoder.push(&file).unwrap();
         assert_eq!(decoder.finish(base).unwrap().finished_at, Some(end), "and no exact one");
-        seen += u32::from(Body::parse(&file[16..]).unwrap() != empty());
+        seen += u32::from(Body::parse(&file.slice(16..)).unwrap() != empty());
     }
     assert!(seen > 3, "{seen} hold anything");
     let (_, facts) = aged(habits, 0, 1);

@@ -226,8 +226,8 @@ impl Held {
                 forwarded = cx.rng.range(loaded, named as u64) as usize;
             }
         }
-        let states =
-            Body::parse(&self.raw).and_then(|body| body.states(self.zxid, cx.config, &txns[..end]));
+        let states = Body::parse(&self.raw.clone().freeze())
+            .and_then(|body| body.states(self.zxid, cx.config, &txns[..end]));
         let Some(states) = states else { return self.release_as_it_came(out) };
         let zxid_at = |place: usize| match place.checked_sub(1) {
             None => self.zxid,

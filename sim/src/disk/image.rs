@@ -185,6 +185,11 @@ impl Image {
         Some(content.read(from, from.saturating_add(len as usize)))
     }
 
+    /// With the zeros at its end.
+    pub fn len(&self, name: &FileName) -> Option<usize> {
+        self.names.get(name).map(|id| self.inodes[id].content.current().len())
+    }
+
     pub fn list(&self, dir: Dir) -> Vec<FileEntry> {
         let files = self.names.iter().filter(|(name, _)| name.dir == dir);
         files
