@@ -1,6 +1,7 @@
 //! S8: when a log or a snapshot loses its name for good, the newest whole snapshot and the log records
 //! behind it still reach, without a gap, everything committed that this voter acknowledged; and of the
-//! snapshots as many are left as are to be retained.
+//! snapshots as many are left as are to be retained, each with the records behind it: what is retained is to
+//! serve when newer ones turn out to be damaged.
 //! P9 looks at the newest record alone, and at what a quorum holds. Judged of our servers: Apache's
 //! keep their log when a SNAP replaces their tree; those that only behave like them cannot. Nor where a SNAP is
 //! older than what it replaces and there is no other way (S1 says when): until it has synced, such a
@@ -10,7 +11,7 @@ use crate::checkers::member::Member;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::{Durable, SimEvent};
-use vivarium_core::ids::ServerId;
+use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::Phase;
 
 #[derive(Debug, Default)]
@@ -35,9 +36,11 @@ impl Check for S08 {
         let Some(acked) = member.and_then(Member::owes) else {
             return Ok(());
         };
-        retains(cx, server)?;
         let upto = cx.canon.count_upto(acked);
-        let covered = cx.disks.durable_snapshot(server);
+        let covered = match retained(cx, server)? {
+            Some(oldest) => Some(oldest),
+            None => cx.disks.durable_snapshot(server),
+        };
         let from = covered.map_or(0, |zxid| cx.canon.count_upto(zxid)).min(upto);
         let mut owed = cx.canon.committed[from..upto].iter();
         let gone = owed.find(|entry| {
@@ -53,20 +56,24 @@ impl Check for S08 {
     }
 }
 
-/// Who serves only purges, and a purge leaves as many snapshots as it is told to.
-fn retains(cx: &Cx<'_>, server: ServerId) -> Result<(), String> {
+/// Who serves only purges, and a purge leaves as many snapshots as it is told to. The oldest of them.
+fn retained(cx: &Cx<'_>, server: ServerId) -> Result<Option<Zxid>, String> {
     let serves = cx.canon.member(server).is_some_and(|member| {
         matches!(
             member.phase,
             Phase::LeadingBroadcast | Phase::FollowingBroadcast | Phase::Standalone
         )
     });
-    let (due, left) =
-        (cx.canon.cluster.snap_retain_count, cx.disks.durable_snapshots(server).len());
-    if serves && left < due && !cx.damage.is_damaged(server) {
-        return Err(format!("{server} purged all but {left} snapshots, and is to retain {due}"));
+    let due = cx.canon.cluster.snap_retain_count;
+    if !serves || due == 0 || cx.damage.is_damaged(server) {
+        return Ok(None);
     }
-    Ok(())
+    let snapshots = cx.disks.durable_snapshots(server);
+    let left = snapshots.len();
+    match snapshots.into_iter().nth_back(due - 1) {
+        Some(oldest) => Ok(Some(oldest)),
+        None => Err(format!("{server} purged all but {left} snapshots, and is to retain {due}")),
+    }
 }
 
 #[cfg(test)]
@@ -170,6 +177,31 @@ mod tests {
         assert!(run.server(2, SimEvent::Durable(Durable::Removed)).is_err());
         run.note(2, Note::PhaseEntered { phase: Phase::Looking, epoch: Epoch(1) }).unwrap();
         run.server(2, SimEvent::Durable(Durable::Removed)).unwrap();
+    }
+
+    /// Two snapshots are retained; a record between them is gone, which the newer one covers.
+    #[test]
+    fn a_purge_that_leaves_an_older_snapshot_without_its_log_is_found() {
+        for (serves, damaged) in [(true, false), (true, true), (false, false)] {
+            let mut run = Run::new(S08);
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            run.canon.cluster.snap_retain_count = 2;
+            for counter in 1..=3 {
+                run.write(1, 1, counter).unwrap();
+            }
+            run.disks.older_snapshots = vec![z(1, 1)];
+            run.disks.snapshots.insert(ServerId(2), z(1, 3));
+            run.disks.take(2, z(1, 2));
+            if damaged {
+                run.server(2, SimEvent::HistoryLost(LossKind::BitRot)).unwrap();
+            }
+            if !serves {
+                run.note(2, Note::PhaseEntered { phase: Phase::Looking, epoch: Epoch(1) }).unwrap();
+            }
+            let removed = run.server(2, SimEvent::Durable(Durable::Removed));
+            assert_eq!(removed.is_err(), serves && !damaged, "{serves} {damaged}: {removed:?}");
+        }
     }
 
     /// The newest record is there, and one before it is not.

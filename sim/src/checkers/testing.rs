@@ -121,7 +121,10 @@ pub(crate) struct Disks {
     txns: BTreeMap<ServerId, BTreeMap<Zxid, u64>>,
     current: BTreeMap<ServerId, Epoch>,
     accepted: BTreeMap<ServerId, Epoch>,
+    /// The newest of each server.
     pub snapshots: BTreeMap<ServerId, Zxid>,
+    /// What all of them have of older ones.
+    pub older_snapshots: Vec<Zxid>,
     pub rot_reach: Option<u64>,
 }
 
@@ -165,7 +168,7 @@ impl DiskView for Disks {
         self.snapshots.get(&server).copied()
     }
     fn durable_snapshots(&self, server: ServerId) -> Vec<Zxid> {
-        self.snapshots.get(&server).copied().into_iter().collect()
+        self.older_snapshots.iter().chain(self.snapshots.get(&server)).copied().collect()
     }
     fn durable_log(&self, server: ServerId) -> Vec<Zxid> {
         self.txns.get(&server).map(|txns| txns.keys().copied().collect()).unwrap_or_default()

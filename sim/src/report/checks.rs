@@ -25,7 +25,9 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "S5" => "Whatever a server dies of, its epoch files are whole.",
         "S6" => "What a voter acknowledges would survive a power cut.",
         "S7" => "After a failed fsync a server promises nothing any more.",
-        "S8" => "Removing a file takes nothing that was acknowledged.",
+        "S8" => {
+            "Removing a file takes nothing that was acknowledged, and leaves older snapshots of use."
+        }
         "S9" => "When currentEpoch is durable, so is the history that it stands for.",
         "T1" => "Equal transactions give equal trees.",
         "T2" => "What lies on a disk recovers to what the server had.",
