@@ -112,7 +112,7 @@ fn fits(unit: &FaultUnit, scenario: &Scenario) -> bool {
     in_time
         && match &unit.scope {
             Scope::Servers(ids) => ids.iter().all(|id| has(&Peer::Server(*id))),
-            Scope::Leader => true,
+            Scope::Leader | Scope::Others => true,
             Scope::Between { from, to } => from.iter().chain(to).all(has),
         }
 }
@@ -127,7 +127,7 @@ fn retarget(scope: &mut Scope, servers: &[ServerId], rng: &mut SimRng) {
             ids.iter_mut().for_each(next);
             ids.sort_unstable();
         }
-        Scope::Leader => *scope = Scope::Servers(vec![rng.pick(servers).0]),
+        Scope::Leader | Scope::Others => *scope = Scope::Servers(vec![rng.pick(servers).0]),
         Scope::Between { from, to } => {
             for peer in from.iter_mut().chain(to) {
                 match peer {

@@ -24,6 +24,11 @@ impl World {
                 let leading = |server: &usize| self.servers[*server].leads();
                 (0..self.servers.len()).filter(leading).take(1).collect()
             }
+            Scope::Others => {
+                let leader = self.scope_servers(&Scope::Leader);
+                let all = if leader.is_empty() { 0 } else { self.servers.len() };
+                (0..all).filter(|server| !leader.contains(server)).collect()
+            }
             Scope::Between { .. } => Vec::new(),
         }
     }

@@ -108,13 +108,14 @@ fn who(scope: &Scope) -> String {
     match scope {
         Scope::Servers(ids) => names(&ids.iter().map(|&id| Peer::Server(id)).collect::<Vec<_>>()),
         Scope::Leader => "leader".into(),
+        Scope::Others => "others".into(),
         Scope::Between { .. } => between(scope, "->"),
     }
 }
 
 fn between(scope: &Scope, arrow: &str) -> String {
     match scope {
-        Scope::Servers(_) | Scope::Leader => who(scope),
+        Scope::Servers(_) | Scope::Leader | Scope::Others => who(scope),
         Scope::Between { from, to } => format!("{} {arrow} {}", names(from), names(to)),
     }
 }
@@ -312,14 +313,19 @@ fn on_servers(words: &mut Words<'_>, kind: FaultKind) -> Parsed {
     Ok((kind, servers(words)?))
 }
 
-/// `leader`, or servers by name.
+/// `leader`, `others`, or servers by name.
 fn servers(words: &mut Words<'_>) -> Result<Scope, String> {
     if words.take("leader") {
         return Ok(Scope::Leader);
     }
+    if words.take("others") {
+        return Ok(Scope::Others);
+    }
     let id = |peer: &Peer| match peer {
         Peer::Server(id) => Ok(*id),
-        Peer::Client(id) => Err(format!("c{id} is a client; this happens to servers or `leader`")),
+        Peer::Client(id) => {
+            Err(format!("c{id} is a client; this happens to servers, `leader` or `others`"))
+        }
     };
     words.peers()?.iter().map(id).collect::<Result<_, _>>().map(Scope::Servers)
 }
@@ -361,6 +367,7 @@ mod tests {
             "at 1.25 s partition s1,s2 | s3,c1 for 800 ms",
             "at 1.25 s partition s1 -> s3,c1 for 800 ms",
             "at 2 s crash leader for 300 ms",
+            "at 2 s power-loss others for 300 ms",
             "at 0.5 s crash s3 after sync 4 by power loss for 1 s",
             "at 0.5 s crash s3 before name 1 of its next synchronization for 1 s",
             "at 0.5 s step-clock s3 back by 1 s for 1 s",

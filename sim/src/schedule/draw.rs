@@ -7,8 +7,8 @@ use crate::ids::SimTime;
 use crate::rng::{SimRng, Stream};
 use crate::schedule::class::CLASSES;
 use crate::schedule::outage::{
-    found_rotten, held_up, late_word, left_behind, relapses, rolling_outage, rolling_restart,
-    swizzle,
+    deposed, found_rotten, held_up, late_word, left_behind, relapses, rolling_outage,
+    rolling_restart, swizzle,
 };
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 
@@ -26,6 +26,7 @@ const LEFT_BEHIND: u64 = 1008;
 const HELD_UP: u64 = 1009;
 const ROTTEN: u64 = 1010;
 const LATE: u64 = 1011;
+const DEPOSED: u64 = 1012;
 
 /// Seeds in which what a server says comes late, in per mille.
 const LATES: u64 = 100;
@@ -49,6 +50,10 @@ const LEAVES: u64 = 150;
 /// The calmest seed has one fault where the stormiest has so many.
 const DENSITIES: u64 = 4;
 
+/// Seeds in which a leader does not hear that it is replaced, in per mille; in half of them nothing else
+/// happens.
+const DEPOSALS: u64 = 80;
+
 /// Draws the schedule of a seed: each class is left out with probability one half, and how often
 /// the others strike is log-uniform; so is the density of all of them together.
 pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
@@ -61,6 +66,13 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     let left = if leaves { left_behind(cluster, faults_for, &mut rng) } else { Vec::new() };
     if nothing_else && !left.is_empty() {
         return left;
+    }
+    let mut rng = stream(DEPOSED);
+    let deposes = is_deposed(seed, cluster, &mut rng);
+    let nothing_else = rng.chance(500);
+    let deposals = if deposes { deposed(cluster, faults_for, &mut rng) } else { Vec::new() };
+    if nothing_else && !deposals.is_empty() {
+        return deposals;
     }
     let mut rng = stream(HELD_UP);
     let holds = rng.chance(HOLDS) && cluster.voters.len() > 1 && !alone;
@@ -85,6 +97,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     }
     let share = if alone { 0 } else { *rng.pick(&[0, 0, 300, 800]) };
     units.extend(left);
+    units.extend(deposals);
     units.extend(held);
     units.extend(late);
     units.extend(relapses(share, &units, faults_for, &mut rng));
@@ -129,7 +142,14 @@ fn density(seed: u64) -> u64 {
 
 /// Whether this seed has a server that others leave behind.
 pub fn has_left_behind(seed: u64, cluster: &Cluster) -> bool {
-    leaves_behind(seed, cluster, &mut SimRng::new(seed, Stream::Schedule, LEFT_BEHIND))
+    let stream = |index| SimRng::new(seed, Stream::Schedule, index);
+    leaves_behind(seed, cluster, &mut stream(LEFT_BEHIND))
+        || is_deposed(seed, cluster, &mut stream(DEPOSED))
+}
+
+/// A leader of two voters needs both.
+fn is_deposed(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    rng.chance(DEPOSALS) && cluster.voters.len() > 2 && !is_alone(seed, cluster)
 }
 
 fn leaves_behind(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {

@@ -34,6 +34,8 @@ pub enum Scope {
     Servers(Vec<u64>),
     /// Whoever leads when the fault strikes; nobody where nobody does.
     Leader,
+    /// All servers but whoever leads when the fault strikes; nobody where nobody does.
+    Others,
     /// What goes from any of these to any of those.
     Between {
         from: Vec<Peer>,
@@ -51,7 +53,7 @@ impl Scope {
         };
         match self {
             Self::Servers(ids) => ids.iter().any(|&id| is(&Peer::Server(id))),
-            Self::Leader => matches!(node, NodeId::Server(_)),
+            Self::Leader | Self::Others => matches!(node, NodeId::Server(_)),
             Self::Between { from, to } => from.iter().chain(to).any(is),
         }
     }

@@ -97,6 +97,34 @@ pub(super) fn left_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -
     units
 }
 
+/// Whoever leads is cut off from all other servers, which die at once and come back at once: they go on
+/// with another leader while it still believes that they follow it. Clients come and go meanwhile, those
+/// of the others to it, too: what it tells them must be true.
+pub(super) fn deposed(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
+    let limits = &cluster.configs[0];
+    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let mut at = SimTime(rng.range(until.0 / 10, until.0 / 3));
+    let mut units = Vec::new();
+    while at <= until {
+        let length = rng.range(silence, 2 * silence);
+        let stands_still = rng.chance(300);
+        let kind =
+            if stands_still { FaultKind::Pause } else { FaultKind::Isolate { one_way: None } };
+        units.push(FaultUnit { at, length, kind, scope: Scope::Leader });
+        // One that stands still must not find that their connections ended.
+        let loses_power = stands_still || rng.chance(500);
+        let kind = if loses_power { FaultKind::PowerLoss } else { FaultKind::Crash };
+        let (gap, down) = (rng.log_range(100, 10_000), rng.log_range(1_000, 50_000));
+        units.push(FaultUnit { at: at.plus(gap), length: down, kind, scope: Scope::Others });
+        for _ in 0..rng.range(0, 2) {
+            units.extend(change_over(cluster, at, silence, until, rng));
+        }
+        at = at.plus(length + rng.log_range(300_000, 2_000_000));
+    }
+    units.sort_by_key(|unit| unit.at);
+    units
+}
+
 /// The same, but what the others sent before they died arrives, late: answers to what was asked before
 /// there was another leader.
 fn hears_late(
@@ -375,6 +403,22 @@ mod tests {
                 assert!(alone.scope.may_hit(NodeId::Server(ServerId(known[0]))));
                 assert!(alone.at < others.at);
                 assert!(others.at.plus(others.length) < alone.at.plus(alone.length));
+            }
+        }
+    }
+
+    #[test]
+    fn who_is_deposed_stays_alone_while_all_others_come_back() {
+        let cluster = Cluster::draw(1, Some(3));
+        for seed in 0..20 {
+            let mut rng = SimRng::new(seed, Stream::Schedule, 0);
+            let units = deposed(&cluster, SimTime::from_secs(5), &mut rng);
+            let of = |scope: Scope| units.iter().filter(move |unit| unit.scope == scope);
+            let alone: Vec<_> = of(Scope::Leader).collect();
+            assert!(!alone.is_empty());
+            for (alone, dead) in alone.into_iter().zip(of(Scope::Others)) {
+                assert!(alone.at < dead.at);
+                assert!(dead.at.plus(dead.length) < alone.at.plus(alone.length));
             }
         }
     }

@@ -158,7 +158,7 @@ mod tests {
         let mut rng = SimRng::new(1, Stream::Schedule, 0);
         let scope = |_| match draw(&Scopes::of(&cluster), &mut rng) {
             Scope::Between { from, to } => (from, to),
-            other @ (Scope::Servers(_) | Scope::Leader) => panic!("{other:?}"),
+            other @ (Scope::Servers(_) | Scope::Leader | Scope::Others) => panic!("{other:?}"),
         };
         (0..50).map(scope).collect()
     }

@@ -97,7 +97,7 @@ fn without_client(scenario: &Scenario, index: usize) -> Scenario {
 pub(super) fn rename(faults: &mut Vec<FaultUnit>, renamed: impl Fn(Peer) -> Option<Peer>) {
     let all = |peers: &[Peer]| peers.iter().filter_map(|&peer| renamed(peer)).collect::<Vec<_>>();
     faults.retain_mut(|unit| match &mut unit.scope {
-        Scope::Leader => true,
+        Scope::Leader | Scope::Others => true,
         Scope::Servers(ids) => {
             let id = |id: &u64| match renamed(Peer::Server(*id)) {
                 Some(Peer::Server(id)) => Some(id),

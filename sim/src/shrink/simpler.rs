@@ -208,7 +208,7 @@ fn leavers(scenario: &Scenario) -> Vec<BTreeSet<ServerId>> {
     for unit in &scenario.faults {
         match &unit.scope {
             Scope::Servers(ids) => named.extend(ids.iter().map(|&id| ServerId(id))),
-            Scope::Leader | Scope::Between { .. } => {}
+            Scope::Leader | Scope::Others | Scope::Between { .. } => {}
         }
     }
     let mut sets = Vec::new();

@@ -456,7 +456,7 @@ impl Scope {
     fn peers(&self) -> Vec<Peer> {
         match self {
             Self::Servers(ids) => ids.iter().map(|&id| Peer::Server(id)).collect(),
-            Self::Leader => Vec::new(),
+            Self::Leader | Self::Others => Vec::new(),
             Self::Between { from, to } => from.iter().chain(to).copied().collect(),
         }
     }
