@@ -106,7 +106,7 @@ impl ZkClient {
         self.stage = Stage::Attached { conn, server };
         self.send_stray(out);
         let wait_us = self.rng.below(self.spec.think_us);
-        self.plan.connected(now, wait_us);
+        self.plan.connected(now, wait_us, asked.is_none());
         if self.plan.shows_itself_again() && !self.proofs.is_empty() {
             self.perform(now, Operation::Reauth, out);
         }

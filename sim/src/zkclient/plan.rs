@@ -18,6 +18,14 @@ const GREETS: u64 = u64::MAX;
 /// Clients that do, in per mille. What a server owes to a sync it may lack just when it begins to serve.
 const GREETERS: u64 = 300;
 
+/// Behind those: whether a client is restless, and what it does as soon as it has a session.
+const RESTLESS: u64 = u64::MAX - 1;
+const FLIGHTS: u64 = 1 << 52;
+
+/// Clients that are, in per mille, and so of those that never write.
+const RESTLESS_CLIENTS: u64 = 60;
+const RESTLESS_READERS: u64 = 300;
+
 /// One operation at its time, or as soon as the client is connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Timed {
@@ -60,6 +68,10 @@ pub(super) struct Plan {
     rewatches: bool,
     /// Whether it says again who it is, before anything else.
     shows_itself_again: bool,
+    /// It begins sessions, goes elsewhere with them, and leaves them, all the time.
+    restless: bool,
+    /// Sessions that it was granted anew.
+    begun: u64,
 }
 
 #[derive(Debug)]
@@ -86,10 +98,17 @@ impl Plan {
         };
         let mut rng = SimRng::new(spec.seed, Stream::Operation, GREETS);
         let greets = draws.is_some() && rng.chance(GREETERS);
+        let share = match spec.operations {
+            Operations::Drawn => RESTLESS_CLIENTS,
+            Operations::DrawnReads => RESTLESS_READERS,
+            Operations::Listed(_) => 0,
+        };
         let mut plan = Self {
             shows_itself_again: draws.is_some() && workload.draw_showing(spec.seed),
             rewatches: draws.is_some() && workload.draw_rewatching(spec.seed),
             greeting: greets.then(|| workload.draw_sync(&mut rng)),
+            restless: SimRng::new(spec.seed, Stream::Operation, RESTLESS).chance(share),
+            begun: 0,
             owner: spec.id.0,
             seed: spec.seed,
             think_us: spec.think_us,
@@ -139,10 +158,15 @@ impl Plan {
         }
     }
 
-    /// The client is connected: the next one is due now, a drawn one after a while, and a greeting takes
-    /// its place.
-    pub(super) fn connected(&mut self, now: SimTime, wait_us: u64) {
+    /// The client is connected, with a `fresh` session or with the one that it had: the next one is due
+    /// now, a drawn one after a while, and a greeting takes its place.
+    pub(super) fn connected(&mut self, now: SimTime, wait_us: u64, fresh: bool) {
+        let flees = fresh && self.flees();
         match &mut self.next {
+            // Before the server has told it of any transaction: others let it in whatever they lack.
+            Next::Drawn { at, operation } if flees => {
+                (*at, *operation) = (now, Operation::DropConnection);
+            }
             Next::Listed { at, .. } => *at = now.max(*at),
             // It came here to end its session.
             Next::Drawn { at, operation: Operation::CloseSession } => *at = now,
@@ -152,6 +176,13 @@ impl Plan {
             },
             Next::Nothing => {}
         }
+    }
+
+    /// Whether a restless client goes elsewhere as soon as it has this session.
+    fn flees(&mut self) -> bool {
+        self.begun += 1;
+        let mut rng = SimRng::new(self.seed, Stream::Operation, FLIGHTS + self.begun);
+        self.restless && !self.calm && rng.chance(400)
     }
 
     /// The next one cannot be done now.
@@ -242,8 +273,14 @@ impl Plan {
         // limit from being met twice in it (L1).
         let think = if self.calm { self.think_us.max(self.calm_think_us) } else { self.think_us };
         let pause = if joins && !self.calm { 0 } else { think * per_mille / 1000 };
+        let restless = self.restless && !self.calm;
         let operation = match mood {
             _ if joins => operation,
+            // What others do seldom.
+            100..160 if restless => Operation::DropConnection,
+            160..200 if restless => Operation::CloseSession,
+            200..260 if restless => Operation::Restart,
+            260..300 if restless => self.workload.draw_move(self.owner, self.seed, n),
             0..8 if !self.calm => Operation::DropConnection,
             8..12 if !self.calm => Operation::FallSilent { us: silent_us },
             12..20 => Operation::CloseSession,

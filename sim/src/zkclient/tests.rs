@@ -205,3 +205,25 @@ fn a_client_that_greets_asks_for_a_sync_on_each_connection() {
     }
     assert!((15..45).contains(&greeters), "{greeters}");
 }
+
+/// Of the clients that never write some leave a server as soon as it has given them a session, before they
+/// have seen any zxid there; none does in the calm phase, or with a session that it had before.
+#[test]
+fn some_flee_with_a_fresh_session() {
+    let mut fled = 0;
+    for seed in 0..200 {
+        let spec = ClientSpec { operations: Operations::DrawnReads, ..client_of(seed).0.spec };
+        let mut plan = Plan::new(&spec, Workload::draw(1), 150_000);
+        let drops = |plan: &Plan| plan.next() == Some(&Operation::DropConnection);
+        let drew = drops(&plan);
+        plan.connected(SimTime::ZERO, 10, false);
+        assert_eq!(drops(&plan), drew, "seed {seed}");
+        plan.connected(SimTime::ZERO, 10, true);
+        fled += u32::from(drops(&plan) && !drew);
+        plan.take(SimTime::ZERO);
+        plan.becomes_calm(SimTime::ZERO);
+        plan.connected(SimTime::ZERO, 10, true);
+        assert!(!drops(&plan), "seed {seed}");
+    }
+    assert!((10..=50).contains(&fled), "{fled} of 200");
+}
