@@ -28,6 +28,8 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+# Those that are to be found, and those that are known to be missed.
+FOLDERS = [ROOT / "scenarios" / "mutants", ROOT / "scenarios" / "mutants-open"]
 PROFILE = "mutants"
 # Seeds of the first step; each further step is twice as long.
 FIRST_STEP = 50
@@ -335,7 +337,7 @@ def check_patches(mutants):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dir", type=pathlib.Path, default=ROOT / "scenarios" / "mutants")
+    parser.add_argument("--dir", type=pathlib.Path, default=None, help="default: scenarios/mutants")
     parser.add_argument("--seeds", type=int, default=2000, help="limit of each mutant and grading")
     parser.add_argument("--seed-start", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -345,17 +347,19 @@ def main():
         "--median", type=int, default=1, metavar="N", help="medians over N ranges of seeds, as built"
     )
     parser.add_argument("--only", default="", help="ids of the mutants to grade, with commas")
-    parser.add_argument("--check", action="store_true", help="only see that the patches apply")
+    parser.add_argument("--check", action="store_true", help="only see that the patches apply, those of scenarios/mutants-open too")
     arguments = parser.parse_args()
-    paths = sorted(arguments.dir.resolve().glob("*.patch"))
+    folders = [arguments.dir] if arguments.dir else FOLDERS if arguments.check else FOLDERS[:1]
+    paths = [path for folder in folders for path in sorted(folder.resolve().glob("*.patch"))]
+    where = " and ".join(str(folder) for folder in folders)
     if not paths:
-        print(f"no *.patch in {arguments.dir}", file=sys.stderr)
+        print(f"no *.patch in {where}", file=sys.stderr)
         return 2
     mutants = [Mutant(path) for path in paths]
     wanted = {name for name in arguments.only.split(",") if name}
     unknown = wanted - {mutant.id for mutant in mutants}
     if unknown:
-        print(f"no mutant in {arguments.dir} has the id {', '.join(sorted(unknown))}", file=sys.stderr)
+        print(f"no mutant in {where} has the id {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
     mutants = [mutant for mutant in mutants if not wanted or mutant.id in wanted]
     if arguments.check:
