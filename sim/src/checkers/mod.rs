@@ -38,6 +38,7 @@ mod l05_requests_end;
 mod l06_queues_drain;
 mod l07_bounded_chatter;
 mod l08_outlived_goes;
+mod l09_prompt;
 mod lasting_book;
 mod line;
 mod member;
@@ -242,6 +243,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("L6", Box::new(l06_queues_drain::L06)),
         ("L7", Box::new(l07_bounded_chatter::L07::default())),
         ("L8", Box::new(l08_outlived_goes::L08::default())),
+        ("L9", Box::new(l09_prompt::L09::default())),
         ("X2", Box::new(x02_ack_content::X02::default())),
         ("X5", Box::new(x05_objections::X05)),
         ("O1", Box::new(o01_oracle_sees::O01)),

@@ -70,6 +70,7 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "L6" => "When clients and their sessions are gone, nothing of them is left.",
         "L7" => "A calm ensemble says no more than it has to.",
         "L8" => "Containers and TTL nodes that have outlived their purpose go.",
+        "L9" => "Where nothing is faulty, no client gives up on an answer.",
         "X2" => "A server acknowledges only what its log holds, and only while it has a vote.",
         "X5" => "Servers find nothing wrong with what the others say.",
         "O1" => "Everything that is committed can be read.",

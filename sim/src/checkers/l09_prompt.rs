@@ -1,0 +1,134 @@
+//! L9: in the calm phase, while no server begins or ends to serve, whoever is asked answers: no client gives
+//! up a connection that it has made since then, over a request that nobody answered for long. L5 lets that
+//! pass, for the request has ended; a server that forgets an answer for good does this to every client that
+//! asks the same. What faults left half-open shows within syncLimit: before that, nobody has to answer.
+
+use crate::checkers::topic::{Topic, Topics};
+use crate::checkers::{Check, Cx};
+use crate::history::{ClientFact, RequestId, SessionFact};
+use crate::ids::SimTime;
+use crate::observe::SimEvent;
+use std::collections::{BTreeMap, BTreeSet};
+use vivarium_core::ids::SessionId;
+
+#[derive(Debug, Default)]
+pub(crate) struct L09 {
+    /// No server has begun or ended to serve for syncLimit before; `None`: it is not calm.
+    steady: Option<SimTime>,
+    /// Connections that were made since then.
+    made: BTreeSet<(SessionId, u32)>,
+    /// What was sent over them, and when.
+    open: BTreeMap<RequestId, SimTime>,
+}
+
+impl Check for L09 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Healed, Topic::Up, Topic::Exit, Topic::Serving, Topic::Client])
+    }
+
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+        let SimEvent::Client(fact) = event else {
+            if self.steady.is_some() || matches!(event, SimEvent::Healed { .. }) {
+                let cluster = &cx.canon.cluster;
+                // A leader looks once in each tick.
+                let notices = (cluster.sync_limit_ticks + 2) * cluster.tick_us;
+                self.steady = Some(cx.now.plus(notices));
+                self.made.clear();
+                self.open.clear();
+            }
+            return Ok(());
+        };
+        match fact {
+            ClientFact::Invoke { op, .. } => {
+                if self.made.contains(&(op.session, op.connection)) {
+                    self.open.insert(*op, cx.now);
+                }
+            }
+            ClientFact::Ok { op, .. } | ClientFact::Err { op, .. } => {
+                self.open.remove(op);
+            }
+            ClientFact::Unknown { op } => {
+                if let Some(sent) = self.open.remove(op)
+                    && cx.now.since(sent) >= PATIENCE_US
+                    && cx.canon.refusal().is_none()
+                {
+                    return Err(format!("{op:?}, sent at {sent}, is given up without an answer"));
+                }
+            }
+            ClientFact::Session(SessionFact::Granted { got, connection, server, .. }) => {
+                let settled = self.steady.is_some_and(|steady| cx.now >= steady);
+                if settled && !cx.canon.is_spared(*server) {
+                    self.made.insert((*got, *connection));
+                }
+            }
+            ClientFact::Session(SessionFact::Detached { session, connection }) => {
+                self.made.remove(&(*session, *connection));
+            }
+            ClientFact::Ping { .. }
+            | ClientFact::Pong { .. }
+            | ClientFact::Watch { .. }
+            | ClientFact::Session(_)
+            | ClientFact::Nonsense { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+/// Far longer than an answer takes where nothing is faulty, and shorter than most clients wait, in
+/// microseconds.
+const PATIENCE_US: u64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use crate::history::{Call, Reply};
+    use vivarium_core::server::note::Note;
+
+    /// A sync of a new connection that waits for `ms`, after which its client gives up.
+    fn waits(
+        calm: bool,
+        settles: u64,
+        ms: u64,
+        between: impl FnOnce(&mut Run<L09>),
+    ) -> Result<(), String> {
+        let mut run = Run::new(L09::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        if calm {
+            run.heal().unwrap();
+        }
+        run.wait_ms(settles).unwrap();
+        run.grant(5, 3_000, 1).unwrap();
+        run.invoke(5, 1, Call::Sync { path: "/".into() }).unwrap();
+        between(&mut run);
+        run.wait_ms(ms).unwrap();
+        run.client(ClientFact::Unknown { op: request(5, 1) })
+    }
+
+    #[test]
+    fn an_answer_that_never_comes_is_found() {
+        assert!(waits(true, 60_000, 1_200, |_| ()).unwrap_err().contains("without an answer"));
+    }
+
+    #[test]
+    fn a_client_may_leave_soon_and_where_something_is_faulty() {
+        waits(true, 60_000, 500, |_| ()).unwrap();
+        waits(false, 60_000, 1_200, |_| ()).unwrap();
+        waits(true, 1, 1_200, |_| ()).unwrap();
+    }
+
+    #[test]
+    fn who_stops_to_serve_owes_no_answer() {
+        let stops = |run: &mut Run<L09>| run.note(2, Note::Serving { on: false }).unwrap();
+        waits(true, 60_000, 1_200, stops).unwrap();
+    }
+
+    #[test]
+    fn what_is_answered_is_done() {
+        let answered = |run: &mut Run<L09>| {
+            run.ok(5, 1, z(1, 1), Reply::Path("/".into())).unwrap();
+        };
+        waits(true, 60_000, 1_200, answered).unwrap();
+    }
+}
