@@ -10,6 +10,7 @@ use crate::ids::SimTime;
 use crate::observe::SimEvent;
 use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::SessionId;
+use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
 pub(crate) struct L09 {
@@ -27,17 +28,14 @@ impl Check for L09 {
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-        let SimEvent::Client(fact) = event else {
-            if self.steady.is_some() || matches!(event, SimEvent::Healed { .. }) {
-                let cluster = &cx.canon.cluster;
-                // A leader looks once in each tick.
-                let notices = (cluster.sync_limit_ticks + 2) * cluster.tick_us;
-                self.steady = Some(cx.now.plus(notices));
-                self.made.clear();
-                self.open.clear();
-            }
-            return Ok(());
-        };
+        let stirs = matches!(
+            event,
+            SimEvent::Up { .. } | SimEvent::Exit(_) | SimEvent::Note(Note::Serving { .. })
+        );
+        if matches!(event, SimEvent::Healed { .. }) || (self.steady.is_some() && stirs) {
+            self.begin_anew(cx);
+        }
+        let SimEvent::Client(fact) = event else { return Ok(()) };
         match fact {
             ClientFact::Invoke { op, .. } => {
                 if self.made.contains(&(op.session, op.connection)) {
@@ -74,6 +72,17 @@ impl Check for L09 {
     }
 }
 
+impl L09 {
+    fn begin_anew(&mut self, cx: &Cx<'_>) {
+        let cluster = &cx.canon.cluster;
+        // A leader looks once in each tick.
+        let notices = (cluster.sync_limit_ticks + 2) * cluster.tick_us;
+        self.steady = Some(cx.now.plus(notices));
+        self.made.clear();
+        self.open.clear();
+    }
+}
+
 /// Far longer than an answer takes where nothing is faulty, and shorter than most clients wait, in
 /// microseconds.
 const PATIENCE_US: u64 = 1_000_000;
@@ -83,7 +92,6 @@ mod tests {
     use super::*;
     use crate::checkers::testing::*;
     use crate::history::{Call, Reply};
-    use vivarium_core::server::note::Note;
 
     /// A sync of a new connection that waits for `ms`, after which its client gives up.
     fn waits(

@@ -217,7 +217,7 @@ fn some_flee_with_a_fresh_session() {
         let drops = |plan: &Plan| plan.next() == Some(&Operation::DropConnection);
         let drew = drops(&plan);
         plan.connected(SimTime::ZERO, 10, false);
-        assert_eq!(drops(&plan), drew, "seed {seed}");
+        assert!(drew || !drops(&plan), "seed {seed}");
         plan.connected(SimTime::ZERO, 10, true);
         fled += u32::from(drops(&plan) && !drew);
         plan.take(SimTime::ZERO);
