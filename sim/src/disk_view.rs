@@ -8,6 +8,9 @@ pub trait DiskView {
     /// or above `zxid`.
     fn durable_has_txn(&self, server: ServerId, zxid: Zxid, hash: u64) -> bool;
 
+    /// A durable log record of `zxid` with this payload hash, whatever snapshots cover.
+    fn durable_has_record(&self, server: ServerId, zxid: Zxid, hash: u64) -> bool;
+
     /// The newest durable log record of the newest log file that has any.
     fn durable_last_log(&self, server: ServerId) -> Option<Zxid>;
 
@@ -36,6 +39,9 @@ pub struct NoDisks;
 
 impl DiskView for NoDisks {
     fn durable_has_txn(&self, _: ServerId, _: Zxid, _: u64) -> bool {
+        false
+    }
+    fn durable_has_record(&self, _: ServerId, _: Zxid, _: u64) -> bool {
         false
     }
     fn durable_last_log(&self, _: ServerId) -> Option<Zxid> {

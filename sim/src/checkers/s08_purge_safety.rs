@@ -44,12 +44,12 @@ impl Check for S08 {
         let from = covered.map_or(0, |zxid| cx.canon.count_upto(zxid)).min(upto);
         let mut owed = cx.canon.committed[from..upto].iter();
         let gone = owed.find(|entry| {
-            !cx.disks.durable_has_txn(server, entry.zxid, entry.hash)
+            !cx.disks.durable_has_record(server, entry.zxid, entry.hash)
                 && !cx.damage.rotted(server, entry.zxid)
         });
         gone.map_or(Ok(()), |entry| {
             Err(format!(
-                "{server} removed {}, which it acknowledged and no snapshot covers",
+                "{server} removed {}, which it acknowledged and a snapshot that stays needs",
                 entry.zxid
             ))
         })

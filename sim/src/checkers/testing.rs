@@ -159,6 +159,9 @@ impl Disks {
 
 impl DiskView for Disks {
     fn durable_has_txn(&self, server: ServerId, zxid: Zxid, hash: u64) -> bool {
+        self.durable_snapshot(server) >= Some(zxid) || self.durable_has_record(server, zxid, hash)
+    }
+    fn durable_has_record(&self, server: ServerId, zxid: Zxid, hash: u64) -> bool {
         self.txns.get(&server).is_some_and(|txns| txns.get(&zxid) == Some(&hash))
     }
     fn durable_last_log(&self, server: ServerId) -> Option<Zxid> {

@@ -30,6 +30,10 @@ impl DiskView for Disks {
         self.image(server).is_some_and(|image| image.has_txn(zxid, hash))
     }
 
+    fn durable_has_record(&self, server: ServerId, zxid: Zxid, hash: u64) -> bool {
+        self.image(server).is_some_and(|image| image.log_hash(zxid) == Some(hash))
+    }
+
     fn durable_last_log(&self, server: ServerId) -> Option<Zxid> {
         self.image(server)?.last_log()
     }
