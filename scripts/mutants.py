@@ -347,7 +347,8 @@ def main():
         "--median", type=int, default=1, metavar="N", help="medians over N ranges of seeds, as built"
     )
     parser.add_argument("--only", default="", help="ids of the mutants to grade, with commas")
-    parser.add_argument("--check", action="store_true", help="only see that the patches apply, those of scenarios/mutants-open too")
+    check = "only see that the patches apply, those of scenarios/mutants-open too"
+    parser.add_argument("--check", action="store_true", help=check)
     arguments = parser.parse_args()
     folders = [arguments.dir] if arguments.dir else FOLDERS if arguments.check else FOLDERS[:1]
     paths = [path for folder in folders for path in sorted(folder.resolve().glob("*.patch"))]
