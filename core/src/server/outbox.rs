@@ -179,9 +179,11 @@ mod tests {
             }
             sent.extend(out.drain());
         }
-        let sent = sent.into_iter().map(|action| match action {
-            Action::Link(LinkAction::Send { link, bytes }) => (link, bytes),
-            other => panic!("{other:?}"),
+        let sent = sent.into_iter().map(|action| {
+            let Action::Link(LinkAction::Send { link, bytes }) = action else {
+                panic!("{action:?}");
+            };
+            (link, bytes)
         });
         let lens = [3, SEND_BYTES, SEND_BYTES + 1, 5];
         let want = lens.into_iter().flat_map(|len| (0..3).map(move |link| (link, len)));
