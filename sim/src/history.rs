@@ -89,6 +89,8 @@ pub enum SessionFact {
     ReadOnly { session: SessionId, server: ServerId },
     /// The answer to a ConnectRequest with the session's id and a wrong password.
     Forged { session: SessionId, server: ServerId, forgery: Forgery, granted: bool },
+    /// The client waits no longer for the answer to its ConnectRequest.
+    GaveUp { server: ServerId },
     /// The answer says that the session asked for is over.
     Expired { session: SessionId, server: ServerId },
     /// The client's connection is gone; its session may live on.

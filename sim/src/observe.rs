@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use vivarium_core::config::Config;
-use vivarium_core::ids::{Epoch, ServerId, Zxid};
+use vivarium_core::ids::{Epoch, LinkId, ServerId, SessionId, Zxid};
 use vivarium_core::server::action::Halt;
 use vivarium_core::server::input::Queue;
 use vivarium_core::server::note::Note;
@@ -123,6 +123,11 @@ pub enum SimEvent {
         to: ServerId,
         why: &'static str,
     },
+    /// A server of ours that leads, or may, hears this over a link, or says it.
+    Word {
+        link: LinkId,
+        word: Word,
+    },
     Durable(Durable),
     /// The process is told that an operation of this queue failed.
     DiskFailed {
@@ -173,6 +178,25 @@ pub enum SimEvent {
     },
     /// The clients have left, and their sessions had time to end: what this server still holds.
     AtRest(Box<View>),
+}
+
+/// What a leader and one of its learners say to each other, as far as one is the evidence of the other. Read
+/// off the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// The learner says who it is.
+    Comes { learner: ServerId, observer: bool },
+    /// The leader lets it serve: from here on it answers each PING.
+    UpToDate,
+    /// The leader sends PING; the learner answers one, each in its turn.
+    Ping,
+    Echo,
+    AsksSync,
+    /// The leader answers a sync. `told`: up to where it has called transactions committed before.
+    Sync { told: Zxid },
+    /// The learner asks whether a session lives.
+    AsksSession { session: SessionId },
+    Session { session: SessionId, valid: bool },
 }
 
 /// What stays wrong with a server in the calm phase, without an end.

@@ -3,22 +3,29 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+pub(crate) const REQUEST: i32 = 1;
 pub(super) const PROPOSAL: i32 = 2;
 pub(super) const ACK: i32 = 3;
-pub(super) const COMMIT: i32 = 4;
-pub(super) const INFORM: i32 = 8;
+pub(crate) const COMMIT: i32 = 4;
+pub(crate) const PING: i32 = 5;
+pub(crate) const REVALIDATE: i32 = 6;
+pub(crate) const SYNC: i32 = 7;
+pub(crate) const INFORM: i32 = 8;
 pub(super) const NEWLEADER: i32 = 10;
-pub(super) const FOLLOWERINFO: i32 = 11;
-pub(super) const UPTODATE: i32 = 12;
-pub(super) const DIFF: i32 = 13;
-pub(super) const TRUNC: i32 = 14;
-pub(super) const SNAP: i32 = 15;
-pub(super) const OBSERVERINFO: i32 = 16;
+pub(crate) const FOLLOWERINFO: i32 = 11;
+pub(crate) const UPTODATE: i32 = 12;
+pub(crate) const DIFF: i32 = 13;
+pub(crate) const TRUNC: i32 = 14;
+pub(crate) const SNAP: i32 = 15;
+pub(crate) const OBSERVERINFO: i32 = 16;
 pub(super) const LEADERINFO: i32 = 17;
 pub(super) const ACKEPOCH: i32 = 18;
 
 /// Type and zxid come before the length of the data.
 const DATA_AT: usize = 12;
+
+/// Ends the stream behind a SNAP.
+const SIGNATURE: &[u8] = b"BenWasHere";
 
 /// One record of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,14 +44,7 @@ impl Packet {
 
     /// Takes the packet at the front, once it is all there.
     pub(crate) fn cut(buffer: &mut BytesMut) -> Option<Self> {
-        let ids_at = text_end(buffer, DATA_AT)?;
-        let mut end = ids_at + 4;
-        for _ in 0..2 * int(buffer, ids_at)?.max(0) {
-            end = text_end(buffer, end)?;
-        }
-        if buffer.len() < end {
-            return None;
-        }
+        let (ids_at, end) = borders(buffer)?;
         let mut whole = buffer.split_to(end).freeze();
         let ids = whole.split_off(ids_at);
         let (kind, zxid) = (whole.get_i32(), whole.get_i64());
@@ -72,6 +72,44 @@ impl Packet {
         data.truncate(len);
         longer
     }
+}
+
+/// A packet that stays where it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Glance<'a> {
+    pub(crate) kind: i32,
+    pub(crate) zxid: i64,
+    /// Empty where it is null.
+    pub(crate) data: &'a [u8],
+    /// Of the whole packet.
+    pub(crate) len: usize,
+}
+
+impl<'a> Glance<'a> {
+    /// At the packet at the front, once it is all there.
+    pub(crate) fn at(mut buffer: &'a [u8]) -> Option<Self> {
+        let (ids_at, len) = borders(buffer)?;
+        let data = &buffer[DATA_AT + 4..ids_at];
+        Some(Self { kind: buffer.get_i32(), zxid: buffer.get_i64(), data, len })
+    }
+}
+
+/// Where the snapshot behind a SNAP ends; or how much of it is sure to come before its end.
+pub(crate) fn snapshot_end(bytes: &[u8]) -> Result<usize, usize> {
+    match bytes.windows(SIGNATURE.len()).position(|part| part == SIGNATURE) {
+        Some(at) => Ok(at + SIGNATURE.len()),
+        None => Err(bytes.len().saturating_sub(SIGNATURE.len() - 1)),
+    }
+}
+
+/// Where the ids of the packet at the front begin, and where it ends; `None`: it is not all there.
+fn borders(buffer: &[u8]) -> Option<(usize, usize)> {
+    let ids_at = text_end(buffer, DATA_AT)?;
+    let mut end = ids_at + 4;
+    for _ in 0..2 * int(buffer, ids_at)?.max(0) {
+        end = text_end(buffer, end)?;
+    }
+    (buffer.len() >= end).then_some((ids_at, end))
 }
 
 fn int(buffer: &[u8], at: usize) -> Option<i32> {

@@ -259,6 +259,7 @@ impl Canon {
             | SimEvent::HalfOpen { .. }
             | SimEvent::DiskFailed { .. }
             | SimEvent::Objection { .. }
+            | SimEvent::Word { .. }
             | SimEvent::Shadow(_)
             | SimEvent::QuorumLost { .. }
             | SimEvent::Healed { .. }

@@ -83,6 +83,7 @@ impl Check for E05 {
             | SessionFact::Asked { .. }
             | SessionFact::Detached { .. }
             | SessionFact::Silent { .. }
+            | SessionFact::GaveUp { .. }
             | SessionFact::Left { .. } => {}
         }
         Ok(())
@@ -117,6 +118,7 @@ impl E05 {
             | SessionFact::Expired { .. }
             | SessionFact::Detached { .. }
             | SessionFact::Silent { .. }
+            | SessionFact::GaveUp { .. }
             | SessionFact::Left { .. } => Ok(()),
         }
     }

@@ -149,6 +149,7 @@ impl E06 {
             | SessionFact::Forged { .. }
             | SessionFact::ReadOnly { .. }
             | SessionFact::Detached { .. }
+            | SessionFact::GaveUp { .. }
             | SessionFact::Silent { .. } => {}
         }
     }

@@ -222,6 +222,7 @@ impl E08 {
             | SessionFact::Asked { .. }
             | SessionFact::Detached { .. }
             | SessionFact::Silent { .. }
+            | SessionFact::GaveUp { .. }
             | SessionFact::Left { .. } => {}
         }
         Ok(())

@@ -40,6 +40,7 @@ impl K03 {
             | SessionFact::Forged { .. }
             | SessionFact::Detached { .. }
             | SessionFact::Silent { .. }
+            | SessionFact::GaveUp { .. }
             | SessionFact::Left { .. } => {}
         }
     }

@@ -1,15 +1,15 @@
 //! L9: in the calm phase, while no server begins or ends to serve, whoever is asked answers: no client gives
-//! up a connection that it has made since then, over a request that nobody answered for long. L5 lets that
-//! pass, for the request has ended; a server that forgets an answer for good does this to every client that
-//! asks the same. What faults left half-open shows within syncLimit: before that, nobody has to answer.
+//! up a connection that it has made since then, over a request that nobody answered for long, nor one over
+//! which it asked for a session in vain. L5 lets that pass, for the request has ended; a server that forgets an
+//! answer for good does this to every client that asks the same. What faults left half-open shows within syncLimit: before that, nobody has to answer.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::history::{ClientFact, RequestId, SessionFact};
-use crate::ids::SimTime;
+use crate::ids::{NodeId, SimTime};
 use crate::observe::SimEvent;
 use std::collections::{BTreeMap, BTreeSet};
-use vivarium_core::ids::SessionId;
+use vivarium_core::ids::{ServerId, SessionId};
 use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct L09 {
     made: BTreeSet<(SessionId, u32)>,
     /// What was sent over them, and when.
     open: BTreeMap<RequestId, SimTime>,
+    /// When each client asked for a session that waits for the answer.
+    asking: BTreeMap<NodeId, SimTime>,
 }
 
 impl Check for L09 {
@@ -53,9 +55,25 @@ impl Check for L09 {
                     return Err(format!("{op:?}, sent at {sent}, is given up without an answer"));
                 }
             }
+            ClientFact::Session(SessionFact::Asked { server, .. }) => {
+                self.asking.remove(&cx.node);
+                if self.is_settled(cx, *server) {
+                    self.asking.insert(cx.node, cx.now);
+                }
+            }
+            ClientFact::Session(SessionFact::GaveUp { server }) => {
+                if let Some(asked) = self.asking.remove(&cx.node)
+                    && cx.now.since(asked) >= PATIENCE_US
+                    && cx.canon.refusal().is_none()
+                {
+                    return Err(format!(
+                        "{} waits no longer for a session of {server}, asked for at {asked}",
+                        cx.node
+                    ));
+                }
+            }
             ClientFact::Session(SessionFact::Granted { got, connection, server, .. }) => {
-                let settled = self.steady.is_some_and(|steady| cx.now >= steady);
-                if settled && !cx.canon.is_spared(*server) {
+                if self.is_settled(cx, *server) {
                     self.made.insert((*got, *connection));
                 }
             }
@@ -80,6 +98,12 @@ impl L09 {
         self.steady = Some(cx.now.plus(notices));
         self.made.clear();
         self.open.clear();
+        self.asking.clear();
+    }
+
+    /// Whether who is served by that server now has a right to answers.
+    fn is_settled(&self, cx: &Cx<'_>, server: ServerId) -> bool {
+        self.steady.is_some_and(|steady| cx.now >= steady) && !cx.canon.is_spared(server)
     }
 }
 
@@ -124,6 +148,28 @@ mod tests {
         waits(true, 60_000, 500, |_| ()).unwrap();
         waits(false, 60_000, 1_200, |_| ()).unwrap();
         waits(true, 1, 1_200, |_| ()).unwrap();
+    }
+
+    #[test]
+    fn a_session_that_is_asked_for_in_vain_is_found() {
+        let waits = |ms, answered: bool| {
+            let mut run = Run::new(L09::default());
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            run.heal().unwrap();
+            run.wait_ms(60_000).unwrap();
+            let server = ServerId(1);
+            let asked =
+                SessionFact::Asked { resume: None, last_zxid: 0, timeout_ms: 3_000, server };
+            run.client(ClientFact::Session(asked)).unwrap();
+            if answered {
+                run.grant(5, 3_000, 1).unwrap();
+            }
+            run.wait_ms(ms).unwrap();
+            run.client(ClientFact::Session(SessionFact::GaveUp { server }))
+        };
+        assert!(waits(1_200, false).unwrap_err().contains("waits no longer"));
+        waits(500, false).unwrap();
     }
 
     #[test]

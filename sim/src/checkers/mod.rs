@@ -80,6 +80,7 @@ mod w05_rewatching;
 mod watch_book;
 mod x02_ack_content;
 mod x05_objections;
+mod x06_evidence;
 
 use std::fmt;
 
@@ -246,6 +247,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("L9", Box::new(l09_prompt::L09::default())),
         ("X2", Box::new(x02_ack_content::X02::default())),
         ("X5", Box::new(x05_objections::X05)),
+        ("X6", Box::new(x06_evidence::X06::default())),
         ("O1", Box::new(o01_oracle_sees::O01)),
     ]
 }

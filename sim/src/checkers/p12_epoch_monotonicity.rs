@@ -1,6 +1,7 @@
 //! P12: acceptedEpoch and currentEpoch of a server never go back, over restarts too; currentEpoch is
 //! never ahead of acceptedEpoch; nothing is logged from beyond acceptedEpoch; a counted promise comes
-//! from a server that accepted that epoch. A wiped disk starts anew.
+//! from a server that accepted that epoch, and no other leader counts one of its for that epoch. A wiped
+//! disk starts anew.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
@@ -13,6 +14,8 @@ use vivarium_core::server::note::Note;
 #[derive(Debug, Default)]
 pub(crate) struct P12 {
     epochs: BTreeMap<ServerId, Epochs>,
+    /// The leader that each server has promised an epoch.
+    promised: BTreeMap<(ServerId, Epoch), ServerId>,
 }
 
 impl Check for P12 {
@@ -37,6 +40,7 @@ impl Check for P12 {
         match event {
             SimEvent::HistoryLost(LossKind::Wiped) => {
                 self.epochs.remove(&server);
+                self.promised.retain(|(by, _), _| *by != server);
             }
             SimEvent::Durable(Durable::AcceptedEpoch(epoch)) if cx.spec.white_box => {
                 self.accept(server, *epoch)?;
@@ -122,6 +126,12 @@ impl P12 {
                 }
             }
             Note::Promised { epoch, by, .. } => {
+                let first = *self.promised.entry((*by, *epoch)).or_insert(server);
+                if first != server {
+                    return Err(format!(
+                        "{server} counts a promise of {by} for {epoch}, and so did {first}"
+                    ));
+                }
                 let epochs = self.epochs.get(by);
                 match epochs.and_then(|epochs| epochs.accepted_less_than(*epoch)) {
                     Some(accepted) => Err(format!(
@@ -167,6 +177,23 @@ mod tests {
         run.note(2, Note::EpochAccepted { epoch: Epoch(1) }).unwrap();
         run.log(2, z(1, 1), 5).unwrap();
         assert!(run.log(2, z(2, 1), 6).is_err());
+    }
+
+    #[test]
+    fn a_promise_to_two_leaders_is_found() {
+        let mut run = Run::new(P12::default());
+        run.boot_all();
+        let promised = Note::Promised {
+            epoch: Epoch(1),
+            by: ServerId(2),
+            last: None,
+            current: Epoch(0),
+        };
+        run.note(1, promised.clone()).unwrap();
+        run.note(1, promised.clone()).unwrap();
+        assert!(run.note(3, promised.clone()).unwrap_err().contains("so did 1"));
+        run.server(2, SimEvent::HistoryLost(LossKind::Wiped)).unwrap();
+        run.note(3, promised).unwrap();
     }
 
     /// From outside, nobody sees what reached the disk of a server that died.

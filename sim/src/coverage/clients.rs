@@ -118,7 +118,9 @@ impl Client {
             SessionFact::Left { .. } => Moment::ClientLeaves,
             SessionFact::Forged { forgery: Forgery::WrongPassword, .. } => Moment::WrongPassword,
             SessionFact::Forged { forgery: Forgery::ClientAhead, .. } => Moment::ClientAhead,
-            SessionFact::Asked { .. } | SessionFact::Detached { .. } => return,
+            SessionFact::Asked { .. }
+            | SessionFact::Detached { .. }
+            | SessionFact::GaveUp { .. } => return,
         };
         marks.hit(Mark::Moment(moment));
     }

@@ -3,11 +3,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::apache::packet::Packet;
+use crate::apache::packet::{Packet, snapshot_end};
 use crate::schedule::PacketKind;
-
-/// Ends the stream behind a SNAP.
-const SIGNATURE: &[u8] = b"BenWasHere";
 
 /// Reads along one direction of one link.
 #[derive(Debug, Default)]
@@ -52,16 +49,11 @@ impl Sniffer {
 
     /// Drops what belongs to the snapshot; whether its end was there.
     fn skip_snapshot(&mut self) -> bool {
-        let end = self.rest.windows(SIGNATURE.len()).position(|part| part == SIGNATURE);
-        match end {
-            Some(at) => self.rest.advance(at + SIGNATURE.len()),
-            None => {
-                let keep = self.rest.len().min(SIGNATURE.len() - 1);
-                self.rest.advance(self.rest.len() - keep);
-            }
-        }
-        self.in_snapshot = end.is_none();
-        end.is_some()
+        let end = snapshot_end(&self.rest);
+        let (Ok(over) | Err(over)) = end;
+        self.rest.advance(over);
+        self.in_snapshot = end.is_err();
+        end.is_ok()
     }
 }
 
@@ -82,8 +74,7 @@ mod tests {
         at.push((PacketKind::Snap, wire.len()));
         LeaderPacket::Snap { zxid: Zxid(7), fuzzy: false }.encode(&mut wire);
         wire.put_slice(&[3; 5000]);
-        wire.put_i32(SIGNATURE.len() as i32);
-        wire.put_slice(SIGNATURE);
+        wire.put_slice(b"\0\0\0\x0aBenWasHere");
         at.push((PacketKind::NewLeader, wire.len()));
         LeaderPacket::NewLeader { epoch: Epoch(2), config: None }.encode(&mut wire);
         at.push((PacketKind::UpToDate, wire.len()));

@@ -77,6 +77,7 @@ impl World {
                 }
             }
             LinkAction::Send { link, bytes } => {
+                self.overhear_send(index, link, &bytes);
                 let bytes = self.disguise_send(index, link, bytes);
                 if let Some(recorder) = &mut self.recorder {
                     recorder.send(node, EndId(link.0), &bytes);

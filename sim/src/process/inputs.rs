@@ -54,6 +54,7 @@ impl World {
         for delivery in deliveries.drain(..) {
             self.record_delivery(Host(index), &delivery);
             let Some(delivery) = self.disguise_delivery(index, delivery) else { continue };
+            self.overhear(index, &delivery);
             let (mark, content, input) = self.link_input(delivery);
             self.step(index, mark, content, Input::Link(input));
         }

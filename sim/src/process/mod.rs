@@ -3,6 +3,7 @@
 
 mod actions;
 mod inputs;
+mod talk;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +27,7 @@ use crate::machine::Machine;
 use crate::net::{Host, Presence};
 use crate::observe::{Sickness, SimEvent, Violation};
 use crate::panics;
+use crate::process::talk::Talk;
 use crate::rng::SimRng;
 use crate::trace::{Brief, Mark, describe, hash_action};
 use crate::world::World;
@@ -48,6 +50,8 @@ pub(crate) struct ServerSlot {
     outbox: Outbox,
     /// What makes a peer of Apache's kind of this one.
     pub(crate) guise: Option<Box<Guise>>,
+    /// What it says to those who dialled it as a leader, and hears from them.
+    talks: Vec<Talk>,
     pub(crate) incarnation: u32,
     pub(crate) phase: Phase,
     /// Which unit of the schedule paused it.
@@ -89,6 +93,7 @@ impl ServerSlot {
             process: Process::Down,
             outbox: Outbox::new(),
             guise: None,
+            talks: Vec::new(),
             incarnation: 0,
             phase: Phase::Halted,
             paused_by: None,
@@ -148,6 +153,7 @@ impl ServerSlot {
             guise.server_ended(false);
         }
         self.process = Process::Down;
+        self.talks.clear();
         self.phase = Phase::Halted;
         self.paused_by = None;
         self.crash_armed = None;

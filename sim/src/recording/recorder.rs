@@ -338,6 +338,7 @@ impl Recorder {
             SimEvent::Cluster { .. }
             | SimEvent::HalfOpen { .. }
             | SimEvent::Objection { .. }
+            | SimEvent::Word { .. }
             | SimEvent::DiskFailed { .. }
             | SimEvent::Shadow(_)
             | SimEvent::Faults { .. }

@@ -381,6 +381,9 @@ fn session(fact: &SessionFact) -> String {
             format!("lost its connection, session {session}")
         }
         SessionFact::Silent { session } => format!("falls silent, session {session}"),
+        SessionFact::GaveUp { server } => {
+            format!("waits no longer for a session of s{server}")
+        }
         SessionFact::Left { session } => format!("gives up session {session}"),
     }
 }

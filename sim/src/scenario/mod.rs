@@ -124,6 +124,7 @@ const OUTSIDERS: u64 = u64::MAX - 2;
 const NUMBERERS: u64 = u64::MAX;
 const HASTY: u64 = u64::MAX / 2;
 const RENEGOTIATORS: u64 = u64::MAX / 4;
+const RETURNERS: u64 = u64::MAX / 8;
 
 fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
     let servers: Vec<ServerId> = cluster.configs.iter().map(|config| config.me).collect();
@@ -150,6 +151,7 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
             reads_only: limits.read_only_mode && reads_only(seed, index),
             fresh_xids: !limits.local_sessions && fresh_xids(seed, index),
             other_timeout_ms: draw_other_timeout(seed, index, low, high),
+            returns: returns(seed, index),
         };
         let share = if limits.local_sessions { 900 } else { 500 };
         if hasty && SimRng::new(seed, Stream::Sessions, HASTY - 1 - index as u64).chance(share) {
@@ -181,6 +183,11 @@ fn reads_only(seed: u64, index: usize) -> bool {
 /// tell the two requests of one number apart.
 fn fresh_xids(seed: u64, index: usize) -> bool {
     SimRng::new(seed, Stream::Sessions, NUMBERERS - index as u64).chance(300)
+}
+
+/// Whether a client goes back to where it was.
+fn returns(seed: u64, index: usize) -> bool {
+    SimRng::new(seed, Stream::Sessions, RETURNERS - index as u64).chance(200)
 }
 
 /// Of those that ask for another timeout when they come back, what they ask for.

@@ -104,6 +104,7 @@ impl ZkClient {
             return Err("a session that was not asked for");
         }
         self.stage = Stage::Attached { conn, server };
+        self.home = Some(server);
         self.send_stray(out);
         let wait_us = self.rng.below(self.spec.think_us);
         self.plan.connected(now, wait_us, asked.is_none());

@@ -52,6 +52,8 @@ pub struct ClientSpec {
     pub fresh_xids: bool,
     /// What it asks for on each second connection of a session.
     pub other_timeout_ms: Option<i32>,
+    /// It goes back at once, mostly to the server that it was at: what it asked for is still under way there.
+    pub returns: bool,
 }
 
 impl ClientSpec {
@@ -60,6 +62,9 @@ impl ClientSpec {
         u64::try_from(self.session_timeout_ms).unwrap_or(0).clamp(LEAST_MS, MOST_MS) * 1000
     }
 }
+
+/// How often a client that returns does so, in per mille.
+const RETURNS: u64 = 800;
 
 /// Bounds of what simulated servers grant.
 const LEAST_MS: u64 = 200;
@@ -115,6 +120,8 @@ pub struct ZkClient {
     forger: Forger,
     /// Asks for nothing any more.
     leaving: bool,
+    /// Where it was attached last.
+    home: Option<ServerId>,
 }
 
 impl ZkClient {
@@ -139,6 +146,7 @@ impl ZkClient {
             forgery: None,
             forger: Forger::new(&spec, rolls),
             leaving: false,
+            home: None,
             spec,
         }
     }
@@ -160,7 +168,8 @@ impl ZkClient {
     }
 
     fn dial(&mut self, now: SimTime, out: &mut ClientOut) {
-        let server = *self.rng.pick(&self.spec.servers);
+        let home = self.home.filter(|_| self.spec.returns && self.rng.chance(RETURNS));
+        let server = home.unwrap_or_else(|| *self.rng.pick(&self.spec.servers));
         let conn = out.connect(server);
         self.received.clear();
         self.stage = Stage::Dialling { conn, server, since: now };
@@ -203,7 +212,8 @@ impl ZkClient {
             out.fact(ClientFact::Session(SessionFact::Detached { session, connection }));
         }
         // At once, while what was sent before is still on its way, or after a while.
-        let wait = self.rng.log_range(50, 200_000);
+        let most = if self.spec.returns { 5_000 } else { 200_000 };
+        let wait = self.rng.log_range(50, most);
         self.silent_until = None;
         self.stage = Stage::Away { until: now.plus(wait) };
     }
@@ -223,6 +233,14 @@ impl ZkClient {
             let fact = SessionFact::Forged { session, server, forgery, granted };
             out.fact(ClientFact::Session(fact));
         }
+    }
+
+    /// Waits no longer for a connection, or for a session.
+    fn give_up(&mut self, now: SimTime, out: &mut ClientOut) {
+        if let (Stage::Asking { server, .. }, None) = (self.stage, self.forgery) {
+            out.fact(ClientFact::Session(SessionFact::GaveUp { server }));
+        }
+        self.drop_connection(now, out);
     }
 
     /// Goes on elsewhere without closing the connection. Where it leaves one behind already, that one
@@ -448,11 +466,12 @@ impl SimClient for ZkClient {
         match self.stage {
             Stage::Away { until } if until <= now && !self.leaving => self.dial(now, out),
             Stage::Away { .. } => {}
-            Stage::Dialling { since, .. } | Stage::Asking { since, .. } => {
-                if now.since(since) >= self.patience_us() {
-                    self.drop_connection(now, out);
-                }
+            Stage::Dialling { since, .. } | Stage::Asking { since, .. }
+                if now.since(since) >= self.patience_us() =>
+            {
+                self.give_up(now, out);
             }
+            Stage::Dialling { .. } | Stage::Asking { .. } => {}
             Stage::Attached { conn, .. } => self.keep_alive(now, conn, out),
         }
     }

@@ -19,6 +19,7 @@ fn client_of(seed: u64) -> (ZkClient, ClientOut) {
         reads_only: false,
         fresh_xids: false,
         other_timeout_ms: None,
+        returns: false,
         operations: Operations::Listed(Vec::new()),
     };
     (ZkClient::new(spec, Workload::draw(1), 150_000, 0), ClientOut::new())

@@ -77,6 +77,9 @@ fn client(f: Out<'_, '_>, spec: &ClientSpec) -> fmt::Result {
     if let Some(other) = spec.other_timeout_ms {
         writeln!(f, "other_timeout_ms = {other}")?;
     }
+    if spec.returns {
+        writeln!(f, "returns = true")?;
+    }
     match &spec.operations {
         Operations::Drawn => writeln!(f, "operations = \"{DRAWN}\""),
         Operations::DrawnReads => writeln!(f, "operations = \"{DRAWN_READS}\""),

@@ -1,0 +1,242 @@
+//! X6: what a leader answers to a learner, it has evidence for. A sync is answered when a quorum has answered
+//! a PING that was sent behind the question, and behind the commits of everything that was committed when it
+//! came; so is "there is no such session", unless its end is committed. Nobody hears that a session lives
+//! behind the proposal of its end. Judged by the wire.
+//! Source: ZOOKEEPER-1675; what ours promise beyond 3.9.5, whose leaders owe none of it.
+
+use crate::checkers::topic::{Topic, Topics};
+use crate::checkers::{Check, Cx};
+use crate::observe::{SimEvent, Word};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use vivarium_core::ids::{LinkId, ServerId, SessionId, Zxid};
+use vivarium_core::server::note::{Note, Phase};
+
+#[derive(Debug, Default)]
+pub(crate) struct X06 {
+    leaders: BTreeMap<ServerId, Leader>,
+}
+
+/// One process that leads, or may.
+#[derive(Debug, Default)]
+struct Leader {
+    /// Counts what was heard and said: what has a higher number came later.
+    moment: u64,
+    learners: BTreeMap<LinkId, Learner>,
+    /// Sessions whose end it has proposed.
+    ending: BTreeSet<SessionId>,
+}
+
+#[derive(Debug, Default)]
+struct Learner {
+    /// Unless it is an observer.
+    voter: Option<ServerId>,
+    /// When each PING was sent that it has not answered yet; the moment of the newest that it has.
+    pings: VecDeque<u64>,
+    answered: u64,
+    syncs: VecDeque<Sync>,
+    /// Sessions that it asked for, and when.
+    sessions: Vec<(SessionId, u64)>,
+}
+
+/// A sync that is not answered yet.
+#[derive(Clone, Copy, Debug)]
+struct Sync {
+    asked: u64,
+    /// Newest transaction that was committed when it came.
+    floor: Zxid,
+}
+
+impl Check for X06 {
+    fn hears(&self) -> Topics {
+        Topics::of(&[Topic::Word, Topic::Boot, Topic::PhaseEntered, Topic::Proposed])
+    }
+
+    fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
+        let Some(server) = cx.server() else { return Ok(()) };
+        match event {
+            SimEvent::Boot { .. } => drop(self.leaders.remove(&server)),
+            SimEvent::Note(Note::PhaseEntered { phase: Phase::Looking, .. }) => {
+                if let Some(leader) = self.leaders.get_mut(&server) {
+                    leader.ending.clear();
+                }
+            }
+            SimEvent::Note(Note::Proposed { payload, .. }) => {
+                let closes = payload.get(OP_AT..OP_AT + 4) == Some(&CLOSE_SESSION[..]);
+                if let (true, Some(id)) = (closes, payload.first_chunk()) {
+                    let leader = self.leaders.entry(server).or_default();
+                    leader.ending.insert(SessionId(i64::from_be_bytes(*id)));
+                }
+            }
+            SimEvent::Word { link, word } => {
+                let leader = self.leaders.entry(server).or_default();
+                return leader.word(cx, *link, *word).map_err(|what| format!("{server} {what}"));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Where a logged transaction says what it does, and how it says that it ends a session.
+const OP_AT: usize = 28;
+const CLOSE_SESSION: [u8; 4] = (-11_i32).to_be_bytes();
+
+impl Leader {
+    fn word(&mut self, cx: &Cx<'_>, link: LinkId, word: Word) -> Result<(), String> {
+        self.moment += 1;
+        let now = self.moment;
+        let learner = self.learners.entry(link).or_default();
+        match word {
+            Word::Comes { learner: who, observer } => {
+                learner.voter = Some(who).filter(|_| !observer);
+            }
+            // It has read past every PING of before.
+            Word::UpToDate => learner.pings.clear(),
+            Word::Ping => learner.pings.push_back(now),
+            Word::Echo => learner.answered = learner.pings.pop_front().unwrap_or(learner.answered),
+            Word::AsksSync => {
+                let floor = cx.canon.committed.last().map_or(Zxid::ZERO, |entry| entry.zxid);
+                learner.syncs.push_back(Sync { asked: now, floor });
+            }
+            Word::AsksSession { session } => learner.sessions.push((session, now)),
+            Word::Sync { told } => return self.answer_sync(cx, link, told),
+            Word::Session { session, valid } => return self.answer(cx, link, session, valid),
+        }
+        Ok(())
+    }
+
+    fn answer_sync(&mut self, cx: &Cx<'_>, link: LinkId, told: Zxid) -> Result<(), String> {
+        let learner = self.learners.entry(link).or_default();
+        let Some(Sync { asked, floor }) = learner.syncs.pop_front() else {
+            return Err("answers a sync that nobody asked for".into());
+        };
+        if told < floor {
+            return Err(format!("answers a sync behind the commit of {told}, and owes {floor}"));
+        }
+        match self.is_confirmed(cx, asked) {
+            true => Ok(()),
+            false => Err("answers a sync, and no quorum has followed it since".into()),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        cx: &Cx<'_>,
+        link: LinkId,
+        session: SessionId,
+        valid: bool,
+    ) -> Result<(), String> {
+        let learner = self.learners.entry(link).or_default();
+        let question = learner.sessions.iter().position(|(asked, _)| *asked == session);
+        let Some(question) = question else {
+            return Err(format!("speaks of {session}, which nobody asked for"));
+        };
+        let (_, asked) = learner.sessions.remove(question);
+        if valid && self.ending.contains(&session) {
+            return Err(format!("says that {session} lives, and has proposed its end"));
+        }
+        let is_over = cx.canon.closed.contains_key(&session);
+        match valid || is_over || self.is_confirmed(cx, asked) {
+            true => Ok(()),
+            false => Err(format!(
+                "says that there is no {session}, and no quorum has followed it since it was asked"
+            )),
+        }
+    }
+
+    /// Whether a quorum has answered a PING that was sent behind that moment.
+    fn is_confirmed(&self, cx: &Cx<'_>, moment: u64) -> bool {
+        let later = self.learners.values().filter(|learner| learner.answered > moment);
+        let mut voters: BTreeSet<ServerId> = later.filter_map(|learner| learner.voter).collect();
+        voters.extend(cx.server());
+        cx.canon.cluster.is_quorum(&voters)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkers::testing::*;
+    use crate::oracle::txn::Txn;
+    use crate::oracle::txn::build::payload;
+
+    const SESSION: SessionId = SessionId(5);
+    const OVER: Word = Word::Session { session: SESSION, valid: false };
+    const LIVES: Word = Word::Session { session: SESSION, valid: true };
+    const ASKED: Word = Word::AsksSession { session: SESSION };
+    const SYNC: Word = Word::Sync { told: Zxid(u64::MAX) };
+
+    /// Server 1 leads, and 2 and 3 follow it over the links of their numbers.
+    fn leader() -> Run<X06> {
+        let mut run = Run::new(X06::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        for learner in 2..=3 {
+            let comes = Word::Comes { learner: ServerId(learner), observer: false };
+            say(&mut run, learner, &[comes, Word::Ping, Word::UpToDate]).unwrap();
+        }
+        run
+    }
+
+    fn say(run: &mut Run<X06>, link: u64, words: &[Word]) -> Result<(), String> {
+        let link = LinkId(link);
+        words.iter().try_for_each(|word| run.server(1, SimEvent::Word { link, word: *word }))
+    }
+
+    #[test]
+    fn a_sync_needs_a_ping_that_was_sent_behind_it() {
+        let mut run = leader();
+        say(&mut run, 2, &[Word::Ping, Word::AsksSync, Word::Echo]).unwrap();
+        assert!(say(&mut run, 2, &[SYNC]).unwrap_err().contains("no quorum"));
+        let mut run = leader();
+        say(&mut run, 2, &[Word::Ping, Word::AsksSync, Word::Echo, Word::Ping]).unwrap();
+        say(&mut run, 3, &[Word::Ping, Word::Echo]).unwrap();
+        say(&mut run, 2, &[SYNC]).unwrap();
+        assert!(say(&mut run, 2, &[SYNC]).unwrap_err().contains("nobody asked for"));
+    }
+
+    #[test]
+    fn an_observer_is_no_evidence() {
+        let mut run = leader();
+        let observer = Word::Comes { learner: ServerId(4), observer: true };
+        say(&mut run, 4, &[observer, Word::UpToDate, Word::AsksSync, Word::Ping]).unwrap();
+        say(&mut run, 4, &[Word::Echo]).unwrap();
+        assert!(say(&mut run, 4, &[SYNC]).is_err());
+    }
+
+    #[test]
+    fn a_sync_that_overtakes_a_commit_is_found() {
+        let asks = |told: Zxid| {
+            let mut run = leader();
+            run.propose(1, z(1, 1), 5).unwrap();
+            run.log(1, z(1, 1), 5).unwrap();
+            run.note(1, Note::Committed { zxid: z(1, 1) }).unwrap();
+            say(&mut run, 2, &[Word::AsksSync, Word::Ping, Word::Echo, Word::Sync { told }])
+        };
+        asks(z(1, 1)).unwrap();
+        assert!(asks(Zxid::ZERO).unwrap_err().contains("owes"));
+    }
+
+    #[test]
+    fn that_a_session_is_missing_needs_evidence_or_its_end() {
+        let mut run = leader();
+        say(&mut run, 3, &[ASKED]).unwrap();
+        assert!(say(&mut run, 3, &[OVER]).unwrap_err().contains("there is no"));
+        say(&mut run, 3, &[ASKED, Word::Ping, Word::Echo, OVER]).unwrap();
+        run.open(z(1, 1), SESSION.0);
+        run.close(z(1, 2), SESSION.0).unwrap();
+        say(&mut run, 2, &[ASKED, OVER]).unwrap();
+        assert!(say(&mut run, 2, &[OVER]).unwrap_err().contains("nobody asked for"));
+    }
+
+    #[test]
+    fn a_session_lives_up_to_the_proposal_of_its_end() {
+        let mut run = leader();
+        say(&mut run, 2, &[ASKED, LIVES]).unwrap();
+        let payload = payload(header(z(1, 1), SESSION.0, 0), &Txn::CloseSession { paths: None });
+        run.note(1, Note::Proposed { zxid: z(1, 1), hash: 5, payload }).unwrap();
+        assert!(say(&mut run, 2, &[ASKED, LIVES]).unwrap_err().contains("proposed its end"));
+        run.note(1, phase(Phase::Looking, 1)).unwrap();
+        say(&mut run, 2, &[ASKED, LIVES]).unwrap();
+    }
+}
