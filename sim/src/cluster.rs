@@ -50,6 +50,12 @@ const LIMITS_CONNECTIONS: u64 = 150;
 /// Seeds in which few bytes may wait to be sent before a server stops to read, in per mille.
 const LITTLE_ROOM: u64 = 150;
 
+/// Seeds whose servers keep little of what was, in per mille: who comes back gets a snapshot, and no log.
+const FORGETFUL: u64 = 120;
+
+/// Those take a snapshot after fewer transactions than this; others never do.
+const FORGETS_WITHIN: u64 = 10;
+
 /// Seeds with an unusual number of voters, in per mille.
 const UNUSUAL: u64 = 100;
 
@@ -81,6 +87,11 @@ pub(crate) struct Size {
 }
 
 impl Cluster {
+    /// Whether servers keep so little of what was that who comes back gets a snapshot.
+    pub(crate) fn is_forgetful(&self) -> bool {
+        self.configs[0].snap_count < FORGETS_WITHIN
+    }
+
     /// `servers` forces the number of voters, which are an ensemble also where it is one.
     pub fn draw(seed: u64, servers: Option<usize>) -> Self {
         let size = |voters| Size { voters, observers: 0, standalone: false };
@@ -318,6 +329,12 @@ fn draw_further_limits(seed: u64, config: &mut Config) {
     let mut throttle = stream(8);
     if throttle.chance(THROTTLES) {
         config.throttle_requests = throttle.log_range(1, 16) as usize;
+    }
+    let mut memory = stream(9);
+    if memory.chance(FORGETFUL) {
+        config.commit_log_count = memory.log_range(2, 12) as usize;
+        config.snap_count = memory.range(4, FORGETS_WITHIN);
+        config.snap_retain_count = 3;
     }
     draw_access(&mut stream(20), config, stream(21));
 }

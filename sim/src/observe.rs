@@ -185,7 +185,10 @@ pub enum SimEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
     /// The learner says who it is.
-    Comes { learner: ServerId, observer: bool },
+    Comes {
+        learner: ServerId,
+        observer: bool,
+    },
     /// The leader lets it serve: from here on it answers each PING.
     UpToDate,
     /// The leader sends PING; the learner answers one, each in its turn.
@@ -193,10 +196,17 @@ pub enum Word {
     Echo,
     AsksSync,
     /// The leader answers a sync. `told`: up to where it has called transactions committed before.
-    Sync { told: Zxid },
+    Sync {
+        told: Zxid,
+    },
     /// The learner asks whether a session lives.
-    AsksSession { session: SessionId },
-    Session { session: SessionId, valid: bool },
+    AsksSession {
+        session: SessionId,
+    },
+    Session {
+        session: SessionId,
+        valid: bool,
+    },
 }
 
 /// What stays wrong with a server in the calm phase, without an end.

@@ -183,12 +183,8 @@ mod tests {
     fn a_promise_to_two_leaders_is_found() {
         let mut run = Run::new(P12::default());
         run.boot_all();
-        let promised = Note::Promised {
-            epoch: Epoch(1),
-            by: ServerId(2),
-            last: None,
-            current: Epoch(0),
-        };
+        let promised =
+            Note::Promised { epoch: Epoch(1), by: ServerId(2), last: None, current: Epoch(0) };
         run.note(1, promised.clone()).unwrap();
         run.note(1, promised.clone()).unwrap();
         assert!(run.note(3, promised.clone()).unwrap_err().contains("so did 1"));

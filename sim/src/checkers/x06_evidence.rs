@@ -233,7 +233,8 @@ mod tests {
     fn a_session_lives_up_to_the_proposal_of_its_end() {
         let mut run = leader();
         say(&mut run, 2, &[ASKED, LIVES]).unwrap();
-        let payload = payload(header(z(1, 1), SESSION.0, 0), &Txn::CloseSession { paths: None });
+        let payload =
+            payload(header(z(1, 1), SESSION.0, 0), &Txn::CloseSession { paths: Some(Vec::new()) });
         run.note(1, Note::Proposed { zxid: z(1, 1), hash: 5, payload }).unwrap();
         assert!(say(&mut run, 2, &[ASKED, LIVES]).unwrap_err().contains("proposed its end"));
         run.note(1, phase(Phase::Looking, 1)).unwrap();

@@ -173,9 +173,7 @@ impl Stream {
 mod tests {
     use bytes::{BufMut, Bytes, BytesMut};
     use vivarium_core::ids::Epoch;
-    use vivarium_core::wire::quorum::{
-        ForwardedRequest, LeaderPacket, LearnerInfo, LearnerPacket,
-    };
+    use vivarium_core::wire::quorum::{ForwardedRequest, LeaderPacket, LearnerInfo, LearnerPacket};
 
     use super::*;
 

@@ -10,6 +10,7 @@ use crate::schedule::outage::{
     deposed, found_rotten, held_up, late_word, left_behind, relapses, rolling_outage,
     rolling_restart, swizzle,
 };
+use crate::schedule::straggler::fallen_behind;
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 
 /// Streams of what is no class stand behind those of the classes.
@@ -27,6 +28,7 @@ const HELD_UP: u64 = 1009;
 const ROTTEN: u64 = 1010;
 const LATE: u64 = 1011;
 const DEPOSED: u64 = 1012;
+const FALLEN: u64 = 1013;
 
 /// Seeds in which what a server says comes late, in per mille.
 const LATES: u64 = 100;
@@ -53,6 +55,11 @@ const DENSITIES: u64 = 4;
 /// Seeds in which a leader does not hear that it is replaced, in per mille; in half of them nothing else
 /// happens.
 const DEPOSALS: u64 = 80;
+
+/// Seeds in which one server falls far behind, in per mille, and those of them whose servers forget; in half
+/// of them nothing else happens.
+const FALLS: u64 = 40;
+const FORGETFUL_FALLS: u64 = 700;
 
 /// Draws the schedule of a seed: each class is left out with probability one half, and how often
 /// the others strike is log-uniform; so is the density of all of them together.
@@ -81,6 +88,14 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     if nothing_else && !held.is_empty() {
         return held;
     }
+    let mut rng = stream(FALLEN);
+    let share = if cluster.is_forgetful() { FORGETFUL_FALLS } else { FALLS };
+    let falls = rng.chance(share) && cluster.voters.len() > 2 && !alone;
+    let nothing_else = rng.chance(500);
+    let fallen = if falls { fallen_behind(cluster, faults_for, &mut rng) } else { Vec::new() };
+    if nothing_else && !fallen.is_empty() {
+        return fallen;
+    }
     let mut rng = stream(LATE);
     let lates = if cluster.configs[0].local_sessions { LOCAL_LATES } else { LATES };
     let is_late = rng.chance(lates) && cluster.configs.len() > 1 && !alone;
@@ -99,6 +114,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     units.extend(left);
     units.extend(deposals);
     units.extend(held);
+    units.extend(fallen);
     units.extend(late);
     units.extend(relapses(share, &units, faults_for, &mut rng));
     units.sort_by_key(|unit| unit.at);

@@ -5,6 +5,7 @@ mod class;
 mod draw;
 mod outage;
 mod scopes;
+mod straggler;
 
 use serde::{Deserialize, Serialize};
 

@@ -22,6 +22,9 @@ const GREETERS: u64 = 300;
 const RESTLESS: u64 = u64::MAX - 1;
 const FLIGHTS: u64 = 1 << 52;
 
+/// Behind those: whether a client that returns leaves again at once.
+const HOPS: u64 = 1 << 53;
+
 /// Clients that are, in per mille, and so of those that never write.
 const RESTLESS_CLIENTS: u64 = 60;
 const RESTLESS_READERS: u64 = 300;
@@ -70,7 +73,10 @@ pub(super) struct Plan {
     shows_itself_again: bool,
     /// It begins sessions, goes elsewhere with them, and leaves them, all the time.
     restless: bool,
-    /// Sessions that it was granted anew.
+    /// It goes back to where it was, and leaves connections also when all is calm.
+    returns: bool,
+    /// Connections that it was granted a session on; those with a new one.
+    connections: u64,
     begun: u64,
 }
 
@@ -108,6 +114,8 @@ impl Plan {
             rewatches: draws.is_some() && workload.draw_rewatching(spec.seed),
             greeting: greets.then(|| workload.draw_sync(&mut rng)),
             restless: SimRng::new(spec.seed, Stream::Operation, RESTLESS).chance(share),
+            returns: spec.returns && draws.is_some(),
+            connections: 0,
             begun: 0,
             owner: spec.id.0,
             seed: spec.seed,
@@ -162,6 +170,7 @@ impl Plan {
     /// now, a drawn one after a while, and a greeting takes its place.
     pub(super) fn connected(&mut self, now: SimTime, wait_us: u64, fresh: bool) {
         let flees = fresh && self.flees();
+        let hops = self.hops();
         match &mut self.next {
             // Before the server has told it of any transaction: others let it in whatever they lack.
             Next::Drawn { at, operation } if flees => {
@@ -170,6 +179,11 @@ impl Plan {
             Next::Listed { at, .. } => *at = now.max(*at),
             // It came here to end its session.
             Next::Drawn { at, operation: Operation::CloseSession } => *at = now,
+            // What it asks for first is still under way when it comes back.
+            Next::Drawn { at, operation } if hops && operation.is_request() => {
+                *at = now;
+                self.follows.get_or_insert(Operation::Move { stray: None });
+            }
             Next::Drawn { at, operation } => match &self.greeting {
                 Some(greeting) => (*at, *operation) = (now, greeting.clone()),
                 None => *at = now.plus(wait_us),
@@ -183,6 +197,13 @@ impl Plan {
         self.begun += 1;
         let mut rng = SimRng::new(self.seed, Stream::Operation, FLIGHTS + self.begun);
         self.restless && !self.calm && rng.chance(400)
+    }
+
+    /// Whether one that returns leaves this connection right behind its first request.
+    fn hops(&mut self) -> bool {
+        self.connections += 1;
+        let mut rng = SimRng::new(self.seed, Stream::Operation, HOPS + self.connections);
+        self.returns && rng.chance(if self.calm { 100 } else { 400 })
     }
 
     /// The next one cannot be done now.
@@ -207,14 +228,11 @@ impl Plan {
     /// Faults are over: all that is left of a list is done in its time, then drawn ones follow.
     pub(super) fn becomes_calm(&mut self, now: SimTime) {
         self.calm = true;
+        let returns = self.returns;
         let unrest = |operation: &Operation| {
-            matches!(
-                operation,
-                Operation::DropConnection
-                    | Operation::Move { .. }
-                    | Operation::Restart
-                    | Operation::FallSilent { .. }
-            )
+            matches!(operation, Operation::Restart | Operation::FallSilent { .. })
+                || (!returns
+                    && matches!(operation, Operation::DropConnection | Operation::Move { .. }))
         };
         if matches!(&self.next, Next::Drawn { operation, .. } if unrest(operation)) {
             self.advance(now);
@@ -281,10 +299,12 @@ impl Plan {
             160..200 if restless => Operation::CloseSession,
             200..260 if restless => Operation::Restart,
             260..300 if restless => self.workload.draw_move(self.owner, self.seed, n),
-            0..8 if !self.calm => Operation::DropConnection,
+            0..8 if !self.calm || self.returns => Operation::DropConnection,
             8..12 if !self.calm => Operation::FallSilent { us: silent_us },
             12..20 => Operation::CloseSession,
-            20..26 if !self.calm => self.workload.draw_move(self.owner, self.seed, n),
+            20..26 if !self.calm || self.returns => {
+                self.workload.draw_move(self.owner, self.seed, n)
+            }
             26..28 if !self.calm => Operation::Restart,
             _ => operation,
         };
