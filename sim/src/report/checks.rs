@@ -73,6 +73,7 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "L9" => "Where nothing is faulty, no client gives up on an answer.",
         "X2" => "A server acknowledges only what its log holds, and only while it has a vote.",
         "X5" => "Servers find nothing wrong with what the others say.",
+        "X6" => "What a leader answers to a learner, it has evidence for.",
         "O1" => "Everything that is committed can be read.",
         "panic" => "A server never panics.",
         "spin" => "A server never asks to be woken for ever.",

@@ -89,8 +89,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
         return held;
     }
     let mut rng = stream(FALLEN);
-    let share = if cluster.is_forgetful() { FORGETFUL_FALLS } else { FALLS };
-    let falls = rng.chance(share) && cluster.voters.len() > 2 && !alone;
+    let falls = falls_behind(seed, cluster, &mut rng);
     let nothing_else = rng.chance(500);
     let fallen = if falls { fallen_behind(cluster, faults_for, &mut rng) } else { Vec::new() };
     if nothing_else && !fallen.is_empty() {
@@ -156,11 +155,17 @@ fn density(seed: u64) -> u64 {
     SimRng::new(seed, Stream::Schedule, DENSITY).log_range(1000 / DENSITIES, 1000)
 }
 
-/// Whether this seed has a server that others leave behind.
+/// Whether this seed has a server that others leave behind, or that falls behind them.
 pub fn has_left_behind(seed: u64, cluster: &Cluster) -> bool {
     let stream = |index| SimRng::new(seed, Stream::Schedule, index);
     leaves_behind(seed, cluster, &mut stream(LEFT_BEHIND))
         || is_deposed(seed, cluster, &mut stream(DEPOSED))
+        || falls_behind(seed, cluster, &mut stream(FALLEN))
+}
+
+fn falls_behind(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    let share = if cluster.is_forgetful() { FORGETFUL_FALLS } else { FALLS };
+    rng.chance(share) && cluster.voters.len() > 2 && !is_alone(seed, cluster)
 }
 
 /// A leader of two voters needs both.

@@ -191,9 +191,9 @@ impl Limit {
         let lowered = |now: u64, least: u64| lower(now, least).min(now);
         match self {
             Self::CommitLog => {
-                config.commit_log_count = lowered(config.commit_log_count as u64, 4) as usize;
+                config.commit_log_count = lowered(config.commit_log_count as u64, 2) as usize;
             }
-            Self::Snap => config.snap_count = lowered(config.snap_count, 10),
+            Self::Snap => config.snap_count = lowered(config.snap_count, 4),
             Self::AppendBatch => {
                 config.append_batch_bytes = lowered(config.append_batch_bytes as u64, 512) as usize;
             }
@@ -340,7 +340,7 @@ mod tests {
                 limit.lower(&mut least, |_, least| least);
                 limit.lower(&mut half, |now, least| (now / 2).max(least));
             }
-            assert_eq!(limits(&least), [4, 10, 512]);
+            assert_eq!(limits(&least), [2, 4, 512]);
             let pairs = limits(&half).into_iter().zip(limits(&drawn));
             assert!(pairs.zip(limits(&least)).all(|((half, drawn), least)| {
                 half <= drawn && half >= least && (half < drawn || drawn == least)
