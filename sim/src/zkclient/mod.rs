@@ -203,6 +203,10 @@ impl ZkClient {
     /// The connection is gone, by whomever. What was in flight may or may not take effect.
     fn detach(&mut self, now: SimTime, out: &mut ClientOut) {
         self.end_forgery(out);
+        if !matches!(self.stage, Stage::Attached { .. }) {
+            // Who does not serve it now may never do so again.
+            self.home = None;
+        }
         for (op, _) in self.outstanding.drain(..) {
             out.fact(ClientFact::Unknown { op });
         }
