@@ -13,6 +13,7 @@ use vivarium_core::time::Span;
 
 use crate::apache::Habits;
 use crate::groups::Groups;
+use crate::ids::SimTime;
 use crate::machine::Machine;
 use crate::oracle::access::digest;
 use crate::rng::{SimRng, Stream};
@@ -51,7 +52,7 @@ const LIMITS_CONNECTIONS: u64 = 150;
 const LITTLE_ROOM: u64 = 150;
 
 /// Seeds whose servers keep little of what was, in per mille: who comes back gets a snapshot, and no log.
-const FORGETFUL: u64 = 120;
+const FORGETFUL: u64 = 60;
 
 /// Those take a snapshot after fewer transactions than this; others never do.
 const FORGETS_WITHIN: u64 = 10;
@@ -90,6 +91,17 @@ impl Cluster {
     /// Whether servers keep so little of what was that who comes back gets a snapshot.
     pub(crate) fn is_forgetful(&self) -> bool {
         self.configs[0].snap_count < FORGETS_WITHIN
+    }
+
+    /// What is forgotten within a phase of faults of the usual length is within a longer one, too.
+    pub(crate) fn stretch_memory(&mut self, faults_for: SimTime) {
+        let times = (faults_for.0 / 5_000_000).max(1);
+        if self.is_forgetful() {
+            for config in &mut self.configs {
+                config.snap_count *= times;
+                config.commit_log_count *= times as usize;
+            }
+        }
     }
 
     /// `servers` forces the number of voters, which are an ensemble also where it is one.

@@ -90,7 +90,8 @@ impl Scenario {
         let mut cluster = Cluster::draw(seed, options.servers);
         cluster.clients = options.clients.unwrap_or(cluster.clients);
         cluster.disguise(apache::draw(seed, &cluster, options.apache_peers));
-        let drawn = Self::around(seed, cluster, SimTime::from_secs(options.sim_seconds));
+        let mut drawn = Self::around(seed, cluster, SimTime::from_secs(options.sim_seconds));
+        drawn.cluster.stretch_memory(drawn.faults_for);
         Self { beyond_quorum: options.beyond_quorum, ..drawn }
     }
 
@@ -187,7 +188,7 @@ fn fresh_xids(seed: u64, index: usize) -> bool {
 
 /// Whether a client goes back to where it was.
 fn returns(seed: u64, index: usize) -> bool {
-    SimRng::new(seed, Stream::Sessions, RETURNERS - index as u64).chance(200)
+    SimRng::new(seed, Stream::Sessions, RETURNERS - index as u64).chance(150)
 }
 
 /// Of those that ask for another timeout when they come back, what they ask for.

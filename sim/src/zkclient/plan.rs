@@ -203,7 +203,7 @@ impl Plan {
     fn hops(&mut self) -> bool {
         self.connections += 1;
         let mut rng = SimRng::new(self.seed, Stream::Operation, HOPS + self.connections);
-        self.returns && rng.chance(if self.calm { 100 } else { 400 })
+        self.returns && rng.chance(if self.calm { 100 } else { 300 })
     }
 
     /// The next one cannot be done now.
