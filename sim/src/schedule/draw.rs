@@ -61,47 +61,42 @@ const DEPOSALS: u64 = 80;
 const FALLS: u64 = 40;
 const FORGETFUL_FALLS: u64 = 700;
 
+/// An outage of several steps that a seed may have, from a stream of its own.
+struct Outage {
+    stream: u64,
+    strikes: fn(u64, &Cluster, &mut SimRng) -> bool,
+    /// Whether nothing else happens then.
+    alone: fn(&Cluster, &mut SimRng) -> bool,
+    units: fn(&Cluster, SimTime, &mut SimRng) -> Vec<FaultUnit>,
+}
+
+const OUTAGES: [Outage; 5] = [
+    Outage { stream: LEFT_BEHIND, strikes: leaves_behind, alone: in_half, units: left_behind },
+    Outage { stream: DEPOSED, strikes: is_deposed, alone: in_half, units: deposed },
+    Outage { stream: HELD_UP, strikes: is_held_up, alone: in_half, units: held_up },
+    Outage { stream: FALLEN, strikes: falls_behind, alone: in_half, units: fallen_behind },
+    Outage { stream: LATE, strikes: is_late, alone: in_half_of_local, units: late_word },
+];
+
 /// Draws the schedule of a seed: each class is left out with probability one half, and how often
 /// the others strike is log-uniform; so is the density of all of them together.
 pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
     let stream = |index| SimRng::new(seed, Stream::Schedule, index);
     // A chain of several steps completes only where nothing else comes between them.
     let alone = is_alone(seed, cluster);
-    let mut rng = stream(LEFT_BEHIND);
-    let leaves = leaves_behind(seed, cluster, &mut rng);
-    let nothing_else = rng.chance(500);
-    let left = if leaves { left_behind(cluster, faults_for, &mut rng) } else { Vec::new() };
-    if nothing_else && !left.is_empty() {
-        return left;
-    }
-    let mut rng = stream(DEPOSED);
-    let deposes = is_deposed(seed, cluster, &mut rng);
-    let nothing_else = rng.chance(500);
-    let deposals = if deposes { deposed(cluster, faults_for, &mut rng) } else { Vec::new() };
-    if nothing_else && !deposals.is_empty() {
-        return deposals;
-    }
-    let mut rng = stream(HELD_UP);
-    let holds = rng.chance(HOLDS) && cluster.voters.len() > 1 && !alone;
-    let nothing_else = rng.chance(500);
-    let held = if holds { held_up(cluster, faults_for, &mut rng) } else { Vec::new() };
-    if nothing_else && !held.is_empty() {
-        return held;
-    }
-    let mut rng = stream(FALLEN);
-    let falls = falls_behind(seed, cluster, &mut rng);
-    let nothing_else = rng.chance(500);
-    let fallen = if falls { fallen_behind(cluster, faults_for, &mut rng) } else { Vec::new() };
-    if nothing_else && !fallen.is_empty() {
-        return fallen;
-    }
-    let mut rng = stream(LATE);
-    let lates = if cluster.configs[0].local_sessions { LOCAL_LATES } else { LATES };
-    let is_late = rng.chance(lates) && cluster.configs.len() > 1 && !alone;
-    let nothing_else = cluster.configs[0].local_sessions && rng.chance(500);
-    let late = if is_late { late_word(cluster, faults_for, &mut rng) } else { Vec::new() };
-    if nothing_else && !late.is_empty() {
-        return late;
+    let mut outages = Vec::new();
+    for outage in OUTAGES {
+        let mut rng = stream(outage.stream);
+        let strikes = (outage.strikes)(seed, cluster, &mut rng);
+        let nothing_else = (outage.alone)(cluster, &mut rng);
+        if !strikes {
+            continue;
+        }
+        let units = (outage.units)(cluster, faults_for, &mut rng);
+        if nothing_else && !units.is_empty() {
+            return units;
+        }
+        outages.extend(units);
     }
     let mut units = if alone { Vec::new() } else { swarm(seed, cluster, faults_for) };
     let mut rng = stream(ROLLING);
@@ -110,14 +105,18 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
         units.extend(rolling_outage(cluster, faults_for, &mut rng));
     }
     let share = if alone { 0 } else { *rng.pick(&[0, 0, 300, 800]) };
-    units.extend(left);
-    units.extend(deposals);
-    units.extend(held);
-    units.extend(fallen);
-    units.extend(late);
+    units.extend(outages);
     units.extend(relapses(share, &units, faults_for, &mut rng));
     units.sort_by_key(|unit| unit.at);
     units
+}
+
+fn in_half(_: &Cluster, rng: &mut SimRng) -> bool {
+    rng.chance(500)
+}
+
+fn in_half_of_local(cluster: &Cluster, rng: &mut SimRng) -> bool {
+    cluster.configs[0].local_sessions && rng.chance(500)
 }
 
 fn swarm(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
@@ -166,6 +165,15 @@ pub fn has_left_behind(seed: u64, cluster: &Cluster) -> bool {
 fn falls_behind(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
     let share = if cluster.is_forgetful() { FORGETFUL_FALLS } else { FALLS };
     rng.chance(share) && cluster.voters.len() > 2 && !is_alone(seed, cluster)
+}
+
+fn is_held_up(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    rng.chance(HOLDS) && cluster.voters.len() > 1 && !is_alone(seed, cluster)
+}
+
+fn is_late(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    let share = if cluster.configs[0].local_sessions { LOCAL_LATES } else { LATES };
+    rng.chance(share) && cluster.configs.len() > 1 && !is_alone(seed, cluster)
 }
 
 /// A leader of two voters needs both.
