@@ -10,6 +10,7 @@ use crate::history::{ClientFact, Forgery, SessionFact};
 use crate::ids::NodeId;
 use crate::observe::SimEvent;
 use crate::oracle::tree::Standing;
+use crate::oracle::txn::ended_session;
 use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::SessionId;
 use vivarium_core::server::note::Note;
@@ -34,10 +35,7 @@ impl Check for E05 {
         if let Some((_, Note::Proposed { payload, .. })) = note_of(cx, event)
             && cx.spec.recorded
         {
-            let closes = payload.get(28..32) == Some(&(-11i32).to_be_bytes()[..]);
-            if let (true, Some(id)) = (closes, payload.first_chunk::<8>()) {
-                self.ending.insert(SessionId(i64::from_be_bytes(*id)));
-            }
+            self.ending.extend(ended_session(payload));
         }
         let SimEvent::Client(ClientFact::Session(fact)) = event else { return Ok(()) };
         self.negotiate(cx, fact)?;

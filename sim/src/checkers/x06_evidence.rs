@@ -7,6 +7,7 @@
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::{SimEvent, Word};
+use crate::oracle::txn::ended_session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vivarium_core::ids::{LinkId, ServerId, SessionId, Zxid};
 use vivarium_core::server::note::{Note, Phase};
@@ -61,10 +62,8 @@ impl Check for X06 {
                 }
             }
             SimEvent::Note(Note::Proposed { payload, .. }) => {
-                let closes = payload.get(OP_AT..OP_AT + 4) == Some(&CLOSE_SESSION[..]);
-                if let (true, Some(id)) = (closes, payload.first_chunk()) {
-                    let leader = self.leaders.entry(server).or_default();
-                    leader.ending.insert(SessionId(i64::from_be_bytes(*id)));
+                if let Some(session) = ended_session(payload) {
+                    self.leaders.entry(server).or_default().ending.insert(session);
                 }
             }
             SimEvent::Word { link, word } => {
@@ -76,10 +75,6 @@ impl Check for X06 {
         Ok(())
     }
 }
-
-/// Where a logged transaction says what it does, and how it says that it ends a session.
-const OP_AT: usize = 28;
-const CLOSE_SESSION: [u8; 4] = (-11_i32).to_be_bytes();
 
 impl Leader {
     fn word(&mut self, cx: &Cx<'_>, link: LinkId, word: Word) -> Result<(), String> {

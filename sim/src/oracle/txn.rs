@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use vivarium_core::ids::Zxid;
+use vivarium_core::ids::{SessionId, Zxid};
 
 use crate::codec::Reader;
 use crate::history::{AccessList, AclEntry, Life};
+
+/// Type of the record that ends a session.
+const CLOSE_SESSION: i32 = -11;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -63,6 +66,15 @@ pub enum Txn {
     },
 }
 
+/// The session that this record ends, if it does.
+pub fn ended_session(payload: &[u8]) -> Option<SessionId> {
+    /// Behind the session, the number of the request, the zxid and the time.
+    const KIND_AT: usize = 28;
+    let ends = payload.get(KIND_AT..KIND_AT + 4)? == CLOSE_SESSION.to_be_bytes();
+    let session = payload.first_chunk().filter(|_| ends)?;
+    Some(SessionId(i64::from_be_bytes(*session)))
+}
+
 /// `None`: not a record that the simulated workload can lead to.
 pub fn decode(payload: Bytes) -> Option<(Header, Txn)> {
     decode_with_digest(payload).map(|(header, txn, _)| (header, txn))
@@ -87,8 +99,8 @@ pub fn decode_with_digest(payload: Bytes) -> Option<(Header, Txn, Option<u64>)> 
 fn record(kind: i32, reader: &mut Reader) -> Option<Txn> {
     Some(match kind {
         -10 => Txn::CreateSession { timeout_ms: reader.i32()? },
-        -11 if reader.is_empty() => Txn::CloseSession { paths: None },
-        -11 => Txn::CloseSession { paths: reader.vector(Reader::string)? },
+        CLOSE_SESSION if reader.is_empty() => Txn::CloseSession { paths: None },
+        CLOSE_SESSION => Txn::CloseSession { paths: reader.vector(Reader::string)? },
         1 | 15 | 19 | 21 => Txn::Create(create(kind, reader)?),
         2 => Txn::Delete { path: reader.string()? },
         20 => Txn::DeleteContainer { path: reader.string()? },
@@ -152,7 +164,7 @@ pub(crate) mod build {
     fn kind(txn: &Txn) -> i32 {
         match txn {
             Txn::CreateSession { .. } => -10,
-            Txn::CloseSession { .. } => -11,
+            Txn::CloseSession { .. } => super::CLOSE_SESSION,
             Txn::Create(create) => create.kind,
             Txn::Delete { .. } => 2,
             Txn::DeleteContainer { .. } => 20,
