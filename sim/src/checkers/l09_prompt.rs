@@ -74,9 +74,13 @@ impl Check for L09 {
                 }
             }
             ClientFact::Session(SessionFact::Granted { got, connection, server, .. }) => {
+                self.asking.remove(&cx.node);
                 if self.is_settled(cx, *server) {
                     self.made.insert((*got, *connection));
                 }
+            }
+            ClientFact::Session(SessionFact::Expired { .. }) => {
+                self.asking.remove(&cx.node);
             }
             ClientFact::Session(SessionFact::Detached { session, connection }) => {
                 self.made.remove(&(*session, *connection));
@@ -171,6 +175,7 @@ mod tests {
         };
         assert!(waits(1_200, false).unwrap_err().contains("waits no longer"));
         waits(500, false).unwrap();
+        waits(1_200, true).unwrap();
     }
 
     #[test]
