@@ -75,8 +75,9 @@ pub(super) struct Plan {
     restless: bool,
     /// It goes back to where it was, and leaves connections also when all is calm.
     returns: bool,
-    /// Connections that it was granted a session on; those with a new one.
+    /// Connections that it was granted a session on.
     connections: u64,
+    /// Those of them with a new session.
     begun: u64,
 }
 
