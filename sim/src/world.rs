@@ -22,7 +22,7 @@ use crate::client_host::ClientSlot;
 use crate::cluster::Cluster;
 use crate::coverage::Coverage;
 use crate::disk::{DiskSim, Disks};
-use crate::faults::Atlas;
+use crate::faults::{Ambush, Atlas};
 use crate::ids::{ClientId, NodeId, SimTime};
 use crate::inbox::{Inbox, What};
 use crate::net::{Delivery, EndId, Host, NetSim};
@@ -77,6 +77,7 @@ pub(crate) struct World {
     pub(crate) coverage: Coverage,
     pub(crate) faults: Vec<FaultUnit>,
     pub(crate) undo: BTreeMap<usize, crate::faults::Undo>,
+    pub(crate) ambushes: Vec<Ambush>,
     pub(crate) fault_rng: SimRng,
     pub(crate) backlog_rng: SimRng,
     pub(crate) atlas: Atlas,
@@ -269,6 +270,7 @@ impl World {
             coverage: Coverage::default(),
             faults,
             undo: BTreeMap::new(),
+            ambushes: Vec::new(),
             fault_rng: stream(Stream::Fault, 0),
             backlog_rng: stream(Stream::Backlog, 0),
             atlas: Atlas::new(cluster.voters.clone(), spec.beyond_quorum),

@@ -34,6 +34,7 @@ impl World {
         for (index, undo) in std::mem::take(&mut self.undo) {
             self.undo(index, undo);
         }
+        self.ambushes.clear();
         for index in 0..self.servers.len() {
             let id = self.servers[index].id();
             self.disks.of(id).heal();

@@ -1,5 +1,6 @@
 //! Control of a run: strikes the units of the schedule, undoes them, heals the world, and ends it.
 
+mod ambush;
 mod atlas;
 mod calm;
 mod scope;
@@ -7,6 +8,7 @@ mod strike;
 
 use vivarium_core::ids::ServerId;
 
+pub(crate) use self::ambush::Ambush;
 pub(crate) use self::atlas::Atlas;
 use crate::disk::FailOp;
 use crate::ids::{NodeId, SimTime};
@@ -37,6 +39,10 @@ pub(crate) enum Undo {
     Thaw(usize),
     FullMono(usize),
     Disarm(usize),
+    /// It waits no longer for a packet.
+    GiveUpAmbush,
+    /// It struck later than its unit began, and ends at this moment.
+    At(SimTime, Box<Undo>),
 }
 
 impl World {
@@ -129,6 +135,9 @@ impl World {
     }
 
     fn fault_ends(&mut self, index: usize) {
+        if matches!(self.undo.get(&index), Some(Undo::At(end, _)) if *end > self.now) {
+            return;
+        }
         let Some(undo) = self.undo.remove(&index) else { return };
         if let Some(recorder) = &mut self.recorder {
             recorder.begin(self.now);
@@ -198,6 +207,8 @@ impl World {
                 self.inboxes[server].arm(self.now, self.now);
             }
             Undo::Disarm(server) => self.servers[server].crash_armed = None,
+            Undo::GiveUpAmbush => self.ambushes.retain(|ambush| ambush.unit != index),
+            Undo::At(_, undo) => self.undo(index, *undo),
         }
     }
 

@@ -5,8 +5,8 @@ use vivarium_core::server::input::Plane;
 use crate::armed_crash::ArmedCrash;
 use crate::clock::ClockSim;
 use crate::disk::{DiskSim, FailOp};
-use crate::faults::Undo;
 use crate::faults::atlas::Loss;
+use crate::faults::{Ambush, Undo};
 use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
 use crate::net::{Host, NetSim, PathFault};
@@ -31,6 +31,18 @@ impl World {
                 let kind = if power { CrashKind::PowerLoss } else { CrashKind::Process };
                 let (left, down) = (nth, unit.length);
                 self.arm_crash(scope, ArmedCrash { left, after, kind, counts, since, down })
+            }
+            FaultKind::AtPacket { packet, nth, after, deed } => {
+                let (servers, length) = (self.scope_servers(scope), unit.length);
+                self.lie_in_ambush(Ambush {
+                    unit: index,
+                    servers,
+                    packet,
+                    left: nth,
+                    after,
+                    deed,
+                    length,
+                })
             }
             FaultKind::Stop => self.strike_stop(scope),
             FaultKind::Pause => self.strike_pause(index, scope),
@@ -123,11 +135,15 @@ impl World {
         if self.servers[server].paused_by.is_some() {
             return None;
         }
+        Some(self.pause(index, server))
+    }
+
+    pub(super) fn pause(&mut self, index: usize, server: usize) -> Undo {
         self.servers[server].paused_by = Some(index);
         self.pause_task(server, true);
         let id = self.servers[server].id();
         self.observe(NodeId::Server(id), &SimEvent::Paused);
-        Some(Undo::Resume(server))
+        Undo::Resume(server)
     }
 
     fn strike_paths(&mut self, paths: Paths, fault: PathFault) -> Option<Undo> {
@@ -262,6 +278,7 @@ fn harm(
         FaultKind::Crash
         | FaultKind::PowerLoss
         | FaultKind::CrashAtBoundary { .. }
+        | FaultKind::AtPacket { .. }
         | FaultKind::Stop
         | FaultKind::Pause
         | FaultKind::SlowCpu { .. }

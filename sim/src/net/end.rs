@@ -79,8 +79,10 @@ pub(super) struct End {
     pub(super) drain_due: bool,
     /// Received and not read.
     pub(super) unread: VecDeque<Segment>,
-    /// Reads along with what we send.
+    /// Reads along with what our kernel sends.
     pub(super) sniffer: Option<Sniffer>,
+    /// Reads along with what our process writes, which the kernel may send much later.
+    pub(super) written: Option<Sniffer>,
 }
 
 impl End {
@@ -107,6 +109,7 @@ impl End {
             drain_due: false,
             unread: VecDeque::new(),
             sniffer: None,
+            written: None,
         }
     }
 

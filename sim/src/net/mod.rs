@@ -32,6 +32,7 @@ pub use self::topology::{Host, Presence};
 use crate::ids::SimTime;
 use crate::observe::CrashKind;
 use crate::rng::SimRng;
+use crate::schedule::PacketKind;
 
 /// Something that happens at a host's kernel; meaningless to anybody but [`NetSim::due`].
 #[derive(Debug)]
@@ -214,6 +215,13 @@ impl NetSim {
         }
     }
 
+    /// The packets that begin in what a process is about to write, where packets are watched.
+    pub fn packets_in(&mut self, id: EndId, bytes: &Bytes) -> Vec<PacketKind> {
+        let written = self.end_mut(id).and_then(|end| end.written.as_mut());
+        let seen = written.map(|written| written.read(bytes)).unwrap_or_default();
+        seen.into_iter().map(|(kind, _)| kind).collect()
+    }
+
     /// The machine on the other side, and what the connection is for. `None`: it is gone.
     pub fn far(&self, id: EndId) -> Option<(Host, Plane)> {
         let end = self.ends.get(usize::try_from(id.peer().0).ok()?)?.as_ref()?;
@@ -380,8 +388,10 @@ impl NetSim {
             far.held = far.queued;
             let is_queued = far.queued;
             if self.watches_packets && plane == Plane::Quorum {
-                near.sniffer = Some(Sniffer::default());
-                far.sniffer = Some(Sniffer::default());
+                for end in [&mut near, &mut far] {
+                    (end.sniffer, end.written) =
+                        (Some(Sniffer::default()), Some(Sniffer::default()));
+                }
             }
             let id = self.connect(near, far);
             self.opened(id, out);

@@ -1,5 +1,7 @@
 //! What a server asks its host for, carried out in its order.
 
+use std::iter;
+
 use vivarium_core::server::action::{
     Action, Close, CloseReason, DiskAction, FatalReason, Halt, LinkAction, RestartReason,
 };
@@ -7,6 +9,7 @@ use vivarium_core::server::input::{DialError, Input, LinkInput, Plane};
 use vivarium_core::server::note::{Note, Phase};
 
 use crate::cluster::resolve;
+use crate::faults::Ambush;
 use crate::ids::NodeId;
 use crate::inbox::What;
 use crate::net::{EndId, Host, Presence};
@@ -17,35 +20,71 @@ use crate::world::World;
 impl World {
     /// Carries out what the server asked for, in its order.
     pub(super) fn drain(&mut self, index: usize) {
-        while !self.servers[index].outbox.is_empty() || self.tell_disguised(index) {
+        while self.servers[index].paused_by.is_none()
+            && (!self.servers[index].outbox.is_empty() || self.tell_disguised(index))
+        {
             // What it asks for while this is carried out comes next.
             let mut outbox = std::mem::take(&mut self.scratch.outbox);
             std::mem::swap(&mut outbox, &mut self.servers[index].outbox);
-            let node = NodeId::Server(self.servers[index].id());
             if let Some(recorder) = &mut self.recorder {
-                recorder.drain(node);
+                recorder.drain(NodeId::Server(self.servers[index].id()));
             }
-            for (place, action) in outbox.drain().enumerate() {
-                if self.verdict.is_some() {
-                    return;
-                }
-                if let Some(recorder) = &mut self.recorder {
-                    recorder.action(node, place, &action);
-                }
-                match action {
-                    Action::Link(action) => self.link_action(index, action),
-                    Action::Disk(action) => self.disk_action(index, action),
-                    Action::Admin { .. } => {}
-                    Action::Note(note) => self.note(index, note),
-                    Action::Halt(halt) => {
-                        self.exit(index, halt);
-                        return;
-                    }
-                }
+            if !self.carry_out(index, outbox.drain()) {
+                return;
             }
             self.scratch.outbox = outbox;
         }
         self.forward_posts();
+    }
+
+    /// Whether the process lives, or died by no doing of its own.
+    fn carry_out(&mut self, index: usize, mut actions: impl Iterator<Item = Action>) -> bool {
+        let node = NodeId::Server(self.servers[index].id());
+        let mut place = 0;
+        while let Some(action) = actions.next() {
+            if self.verdict.is_some() {
+                return false;
+            }
+            if let Some(recorder) = &mut self.recorder {
+                recorder.action(node, place, &action);
+            }
+            place += 1;
+            let ambush = self.ambush_at(index, &action);
+            if let Some(ambush) = ambush.as_ref().filter(|ambush| !ambush.after) {
+                self.spring(index, ambush, iter::once(action).chain(actions).collect());
+                return true;
+            }
+            match action {
+                Action::Link(action) => self.link_action(index, action),
+                Action::Disk(action) => self.disk_action(index, action),
+                Action::Admin { .. } => {}
+                Action::Note(note) => self.note(index, note),
+                Action::Halt(halt) => {
+                    self.exit(index, halt);
+                    return false;
+                }
+            }
+            if let Some(ambush) = ambush {
+                self.spring(index, &ambush, actions.collect());
+                return true;
+            }
+        }
+        true
+    }
+
+    /// A server is struck between two of its sends. What it has done is done, and is told; what else it was about
+    /// to do it does when it runs again, and never if it dies.
+    fn spring(&mut self, index: usize, ambush: &Ambush, rest: Vec<Action>) {
+        let later: Vec<Action> = self.servers[index].outbox.drain().collect();
+        for action in rest.into_iter().chain(later) {
+            match action {
+                Action::Note(note) => self.note(index, note),
+                Action::Link(_) | Action::Disk(_) | Action::Admin { .. } | Action::Halt(_) => {
+                    self.servers[index].outbox.push(action);
+                }
+            }
+        }
+        self.strike_from_ambush(index, ambush);
     }
 
     fn observe_objection(&mut self, node: NodeId, end: EndId, why: &'static str) {

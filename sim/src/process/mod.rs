@@ -174,6 +174,10 @@ impl World {
         if self.now < self.servers[index].busy_until {
             return Some(self.servers[index].busy_until);
         }
+        if !self.servers[index].outbox.is_empty() {
+            // It stood still between two of its actions.
+            self.drain(index);
+        }
         let incarnation = self.servers[index].incarnation;
         let wake_first = self.wake_is_due(index)
             && !self.servers[index].clock.bytes_before_wake()
@@ -204,6 +208,9 @@ impl World {
 
     fn next_turn(&self, index: usize) -> Option<SimTime> {
         let slot = &self.servers[index];
+        if !slot.outbox.is_empty() {
+            return Some(self.now.plus(1));
+        }
         let deadline = slot.deadline().map(|(at, _)| slot.clock.when(at));
         let next = deadline.into_iter().chain(self.inboxes[index].next()).min()?;
         // Even a server whose deadline stays in the past lets time go on.

@@ -392,7 +392,7 @@ impl Recorder {
         }
     }
 
-    /// A crash at a boundary was armed by a unit that struck before.
+    /// A crash at a boundary, or at a packet, was armed by a unit that struck before.
     fn armed_against(&self, node: NodeId) -> Option<EventId> {
         let by_fault = |id: &EventId| {
             matches!(self.recording.event(*id).what, What::FaultBegins(_) | What::FaultEnds(_))
@@ -400,7 +400,9 @@ impl Recorder {
         if self.because.iter().any(by_fault) {
             return None;
         }
-        self.newest_fault(node, |kind| matches!(kind, FaultKind::CrashAtBoundary { .. }))
+        self.newest_fault(node, |kind| {
+            matches!(kind, FaultKind::CrashAtBoundary { .. } | FaultKind::AtPacket { .. })
+        })
     }
 
     /// The newest unit of such a kind that struck this machine.

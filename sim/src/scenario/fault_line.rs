@@ -4,6 +4,7 @@
 //! at 3.2 s pause s2 for 5 s
 //! at 1.25 s partition s1,s2 | s3,c1 for 800 ms
 //! at 0.5 s crash s3 after sync 4 by power loss for 1 s
+//! at 0.5 s pause leader before COMMIT 2 for 1 s
 //! ```
 //!
 //! A new kind of fault gets its words in `deed` and its line in `VERBS`.
@@ -14,7 +15,9 @@ use std::str::FromStr;
 use super::span::{moment, span};
 use super::words::{Words, names};
 use crate::ids::SimTime;
-use crate::schedule::{Counted, FaultKind, FaultUnit, PacketKind, Peer, RotPlace, Scope, Since};
+use crate::schedule::{
+    Counted, Deed, FaultKind, FaultUnit, PacketKind, Peer, RotPlace, Scope, Since,
+};
 
 impl fmt::Display for FaultUnit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,6 +41,16 @@ fn deed(kind: FaultKind, scope: &Scope) -> String {
             };
             let by = if power { " by power loss" } else { "" };
             format!("crash {who} {side} {counts} {nth}{since}{by}")
+        }
+        FaultKind::AtPacket { packet, nth, after, deed } => {
+            let side = if after { "after" } else { "before" };
+            let (verb, by) = match deed {
+                Deed::Crash => ("crash", ""),
+                Deed::PowerLoss => ("crash", " by power loss"),
+                Deed::Pause => ("pause", ""),
+                Deed::Isolate => ("isolate", ""),
+            };
+            format!("{verb} {who} {side} {} {nth}{by}", packet.name())
         }
         FaultKind::Stop => format!("stop {who}"),
         FaultKind::Pause => format!("pause {who}"),
@@ -150,13 +163,20 @@ const VERBS: &[(&str, Parse)] = &[
     ("crash", crash),
     ("power-loss", |words| on_servers(words, FaultKind::PowerLoss)),
     ("stop", |words| on_servers(words, FaultKind::Stop)),
-    ("pause", |words| on_servers(words, FaultKind::Pause)),
+    ("pause", |words| {
+        let scope = servers(words)?;
+        let ambush = at_packet(words, Deed::Pause)?;
+        Ok((ambush.unwrap_or(FaultKind::Pause), scope))
+    }),
     ("partition", |words| {
         let (one_way, scope) = cut(words, &["|", "->"])?;
         Ok((FaultKind::Partition { one_way }, scope))
     }),
     ("isolate", |words| {
         let scope = servers(words)?;
+        if let Some(ambush) = at_packet(words, Deed::Isolate)? {
+            return Ok((ambush, scope));
+        }
         let outwards = words.take("outwards");
         let one_way = (outwards || words.take("inwards")).then_some(outwards);
         Ok((FaultKind::Isolate { one_way }, scope))
@@ -252,18 +272,22 @@ fn crash(words: &mut Words<'_>) -> Parsed {
     if !after && !words.take("before") {
         return Ok((FaultKind::Crash, scope));
     }
-    let counts = match words.next("`operation`, `sync` or `name`")? {
+    let counts = match words.next("`operation`, `sync`, `name` or a kind of packet")? {
         "operation" => Counted::All,
         "sync" => Counted::Syncs,
         "name" => Counted::Names,
-        other => {
-            return Err(format!("`{other}` stands where `operation`, `sync` or `name` should"));
+        name => {
+            let Some(packet) = PacketKind::named(name) else {
+                return Err(format!(
+                    "`{name}` stands where `operation`, `sync`, `name` or a kind of packet should"
+                ));
+            };
+            let nth = ordinal(words)?;
+            let deed = if by_power_loss(words)? { Deed::PowerLoss } else { Deed::Crash };
+            return Ok((FaultKind::AtPacket { packet, nth, after, deed }, scope));
         }
     };
-    let nth: u32 = words.number("the number of the disk operation")?;
-    if nth == 0 {
-        return Err("disk operations are counted from 1".into());
-    }
+    let nth = ordinal(words)?;
     let mut since = Since::Now;
     if words.take("of") {
         words.expect("its")?;
@@ -271,12 +295,35 @@ fn crash(words: &mut Words<'_>) -> Parsed {
         words.expect("synchronization")?;
         since = Since::Synchronization;
     }
+    let power = by_power_loss(words)?;
+    Ok((FaultKind::CrashAtBoundary { nth, after, power, counts, since }, scope))
+}
+
+/// `after COMMIT 2`, where that is what stands there.
+fn at_packet(words: &mut Words<'_>, deed: Deed) -> Result<Option<FaultKind>, String> {
+    let after = words.take("after");
+    if !after && !words.take("before") {
+        return Ok(None);
+    }
+    let packet = packet(words)?;
+    Ok(Some(FaultKind::AtPacket { packet, nth: ordinal(words)?, after, deed }))
+}
+
+/// Which one of those that count.
+fn ordinal(words: &mut Words<'_>) -> Result<u32, String> {
+    match words.number("which one it is")? {
+        0 => Err("disk operations and packets are counted from 1".into()),
+        nth => Ok(nth),
+    }
+}
+
+fn by_power_loss(words: &mut Words<'_>) -> Result<bool, String> {
     let power = words.take("by");
     if power {
         words.expect("power")?;
         words.expect("loss")?;
     }
-    Ok((FaultKind::CrashAtBoundary { nth, after, power, counts, since }, scope))
+    Ok(power)
 }
 
 fn step_clock(words: &mut Words<'_>) -> Parsed {
@@ -370,6 +417,10 @@ mod tests {
             "at 2 s power-loss others for 300 ms",
             "at 0.5 s crash s3 after sync 4 by power loss for 1 s",
             "at 0.5 s crash s3 before name 1 of its next synchronization for 1 s",
+            "at 0.5 s crash leader after COMMIT 2 for 1 s",
+            "at 0.5 s crash s1,s2 before ACK 1 by power loss for 1 s",
+            "at 0.5 s pause s1,s2 after LEADERINFO 2 for 1 s",
+            "at 0.5 s isolate leader before NEWLEADER 1 for 1 s",
             "at 0.5 s step-clock s3 back by 1 s for 1 s",
             "at 1 s flap s1 | s2,s3 cut 200 ms whole 1 s for 3 s",
             "at 1 s slow-link s1 -> s2 by 40 ms jitter 5 ms for 3 s",
@@ -397,7 +448,8 @@ mod tests {
             ("at 3 s pause 2 for 5 s", "names neither"),
             ("at 3 s pause s2 for 5 s again", "where it should end"),
             ("at 3 s partition s1 s2 for 5 s", "where `|` or `->` should"),
-            ("at 3 s crash s1 after fsync 2 for 5 s", "`operation`, `sync` or `name`"),
+            ("at 3 s crash s1 after fsync 2 for 5 s", "`operation`, `sync`, `name` or a kind"),
+            ("at 3 s pause s1 after sync 2 for 5 s", "there are REQUEST, PROPOSAL"),
             ("at 3 s delay HELLO s1 -> s2 for 5 s", "there are REQUEST, PROPOSAL"),
             ("at 3 s tear DIFF s1 -> s2 after some bytes for 5 s", "a number of bytes"),
             ("at 3 s slow-clock s1 to 200 percent for 5 s", "1 to 100 percent"),

@@ -5,7 +5,7 @@ use crate::ids::SimTime;
 use crate::rng::SimRng;
 use crate::schedule::outage::boundary;
 use crate::schedule::scopes::Scopes;
-use crate::schedule::{FaultKind, FaultUnit, PacketKind, RotPlace, Scope};
+use crate::schedule::{Deed, FaultKind, FaultUnit, PacketKind, RotPlace, Scope};
 
 /// A row of the swarm.
 pub(super) struct Class {
@@ -113,4 +113,35 @@ pub(super) const CLASSES: &[Class] = &[
         let after_bytes = rng.log_range(1, 20_000) as u32;
         (FaultKind::TearPacket { packet, after_bytes }, scopes.split_or_all(rng))
     }),
+    row(ONCE, at_packet),
+    row(ONCE, at_packet),
 ];
+
+/// Where a broadcast has reached some: what a leader says to each learner, and what they answer.
+fn at_packet(scopes: &Scopes<'_>, rng: &mut SimRng) -> (FaultKind, Scope) {
+    let packet = *rng.pick(&[
+        PacketKind::Proposal,
+        PacketKind::Proposal,
+        PacketKind::Commit,
+        PacketKind::Commit,
+        PacketKind::LeaderInfo,
+        PacketKind::LeaderInfo,
+        PacketKind::NewLeader,
+        PacketKind::NewLeader,
+        PacketKind::UpToDate,
+        PacketKind::Inform,
+        PacketKind::Ping,
+        PacketKind::Sync,
+        PacketKind::Revalidate,
+        PacketKind::Request,
+        PacketKind::Diff,
+        PacketKind::Snap,
+        PacketKind::Trunc,
+        PacketKind::FollowerInfo,
+        PacketKind::AckEpoch,
+        PacketKind::Ack,
+    ]);
+    let deed = *rng.pick(&[Deed::Crash, Deed::Crash, Deed::PowerLoss, Deed::Pause, Deed::Isolate]);
+    let (nth, after) = (rng.log_range(1, 12) as u32, rng.chance(500));
+    (FaultKind::AtPacket { packet, nth, after, deed }, scopes.all())
+}

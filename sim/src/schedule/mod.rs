@@ -76,6 +76,14 @@ pub enum FaultKind {
         #[serde(default)]
         since: Since,
     },
+    /// Strikes a server of the scope between two sends: before the one that carries the n-th packet of this
+    /// kind that any of them sends, or right behind it. Some have got what a broadcast says, others never will.
+    AtPacket {
+        packet: PacketKind,
+        nth: u32,
+        after: bool,
+        deed: Deed,
+    },
     /// The operator stops the server in order.
     Stop,
     /// A long stop of the world: garbage collection, SIGSTOP, a migrating machine.
@@ -169,6 +177,17 @@ pub enum FaultKind {
     Wipe,
 }
 
+/// What happens to a server at a packet of its own, for the length of the unit from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Deed {
+    Crash,
+    PowerLoss,
+    /// It goes on with its next send when it runs again.
+    Pause,
+    /// It is cut off from all other servers, both ways.
+    Isolate,
+}
+
 /// Which disk operations a crash at a boundary counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Counted {
@@ -260,7 +279,7 @@ impl PacketKind {
 
 impl FaultKind {
     /// Every name that a summary may show.
-    pub const NAMES: [&str; 36] = [
+    pub const NAMES: [&str; 39] = [
         "crash",
         "power_loss",
         "crash_at_boundary",
@@ -297,6 +316,9 @@ impl FaultKind {
         "snapshot_rot",
         "misdirect",
         "wipe",
+        "crash_at_packet",
+        "pause_at_packet",
+        "isolate_at_packet",
     ];
 
     /// A short name for summaries.
@@ -306,6 +328,9 @@ impl FaultKind {
             Self::PowerLoss => "power_loss",
             Self::CrashAtBoundary { since: Since::Now, .. } => "crash_at_boundary",
             Self::CrashAtBoundary { since: Since::Synchronization, .. } => "crash_in_sync",
+            Self::AtPacket { deed: Deed::Crash | Deed::PowerLoss, .. } => "crash_at_packet",
+            Self::AtPacket { deed: Deed::Pause, .. } => "pause_at_packet",
+            Self::AtPacket { deed: Deed::Isolate, .. } => "isolate_at_packet",
             Self::Stop => "stop",
             Self::Pause => "pause",
             Self::SlowCpu { .. } => "slow_cpu",
@@ -348,7 +373,7 @@ impl FaultKind {
 
     /// Whether it asks which packets go over links between servers.
     pub const fn names_packets(self) -> bool {
-        matches!(self, Self::DelayPacket { .. } | Self::TearPacket { .. })
+        matches!(self, Self::DelayPacket { .. } | Self::TearPacket { .. } | Self::AtPacket { .. })
     }
 
     /// Whether it can destroy what a server has promised to keep, or its disk: charged to the

@@ -19,6 +19,10 @@ impl<'a> Scopes<'a> {
         Scope::Servers(vec![*rng.pick(&self.all)])
     }
 
+    pub(super) fn all(&self) -> Scope {
+        Scope::Servers(self.all.clone())
+    }
+
     pub(super) fn one_or_leader(&self, rng: &mut SimRng) -> Scope {
         let one = self.one(rng);
         if rng.chance(400) { Scope::Leader } else { one }
