@@ -129,6 +129,9 @@ pub enum SimEvent {
         word: Word,
     },
     Durable(Durable),
+    /// The process was told that all is done which it had asked the queue of its log for, and has carried out
+    /// what it makes of that.
+    LogDone,
     /// The process is told that an operation of this queue failed.
     DiskFailed {
         queue: Queue,

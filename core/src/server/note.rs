@@ -155,9 +155,10 @@ pub enum Note {
         idle_ms: u64,
         timeout_ms: i32,
     },
-    /// Leader: a use of the session was counted for its expiry clock.
+    /// Leader: a use of the session was counted for its expiry clock, which gives it `timeout_ms` from here.
     SessionTouched {
         session: SessionId,
+        timeout_ms: i32,
     },
     /// A session is attached to a client link of this server.
     SessionAttached {

@@ -170,7 +170,7 @@ impl Server {
         if tracker.touch_for(session, timeout_ms) != Touched::Touched {
             return false;
         }
-        out.note(Note::SessionTouched { session });
+        out.note(Note::SessionTouched { session, timeout_ms });
         tracker.set_owner(session, owner)
     }
 
@@ -184,7 +184,8 @@ impl Server {
         if let Some(tracker) = &mut self.tracker
             && tracker.touch_by(session, timeout_ms, user) == Touched::Touched
         {
-            out.note(Note::SessionTouched { session });
+            let timeout_ms = tracker.timeout_ms(session).unwrap_or(timeout_ms);
+            out.note(Note::SessionTouched { session, timeout_ms });
         }
     }
 

@@ -257,6 +257,7 @@ impl Canon {
             | SimEvent::Client(_)
             | SimEvent::Faults { .. }
             | SimEvent::HalfOpen { .. }
+            | SimEvent::LogDone
             | SimEvent::DiskFailed { .. }
             | SimEvent::Objection { .. }
             | SimEvent::Word { .. }

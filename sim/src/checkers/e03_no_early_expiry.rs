@@ -1,6 +1,6 @@
 //! E3: a leader expires a session only when its session clock ran for the whole timeout, that which the
-//! client was granted, since the last use; a pause counts for a tick of it at most; and only the established
-//! leader of the newest epoch it knows does so. Seen from outside, while nothing is faulty: not before
+//! client was granted, since the last use, and counts each use so; a pause counts for a tick of it at most; and
+//! only the established leader of the newest epoch it knows does so. Seen from outside, while nothing is faulty: not before
 //! timeout * (1 - drift) - tick after the last answered send.
 //!
 //! The outside view holds only while no fault is in force, and for what was sent a syncLimit after the
@@ -141,6 +141,9 @@ impl Check for E03 {
             }
             self.found.insert(*session, cx.now);
         }
+        if let Some((server, Note::SessionTouched { session, timeout_ms })) = note_of(cx, event) {
+            self.counts_whole(cx, server, *session, *timeout_ms)?;
+        }
         for (_, judged) in cx.canon.judged() {
             // Request number 0: no client asked for it.
             if matches!(judged.txn, Txn::CloseSession { .. }) && judged.header.cxid == 0 {
@@ -170,7 +173,7 @@ impl E03 {
                 clock.begin(cx.now);
             }
             SimEvent::Note(Note::Established { .. }) => clock.begin(cx.now),
-            SimEvent::Note(Note::SessionTouched { session }) => {
+            SimEvent::Note(Note::SessionTouched { session, .. }) => {
                 let reading = clock.read(cx.now);
                 clock.used.insert(*session, reading);
             }
@@ -185,13 +188,7 @@ impl E03 {
         session: SessionId,
         timeout_ms: i32,
     ) -> Result<(), String> {
-        // One that has been replaced and does not know has not heard what was agreed on since.
-        let granted = self.timeouts.get(&session).filter(|_| is_newest(cx, server));
-        if let Some(granted) = granted.filter(|granted| **granted > timeout_ms) {
-            return Err(format!(
-                "{server} expires {session} after {timeout_ms} ms, its client was granted {granted}"
-            ));
-        }
+        self.counts_whole(cx, server, session, timeout_ms)?;
         let ran_us = self.clocks.get(&server).map_or(u64::MAX, |it| it.ran_us(session, cx.now));
         let timeout_us = u64::try_from(timeout_ms).unwrap_or(0) * 1000;
         let drift = timeout_us / 1_000_000 * cx.spec.drift_ppm + cx.spec.drift_ppm;
@@ -201,6 +198,23 @@ impl E03 {
             ));
         }
         Ok(())
+    }
+
+    /// One that has been replaced and does not know has not heard what was agreed on since.
+    fn counts_whole(
+        &self,
+        cx: &Cx<'_>,
+        server: ServerId,
+        session: SessionId,
+        timeout_ms: i32,
+    ) -> Result<(), String> {
+        let granted = self.timeouts.get(&session).filter(|_| is_newest(cx, server));
+        match granted.filter(|granted| **granted > timeout_ms) {
+            None => Ok(()),
+            Some(granted) => Err(format!(
+                "{server} gives {session} {timeout_ms} ms, its client was granted {granted}"
+            )),
+        }
     }
 
     fn client(&mut self, cx: &Cx<'_>, fact: &ClientFact) -> Result<(), String> {
@@ -342,6 +356,9 @@ mod tests {
         run.boot_all();
         run.establish(1, 1).unwrap();
         run.grant(5, 30_000, 1).unwrap();
+        let touched = |timeout_ms| Note::SessionTouched { session: SessionId(5), timeout_ms };
+        run.note(1, touched(30_000)).unwrap();
+        assert!(run.note(1, touched(29_999)).unwrap_err().contains("was granted 30000"));
         run.wait_ms(60_000).unwrap();
         assert!(run.note(1, note(20_000)).unwrap_err().contains("was granted 30000"));
     }
@@ -382,7 +399,8 @@ mod tests {
             let mut run = Run::new(E03::default());
             run.boot_all();
             run.establish(1, 1).unwrap();
-            run.note(1, Note::SessionTouched { session: SessionId(5) }).unwrap();
+            let touched = Note::SessionTouched { session: SessionId(5), timeout_ms: 20_000 };
+            run.note(1, touched).unwrap();
             if pause {
                 run.server(1, SimEvent::Paused).unwrap();
             }

@@ -1,23 +1,26 @@
 //! X2: a server acknowledges a transaction only while it has a vote, after it has acknowledged
-//! NEWLEADER of that epoch, and only what its log holds.
+//! NEWLEADER of that epoch, and only what its log holds. A follower in broadcast that waits for nothing of its
+//! log any more has acknowledged all that is durable there.
 //! Source: Remix I-12; ZOOKEEPER-4685.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
-use vivarium_core::ids::{Epoch, ServerId};
-use vivarium_core::server::note::Note;
+use vivarium_core::ids::{Epoch, ServerId, Zxid};
+use vivarium_core::server::note::{Note, Phase};
 
 #[derive(Debug, Default)]
 pub(crate) struct X02 {
     /// Newest epoch whose NEWLEADER each process has acknowledged.
     entered: BTreeMap<ServerId, Epoch>,
+    /// Up to where each process has told its leader what it has.
+    acked: BTreeMap<ServerId, Zxid>,
 }
 
 impl Check for X02 {
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::Boot, Topic::AckedNewLeader, Topic::AckedTxn])
+        Topics::of(&[Topic::Boot, Topic::AckedNewLeader, Topic::AckedTxn, Topic::LogDone])
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
@@ -25,14 +28,23 @@ impl Check for X02 {
             return Ok(());
         }
         let Some((server, note)) = note_of(cx, event) else {
-            if let (Some(server), SimEvent::Boot { .. }) = (cx.server(), event) {
+            let Some(server) = cx.server() else { return Ok(()) };
+            if matches!(event, SimEvent::Boot { .. }) {
                 self.entered.remove(&server);
             }
-            return Ok(());
+            return if matches!(event, SimEvent::LogDone) {
+                self.owes_none(cx, server)
+            } else {
+                Ok(())
+            };
         };
         match note {
             Note::AckedNewLeader { epoch, .. } => {
                 self.entered.insert(server, *epoch);
+                // The history with which it enters, and what it was told that others have.
+                let history = cx.disks.durable_last_log(server).unwrap_or_default();
+                let told = cx.canon.committed.last().map_or(Zxid::ZERO, |entry| entry.zxid);
+                self.acked.insert(server, history.max(told));
             }
             Note::AckedTxn { zxid, epoch } => {
                 if !cx.canon.cluster.voters.contains(&server) {
@@ -50,8 +62,25 @@ impl Check for X02 {
                         "{server} acknowledges {zxid}, its log ends with {logged:?}"
                     ));
                 }
+                self.acked.insert(server, *zxid);
             }
             _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl X02 {
+    fn owes_none(&self, cx: &Cx<'_>, server: ServerId) -> Result<(), String> {
+        let phase = cx.canon.member(server).map(|member| member.phase);
+        let (Some(epoch), Some(acked)) = (self.entered.get(&server), self.acked.get(&server))
+        else {
+            return Ok(());
+        };
+        let durable = cx.disks.durable_last_log(server).unwrap_or_default();
+        if phase == Some(Phase::FollowingBroadcast) && durable.epoch() == *epoch && durable > *acked
+        {
+            return Err(format!("{server} has {durable} on disk, and has acknowledged {acked}"));
         }
         Ok(())
     }

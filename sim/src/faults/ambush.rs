@@ -1,12 +1,11 @@
 //! A fault that waits for a packet: it strikes a server between two of its sends, where a process may die, or
-//! stop, when a broadcast has reached some and not others.
+//! stop, when a broadcast has reached some and not others. It waits until all faults end.
 
 use vivarium_core::server::action::{Action, LinkAction};
 
 use crate::faults::Undo;
 use crate::ids::NodeId;
-use crate::inbox::What;
-use crate::net::{EndId, Host, PathFault};
+use crate::net::{EndId, PathFault};
 use crate::observe::CrashKind;
 use crate::schedule::{Deed, PacketKind, Scope};
 use crate::trace::Mark;
@@ -46,7 +45,7 @@ impl World {
     pub(super) fn lie_in_ambush(&mut self, ambush: Ambush) -> Option<Undo> {
         let waits = !ambush.servers.is_empty();
         self.ambushes.push(ambush);
-        waits.then_some(Undo::GiveUpAmbush)
+        waits.then_some(Undo::Ambush)
     }
 
     /// What strikes a server at this action of its.
@@ -68,17 +67,13 @@ impl World {
     /// Strikes a server between two of its sends.
     pub(crate) fn strike_from_ambush(&mut self, server: usize, ambush: &Ambush) {
         let id = self.servers[server].id();
-        let (unit, end) = (ambush.unit, self.now.plus(ambush.length));
+        let unit = ambush.unit;
         self.trace.event(self.now, NodeId::Server(id), Mark::Fault, unit as u64, || {
             format!("#{unit} strikes at {}", ambush.packet.name())
         });
         let undo = match ambush.deed {
-            Deed::Crash | Deed::PowerLoss => {
-                let power = ambush.deed == Deed::PowerLoss;
-                self.crash(server, if power { CrashKind::PowerLoss } else { CrashKind::Process });
-                self.post(end, Host(server), What::Boot);
-                return;
-            }
+            Deed::Crash => self.kill(server, CrashKind::Process),
+            Deed::PowerLoss => self.kill(server, CrashKind::PowerLoss),
             Deed::Pause => self.pause(unit, server),
             Deed::Isolate => {
                 let alone = Scope::Servers(vec![id.0]);
@@ -87,9 +82,12 @@ impl World {
                 Undo::Paths(paths, PathFault::Block)
             }
         };
-        self.undo.insert(unit, Undo::At(end, Box::new(undo)));
-        let control = self.control();
-        self.post(end, control, What::FaultEnds(unit));
+        self.ends_later(unit, undo, ambush.length);
+    }
+
+    fn kill(&mut self, server: usize, kind: CrashKind) -> Undo {
+        self.crash(server, kind);
+        Undo::Boot(vec![server])
     }
 }
 

@@ -39,10 +39,8 @@ pub(crate) enum Undo {
     Thaw(usize),
     FullMono(usize),
     Disarm(usize),
-    /// It waits no longer for a packet.
-    GiveUpAmbush,
-    /// It struck later than its unit began, and ends at this moment.
-    At(SimTime, Box<Undo>),
+    /// Waits for a packet: what it does then ends by an undo of its own.
+    Ambush,
 }
 
 impl World {
@@ -121,12 +119,20 @@ impl World {
             let hit: Vec<ServerId> =
                 self.scope_servers(&unit.scope).iter().map(|&at| self.servers[at].id()).collect();
             self.coverage.struck(&unit, &hit);
-            self.undo.insert(index, undo);
-            let control = self.control();
-            self.post(self.now.plus(unit.length), control, What::FaultEnds(index));
+            if matches!(undo, Undo::Ambush) {
+                self.undo.insert(index, undo);
+            } else {
+                self.ends_later(index, undo, unit.length);
+            }
             self.tell_active();
         }
         self.forward_posts();
+    }
+
+    fn ends_later(&mut self, index: usize, undo: Undo, length: u64) {
+        self.undo.insert(index, undo);
+        let control = self.control();
+        self.post(self.now.plus(length), control, What::FaultEnds(index));
     }
 
     fn tell_active(&mut self) {
@@ -135,9 +141,6 @@ impl World {
     }
 
     fn fault_ends(&mut self, index: usize) {
-        if matches!(self.undo.get(&index), Some(Undo::At(end, _)) if *end > self.now) {
-            return;
-        }
         let Some(undo) = self.undo.remove(&index) else { return };
         if let Some(recorder) = &mut self.recorder {
             recorder.begin(self.now);
@@ -207,8 +210,7 @@ impl World {
                 self.inboxes[server].arm(self.now, self.now);
             }
             Undo::Disarm(server) => self.servers[server].crash_armed = None,
-            Undo::GiveUpAmbush => self.ambushes.retain(|ambush| ambush.unit != index),
-            Undo::At(_, undo) => self.undo(index, *undo),
+            Undo::Ambush => self.ambushes.retain(|ambush| ambush.unit != index),
         }
     }
 

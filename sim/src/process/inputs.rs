@@ -2,7 +2,7 @@
 
 use vivarium_core::ids::{DialId, LinkId, ServerId};
 use vivarium_core::server::RecoveryInput;
-use vivarium_core::server::input::{DiskInput, Input, LinkInput};
+use vivarium_core::server::input::{DiskInput, Input, LinkInput, Queue};
 
 use crate::disk::{Boundary, DiskDone, DiskEvent};
 use crate::ids::NodeId;
@@ -126,7 +126,11 @@ impl World {
                 self.recover(index, got);
                 return;
             }
-            Some(DiskDone::Op { queue, op, .. }) => (op.0, DiskInput::Done { queue, upto: op }),
+            Some(DiskDone::Op { queue, op, .. }) => {
+                let slot = &mut self.servers[index];
+                slot.log_done |= queue == Queue::Log && slot.log_op == Some(op);
+                (op.0, DiskInput::Done { queue, upto: op })
+            }
             Some(DiskDone::Failed { queue, op, fault }) => {
                 self.observe(NodeId::Server(id), &SimEvent::DiskFailed { queue });
                 (op.0 << 1, DiskInput::Failed { queue, op, fault })

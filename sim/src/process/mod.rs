@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vivarium_core::config::Config;
-use vivarium_core::ids::{ServerId, Zxid};
+use vivarium_core::ids::{OpId, ServerId, Zxid};
 use vivarium_core::server::action::Halt;
 use vivarium_core::server::input::Input;
 use vivarium_core::server::note::Phase;
@@ -54,6 +54,10 @@ pub(crate) struct ServerSlot {
     talks: Vec<Talk>,
     pub(crate) incarnation: u32,
     pub(crate) phase: Phase,
+    /// What it asked the queue of its log for last.
+    log_op: Option<OpId>,
+    /// It was told that this is done, and has not carried out yet what it makes of that.
+    log_done: bool,
     /// Which unit of the schedule paused it.
     pub(crate) paused_by: Option<usize>,
     pub(crate) crash_armed: Option<ArmedCrash>,
@@ -96,6 +100,8 @@ impl ServerSlot {
             talks: Vec::new(),
             incarnation: 0,
             phase: Phase::Halted,
+            log_op: None,
+            log_done: false,
             paused_by: None,
             crash_armed: None,
             dead: false,
@@ -155,6 +161,7 @@ impl ServerSlot {
         self.process = Process::Down;
         self.talks.clear();
         self.phase = Phase::Halted;
+        self.log_done = false;
         self.paused_by = None;
         self.crash_armed = None;
         self.busy_until = SimTime::ZERO;
@@ -200,6 +207,7 @@ impl World {
         while self.look_at_writes(index) {
             self.drain(index);
         }
+        self.tell_log_done(index);
         let slot = &mut self.servers[index];
         slot.busy_until = self.now.plus(slot.cpu * slot.cpu_factor * taken);
         self.inboxes[index].rest(slot.busy_until);
@@ -215,6 +223,14 @@ impl World {
         let next = deadline.into_iter().chain(self.inboxes[index].next()).min()?;
         // Even a server whose deadline stays in the past lets time go on.
         Some(next.max(slot.busy_until).max(self.now.plus(1)))
+    }
+
+    fn tell_log_done(&mut self, index: usize) {
+        let slot = &mut self.servers[index];
+        if slot.outbox.is_empty() && std::mem::take(&mut slot.log_done) {
+            let node = NodeId::Server(slot.id());
+            self.observe(node, &SimEvent::LogDone);
+        }
     }
 
     fn is_same(&self, index: usize, incarnation: u32) -> bool {

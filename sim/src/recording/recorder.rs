@@ -339,6 +339,7 @@ impl Recorder {
             | SimEvent::HalfOpen { .. }
             | SimEvent::Objection { .. }
             | SimEvent::Word { .. }
+            | SimEvent::LogDone
             | SimEvent::DiskFailed { .. }
             | SimEvent::Shadow(_)
             | SimEvent::Faults { .. }

@@ -260,7 +260,9 @@ fn note(note: &Note) -> String {
         Note::SessionExpired { session, idle_ms, timeout_ms } => {
             format!("session {session} expires: idle for {idle_ms} ms of {timeout_ms}")
         }
-        Note::SessionTouched { session } => format!("session {session} is used"),
+        Note::SessionTouched { session, timeout_ms } => {
+            format!("session {session} is used, and lives for {timeout_ms} ms from here")
+        }
         Note::LocalSession { session, change } => local_session(*session, *change),
         Note::SessionAttached { session, .. } => format!("session {session} is attached"),
         Note::WatchFired { session, kind, zxid } => {

@@ -113,8 +113,8 @@ pub(super) const CLASSES: &[Class] = &[
         let after_bytes = rng.log_range(1, 20_000) as u32;
         (FaultKind::TearPacket { packet, after_bytes }, scopes.split_or_all(rng))
     }),
-    row(ONCE, at_packet),
-    row(ONCE, at_packet),
+    row(DOWN, at_packet),
+    row(DOWN, at_packet),
 ];
 
 /// Where a broadcast has reached some: what a leader says to each learner, and what they answer.

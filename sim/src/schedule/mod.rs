@@ -77,7 +77,8 @@ pub enum FaultKind {
         since: Since,
     },
     /// Strikes a server of the scope between two sends: before the one that carries the n-th packet of this
-    /// kind that any of them sends, or right behind it. Some have got what a broadcast says, others never will.
+    /// kind that any of them sends from then on, or right behind it, for the length of the unit. Some have got
+    /// what a broadcast says, others never will.
     AtPacket {
         packet: PacketKind,
         nth: u32,
@@ -177,7 +178,7 @@ pub enum FaultKind {
     Wipe,
 }
 
-/// What happens to a server at a packet of its own, for the length of the unit from then on.
+/// What happens to a server at a packet of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Deed {
     Crash,
