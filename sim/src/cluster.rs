@@ -50,6 +50,7 @@ const LIMITS_CONNECTIONS: u64 = 150;
 
 /// Seeds in which few bytes may wait to be sent before a server stops to read, in per mille.
 const LITTLE_ROOM: u64 = 150;
+const USUAL_ROOM: u64 = 16 << 10;
 
 /// Seeds whose servers keep little of what was, in per mille: who comes back gets a snapshot, and no log.
 const FORGETFUL: u64 = 60;
@@ -91,6 +92,11 @@ impl Cluster {
     /// Whether servers keep so little of what was that who comes back gets a snapshot.
     pub(crate) fn is_forgetful(&self) -> bool {
         self.configs[0].snap_count < FORGETS_WITHIN
+    }
+
+    /// Whether servers let little wait on a connection before they stop to write.
+    pub(crate) fn is_cramped(&self) -> bool {
+        self.configs[0].link_high_water_bytes < USUAL_ROOM
     }
 
     /// What is forgotten within a phase of faults of the usual length is within a longer one, too.
@@ -271,7 +277,7 @@ fn draw_limits(rng: &mut SimRng) -> Config {
             u32::MAX
         },
         first_start: FirstStart::AskAll,
-        link_high_water_bytes: rng.log_range(16 << 10, 1 << 20),
+        link_high_water_bytes: rng.log_range(USUAL_ROOM, 1 << 20),
         link_limit_bytes: 16 << 20,
         cnx_timeout: Span::from_ms(rng.range(300, 2_000)),
         min_notification: Span::from_ms(rng.range(50, 200)),

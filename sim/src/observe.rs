@@ -271,9 +271,9 @@ pub struct Aged {
 pub enum Shadow {
     /// The notes of a recovery that gave a server. `aged`: of what Apache's server would have left.
     Recovered { notes: Vec<Note>, aged: Option<Aged> },
-    /// The notes of a recovery of the newest snapshot without any log: what a learner would be sent, and what
-    /// replay may mend before anybody sees it.
-    SnapshotAlone { notes: Vec<Note> },
+    /// The notes of a recovery of the snapshot that was just `sealed`, without any log: what a learner would be
+    /// sent, and what replay may mend before anybody sees it.
+    SnapshotAlone { sealed: Zxid, notes: Vec<Note> },
     /// It would not have started, or not without a panic.
     Refused(String),
 }

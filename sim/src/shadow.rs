@@ -4,6 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vivarium_core::config::Config;
+use vivarium_core::ids::Zxid;
 use vivarium_core::server::action::Action;
 use vivarium_core::server::note::Note;
 use vivarium_core::server::{Recovery, RecoveryInput, RecoveryStep};
@@ -96,7 +97,7 @@ impl World {
 
 impl World {
     /// Shows the observers, now and then, what a snapshot holds that was just sealed.
-    pub(crate) fn look_at_snapshot(&mut self, index: usize) {
+    pub(crate) fn look_at_snapshot(&mut self, index: usize, sealed: Zxid) {
         let slot = &self.servers[index];
         let share = if self.shadows.looked < SEALED_MOST { SEALED } else { SEALED / 20 };
         let looks = self.shadows.sealed.chance(share);
@@ -111,7 +112,8 @@ impl World {
         }
         // Without its log a folder may be refused: it promises more than is there.
         if let Shadow::Recovered { notes, .. } = recover(image, config, stamp, None) {
-            self.observe(NodeId::Server(id), &SimEvent::Shadow(Shadow::SnapshotAlone { notes }));
+            let alone = Shadow::SnapshotAlone { sealed, notes };
+            self.observe(NodeId::Server(id), &SimEvent::Shadow(alone));
         }
     }
 }

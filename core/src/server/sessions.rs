@@ -167,11 +167,12 @@ impl Server {
         out: &mut Outbox,
     ) -> bool {
         let Some(tracker) = &mut self.tracker else { return false };
-        if tracker.touch_for(session, timeout_ms) != Touched::Touched {
+        if tracker.move_to(session, timeout_ms, owner) != Touched::Touched {
             return false;
         }
+        let timeout_ms = tracker.timeout_ms(session).unwrap_or(timeout_ms);
         out.note(Note::SessionTouched { session, timeout_ms });
-        tracker.set_owner(session, owner)
+        true
     }
 
     pub(super) fn touch_session(

@@ -164,10 +164,16 @@ impl SessionTracker {
         }
     }
 
-    /// The session's client has attached to this server or to that learner. False if unknown.
-    pub fn set_owner(&mut self, session: SessionId, owner: Owner) -> bool {
-        let tracked = self.sessions.get_mut(&session);
-        tracked.map(|tracked| tracked.owner = Some(owner)).is_some()
+    /// The session's client attaches to this server, or to that learner. A longer timeout, that was agreed on
+    /// elsewhere, holds until the new owner tells of a use: the word of a learner may come late, when the client
+    /// is where it was before, and nobody may end its session early.
+    pub fn move_to(&mut self, session: SessionId, timeout_ms: i32, owner: Owner) -> Touched {
+        let longest_ms = self.timeout_ms(session).map_or(timeout_ms, |known| known.max(timeout_ms));
+        let touched = self.touch_for(session, longest_ms);
+        if let (Touched::Touched, Some(tracked)) = (touched, self.sessions.get_mut(&session)) {
+            tracked.owner = Some(owner);
+        }
+        touched
     }
 
     /// A close is on the way: no request may use the session any more, and it cannot expire.

@@ -1,7 +1,7 @@
 //! How a learner's history is brought to the leader's: DIFF, TRUNC or SNAP.
 //! Facts: PROTOCOL 3.6. Apache: `LearnerHandler.syncFollower`.
 
-use crate::ids::Zxid;
+use crate::ids::{Epoch, Zxid};
 use crate::zab::window::Window;
 
 /// What the leader knows of a learner when it chooses.
@@ -31,22 +31,39 @@ pub enum CatchUp {
     Snap,
 }
 
-/// Chooses by the window alone; `Disk` where only the log can tell.
-pub fn choose(learner: LearnerHistory, window: &Window, committed: Zxid) -> CatchUp {
+/// Chooses by the window alone; `Disk` where only the log can tell. `brought`: the epoch that this leader was in
+/// before.
+pub fn choose(
+    learner: LearnerHistory,
+    window: &Window,
+    committed: Zxid,
+    brought: Epoch,
+) -> CatchUp {
     let Some(last) = learner.last else { return CatchUp::Snap };
     // Java counts nothing that it did not commit: what its learners hold beyond is cut.
     if !learner.vivarium && last > committed && !last.is_epoch_start() {
         return trunc_or_snap(learner, last, window.floor(committed));
     }
     let Some(floor) = window.floor(last) else { return CatchUp::Disk { last } };
-    if floor == last || last.is_epoch_start() {
-        return CatchUp::Diff { from: floor };
-    }
-    trunc_or_snap(learner, last, Some(floor))
+    let next = window.next_after(floor).map_or(brought, |next| next.zxid.epoch());
+    go_on(learner, last, Some(floor), next)
 }
 
-/// Also used when the log on disk was searched: `floor` is the newest common candidate.
-pub fn trunc_or_snap(learner: LearnerHistory, last: Zxid, floor: Option<Zxid>) -> CatchUp {
+/// How a learner goes on from `floor`, the newest zxid of ours that is not above its last. `next` is the epoch of
+/// what follows there, or the one that this leader was in where nothing does.
+///
+/// The start of an epoch is no transaction: a Java leader names a SNAP by it. It stands for all that this epoch
+/// began with, and ours began alike where it went through that epoch. Elsewhere the learner may hold what only a
+/// leader that was never established had (Apache takes any such zxid for a prefix: `isPeerNewEpochZxid`).
+pub fn go_on(learner: LearnerHistory, last: Zxid, floor: Option<Zxid>, next: Epoch) -> CatchUp {
+    let stands_for_all = last.is_epoch_start() && next == last.epoch();
+    match floor {
+        Some(floor) if floor == last || stands_for_all => CatchUp::Diff { from: floor },
+        Some(_) | None => trunc_or_snap(learner, last, floor),
+    }
+}
+
+fn trunc_or_snap(learner: LearnerHistory, last: Zxid, floor: Option<Zxid>) -> CatchUp {
     match floor {
         // A Java learner that lacks `upto` keeps the record behind it (PROTOCOL 4.6, truncate).
         // Within one epoch it has all that precedes its last; across epochs nobody knows.
@@ -60,7 +77,6 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::ids::Epoch;
     use crate::zab::window::Entry;
 
     fn z(epoch: u32, counter: u32) -> Zxid {
@@ -83,6 +99,9 @@ mod tests {
             (Some(z(1, 3)), CatchUp::Diff { from: z(1, 3) }),
             (Some(z(1, 2)), CatchUp::Diff { from: z(1, 2) }),
             (Some(z(3, 0)), CatchUp::Diff { from: z(1, 4) }),
+            (Some(z(2, 0)), CatchUp::Trunc { upto: z(1, 4) }),
+            (Some(z(4, 0)), CatchUp::Diff { from: z(3, 2) }),
+            (Some(z(5, 0)), CatchUp::Trunc { upto: z(3, 2) }),
             (Some(z(3, 9)), CatchUp::Trunc { upto: z(3, 2) }),
             (Some(z(1, 7)), CatchUp::Trunc { upto: z(1, 4) }),
             (Some(z(2, 5)), CatchUp::Trunc { upto: z(1, 4) }),
@@ -90,15 +109,21 @@ mod tests {
         ];
         for (last, expected) in table {
             let learner = LearnerHistory { last, vivarium: true };
-            assert_eq!(choose(learner, &window(), z(3, 2)), expected, "learner at {last:?}");
+            let chosen = choose(learner, &window(), z(3, 2), Epoch(4));
+            assert_eq!(chosen, expected, "learner at {last:?}");
         }
     }
 
     #[test]
     fn a_java_learner_is_never_cut_across_epochs() {
-        let java = |last| LearnerHistory { last: Some(last), vivarium: false };
-        assert_eq!(choose(java(z(2, 5)), &window(), z(3, 2)), CatchUp::Snap);
-        assert_eq!(choose(java(z(1, 7)), &window(), z(3, 2)), CatchUp::Trunc { upto: z(1, 4) });
-        assert_eq!(choose(java(z(3, 2)), &window(), z(3, 1)), CatchUp::Trunc { upto: z(3, 1) });
+        let chosen = |last, committed| {
+            let java = LearnerHistory { last: Some(last), vivarium: false };
+            choose(java, &window(), committed, Epoch(3))
+        };
+        assert_eq!(chosen(z(2, 5), z(3, 2)), CatchUp::Snap);
+        assert_eq!(chosen(z(1, 7), z(3, 2)), CatchUp::Trunc { upto: z(1, 4) });
+        assert_eq!(chosen(z(3, 2), z(3, 1)), CatchUp::Trunc { upto: z(3, 1) });
+        assert_eq!(chosen(z(3, 0), z(3, 2)), CatchUp::Diff { from: z(1, 4) });
+        assert_eq!(chosen(z(2, 0), z(3, 2)), CatchUp::Snap);
     }
 }

@@ -4,7 +4,7 @@
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
-use crate::history::{Call, ClientFact, SessionFact};
+use crate::history::{Call, ClientFact, Reply, SessionFact, SubReply};
 use crate::ids::SimTime;
 use crate::observe::SimEvent;
 use crate::oracle::tree::Standing;
@@ -69,7 +69,8 @@ impl Check for E08 {
                 }
                 Ok(())
             }
-            ClientFact::Ok { op, .. } => {
+            ClientFact::Ok { op, result, .. } => {
+                self.parts_refused(cx, op.session, result)?;
                 let changes = self.changes.remove(&(op.session, op.xid));
                 if changes && cx.canon.readers.contains(&op.session) {
                     return Err(format!("{op:?} is done by a server without a quorum"));
@@ -196,6 +197,17 @@ impl E08 {
             _ => true,
         };
         if is_right { Ok(()) } else { Err(format!("{session} is answered {code}")) }
+    }
+
+    /// The same of each part of a multi.
+    fn parts_refused(&self, cx: &Cx<'_>, session: SessionId, reply: &Reply) -> Result<(), String> {
+        let Reply::Multi(parts) = reply else { return Ok(()) };
+        for part in parts {
+            if let SubReply::Error(code) = part {
+                self.refused(cx, session, *code)?;
+            }
+        }
+        Ok(())
     }
 
     fn session(&mut self, cx: &Cx<'_>, fact: &SessionFact) -> Result<(), String> {

@@ -118,7 +118,9 @@ fn is_behind_log(cx: &Cx<'_>, server: ServerId, zxid: Zxid, member: &Member) -> 
 
 /// Whether a TRUNC to `upto` leaves no snapshot that the history could begin with.
 fn has_no_base(cx: &Cx<'_>, server: ServerId, upto: Zxid, member: &Member) -> Result<(), String> {
-    let holds_no_more = |zxid: &Zxid| member.snapshot(*zxid, &cx.canon.committed).1 <= upto;
+    // Also by its name: the start of an epoch holds nothing, and says more.
+    let holds_no_more =
+        |zxid: &Zxid| *zxid <= upto && member.snapshot(*zxid, &cx.canon.committed).1 <= upto;
     let mut snapshots = cx.disks.durable_snapshots(server).into_iter();
     match snapshots.find(holds_no_more) {
         Some(base) if !cx.damage.is_rotten(server) => {

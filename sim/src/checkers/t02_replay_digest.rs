@@ -27,7 +27,7 @@ impl Check for T02 {
         }
         match shadow {
             Shadow::Recovered { notes, aged } => judge(cx, server, notes, aged.as_ref()),
-            Shadow::SnapshotAlone { notes } => alone(cx, server, notes),
+            Shadow::SnapshotAlone { sealed, notes } => alone(cx, server, *sealed, notes),
             Shadow::Refused(why) => Err(format!("{server} would not start from its disk: {why}")),
         }
     }
@@ -91,7 +91,19 @@ fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note], aged: Option<&Aged>) -> 
 }
 
 /// A snapshot without any log is exact to its zxid: what replay does to it shows in nothing here.
-fn alone(cx: &Cx<'_>, server: ServerId, notes: &[Note]) -> Result<(), String> {
+fn alone(cx: &Cx<'_>, server: ServerId, sealed: Zxid, notes: &[Note]) -> Result<(), String> {
+    let passed_over = notes.iter().find_map(|note| match note {
+        // One that has not been filled yet starts from nothing.
+        Note::Recovered { from, blank: false, .. } => {
+            Some(*from).filter(|from| *from != Some(sealed))
+        }
+        _ => None,
+    });
+    if let Some(from) = passed_over {
+        return Err(format!(
+            "{server} has sealed snapshot {sealed}, and would start from {from:?}"
+        ));
+    }
     let state = notes.iter().find_map(|note| match note {
         Note::Recovered { from: Some(from), blank: false, digest, .. } => Some((*from, *digest)),
         _ => None,
@@ -257,10 +269,11 @@ mod tests {
             let digest = StateDigest { tree: full, full };
             let (last, from) = (Some(zxid), Some(zxid));
             let notes = vec![Note::Recovered { last, from, blank: false, digest }];
-            run.server(2, SimEvent::Shadow(Shadow::SnapshotAlone { notes }))
+            run.server(2, SimEvent::Shadow(Shadow::SnapshotAlone { sealed: z(1, 2), notes }))
         };
         of(true, z(1, 2)).unwrap();
         assert!(of(false, z(1, 2)).unwrap_err().contains("the oracle has"));
+        assert!(of(true, z(1, 1)).unwrap_err().contains("would start from"));
     }
 
     #[test]

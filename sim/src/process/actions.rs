@@ -177,10 +177,13 @@ impl World {
         }
         self.stats.commits += u64::from(matches!(note, Note::Committed { .. }));
         self.disguise_note(index, &note);
-        let sealed = matches!(note, Note::SnapshotSealed { .. });
+        let sealed = match &note {
+            Note::SnapshotSealed { zxid } => Some(*zxid),
+            _ => None,
+        };
         self.observe(NodeId::Server(id), &SimEvent::Note(note));
-        if sealed {
-            self.look_at_snapshot(index);
+        if let Some(zxid) = sealed {
+            self.look_at_snapshot(index, zxid);
         }
     }
 

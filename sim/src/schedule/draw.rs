@@ -10,7 +10,7 @@ use crate::schedule::outage::{
     deposed, found_rotten, held_up, late_word, left_behind, relapses, rolling_outage,
     rolling_restart, swizzle,
 };
-use crate::schedule::straggler::fallen_behind;
+use crate::schedule::straggler::{back_too_soon, fallen_behind, hears_little};
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 
 /// Streams of what is no class stand behind those of the classes.
@@ -29,6 +29,8 @@ const ROTTEN: u64 = 1010;
 const LATE: u64 = 1011;
 const DEPOSED: u64 = 1012;
 const FALLEN: u64 = 1013;
+const BACK_SOON: u64 = 1014;
+const HEARS_LITTLE: u64 = 1015;
 
 /// Seeds in which what a server says comes late, in per mille.
 const LATES: u64 = 100;
@@ -61,6 +63,15 @@ const DEPOSALS: u64 = 80;
 const FALLS: u64 = 40;
 const FORGETFUL_FALLS: u64 = 700;
 
+/// Seeds in which a server comes back with what is still open, in per mille; in half of them nothing else
+/// happens.
+const EARLY_RETURNS: u64 = 60;
+
+/// Seeds in which one server hears little, in per mille, and those of them whose servers want little to wait on a
+/// connection; in half of them nothing else happens.
+const WHISPERS: u64 = 15;
+const CRAMPED_WHISPERS: u64 = 300;
+
 /// An outage of several steps that a seed may have, from a stream of its own.
 struct Outage {
     stream: u64,
@@ -70,12 +81,14 @@ struct Outage {
     units: fn(&Cluster, SimTime, &mut SimRng) -> Vec<FaultUnit>,
 }
 
-const OUTAGES: [Outage; 5] = [
+const OUTAGES: [Outage; 7] = [
     Outage { stream: LEFT_BEHIND, strikes: leaves_behind, alone: in_half, units: left_behind },
     Outage { stream: DEPOSED, strikes: is_deposed, alone: in_half, units: deposed },
     Outage { stream: HELD_UP, strikes: is_held_up, alone: in_half, units: held_up },
     Outage { stream: FALLEN, strikes: falls_behind, alone: in_half, units: fallen_behind },
     Outage { stream: LATE, strikes: is_late, alone: in_half_of_local, units: late_word },
+    Outage { stream: BACK_SOON, strikes: is_back_too_soon, alone: in_half, units: back_too_soon },
+    Outage { stream: HEARS_LITTLE, strikes: hears_too_little, alone: in_half, units: hears_little },
 ];
 
 /// Draws the schedule of a seed: each class is left out with probability one half, and how often
@@ -173,6 +186,15 @@ fn is_held_up(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
 
 fn is_late(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
     let share = if cluster.configs[0].local_sessions { LOCAL_LATES } else { LATES };
+    rng.chance(share) && cluster.configs.len() > 1 && !is_alone(seed, cluster)
+}
+
+fn is_back_too_soon(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    rng.chance(EARLY_RETURNS) && cluster.voters.len() > 2 && !is_alone(seed, cluster)
+}
+
+fn hears_too_little(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    let share = if cluster.is_cramped() { CRAMPED_WHISPERS } else { WHISPERS };
     rng.chance(share) && cluster.configs.len() > 1 && !is_alone(seed, cluster)
 }
 

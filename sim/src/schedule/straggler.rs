@@ -1,4 +1,5 @@
-//! One server falls behind further than the others remember.
+//! One server is not where the others are: it falls behind further than they remember, hears less than they have
+//! to say, or comes back with what is still open.
 
 use crate::cluster::Cluster;
 use crate::ids::SimTime;
@@ -39,6 +40,60 @@ pub(super) fn fallen_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng)
     }
     units.retain(|unit| unit.at <= until);
     units.sort_by_key(|unit| unit.at);
+    units
+}
+
+/// Nothing that a leader proposes comes to a quorum for a while, since no ACK arrives; one server dies with that
+/// in its log, and is back before it is decided.
+pub(super) fn back_too_soon(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
+    let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
+    let limits = &cluster.configs[0];
+    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let voters: Vec<u64> = cluster.voters.iter().map(|id| id.0).collect();
+    let kind = FaultKind::DelayPacket { packet: PacketKind::Ack };
+    let mut at = SimTime(rng.range(until.0 / 10, until.0 / 3));
+    let mut units = Vec::new();
+    while at <= until {
+        let one = *rng.pick(&voters);
+        // Not so long that the leader gives them up.
+        let open = rng.range(silence / 2, silence);
+        let (falls, down) = (rng.log_range(5_000, 200_000), rng.log_range(10_000, 200_000));
+        let all: Vec<Peer> = servers.iter().map(|&id| Peer::Server(id)).collect();
+        let others = all.iter().copied().filter(|peer| *peer != Peer::Server(one)).collect();
+        let from_others = Scope::Between { from: others, to: all.clone() };
+        let from_one = Scope::Between { from: vec![Peer::Server(one)], to: all };
+        let fall = if rng.chance(500) { FaultKind::Crash } else { FaultKind::PowerLoss };
+        units.extend([
+            FaultUnit { at, length: open, kind, scope: from_others },
+            FaultUnit { at, length: falls, kind, scope: from_one },
+            FaultUnit {
+                at: at.plus(falls),
+                length: down,
+                kind: fall,
+                scope: Scope::Servers(vec![one]),
+            },
+        ]);
+        at = at.plus(open + rng.log_range(300_000, 1_500_000));
+    }
+    units.retain(|unit| unit.at <= until);
+    units
+}
+
+/// One server hears the others through a path so narrow that what they have to say waits, and its clients ask
+/// for what is newest.
+pub(super) fn hears_little(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
+    let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
+    let mut at = SimTime(rng.range(until.0 / 10, until.0 / 3));
+    let mut units = Vec::new();
+    while at <= until {
+        let one = *rng.pick(&servers);
+        let from = servers.iter().filter(|id| **id != one).map(|&id| Peer::Server(id)).collect();
+        let scope = Scope::Between { from, to: vec![Peer::Server(one)] };
+        let kind = FaultKind::Throttle { bytes_per_ms: rng.log_range(1, 20) as u32 };
+        let length = rng.log_range(300_000, 3_000_000);
+        units.push(FaultUnit { at, length, kind, scope });
+        at = at.plus(length + rng.log_range(100_000, 1_000_000));
+    }
     units
 }
 

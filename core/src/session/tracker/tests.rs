@@ -123,7 +123,7 @@ fn a_session_belongs_to_who_attached_last() {
     tracker.track_all(&BTreeMap::from([(A, 2000), (B, 3000)]));
     assert_eq!(tracker.check(A, old), Ok(()), "the first user of an inherited session has it");
     assert_eq!(tracker.check(A, new), Err(SessionTrouble::Moved));
-    assert!(tracker.set_owner(A, new));
+    assert_eq!(tracker.move_to(A, 2000, new), Touched::Touched);
     assert_eq!(tracker.check(A, old), Err(SessionTrouble::Moved));
     assert_eq!(tracker.check(A, new), Ok(()));
     tracker.touch(A);
@@ -131,7 +131,7 @@ fn a_session_belongs_to_who_attached_last() {
     assert_eq!(tracker.check(A, Owner::Local), Err(SessionTrouble::Moved));
     tracker.track(A, 2000, Some(Owner::Local));
     assert_eq!(tracker.check(A, Owner::Local), Ok(()));
-    assert!(!tracker.set_owner(SessionId(5), new));
+    assert_eq!(tracker.move_to(SessionId(5), 2000, new), Touched::Unknown);
     assert_eq!(tracker.timeout_ms(B), Some(3000));
 }
 
@@ -140,8 +140,8 @@ fn a_late_word_of_the_server_that_a_client_left_brings_no_old_timeout_back() {
     let (old, new) = (Owner::Learner(LinkId(1)), Owner::Learner(LinkId(2)));
     let mut tracker = tracker();
     tracker.track(A, 30_000, Some(old));
-    assert_eq!(tracker.touch_for(A, 2000), Touched::Touched);
-    tracker.set_owner(A, new);
+    tracker.move_to(A, 2000, new);
+    assert_eq!(tracker.touch_by(A, 2000, new), Touched::Touched);
     assert_eq!(tracker.touch_by(A, 30_000, old), Touched::Touched);
     assert_eq!(tracker.timeout_ms(A), Some(2000));
     assert_eq!(tracker.touch_by(A, 4000, new), Touched::Touched);
@@ -150,6 +150,20 @@ fn a_late_word_of_the_server_that_a_client_left_brings_no_old_timeout_back() {
     assert_eq!(tracker.touch_by(B, 6000, old), Touched::Touched, "nobody is known to have it");
     assert_eq!(tracker.timeout_ms(B), Some(6000));
     assert_eq!(tracker.touch_by(SessionId(5), 6000, old), Touched::Unknown);
+}
+
+#[test]
+fn a_late_move_takes_no_time_away_from_the_server_that_a_client_is_at() {
+    let (left, at) = (Owner::Learner(LinkId(1)), Owner::Learner(LinkId(2)));
+    let mut tracker = tracker();
+    tracker.track(A, 2000, Some(left));
+    tracker.move_to(A, 30_000, at);
+    assert_eq!(tracker.move_to(A, 2000, left), Touched::Touched);
+    assert_eq!(tracker.timeout_ms(A), Some(30_000));
+    assert_eq!(tracker.touch_by(A, 30_000, at), Touched::Touched);
+    assert_eq!(run(&mut tracker, 20_000), [], "its client says something each ten seconds");
+    tracker.touch_by(A, 2000, left);
+    assert_eq!(tracker.timeout_ms(A), Some(2000), "it went there after all");
 }
 
 #[test]

@@ -84,6 +84,8 @@ pub struct Leading {
     phase: Phase,
     learners: BTreeMap<LinkId, Learner>,
     barrier: Barrier,
+    /// The epoch that it was in before.
+    brought: Epoch,
     /// A learner has accepted a newer epoch: it will follow nobody of this one (T33).
     outbid: bool,
     events: VecDeque<LeadingEvent>,
@@ -102,6 +104,7 @@ impl Leading {
             phase: Phase::Discovery(Discovery::new(now + cx.init_limit(), cx)),
             learners: BTreeMap::new(),
             barrier: Barrier::default(),
+            brought: cx.history.current(),
             outbid: false,
             events: VecDeque::new(),
             next_ping: now + Span(cx.config.tick.0 / 2),

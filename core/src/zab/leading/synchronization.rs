@@ -110,7 +110,7 @@ impl Leading {
             let Stage::Promised { who, last, .. } = learner.stage else { continue };
             let about =
                 LearnerHistory { last: last.filter(|_| !who.blank), vivarium: who.vivarium };
-            match catch_up::choose(about, &cx.history.window, known) {
+            match catch_up::choose(about, &cx.history.window, known, self.brought) {
                 CatchUp::Disk { last } => learner.search(who, last, known, cx),
                 choice @ (CatchUp::Diff { .. } | CatchUp::Trunc { .. } | CatchUp::Snap) => {
                     learner.start_sync(who, choice, None, known, cx)
@@ -360,14 +360,17 @@ impl Learner {
     fn sync_below_log(&mut self, who: Who, last: Zxid, known: Zxid, cx: &mut ZabCx<'_>) {
         let floor = cx.newest_exact_snapshot_up_to(last).filter(|floor| *floor < last);
         let about = LearnerHistory { last: Some(last), vivarium: who.vivarium };
-        let Some(CatchUp::Trunc { upto }) =
-            floor.map(|floor| catch_up::trunc_or_snap(about, last, Some(floor)))
-        else {
+        let next = floor.and_then(|floor| epoch_behind(floor, cx));
+        let choice = match (floor, next) {
+            (Some(_), Some(next)) => catch_up::go_on(about, last, floor, next),
+            (None, _) | (_, None) => CatchUp::Snap,
+        };
+        let (CatchUp::Trunc { upto: floor } | CatchUp::Diff { from: floor }) = choice else {
             return self.start_sync(who, CatchUp::Snap, None, known, cx);
         };
         let (files, base) = (cx.history.log.files(), cx.history.window.base());
-        let cursor = LogCursor::behind_snapshot(cx.config, files, upto, base);
-        self.start_sync(who, CatchUp::Trunc { upto }, Some((cursor, Vec::new())), known, cx);
+        let cursor = LogCursor::behind_snapshot(cx.config, files, floor, base);
+        self.start_sync(who, choice, Some((cursor, Vec::new())), known, cx);
     }
 
     fn read_on(&mut self, known: Zxid, cx: &mut ZabCx<'_>) {
@@ -409,10 +412,10 @@ impl Learner {
             return;
         }
         let about = LearnerHistory { last: Some(last), vivarium: who.vivarium };
-        let choice = match cursor.floor() {
-            Some(floor) if floor == last => CatchUp::Diff { from: last },
-            floor => catch_up::trunc_or_snap(about, last, floor),
-        };
+        let floor = cursor.floor();
+        let behind = || epoch_behind(floor.unwrap_or_default(), cx);
+        let next = records.first().map(|record| record.zxid.epoch()).or_else(behind);
+        let choice = catch_up::go_on(about, last, floor, next.unwrap_or_default());
         let stage = core::mem::replace(&mut self.stage, Stage::Arrived);
         let Stage::Searching { cursor, .. } = stage else { return };
         self.start_sync(who, choice, Some((cursor, records)), known, cx);
@@ -490,4 +493,11 @@ impl Learner {
         cx.out.note(Note::SyncChosen { learner, how: SyncKind::Snap });
         self.stage = Stage::Syncing { who, feed };
     }
+}
+
+/// The epoch of what the own history has behind `zxid`, which no log file of before reaches.
+fn epoch_behind(zxid: Zxid, cx: &ZabCx<'_>) -> Option<Epoch> {
+    let logged = cx.history.log.files().iter().map(|file| file.first).find(|first| *first > zxid);
+    let kept = cx.history.window.next_after(zxid).map(|entry| entry.zxid);
+    logged.into_iter().chain(kept).min().map(Zxid::epoch)
 }
