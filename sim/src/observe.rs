@@ -10,6 +10,7 @@ use vivarium_core::server::action::Halt;
 use vivarium_core::server::input::Queue;
 use vivarium_core::server::note::Note;
 use vivarium_core::server::view::View;
+use vivarium_core::time::Mono;
 
 use crate::disk_view::DiskView;
 use crate::history::ClientFact;
@@ -194,8 +195,12 @@ pub enum Word {
     },
     /// The leader lets it serve: from here on it answers each PING.
     UpToDate,
-    /// The leader sends PING; the learner answers one, each in its turn.
-    Ping,
+    /// The leader sends PING; the learner answers one, each in its turn. `heard`: whether the learner has said
+    /// anything since the last one. `at`: by the leader's own clock.
+    Ping {
+        heard: bool,
+        at: Mono,
+    },
     Echo,
     AsksSync,
     /// The leader answers a sync. `told`: up to where it has called transactions committed before.

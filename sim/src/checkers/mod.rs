@@ -201,7 +201,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("P14", Box::new(p14_commit_consistency::P14)),
         ("P15", Box::new(p15_zombie_fence::P15)),
         ("P16", Box::new(p16_no_future_commit::P16::default())),
-        ("S1", Box::new(s01_replay::S01)),
+        ("S1", Box::new(s01_replay::S01::default())),
         ("S3", Box::new(s03_log_contiguity::S03)),
         ("S4", Box::new(s04_tail_rule::S04::default())),
         ("S5", Box::new(s05_epoch_files::S05::default())),

@@ -1,5 +1,6 @@
 //! S1: what a server recovers is the committed prefix up to some k, and then proposals in order; k covers
-//! every committed transaction that it acknowledged. An intact history is never moved aside.
+//! every committed transaction that it acknowledged. An intact history is never moved aside, and one is intact
+//! while one of its snapshots is, and its log.
 //! A wiped disk starts a new history, and nothing is owed of what rotted. A TRUNC of a Java leader, or to
 //! a Java learner, takes back what was acknowledged and not committed. Nothing is owed either by a server
 //! that is blank since it took a SNAP older than what it had, which only one may do that was told to cut
@@ -10,15 +11,20 @@ use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
-pub(crate) struct S01;
+pub(crate) struct S01 {
+    /// Servers that have a whole snapshot at their start, though others of theirs are damaged.
+    spared: BTreeSet<ServerId>,
+}
 
 impl Check for S01 {
     fn hears(&self) -> Topics {
         Topics::of(&[
+            Topic::Boot,
             Topic::MovedAside,
             Topic::Uncuttable,
             Topic::Disowned,
@@ -29,11 +35,17 @@ impl Check for S01 {
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some(server) = cx.server() else { return Ok(()) };
+        if let SimEvent::Boot { .. } = event {
+            self.starts(cx, server);
+        }
         let Some((_, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };
         match note {
             Note::MovedAside if !cx.damage.is_rotten(server) => {
                 return Err(format!("{server} moves an undamaged history aside"));
+            }
+            Note::MovedAside if self.spared.contains(&server) => {
+                return Err(format!("{server} moves its history aside, and has a whole snapshot"));
             }
             Note::Uncuttable { upto } if cx.spec.white_box => {
                 has_no_base(cx, server, *upto, member)?;
@@ -54,6 +66,15 @@ impl Check for S01 {
 }
 
 impl S01 {
+    fn starts(&mut self, cx: &Cx<'_>, server: ServerId) {
+        self.spared.remove(&server);
+        let damaged = cx.damage.damaged_snapshots(server).unwrap_or(usize::MAX);
+        let is_ours = !cx.canon.cluster.apache.contains(&server);
+        if cx.spec.white_box && is_ours && cx.disks.durable_snapshots(server).len() > damaged {
+            self.spared.insert(server);
+        }
+    }
+
     fn judge(
         cx: &Cx<'_>,
         server: ServerId,
@@ -151,7 +172,7 @@ mod tests {
     use vivarium_core::server::note::{Phase, StateDigest, SyncKind};
 
     fn run() -> Run<S01> {
-        let mut run = Run::new(S01);
+        let mut run = Run::new(S01::default());
         run.boot_all();
         run.establish(1, 1).unwrap();
         run.write(1, 1, 1).unwrap();
@@ -191,10 +212,27 @@ mod tests {
         assert!(run().note(2, recovered(None)).unwrap_err().contains("without"));
     }
 
+    #[test]
+    fn to_move_a_whole_snapshot_aside_is_found() {
+        let aside = |struck: &[LossKind]| {
+            let mut run = run();
+            run.disks.snapshots.insert(ServerId(2), z(1, 1));
+            run.disks.older_snapshots.push(Zxid::ZERO);
+            for kind in struck {
+                run.server(2, SimEvent::HistoryLost(*kind)).unwrap();
+            }
+            run.server(2, SimEvent::Boot { incarnation: 3 }).unwrap();
+            run.note(2, Note::MovedAside)
+        };
+        assert!(aside(&[LossKind::SnapshotRot]).unwrap_err().contains("a whole snapshot"));
+        aside(&[LossKind::SnapshotRot, LossKind::SnapshotRot]).unwrap();
+        aside(&[LossKind::SnapshotRot, LossKind::BitRot]).unwrap();
+    }
+
     /// Server 2 acknowledged 1:1, is truncated before that by server 1, and recovers without it when it
     /// is committed. `apache`: who is of Apache's kind. `dies`: before it says that it has cut its log.
     fn truncated(apache: Option<u64>, dies: bool) -> Result<(), String> {
-        let mut run = Run::new(S01);
+        let mut run = Run::new(S01::default());
         run.canon.cluster.apache = apache.map(ServerId).into_iter().collect();
         run.boot_all();
         run.establish(1, 1).unwrap();
@@ -227,7 +265,7 @@ mod tests {
     /// Server 2 acknowledged 1:1 and is told to cut to there; its oldest snapshot is `base`. A crash comes
     /// while an older one takes its place.
     fn disowned(base: Zxid, blank: bool) -> Result<(), String> {
-        let mut run = Run::new(S01);
+        let mut run = Run::new(S01::default());
         run.boot_all();
         run.establish(1, 1).unwrap();
         run.write(1, 1, 1).unwrap();
@@ -272,7 +310,7 @@ mod tests {
     #[test]
     fn rot_excuses_a_loss_and_nothing_else() {
         let lost = |kind| {
-            let mut run = Run::new(S01);
+            let mut run = Run::new(S01::default());
             run.boot_all();
             run.establish(1, 1).unwrap();
             for counter in 1..=2 {

@@ -1,7 +1,8 @@
 //! X6: what a leader answers to a learner, it has evidence for. A sync is answered when a quorum has answered
 //! a PING that was sent behind the question, and behind the commits of everything that was committed when it
 //! came; so is "there is no such session", unless its end is committed. Nobody hears that a session lives
-//! behind the proposal of its end. Judged by the wire.
+//! behind the proposal of its end. And it does not go on to PING who answers none for longer than syncLimit: it
+//! has taken its silence for its end. Judged by the wire.
 //! Source: ZOOKEEPER-1675; what ours promise beyond 3.9.5, whose leaders owe none of it.
 
 use crate::checkers::topic::{Topic, Topics};
@@ -11,6 +12,7 @@ use crate::oracle::txn::ended_session;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vivarium_core::ids::{LinkId, ServerId, SessionId, Zxid};
 use vivarium_core::server::note::{Note, Phase};
+use vivarium_core::time::Mono;
 
 #[derive(Debug, Default)]
 pub(crate) struct X06 {
@@ -31,6 +33,10 @@ struct Leader {
 struct Learner {
     /// Unless it is an observer.
     voter: Option<ServerId>,
+    serves: bool,
+    /// When it was sent the last PING, by the leader's clock, and for how long it has said nothing since it serves.
+    pinged: Mono,
+    silent_us: u64,
     /// When each PING was sent that it has not answered yet; the moment of the newest that it has.
     pings: VecDeque<u64>,
     answered: u64,
@@ -86,8 +92,14 @@ impl Leader {
                 learner.voter = Some(who).filter(|_| !observer);
             }
             // It has read past every PING of before.
-            Word::UpToDate => learner.pings.clear(),
-            Word::Ping => learner.pings.push_back(now),
+            Word::UpToDate => {
+                learner.serves = true;
+                learner.pings.clear();
+            }
+            Word::Ping { heard, at } => {
+                learner.pings.push_back(now);
+                return learner.hears_ping(cx, heard, at);
+            }
             Word::Echo => learner.answered = learner.pings.pop_front().unwrap_or(learner.answered),
             Word::AsksSync => {
                 let floor = cx.canon.committed.last().map_or(Zxid::ZERO, |entry| entry.zxid);
@@ -148,6 +160,22 @@ impl Leader {
     }
 }
 
+impl Learner {
+    /// Of a pause of the leader, one tick counts.
+    fn hears_ping(&mut self, cx: &Cx<'_>, heard: bool, at: Mono) -> Result<(), String> {
+        let (tick_us, ticks) = (cx.canon.cluster.tick_us, cx.canon.cluster.sync_limit_ticks);
+        let since_us = at.since(self.pinged).0.min(tick_us);
+        self.pinged = at;
+        self.silent_us = if heard || !self.serves { 0 } else { self.silent_us + since_us };
+        // One tick until its silence is looked at, one more for when the silence began.
+        if self.silent_us <= (ticks + 2) * tick_us {
+            return Ok(());
+        }
+        let silent_ms = self.silent_us / 1000;
+        Err(format!("pings {:?} once more, which has been silent for {silent_ms} ms", self.voter))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,6 +187,7 @@ mod tests {
     const OVER: Word = Word::Session { session: SESSION, valid: false };
     const LIVES: Word = Word::Session { session: SESSION, valid: true };
     const ASKED: Word = Word::AsksSession { session: SESSION };
+    const PING: Word = Word::Ping { heard: true, at: Mono(0) };
     const SYNC: Word = Word::Sync { told: Zxid(u64::MAX) };
 
     /// Server 1 leads, and 2 and 3 follow it over the links of their numbers.
@@ -168,7 +197,7 @@ mod tests {
         run.establish(1, 1).unwrap();
         for learner in 2..=3 {
             let comes = Word::Comes { learner: ServerId(learner), observer: false };
-            say(&mut run, learner, &[comes, Word::Ping, Word::UpToDate]).unwrap();
+            say(&mut run, learner, &[comes, PING, Word::UpToDate]).unwrap();
         }
         run
     }
@@ -181,11 +210,11 @@ mod tests {
     #[test]
     fn a_sync_needs_a_ping_that_was_sent_behind_it() {
         let mut run = leader();
-        say(&mut run, 2, &[Word::Ping, Word::AsksSync, Word::Echo]).unwrap();
+        say(&mut run, 2, &[PING, Word::AsksSync, Word::Echo]).unwrap();
         assert!(say(&mut run, 2, &[SYNC]).unwrap_err().contains("no quorum"));
         let mut run = leader();
-        say(&mut run, 2, &[Word::Ping, Word::AsksSync, Word::Echo, Word::Ping]).unwrap();
-        say(&mut run, 3, &[Word::Ping, Word::Echo]).unwrap();
+        say(&mut run, 2, &[PING, Word::AsksSync, Word::Echo, PING]).unwrap();
+        say(&mut run, 3, &[PING, Word::Echo]).unwrap();
         say(&mut run, 2, &[SYNC]).unwrap();
         assert!(say(&mut run, 2, &[SYNC]).unwrap_err().contains("nobody asked for"));
     }
@@ -194,9 +223,30 @@ mod tests {
     fn an_observer_is_no_evidence() {
         let mut run = leader();
         let observer = Word::Comes { learner: ServerId(4), observer: true };
-        say(&mut run, 4, &[observer, Word::UpToDate, Word::AsksSync, Word::Ping]).unwrap();
+        say(&mut run, 4, &[observer, Word::UpToDate, Word::AsksSync, PING]).unwrap();
         say(&mut run, 4, &[Word::Echo]).unwrap();
         assert!(say(&mut run, 4, &[SYNC]).is_err());
+    }
+
+    #[test]
+    fn who_says_nothing_for_long_is_given_up() {
+        let mut run = leader();
+        let (tick_us, ticks) = (run.canon.cluster.tick_us, run.canon.cluster.sync_limit_ticks);
+        let mut half_ticks = 0;
+        let mut ping = |heard: bool, times: u64| {
+            (0..times).try_for_each(|_| {
+                half_ticks += 1;
+                let at = Mono(half_ticks * tick_us / 2);
+                say(&mut run, 2, &[Word::Ping { heard, at }])
+            })
+        };
+        ping(false, 2 * (ticks + 2)).unwrap();
+        ping(true, 1).unwrap();
+        ping(false, 2 * (ticks + 2)).unwrap();
+        assert!(ping(false, 1).unwrap_err().contains("silent for"));
+        let mut run = leader();
+        let at = Mono(1000 * ticks * tick_us);
+        say(&mut run, 2, &[Word::Ping { heard: false, at }]).unwrap();
     }
 
     #[test]
@@ -206,7 +256,7 @@ mod tests {
             run.propose(1, z(1, 1), 5).unwrap();
             run.log(1, z(1, 1), 5).unwrap();
             run.note(1, Note::Committed { zxid: z(1, 1) }).unwrap();
-            say(&mut run, 2, &[Word::AsksSync, Word::Ping, Word::Echo, Word::Sync { told }])
+            say(&mut run, 2, &[Word::AsksSync, PING, Word::Echo, Word::Sync { told }])
         };
         asks(z(1, 1)).unwrap();
         assert!(asks(Zxid::ZERO).unwrap_err().contains("owes"));
@@ -217,7 +267,7 @@ mod tests {
         let mut run = leader();
         say(&mut run, 3, &[ASKED]).unwrap();
         assert!(say(&mut run, 3, &[OVER]).unwrap_err().contains("there is no"));
-        say(&mut run, 3, &[ASKED, Word::Ping, Word::Echo, OVER]).unwrap();
+        say(&mut run, 3, &[ASKED, PING, Word::Echo, OVER]).unwrap();
         run.open(z(1, 1), SESSION.0);
         run.close(z(1, 2), SESSION.0).unwrap();
         say(&mut run, 2, &[ASKED, OVER]).unwrap();

@@ -4,6 +4,7 @@
 use bytes::Buf;
 use vivarium_core::ids::{LinkId, ServerId, SessionId, Zxid};
 use vivarium_core::server::input::Plane;
+use vivarium_core::time::Mono;
 
 use crate::apache::packet::{
     COMMIT, DIFF, FOLLOWERINFO, Glance, INFORM, OBSERVERINFO, PING, REQUEST, REVALIDATE, SNAP,
@@ -20,6 +21,8 @@ pub(crate) struct Talk {
     link: LinkId,
     heard: Stream,
     said: Stream,
+    /// Since the last PING.
+    spoke: bool,
     /// Newest transaction that the learner was told of as committed, or got with its history.
     told: Zxid,
 }
@@ -57,7 +60,7 @@ impl World {
     pub(super) fn overhear_send(&mut self, index: usize, link: LinkId, bytes: &[u8]) {
         let slot = &mut self.servers[index];
         if let Some(talk) = slot.talks.iter_mut().find(|talk| talk.link == link) {
-            let words = talk.say(bytes);
+            let words = talk.say(slot.clock.stamp(self.now).mono, bytes);
             self.tell_words(index, link, words);
         }
     }
@@ -73,22 +76,26 @@ impl World {
 impl Talk {
     fn new(link: LinkId) -> Self {
         let (heard, said) = (Stream::default(), Stream::default());
-        Self { link, heard, said, told: Zxid::ZERO }
+        Self { link, heard, said, spoke: false, told: Zxid::ZERO }
     }
 
     fn hear(&mut self, bytes: &[u8]) -> Vec<Word> {
         let mut words = Vec::new();
+        self.spoke = true;
         self.heard.read(bytes, |packet| words.extend(word_of_learner(packet)));
         words
     }
 
-    fn say(&mut self, bytes: &[u8]) -> Vec<Word> {
-        let (mut words, told) = (Vec::new(), &mut self.told);
+    fn say(&mut self, at: Mono, bytes: &[u8]) -> Vec<Word> {
+        let (mut words, told, spoke) = (Vec::new(), &mut self.told, &mut self.spoke);
         self.said.read(bytes, |packet| {
             if matches!(packet.kind, COMMIT | INFORM | DIFF | TRUNC | SNAP) {
                 *told = Zxid::from_wire(packet.zxid).unwrap_or_default().max(*told);
             }
-            words.extend(word_of_leader(packet, *told));
+            words.extend(match packet.kind {
+                PING => Some(Word::Ping { heard: std::mem::take(spoke), at }),
+                _ => word_of_leader(packet, *told),
+            });
         });
         words
     }
@@ -121,7 +128,6 @@ fn word_of_leader(packet: Glance<'_>, told: Zxid) -> Option<Word> {
     let mut data = packet.data;
     match packet.kind {
         UPTODATE => Some(Word::UpToDate),
-        PING => Some(Word::Ping),
         SYNC => Some(Word::Sync { told }),
         REVALIDATE => {
             let session = SessionId(data.try_get_i64().ok()?);
@@ -229,7 +235,7 @@ mod tests {
         let words = vec![
             Word::UpToDate,
             Word::Sync { told: Zxid(7) },
-            Word::Ping,
+            Word::Ping { heard: false, at: Mono(7) },
             Word::Sync { told: Zxid(8) },
             Word::Session { session, valid: true },
             Word::Session { session, valid: false },
@@ -245,7 +251,8 @@ mod tests {
             let words: Vec<Word> =
                 heard.0.chunks(size).flat_map(|chunk| talk.hear(chunk)).collect();
             assert_eq!(words, heard.1, "in chunks of {size}");
-            let words: Vec<Word> = said.0.chunks(size).flat_map(|chunk| talk.say(chunk)).collect();
+            let words: Vec<Word> =
+                said.0.chunks(size).flat_map(|chunk| talk.say(Mono(7), chunk)).collect();
             assert_eq!(words, said.1, "in chunks of {size}");
         }
     }
