@@ -79,18 +79,26 @@ pub(super) fn back_too_soon(cluster: &Cluster, until: SimTime, rng: &mut SimRng)
     units
 }
 
-/// One server hears the others through a path so narrow that what they have to say waits, and its clients ask
-/// for what is newest.
+/// One server hears the others late, or through a path so narrow that what they have to say waits at their end,
+/// while its clients ask for what is newest.
 pub(super) fn hears_little(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
     let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
+    let limits = &cluster.configs[0];
+    let silence = limits.tick.0 * limits.sync_limit_ticks;
     let mut at = SimTime(rng.range(until.0 / 10, until.0 / 3));
     let mut units = Vec::new();
     while at <= until {
         let one = *rng.pick(&servers);
         let from = servers.iter().filter(|id| **id != one).map(|&id| Peer::Server(id)).collect();
         let scope = Scope::Between { from, to: vec![Peer::Server(one)] };
-        let kind = FaultKind::Throttle { bytes_per_ms: rng.log_range(1, 20) as u32 };
-        let length = rng.log_range(300_000, 3_000_000);
+        // Not so long that they give each other up.
+        let (kind, length) = match rng.chance(600) {
+            true => (FaultKind::StallLink, rng.range(silence / 2, silence)),
+            false => {
+                let kind = FaultKind::Throttle { bytes_per_ms: rng.log_range(1, 10) as u32 };
+                (kind, rng.log_range(300_000, 3_000_000))
+            }
+        };
         units.push(FaultUnit { at, length, kind, scope });
         at = at.plus(length + rng.log_range(100_000, 1_000_000));
     }
