@@ -312,6 +312,8 @@ mod tests {
         assert!(run(upgrading).err(5, 1, z(1, 0), EPHEMERAL_ON_LOCAL_SESSION).is_err());
         for code in [NOT_READ_ONLY, SESSION_EXPIRED] {
             assert!(run(|_| ()).err(5, 1, z(1, 0), code).is_err(), "{code}");
+            let parts = vec![SubReply::Error(0), SubReply::Error(code)];
+            assert!(run(|_| ()).ok(5, 1, z(1, 0), Reply::Multi(parts)).is_err(), "{code}");
         }
     }
 
@@ -331,6 +333,6 @@ mod tests {
         run.client(ClientFact::Session(fact)).unwrap();
         run.err(5, 1, z(1, 0), NOT_READ_ONLY).unwrap();
         run.invoke(5, 2, Call::Sync { path: "/".into() }).unwrap();
-        assert!(run.ok(5, 2, z(1, 0), crate::history::Reply::Path("/".into())).is_err());
+        assert!(run.ok(5, 2, z(1, 0), Reply::Path("/".into())).is_err());
     }
 }

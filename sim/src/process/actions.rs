@@ -177,10 +177,7 @@ impl World {
         }
         self.stats.commits += u64::from(matches!(note, Note::Committed { .. }));
         self.disguise_note(index, &note);
-        let sealed = match &note {
-            Note::SnapshotSealed { zxid } => Some(*zxid),
-            _ => None,
-        };
+        let sealed = if let Note::SnapshotSealed { zxid } = &note { Some(*zxid) } else { None };
         self.observe(NodeId::Server(id), &SimEvent::Note(note));
         if let Some(zxid) = sealed {
             self.look_at_snapshot(index, zxid);

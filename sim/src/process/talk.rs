@@ -235,7 +235,7 @@ mod tests {
         let words = vec![
             Word::UpToDate,
             Word::Sync { told: Zxid(7) },
-            Word::Ping { heard: false, at: Mono(7) },
+            Word::Ping { heard: true, at: Mono(7) },
             Word::Sync { told: Zxid(8) },
             Word::Session { session, valid: true },
             Word::Session { session, valid: false },

@@ -71,7 +71,9 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "L7" => "A calm ensemble says no more than it has to.",
         "L8" => "Containers and TTL nodes that have outlived their purpose go.",
         "L9" => "Where nothing is faulty, no client gives up on an answer.",
-        "X2" => "A server acknowledges only what its log holds, and only while it has a vote.",
+        "X2" => {
+            "A server acknowledges what its log holds, all of it, and only while it has a vote."
+        }
         "X5" => "Servers find nothing wrong with what the others say.",
         "X6" => "What a leader answers to a learner, it has evidence for.",
         "O1" => "Everything that is committed can be read.",
