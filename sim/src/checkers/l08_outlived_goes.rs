@@ -102,7 +102,9 @@ fn is_followed(cx: &Cx<'_>, leader: ServerId) -> bool {
         let phases = [Phase::LeadingBroadcast, Phase::FollowingBroadcast, Phase::Standalone];
         member.up && member.epoch == epoch && phases.contains(&member.phase)
     };
-    let followers = cx.canon.members.iter().filter(|(_, member)| follows(member));
+    // Who hangs may take long to be given up.
+    let serves = |id: &ServerId, member: &Member| follows(member) && !cx.canon.is_spared(*id);
+    let followers = cx.canon.members.iter().filter(|(id, member)| serves(id, member));
     cx.canon.cluster.is_quorum(followers.map(|(id, _)| id))
 }
 
@@ -149,6 +151,7 @@ impl L08 {
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
+    use crate::observe::Sickness;
     use crate::oracle::txn::{CreateTxn, Header, Txn};
 
     /// A container that was used and is empty, and a node with a TTL.
@@ -206,6 +209,14 @@ mod tests {
         let mut run = run(1_000);
         run.wait_ms(3_000).unwrap();
         run.note(1, phase(Phase::LeadingDiscovery, 2)).unwrap();
+        run.wait_ms(30_000).unwrap();
+    }
+
+    #[test]
+    fn who_hangs_follows_nobody() {
+        let mut run = run(1_000);
+        run.canon.sick.insert(ServerId(3), Sickness::Stalled);
+        run.note(2, phase(Phase::Looking, 1)).unwrap();
         run.wait_ms(30_000).unwrap();
     }
 
