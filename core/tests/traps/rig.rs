@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use vivarium_core::config::Config;
-use vivarium_core::ids::{LinkId, OpId, ServerId};
+use vivarium_core::ids::{LinkId, ServerId};
 use vivarium_core::server::action::{Action, DiskAction, Halt, LinkAction};
-use vivarium_core::server::input::{DiskInput, Far, Input, LinkEnd, LinkInput, Plane, Queue};
+use vivarium_core::server::input::{DiskInput, Far, Input, LinkEnd, LinkInput, Plane};
 use vivarium_core::server::outbox::Outbox;
 use vivarium_core::server::{Recovery, RecoveryInput, RecoveryStep, Server};
+use vivarium_core::storage::ops::op_of;
 use vivarium_core::time::{Mono, Span, Stamp, Wall};
 use vivarium_core::wire::jute::Reader;
 
@@ -179,7 +180,7 @@ impl Rig {
                             inputs.push(Input::Disk(DiskInput::ReadDone { read, result }));
                         }
                         (write, _) => {
-                            let (queue, op) = queued(write).expect("all others are queued");
+                            let (queue, op) = op_of(write).expect("all others are queued");
                             done[queue as usize] = Some((queue, op));
                         }
                     },
@@ -210,18 +211,6 @@ impl Rig {
             LinkAction::Hold { .. } | LinkAction::Resume { .. } => None,
             LinkAction::Dial { .. } => panic!("a standalone server calls nobody"),
         }
-    }
-}
-
-fn queued(action: &DiskAction) -> Option<(Queue, OpId)> {
-    match action {
-        DiskAction::Write { op, queue, .. }
-        | DiskAction::SetLen { op, queue, .. }
-        | DiskAction::SyncFile { op, queue, .. }
-        | DiskAction::Rename { op, queue, .. }
-        | DiskAction::SyncDir { op, queue, .. }
-        | DiskAction::Remove { op, queue, .. } => Some((*queue, *op)),
-        DiskAction::Read { .. } | DiskAction::List { .. } => None,
     }
 }
 

@@ -43,9 +43,11 @@ impl Ambush {
 impl World {
     /// `None`: it waits for nobody.
     pub(super) fn lie_in_ambush(&mut self, ambush: Ambush) -> Option<Undo> {
-        let waits = !ambush.servers.is_empty();
+        if ambush.servers.is_empty() {
+            return None;
+        }
         self.ambushes.push(ambush);
-        waits.then_some(Undo::Ambush)
+        Some(Undo::Ambush)
     }
 
     /// What strikes a server at this action of its.

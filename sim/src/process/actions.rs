@@ -2,12 +2,12 @@
 
 use std::iter;
 
-use vivarium_core::ids::OpId;
 use vivarium_core::server::action::{
     Action, Close, CloseReason, DiskAction, FatalReason, Halt, LinkAction, RestartReason,
 };
 use vivarium_core::server::input::{DialError, Input, LinkInput, Plane, Queue};
 use vivarium_core::server::note::{Note, Phase};
+use vivarium_core::storage::ops::op_of;
 
 use crate::cluster::resolve;
 use crate::faults::Ambush;
@@ -155,7 +155,7 @@ impl World {
         if let Some(recorder) = &mut self.recorder {
             recorder.disk(NodeId::Server(id), &action, false);
         }
-        if let Some((Queue::Log, op)) = queued(&action) {
+        if let Some((Queue::Log, op)) = op_of(&action) {
             (self.servers[index].log_op, self.servers[index].log_done) = (Some(op), false);
         }
         let (at, event) = self.disks.of(id).submit(self.now, action);
@@ -227,18 +227,5 @@ impl World {
         self.observe(node, &SimEvent::Exit(halt));
         let pause = self.fault_rng.range(low, high);
         self.post(self.now.plus(pause), Host(index), What::Boot);
-    }
-}
-
-/// The queue that it waits in, and its number there; reads wait in none.
-fn queued(action: &DiskAction) -> Option<(Queue, OpId)> {
-    match action {
-        DiskAction::Write { op, queue, .. }
-        | DiskAction::SetLen { op, queue, .. }
-        | DiskAction::SyncFile { op, queue, .. }
-        | DiskAction::Rename { op, queue, .. }
-        | DiskAction::SyncDir { op, queue, .. }
-        | DiskAction::Remove { op, queue, .. } => Some((*queue, *op)),
-        DiskAction::Read { .. } | DiskAction::List { .. } => None,
     }
 }

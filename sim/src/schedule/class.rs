@@ -113,6 +113,7 @@ pub(super) const CLASSES: &[Class] = &[
         let after_bytes = rng.log_range(1, 20_000) as u32;
         (FaultKind::TearPacket { packet, after_bytes }, scopes.split_or_all(rng))
     }),
+    // Two rows: each unit strikes once, where others last.
     row(DOWN, at_packet),
     row(DOWN, at_packet),
 ];
