@@ -15,6 +15,9 @@ use vivarium_core::server::note::{Note, Phase};
 pub(crate) struct E07 {
     /// Timeout of every open session.
     open: BTreeMap<SessionId, u64>,
+    /// The longest that each session was granted: one that was local may be told another one while the transaction
+    /// that opens it for all is under way.
+    granted: BTreeMap<SessionId, u64>,
     /// When its client was last heard of, whatever became of what it said.
     used: BTreeMap<SessionId, SimTime>,
     /// Who came into office last, and when.
@@ -40,12 +43,14 @@ impl Check for E07 {
             let session = SessionId(judged.header.session);
             match judged.txn {
                 Txn::CreateSession { timeout_ms } => {
-                    self.open.insert(session, u64::try_from(timeout_ms).unwrap_or(0) * 1000);
+                    let granted = self.granted.get(&session).copied().unwrap_or_default();
+                    self.open.insert(session, granted.max(micros(timeout_ms)));
                     self.used.insert(session, cx.now);
                 }
                 Txn::CloseSession { .. } => {
                     self.open.remove(&session);
                     self.used.remove(&session);
+                    self.granted.remove(&session);
                 }
                 _ => {}
             }
@@ -125,13 +130,19 @@ impl E07 {
         if let Some(used) = self.used.get_mut(&session) {
             *used = now;
         }
-        if let ClientFact::Session(SessionFact::Granted { got, timeout_ms, .. }) = fact
-            && let Some(timeout) = self.open.get_mut(got)
-        {
+        if let ClientFact::Session(SessionFact::Granted { got, timeout_ms, .. }) = fact {
             // One that comes back may have negotiated another timeout; the longer one binds.
-            *timeout = (*timeout).max(u64::try_from(*timeout_ms).unwrap_or(0) * 1000);
+            let longest = self.granted.entry(*got).or_default();
+            *longest = micros(*timeout_ms).max(*longest);
+            if let Some(timeout) = self.open.get_mut(got) {
+                *timeout = (*timeout).max(*longest);
+            }
         }
     }
+}
+
+fn micros(timeout_ms: i32) -> u64 {
+    u64::try_from(timeout_ms).unwrap_or(0) * 1000
 }
 
 #[cfg(test)]
@@ -174,6 +185,24 @@ mod tests {
         run.wait_ms(60_000).unwrap();
         run.canon.sick.clear();
         assert!(run.wait_ms(60_000).is_err());
+    }
+
+    /// A session that was local is opened for all by what its client does, and the client has another timeout by
+    /// the time that this is committed.
+    #[test]
+    fn what_was_granted_before_the_session_was_known_binds_too() {
+        let ends = |granted_ms: i32, after_ms| {
+            let mut run = Run::new(E07::default());
+            run.boot_all();
+            run.establish(1, 1)?;
+            run.grant(5, granted_ms, 1)?;
+            run.open(z(1, 1), 5);
+            run.heal()?;
+            run.wait_ms(after_ms)
+        };
+        ends(30_000, 30_000).unwrap();
+        assert!(ends(30_000, 60_000).is_err());
+        assert!(ends(1_000, 30_000).is_err());
     }
 
     #[test]
