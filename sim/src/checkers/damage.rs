@@ -32,9 +32,8 @@ struct Charge {
     /// Rot is still in what the disk holds. A wipe leaves nothing: what is written after it must be as
     /// whole as on any new disk.
     rotten: bool,
-    /// How many snapshots rot has struck, and whether anything else did.
-    snapshots: usize,
-    logs: bool,
+    /// Not in snapshots alone.
+    in_logs: bool,
 }
 
 /// The newest durable zxid of a server went back by the event that is judged now.
@@ -83,7 +82,7 @@ impl Damage {
 
     fn charge(&mut self, server: ServerId, boot: u32, kind: LossKind) {
         let before = self.durable.get(&server).copied().flatten();
-        let new = Charge { boot, upto: before, rotten: false, snapshots: 0, logs: false };
+        let new = Charge { boot, upto: before, rotten: false, in_logs: false };
         let charge = self.charges.entry(server).or_insert(new);
         charge.boot = boot;
         charge.upto = match kind {
@@ -95,10 +94,10 @@ impl Damage {
             LossKind::BitRot | LossKind::SnapshotRot | LossKind::Misdirected => true,
             LossKind::Wiped => false,
         };
-        (charge.snapshots, charge.logs) = match kind {
-            LossKind::SnapshotRot => (charge.snapshots + 1, charge.logs),
-            LossKind::BitRot | LossKind::Misdirected => (charge.snapshots, true),
-            LossKind::Wiped => (0, false),
+        charge.in_logs = match kind {
+            LossKind::SnapshotRot => charge.in_logs,
+            LossKind::BitRot | LossKind::Misdirected => true,
+            LossKind::Wiped => false,
         };
     }
 
@@ -135,9 +134,9 @@ impl Damage {
         self.charges.get(&server).is_some_and(|charge| charge.rotten)
     }
 
-    /// How many snapshots of this server are damaged at most, where nothing else of its is.
-    pub(crate) fn damaged_snapshots(&self, server: ServerId) -> Option<usize> {
-        self.charges.get(&server).filter(|charge| !charge.logs).map(|charge| charge.snapshots)
+    /// Whether rot may be found in a log of this server.
+    pub(crate) fn is_rotten_in_logs(&self, server: ServerId) -> bool {
+        self.charges.get(&server).is_some_and(|charge| charge.in_logs)
     }
 
     /// Whether the server's copy of this transaction, if it is gone, went with a fault.

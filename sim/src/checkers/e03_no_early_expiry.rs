@@ -1,7 +1,7 @@
 //! E3: a leader expires a session only when its session clock ran for the whole timeout, that which the
 //! client was granted, since the last use, and counts each use so; a pause counts for a tick of it at most; and
-//! only the established leader of the newest epoch it knows does so. Seen from outside, while nothing is faulty: not before
-//! timeout * (1 - drift) - tick after the last answered send.
+//! only the established leader of the newest epoch it knows does so. Seen from outside, while nothing is faulty:
+//! not before timeout * (1 - drift) - tick after the last answered send.
 //!
 //! The outside view holds only while no fault is in force, and for what was sent a syncLimit after the
 //! last one: until then a follower whose leader has dropped it, or lost it on the way, goes on

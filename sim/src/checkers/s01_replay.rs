@@ -17,7 +17,7 @@ use vivarium_core::server::note::Note;
 
 #[derive(Debug, Default)]
 pub(crate) struct S01 {
-    /// Servers that have a whole snapshot at their start, though others of theirs are damaged.
+    /// Servers that start, and have a whole snapshot and a whole log.
     spared: BTreeSet<ServerId>,
 }
 
@@ -25,6 +25,7 @@ impl Check for S01 {
     fn hears(&self) -> Topics {
         Topics::of(&[
             Topic::Boot,
+            Topic::HistoryLost,
             Topic::MovedAside,
             Topic::Uncuttable,
             Topic::Disowned,
@@ -35,8 +36,11 @@ impl Check for S01 {
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some(server) = cx.server() else { return Ok(()) };
-        if let SimEvent::Boot { .. } = event {
-            self.starts(cx, server);
+        match event {
+            SimEvent::Boot { .. } => self.starts(cx, server),
+            // While it starts, too.
+            SimEvent::HistoryLost(_) => drop(self.spared.remove(&server)),
+            _ => {}
         }
         let Some((_, note)) = note_of(cx, event) else { return Ok(()) };
         let Some(member) = cx.canon.member(server) else { return Ok(()) };
@@ -57,6 +61,7 @@ impl Check for S01 {
                 is_behind_log(cx, server, *zxid, member)?;
             }
             Note::Recovered { last, from, blank, .. } => {
+                self.spared.remove(&server);
                 Self::judge(cx, server, *last, *from, *blank, member)?;
             }
             _ => {}
@@ -68,9 +73,10 @@ impl Check for S01 {
 impl S01 {
     fn starts(&mut self, cx: &Cx<'_>, server: ServerId) {
         self.spared.remove(&server);
-        let damaged = cx.damage.damaged_snapshots(server).unwrap_or(usize::MAX);
         let is_ours = !cx.canon.cluster.apache.contains(&server);
-        if cx.spec.white_box && is_ours && cx.disks.durable_snapshots(server).len() > damaged {
+        let is_whole =
+            !cx.damage.is_rotten_in_logs(server) && !cx.disks.durable_snapshots(server).is_empty();
+        if cx.spec.white_box && is_ours && is_whole {
             self.spared.insert(server);
         }
     }
@@ -214,19 +220,24 @@ mod tests {
 
     #[test]
     fn to_move_a_whole_snapshot_aside_is_found() {
-        let aside = |struck: &[LossKind]| {
+        let aside = |struck: &[LossKind], whole: Option<Zxid>| {
             let mut run = run();
-            run.disks.snapshots.insert(ServerId(2), z(1, 1));
-            run.disks.older_snapshots.push(Zxid::ZERO);
+            run.disks.snapshots.extend(whole.map(|zxid| (ServerId(2), zxid)));
             for kind in struck {
                 run.server(2, SimEvent::HistoryLost(*kind)).unwrap();
             }
             run.server(2, SimEvent::Boot { incarnation: 3 }).unwrap();
             run.note(2, Note::MovedAside)
         };
-        assert!(aside(&[LossKind::SnapshotRot]).unwrap_err().contains("a whole snapshot"));
-        aside(&[LossKind::SnapshotRot, LossKind::SnapshotRot]).unwrap();
-        aside(&[LossKind::SnapshotRot, LossKind::BitRot]).unwrap();
+        let (rot, older) = (LossKind::SnapshotRot, Some(Zxid::ZERO));
+        assert!(aside(&[rot], older).unwrap_err().contains("a whole snapshot"));
+        aside(&[rot], None).unwrap();
+        aside(&[rot, LossKind::BitRot], older).unwrap();
+        let mut run = run();
+        run.disks.snapshots.insert(ServerId(2), Zxid::ZERO);
+        run.server(2, SimEvent::Boot { incarnation: 3 }).unwrap();
+        run.server(2, SimEvent::HistoryLost(LossKind::BitRot)).unwrap();
+        run.note(2, Note::MovedAside).unwrap();
     }
 
     /// Server 2 acknowledged 1:1, is truncated before that by server 1, and recovers without it when it
