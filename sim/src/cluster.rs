@@ -265,7 +265,7 @@ fn draw_limits(rng: &mut SimRng) -> Config {
         sync_limit_ticks: rng.range(4, 8),
         min_session_timeout_ms: (2 * tick_ms) as i32,
         max_session_timeout_ms: (20 * tick_ms) as i32,
-        snap_count: rng.log_range(10, 2_000),
+        snap_count: rng.log_range(6, 1_000),
         commit_log_count: rng.log_range(4, 500) as usize,
         pre_alloc_bytes: *rng.pick(&[4 << 10, 16 << 10, 64 << 10]),
         append_batch_bytes: rng.log_range(512, 4096) as usize,
@@ -324,7 +324,7 @@ fn draw_further_limits(seed: u64, config: &mut Config) {
     config.containers = draw_containers(&mut stream(3));
     let mut walks = stream(4);
     if walks.chance(SLOW_WALKS) {
-        config.snap_portion_bytes = walks.log_range(128, 8 << 10) as usize;
+        config.snap_portion_bytes = walks.log_range(24, 8 << 10) as usize;
         config.snap_preimage_limit_bytes = walks.log_range(2 << 10, 1 << 20) as usize;
     }
     let mut sessions = SimRng::new(seed, Stream::Sessions, 0);

@@ -8,8 +8,9 @@ use vivarium_core::config::Config;
 use vivarium_core::ids::{Epoch, LinkId, ServerId, SessionId, Zxid};
 use vivarium_core::server::action::Halt;
 use vivarium_core::server::input::Queue;
-use vivarium_core::server::note::Note;
+use vivarium_core::server::note::{Note, StateDigest};
 use vivarium_core::server::view::View;
+use vivarium_core::storage::snapshot::Damage;
 use vivarium_core::time::Mono;
 
 use crate::disk_view::DiskView;
@@ -276,9 +277,9 @@ pub struct Aged {
 pub enum Shadow {
     /// The notes of a recovery that gave a server. `aged`: of what Apache's server would have left.
     Recovered { notes: Vec<Note>, aged: Option<Aged> },
-    /// The notes of a recovery of the snapshot that was just `sealed`, without any log: what a learner would be
-    /// sent, and what replay may mend before anybody sees it.
-    SnapshotAlone { sealed: Zxid, notes: Vec<Note> },
+    /// What the file holds that was just `sealed`, or why it cannot be read: what a learner would be sent, and
+    /// what replay may mend before anybody sees it.
+    SnapshotAlone { sealed: Zxid, read: Result<StateDigest, Damage> },
     /// It would not have started, or not without a panic.
     Refused(String),
 }

@@ -6,8 +6,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use vivarium_core::config::Config;
 use vivarium_core::ids::Zxid;
 use vivarium_core::server::action::Action;
-use vivarium_core::server::note::Note;
+use vivarium_core::server::note::{Note, StateDigest};
 use vivarium_core::server::{Recovery, RecoveryInput, RecoveryStep};
+use vivarium_core::storage::files::FileName;
+use vivarium_core::storage::snapshot::{Damage, SnapshotDecoder, Source};
 use vivarium_core::time::Stamp;
 
 use crate::apache;
@@ -29,11 +31,15 @@ const WALKS: u32 = 3;
 /// than what lies between two appends.
 const REMOVALS: u64 = 8;
 
-/// Looks at a snapshot that was just sealed, in per mille.
-const SEALED: u64 = 600;
+/// So much that a power cut would tear counts as one more operation: the end of a log is told from rot by its
+/// length.
+const TORN_BYTES: u64 = 100;
 
-/// How many of them are looked at so often; a long run seals many, and its trees are large.
-const SEALED_MOST: u32 = 6;
+/// How many snapshots that were just sealed are read; a long run seals many, and its trees are large.
+const SEALED_MOST: u32 = 12;
+
+/// Looks at one that is sealed after these, in per mille.
+const SEALED: u64 = 30;
 
 /// When to look next.
 #[derive(Debug)]
@@ -68,12 +74,14 @@ impl Shadows {
 impl World {
     /// Shows the observers, now and then, what a power cut at this moment would come to.
     pub(crate) fn look_at_disk(&mut self, index: usize, removed: bool) {
-        let weight = if removed { (self.shadows.every / REMOVALS).max(1) } else { 1 };
-        if !self.shadows.is_due(weight) || self.verdict.is_some() {
+        let slot = &self.servers[index];
+        let id = slot.id();
+        let torn = self.disks.of(id).image().unsynced_log_bytes() as u64 / TORN_BYTES;
+        let weight = if removed { self.shadows.every / REMOVALS } else { torn };
+        if !self.shadows.is_due(weight.max(1)) || self.verdict.is_some() {
             return;
         }
-        let slot = &self.servers[index];
-        let (id, config, stamp) = (slot.id(), slot.config.clone(), slot.clock.stamp(self.now));
+        let (config, stamp) = (slot.config.clone(), slot.clock.stamp(self.now));
         let mut image = self.disks.of(id).image().clone();
         image.power_loss(&mut self.shadows.rng);
         let rng = &mut self.shadows.rng;
@@ -99,23 +107,23 @@ impl World {
     /// Shows the observers, now and then, what a snapshot holds that was just sealed.
     pub(crate) fn look_at_snapshot(&mut self, index: usize, sealed: Zxid) {
         let slot = &self.servers[index];
-        let share = if self.shadows.looked < SEALED_MOST { SEALED } else { SEALED / 20 };
-        let looks = self.shadows.sealed.chance(share);
+        let looks = self.shadows.looked < SEALED_MOST || self.shadows.sealed.chance(SEALED);
         if !looks || slot.guise.is_some() || self.verdict.is_some() {
             return;
         }
         self.shadows.looked += 1;
-        let (id, config, stamp) = (slot.id(), slot.config.clone(), slot.clock.stamp(self.now));
-        let mut image = self.disks.of(id).image().clone();
-        for (_, log) in apache::logs(&image) {
-            image.remove(&log);
-        }
-        // Without its log a folder may be refused: it promises more than is there.
-        if let Shadow::Recovered { notes, .. } = recover(image, config, stamp, None) {
-            let alone = Shadow::SnapshotAlone { sealed, notes };
-            self.observe(NodeId::Server(id), &SimEvent::Shadow(alone));
-        }
+        let id = slot.id();
+        let read = read_snapshot(self.disks.of(id).image(), sealed, &slot.config);
+        let shadow = Shadow::SnapshotAlone { sealed, read };
+        self.observe(NodeId::Server(id), &SimEvent::Shadow(shadow));
     }
+}
+
+fn read_snapshot(image: &Image, zxid: Zxid, config: &Config) -> Result<StateDigest, Damage> {
+    let file = image.read(&FileName::snapshot(zxid), 0, u32::MAX).unwrap_or_default();
+    let mut decoder = SnapshotDecoder::new(Source::File, config);
+    decoder.push(&file)?;
+    Ok(decoder.finish(zxid)?.database.digest())
 }
 
 fn recover(mut image: Image, config: Config, at: Stamp, aged: Option<Aged>) -> Shadow {

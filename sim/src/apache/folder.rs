@@ -242,7 +242,7 @@ pub(super) fn file(end: Zxid, body: &[u8]) -> BytesMut {
 }
 
 /// The files of the log, oldest first.
-pub(crate) fn logs(image: &Image) -> Vec<(Zxid, FileName)> {
+fn logs(image: &Image) -> Vec<(Zxid, FileName)> {
     let mut logs: Vec<_> = [Dir::Data, Dir::Log]
         .into_iter()
         .flat_map(|dir| image.list(dir).into_iter().map(move |entry| (dir, entry.name)))

@@ -24,7 +24,7 @@ use vivarium_core::config::Config;
 use vivarium_core::ids::{DialId, Epoch, LinkId, ServerId, Zxid};
 use vivarium_core::server::note::Note;
 
-pub(crate) use self::folder::{Walkable, logs};
+pub(crate) use self::folder::Walkable;
 pub use self::habits::Habits;
 use self::ledger::Ledger;
 use self::to_leader::ToLeader;

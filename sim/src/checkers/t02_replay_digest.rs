@@ -1,7 +1,8 @@
 //! T2: what lies on a disk at any moment recovers to what the server had: the committed sequence as far
 //! as it has acknowledged it, then proposals in order, and behind the last committed transaction the
 //! oracle's state, every Stat field, ACL and session of it. Judged on copies of disks (shadow
-//! recovery), each state that replay goes through included, and the newest snapshot by itself, so that no crash is needed; where one strikes, S1 and T1 say the same.
+//! recovery), each state that replay goes through included, and the newest snapshot by itself, so that no
+//! crash is needed; where one strikes, S1 and T1 say the same.
 
 use crate::checkers::line::Line;
 use crate::checkers::topic::{Topic, Topics};
@@ -9,6 +10,7 @@ use crate::checkers::{Check, Cx};
 use crate::observe::{Aged, Shadow, SimEvent};
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::{Note, StateDigest};
+use vivarium_core::storage::snapshot::Damage;
 
 #[derive(Debug, Default)]
 pub(crate) struct T02;
@@ -27,7 +29,7 @@ impl Check for T02 {
         }
         match shadow {
             Shadow::Recovered { notes, aged } => judge(cx, server, notes, aged.as_ref()),
-            Shadow::SnapshotAlone { sealed, notes } => alone(cx, server, *sealed, notes),
+            Shadow::SnapshotAlone { sealed, read } => alone(cx, server, *sealed, read),
             Shadow::Refused(why) => Err(format!("{server} would not start from its disk: {why}")),
         }
     }
@@ -91,28 +93,21 @@ fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note], aged: Option<&Aged>) -> 
 }
 
 /// A snapshot without any log is exact to its zxid: what replay does to it shows in nothing here.
-fn alone(cx: &Cx<'_>, server: ServerId, sealed: Zxid, notes: &[Note]) -> Result<(), String> {
-    let passed_over = notes.iter().find_map(|note| match note {
-        // One that has not been filled yet starts from nothing.
-        Note::Recovered { from, blank: false, .. } => {
-            Some(*from).filter(|from| *from != Some(sealed))
+fn alone(
+    cx: &Cx<'_>,
+    server: ServerId,
+    sealed: Zxid,
+    read: &Result<StateDigest, Damage>,
+) -> Result<(), String> {
+    let digest = match read {
+        Ok(digest) => *digest,
+        Err(Damage { offset, what }) => {
+            return Err(format!("{server} has sealed snapshot {sealed}: {what} (byte {offset})"));
         }
-        _ => None,
-    });
-    if let Some(from) = passed_over {
-        return Err(format!(
-            "{server} has sealed snapshot {sealed}, and would start from {from:?}"
-        ));
-    }
-    let state = notes.iter().find_map(|note| match note {
-        Note::Recovered { from: Some(from), blank: false, digest, .. } => Some((*from, *digest)),
-        _ => None,
-    });
-    let (Some((from, digest)), Some(member)) = (state, cx.canon.member(server)) else {
-        return Ok(());
     };
-    let (line, clear_from) = member.snapshot(from, &cx.canon.committed);
-    if clear_from > from || line.common() < line.len() {
+    let Some(member) = cx.canon.member(server) else { return Ok(()) };
+    let (line, clear_from) = member.snapshot(sealed, &cx.canon.committed);
+    if clear_from > sealed || line.common() < line.len() {
         return Ok(());
     }
     is_the_oracles(cx, server, line.len(), digest)
@@ -258,22 +253,21 @@ mod tests {
     /// Where a transaction behind the snapshot replaces what is wrong in it, no replay shows it.
     #[test]
     fn a_snapshot_that_is_not_exact_is_found_without_its_log() {
-        let of = |right: bool, zxid: Zxid| {
+        let of = |read: fn(u64) -> Result<u64, Damage>| {
             let mut run = Run::new(T02);
             run.boot_all();
             run.establish(1, 1)?;
             run.write(1, 1, 1)?;
             run.write(1, 1, 2)?;
-            let full = if right { run.canon.oracle.full_digest() } else { 1 };
+            let read = read(run.canon.oracle.full_digest());
             run.write(1, 1, 3)?;
-            let digest = StateDigest { tree: full, full };
-            let (last, from) = (Some(zxid), Some(zxid));
-            let notes = vec![Note::Recovered { last, from, blank: false, digest }];
-            run.server(2, SimEvent::Shadow(Shadow::SnapshotAlone { sealed: z(1, 2), notes }))
+            let read = read.map(|full| StateDigest { tree: full, full });
+            run.server(2, SimEvent::Shadow(Shadow::SnapshotAlone { sealed: z(1, 2), read }))
         };
-        of(true, z(1, 2)).unwrap();
-        assert!(of(false, z(1, 2)).unwrap_err().contains("the oracle has"));
-        assert!(of(true, z(1, 1)).unwrap_err().contains("would start from"));
+        of(Ok).unwrap();
+        assert!(of(|full| Ok(full ^ 1)).unwrap_err().contains("the oracle has"));
+        let cut_off = |_| Err(Damage { offset: 9, what: "snapshot is cut off" });
+        assert!(of(cut_off).unwrap_err().contains("cut off (byte 9)"));
     }
 
     #[test]

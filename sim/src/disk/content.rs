@@ -73,6 +73,15 @@ impl Content {
         self.pending.is_empty() && matches!(self.durable, Durable::Below(_))
     }
 
+    /// Written, and not synced: what a power cut tears.
+    pub(super) fn unsynced_bytes(&self) -> usize {
+        let written = |pending: &Pending| match pending {
+            Pending::Write { bytes, .. } => bytes.len(),
+            Pending::SetLen(_) => 0,
+        };
+        self.pending.iter().map(written).sum()
+    }
+
     pub(super) fn write(&mut self, offset: usize, bytes: Bytes) {
         let len = self.current.len();
         if let Durable::Below(undo) = &mut self.durable {

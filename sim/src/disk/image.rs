@@ -258,14 +258,16 @@ impl Image {
         true
     }
 
-    /// Flips one bit of a durable snapshot. False where there is none.
+    /// Flips one bit of a durable snapshot, mostly of the newest. False where there is none.
     pub fn rot_snapshot(&mut self, rng: &mut SimRng) -> bool {
         let sealed = self.snapshots.iter().filter(|(_, id)| self.inodes[id].is_sealed());
         let targets: Vec<u64> = sealed.map(|(_, id)| *id).collect();
         if targets.is_empty() {
             return false;
         }
-        let inode = self.inode_mut(*rng.pick(&targets));
+        // Mostly that which is read first.
+        let from = if rng.chance(600) { targets.len() - 1 } else { 0 };
+        let inode = self.inode_mut(*rng.pick(&targets[from..]));
         let at = rng.below(inode.content.durable().len() as u64) as usize;
         let mask = 1 << rng.below(8);
         inode.content.damage(|bytes| bytes.flip(at, mask));
@@ -329,6 +331,11 @@ impl Image {
 
     pub fn snapshot(&self) -> Option<Zxid> {
         self.snapshots().next_back()
+    }
+
+    /// How much of the newest log a power cut tears.
+    pub fn unsynced_log_bytes(&self) -> usize {
+        self.logs.last().map_or(0, |(_, id)| self.inodes[id].content.unsynced_bytes())
     }
 
     /// The complete ones, oldest first.
