@@ -1,6 +1,6 @@
 //! S5: whatever a server dies of, both epoch files are whole afterwards: a file that was there can be read,
 //! and currentEpoch is not ahead of acceptedEpoch. A server whose history was moved aside, or lay behind what
-//! a leader told it to cut off, keeps acceptedEpoch alone; a wiped disk holds nothing. That they do not go
+//! a leader told it to cut off, keeps acceptedEpoch alone, when it starts at the latest; a wiped disk holds nothing. That they do not go
 //! back is P12's, that a server starts from them L3's and, at any moment, T2's.
 
 use crate::checkers::topic::{Topic, Topics};
@@ -43,8 +43,12 @@ impl Check for S05 {
                 self.accepted.remove(&server);
                 self.current.remove(&server);
             }
-            SimEvent::Note(Note::Disowned { .. } | Note::Recovered { blank: true, .. }) => {
+            SimEvent::Note(Note::Disowned { .. }) => {
                 self.current.remove(&server);
+            }
+            SimEvent::Note(Note::Recovered { blank: true, .. }) => {
+                self.current.remove(&server);
+                return claims_nothing(cx, server);
             }
             SimEvent::Crash(_) | SimEvent::Exit(_) | SimEvent::Boot { .. } => {
                 return self.judge(cx, server);
@@ -74,6 +78,16 @@ impl S05 {
             ));
         }
         Ok(())
+    }
+}
+
+/// currentEpoch says that the history counts (docs/decisions/0017).
+fn claims_nothing(cx: &Cx<'_>, server: ServerId) -> Result<(), String> {
+    let current = cx.disks.durable_current_epoch(server);
+    let is_apaches = cx.canon.cluster.apache.contains(&server);
+    match current.filter(|_| !is_apaches && !cx.canon.cluster.standalone) {
+        Some(epoch) => Err(format!("{server} is blank, and keeps currentEpoch {epoch}")),
+        None => Ok(()),
     }
 }
 
@@ -145,9 +159,10 @@ mod tests {
         let mut run = run();
         let digest = vivarium_core::server::note::StateDigest::default();
         let blank = Note::Recovered { last: None, from: None, blank: true, digest };
-        run.note(2, blank).unwrap();
+        assert!(run.note(2, blank.clone()).unwrap_err().contains("keeps currentEpoch 3"));
         run.disks.lose_epochs(2);
         run.disks.promise(2, 3);
+        run.note(2, blank).unwrap();
         assert_eq!(dies(&mut run), Ok(()));
     }
 

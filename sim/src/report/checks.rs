@@ -22,7 +22,9 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "S1" => "Recovery gives back what was committed and what was acknowledged.",
         "S3" => "The log on a disk has no hole behind the newest snapshot.",
         "S4" => "Rot is not taken for the torn end of a log.",
-        "S5" => "Whatever a server dies of, its epoch files are whole.",
+        "S5" => {
+            "Whatever a server dies of, its epoch files are whole, and claim no more than it has."
+        }
         "S6" => "What a voter acknowledges would survive a power cut.",
         "S7" => "After a failed fsync a server promises nothing any more.",
         "S8" => {
