@@ -106,6 +106,18 @@ impl Inbox {
         self.content[due.slot as usize].take()
     }
 
+    /// What is due next, if it comes on this lane of the network.
+    pub(crate) fn pop_on(&mut self, now: SimTime, lane: Lane) -> Option<NetEvent> {
+        let Reverse(due) = self.heap.peek().filter(|Reverse(due)| due.at <= now)?;
+        let what = self.content[due.slot as usize].as_ref();
+        let Some(What::Net(event)) = what else { return None };
+        if event.lane() != lane {
+            return None;
+        }
+        let Some(What::Net(event)) = self.pop(now) else { unreachable!("it was seen just now") };
+        Some(event)
+    }
+
     pub(crate) fn next(&self) -> Option<SimTime> {
         self.heap.peek().map(|Reverse(due)| due.at)
     }

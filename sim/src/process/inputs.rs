@@ -9,8 +9,28 @@ use crate::ids::NodeId;
 use crate::inbox::What;
 use crate::net::{Delivery, EndId, Host, NetEvent};
 use crate::observe::{Durable, LossKind, SimEvent};
+use crate::rng::SimRng;
 use crate::trace::{Mark, hash_bytes};
 use crate::world::World;
+
+/// Chunks that one read takes with the one before, in per mille.
+const JOINED: u64 = 700;
+
+/// What one read takes at most.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Of what waits on a connection one read takes all or a part.
+fn join_reads(deliveries: &mut Vec<Delivery>, rng: &mut SimRng) {
+    deliveries.dedup_by(|next, first| match (first, next) {
+        (Delivery::Bytes { end, bytes: head }, Delivery::Bytes { end: same, bytes: tail })
+            if end == same && head.len() < READ_BYTES && rng.chance(JOINED) =>
+        {
+            *head = [&head[..], &tail[..]].concat().into();
+            true
+        }
+        _ => false,
+    });
+}
 
 impl World {
     /// What the network hands to a process, before any guise changes it.
@@ -34,7 +54,12 @@ impl World {
 
     pub(super) fn take_net(&mut self, index: usize, event: NetEvent) {
         let mut deliveries = std::mem::take(&mut self.scratch.deliveries);
+        let lane = event.lane();
         self.net.due(self.now, event, &mut deliveries);
+        while let Some(more) = self.inboxes[index].pop_on(self.now, lane) {
+            self.net.due(self.now, more, &mut deliveries);
+        }
+        join_reads(&mut deliveries, &mut self.backlog_rng);
         self.deliver(index, &mut deliveries);
         self.scratch.deliveries = deliveries;
         self.forward_posts();
@@ -161,5 +186,44 @@ impl World {
         self.crash(index, armed.kind);
         self.post(self.now.plus(armed.down), Host(index), What::Boot);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::rng::Stream;
+
+    #[test]
+    fn chunks_that_wait_are_read_in_one_or_several_and_nothing_passes_a_border_of_another_kind() {
+        let (one, other) = (EndId(4), EndId(6));
+        let chunk = |end, byte: u8| Delivery::Bytes { end, bytes: Bytes::from(vec![byte; 2]) };
+        let waiting = || {
+            vec![
+                chunk(one, 1),
+                chunk(one, 2),
+                Delivery::Sent { end: one, bytes: 9 },
+                chunk(one, 3),
+                chunk(other, 4),
+                chunk(other, 5),
+            ]
+        };
+        let mut sizes = Vec::new();
+        for seed in 0..20 {
+            let mut deliveries = waiting();
+            join_reads(&mut deliveries, &mut SimRng::new(seed, Stream::Backlog, 0));
+            sizes.push(deliveries.len());
+            let mut read = (Vec::new(), Vec::new());
+            for delivery in &deliveries {
+                if let Delivery::Bytes { end, bytes } = delivery {
+                    let to = if *end == one { &mut read.0 } else { &mut read.1 };
+                    to.extend_from_slice(bytes);
+                }
+            }
+            assert_eq!(read, (vec![1, 1, 2, 2, 3, 3], vec![4, 4, 5, 5]));
+        }
+        assert!((4..=6).all(|size| sizes.contains(&size)), "{sizes:?}");
     }
 }
