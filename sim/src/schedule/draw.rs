@@ -6,10 +6,12 @@ use crate::cluster::Cluster;
 use crate::ids::SimTime;
 use crate::rng::{SimRng, Stream};
 use crate::schedule::class::CLASSES;
+use crate::schedule::moving::moves_with_open_writes;
 use crate::schedule::outage::{
     deposed, found_rotten, held_up, late_word, left_behind, relapses, rolling_outage,
     rolling_restart, swizzle,
 };
+use crate::schedule::pretender::promises_alone;
 use crate::schedule::straggler::{back_too_soon, fallen_behind, hears_little};
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 
@@ -31,6 +33,8 @@ const DEPOSED: u64 = 1012;
 const FALLEN: u64 = 1013;
 const BACK_SOON: u64 = 1014;
 const HEARS_LITTLE: u64 = 1015;
+const PROMISES: u64 = 1016;
+const MOVES: u64 = 1017;
 
 /// Seeds in which what a server says comes late, in per mille.
 const LATES: u64 = 100;
@@ -72,6 +76,14 @@ const EARLY_RETURNS: u64 = 60;
 const WHISPERS: u64 = 15;
 const CRAMPED_WHISPERS: u64 = 300;
 
+/// Seeds in which who is elected falls with an epoch that nobody heard of, in per mille; in half of them
+/// nothing else happens.
+const LONELY_PROMISES: u64 = 30;
+
+/// Seeds with observers in which clients move there with open writes, in per mille; in half of them nothing else
+/// happens.
+const OPEN_MOVES: u64 = 250;
+
 /// An outage of several steps that a seed may have, from a stream of its own.
 struct Outage {
     stream: u64,
@@ -81,7 +93,7 @@ struct Outage {
     units: fn(&Cluster, SimTime, &mut SimRng) -> Vec<FaultUnit>,
 }
 
-const OUTAGES: [Outage; 7] = [
+const OUTAGES: [Outage; 9] = [
     Outage { stream: LEFT_BEHIND, strikes: leaves_behind, alone: in_half, units: left_behind },
     Outage { stream: DEPOSED, strikes: is_deposed, alone: in_half, units: deposed },
     Outage { stream: HELD_UP, strikes: is_held_up, alone: in_half, units: held_up },
@@ -89,6 +101,8 @@ const OUTAGES: [Outage; 7] = [
     Outage { stream: LATE, strikes: is_late, alone: in_half_of_local, units: late_word },
     Outage { stream: BACK_SOON, strikes: is_back_too_soon, alone: in_half, units: back_too_soon },
     Outage { stream: HEARS_LITTLE, strikes: hears_too_little, alone: in_half, units: hears_little },
+    Outage { stream: PROMISES, strikes: is_outbid, alone: in_half, units: promises_alone },
+    Outage { stream: MOVES, strikes: moves_open, alone: in_half, units: moves_with_open_writes },
 ];
 
 /// Draws the schedule of a seed: each class is left out with probability one half, and how often
@@ -196,6 +210,15 @@ fn is_back_too_soon(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
 fn hears_too_little(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
     let share = if cluster.is_cramped() { CRAMPED_WHISPERS } else { WHISPERS };
     rng.chance(share) && cluster.configs.len() > 1 && !is_alone(seed, cluster)
+}
+
+fn is_outbid(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    rng.chance(LONELY_PROMISES) && cluster.voters.len() > 2 && !is_alone(seed, cluster)
+}
+
+fn moves_open(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    let has_place = cluster.voters.len() > 1 && !cluster.observers.is_empty();
+    rng.chance(OPEN_MOVES) && has_place && !is_alone(seed, cluster)
 }
 
 /// A leader of two voters needs both.

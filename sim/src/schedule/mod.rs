@@ -3,7 +3,9 @@
 
 mod class;
 mod draw;
+mod moving;
 mod outage;
+mod pretender;
 mod scopes;
 mod straggler;
 

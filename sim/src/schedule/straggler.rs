@@ -4,7 +4,7 @@
 use crate::cluster::Cluster;
 use crate::ids::SimTime;
 use crate::rng::SimRng;
-use crate::schedule::{FaultKind, FaultUnit, PacketKind, Peer, Scope};
+use crate::schedule::{FaultKind, FaultUnit, PacketKind, Peer, RotPlace, Scope};
 
 /// One server is away for so long that the others have forgotten what it lacks. What it is sent then is torn,
 /// or one of the others falls while it is not in step yet.
@@ -37,6 +37,11 @@ pub(super) fn fallen_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng)
         let kind = if rng.chance(500) { FaultKind::Crash } else { FaultKind::PowerLoss };
         let scope = Scope::Servers(vec![falls]);
         units.push(FaultUnit { at: back.plus(delay), length, kind, scope });
+    }
+    if rng.chance(300) {
+        // What it will be sent is rotten.
+        let (at, kind) = (at.plus(away * 9 / 10), FaultKind::BitRot { place: RotPlace::Snapshot });
+        units.push(FaultUnit { at, length: 1, kind, scope: Scope::Leader });
     }
     units.retain(|unit| unit.at <= until);
     units.sort_by_key(|unit| unit.at);
@@ -116,7 +121,7 @@ mod tests {
     fn the_others_are_whole_while_one_is_away() {
         let cluster = Cluster::draw(1, Some(3));
         let until = SimTime::from_secs(5);
-        let (mut torn, mut falls) = (0, 0);
+        let (mut torn, mut falls, mut rotten) = (0, 0, 0);
         for seed in 0..20 {
             let mut rng = SimRng::new(seed, Stream::Schedule, 0);
             let units = fallen_behind(&cluster, until, &mut rng);
@@ -127,6 +132,11 @@ mod tests {
             };
             let one = hit(away).expect("one server is away");
             for blow in blows {
+                if blow.scope == Scope::Leader {
+                    rotten += 1;
+                    assert!(blow.at < away.at.plus(away.length));
+                    continue;
+                }
                 assert!(blow.at >= away.at.plus(away.length), "{units:?}");
                 match hit(blow) {
                     None => {
@@ -140,6 +150,45 @@ mod tests {
                 }
             }
         }
-        assert!(torn > 3 && falls > 3, "{torn} {falls}");
+        assert!(torn > 3 && falls > 3 && rotten > 3, "{torn} {falls} {rotten}");
+    }
+
+    #[test]
+    fn who_comes_back_too_soon_dies_and_returns_while_no_ack_of_the_others_arrives() {
+        let cluster = Cluster::draw(1, Some(3));
+        for seed in 0..20 {
+            let mut rng = SimRng::new(seed, Stream::Schedule, 0);
+            let units = back_too_soon(&cluster, SimTime::from_secs(60), &mut rng);
+            assert!(units.len() > 3);
+            for blow in units.chunks_exact(3) {
+                let [others, one, falls] = blow else { panic!("{blow:?}") };
+                assert!(others.at < falls.at && one.at.plus(one.length) == falls.at);
+                let Scope::Servers(ids) = &falls.scope else { panic!("{falls:?}") };
+                let Scope::Between { from, .. } = &others.scope else { panic!("{others:?}") };
+                assert!(!from.contains(&Peer::Server(ids[0])), "its own ACKs pass when it is back");
+            }
+        }
+    }
+
+    #[test]
+    fn one_hears_little_of_all_others_and_is_not_given_up_for_it() {
+        let cluster = Cluster::draw(1, Some(3));
+        let limits = &cluster.configs[0];
+        let silence = limits.tick.0 * limits.sync_limit_ticks;
+        let (mut stalled, mut narrow) = (0, 0);
+        for seed in 0..20 {
+            let mut rng = SimRng::new(seed, Stream::Schedule, 0);
+            for unit in hears_little(&cluster, SimTime::from_secs(20), &mut rng) {
+                let Scope::Between { from, to } = &unit.scope else { panic!("{unit:?}") };
+                assert!(to.len() == 1 && from.len() + 1 == cluster.configs.len());
+                if unit.kind == FaultKind::StallLink {
+                    stalled += 1;
+                    assert!(unit.length <= silence);
+                } else {
+                    narrow += 1;
+                }
+            }
+        }
+        assert!(stalled > 0 && narrow > 0);
     }
 }
