@@ -29,13 +29,13 @@ impl Check for X02 {
         }
         let Some((server, note)) = note_of(cx, event) else {
             let Some(server) = cx.server() else { return Ok(()) };
-            if matches!(event, SimEvent::Boot { .. }) {
-                self.entered.remove(&server);
-            }
-            return if matches!(event, SimEvent::LogDone) {
-                self.owes_none(cx, server)
-            } else {
-                Ok(())
+            return match event {
+                SimEvent::LogDone => self.owes_none(cx, server),
+                SimEvent::Boot { .. } => {
+                    self.entered.remove(&server);
+                    Ok(())
+                }
+                _ => Ok(()),
             };
         };
         match note {
@@ -118,5 +118,19 @@ mod tests {
         let mut run = Run::new(X02::default());
         run.boot_all();
         assert!(run.note(7, acked(1)).unwrap_err().contains("has no vote"));
+    }
+
+    #[test]
+    fn an_ack_that_is_owed_is_found() {
+        let mut run = Run::new(X02::default());
+        run.boot_all();
+        run.note(2, Note::AckedNewLeader { epoch: Epoch(1), history: None }).unwrap();
+        run.log(2, z(1, 1), 5).unwrap();
+        run.disks.put(2, z(1, 1), 5);
+        run.server(2, SimEvent::LogDone).unwrap();
+        run.note(2, phase(Phase::FollowingBroadcast, 1)).unwrap();
+        assert!(run.server(2, SimEvent::LogDone).unwrap_err().contains("has acknowledged"));
+        run.note(2, acked(1)).unwrap();
+        run.server(2, SimEvent::LogDone).unwrap();
     }
 }
