@@ -1,7 +1,7 @@
 //! E6: once a client knows that its session is served over a new connection, nothing sent over an older
-//! one is proposed any more by the leader in whose name it is served, nor takes effect behind what was sent over the new one; what is sent over the
-//! newest is not refused as if the session had gone elsewhere; and no session is turned away for ever once
-//! all is well.
+//! one is proposed any more by the leader in whose name it is served, nor takes effect behind what was sent
+//! over the new one; what is sent over the newest is not refused as if the session had gone elsewhere; and no
+//! session is turned away for ever once all is well.
 //!
 //! When something was proposed is known in simulations alone: recorded histories say what was committed.
 

@@ -1,7 +1,7 @@
 //! S5: whatever a server dies of, both epoch files are whole afterwards: a file that was there can be read,
 //! and currentEpoch is not ahead of acceptedEpoch. A server whose history was moved aside, or lay behind what
-//! a leader told it to cut off, keeps acceptedEpoch alone, when it starts at the latest; a wiped disk holds nothing. That they do not go
-//! back is P12's, that a server starts from them L3's and, at any moment, T2's.
+//! a leader told it to cut off, keeps acceptedEpoch alone, when it starts at the latest; a wiped disk holds
+//! nothing. That they do not go back is P12's, that a server starts from them L3's and, at any moment, T2's.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
