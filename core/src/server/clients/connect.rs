@@ -127,6 +127,10 @@ impl Clients {
         let Phase::Revalidating { handshake, .. } = known.phase else { return };
         if let Some(standing) = found {
             self.attach(link, session, handshake, standing, cx);
+            // The client is here: from now on the timeout that it asked for here binds, a shorter one too
+            // (`SessionTracker::move_to`), even if it never says a word.
+            let timeout_ms = handshake.timeout_ms;
+            self.submissions.push_back(Submission::Touch { session, timeout_ms });
         } else {
             self.reject(link, handshake.read_only, cx);
         }

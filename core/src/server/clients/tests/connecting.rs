@@ -224,6 +224,20 @@ fn silence_ends_connections() {
     assert_eq!(rig.clients.deadline(), None);
 }
 
+/// The timeout that it asked for now binds, even if it says nothing more.
+#[test]
+fn to_come_back_is_a_use_of_the_session() {
+    let mut rig = Rig::new();
+    let session = rig.session(1);
+    rig.open(2);
+    rig.bytes(2, &connect(Some(session), &password(session), 0));
+    assert!(rig.work_one(), "the question whether it lives");
+    assert!(matches!(
+        rig.asked.front(),
+        Some(super::super::Submission::Touch { session: used, timeout_ms: 5000 }) if *used == session
+    ));
+}
+
 #[test]
 fn a_use_of_the_session_is_reported_once_per_moment() {
     let mut rig = Rig::new();
