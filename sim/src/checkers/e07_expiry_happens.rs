@@ -56,7 +56,7 @@ impl Check for E07 {
             }
         }
         match event {
-            SimEvent::Client(fact) => self.client(cx.now, fact),
+            SimEvent::Client(fact) => self.client(cx.now, fact, cx.canon.healed_at.is_some()),
             SimEvent::Healed { .. } => self.next = Some(cx.now.plus(INTERVAL)),
             _ => {}
         }
@@ -111,7 +111,7 @@ impl Check for E07 {
 }
 
 impl E07 {
-    fn client(&mut self, now: SimTime, fact: &ClientFact) {
+    fn client(&mut self, now: SimTime, fact: &ClientFact, is_calm: bool) {
         let session = match fact {
             ClientFact::Invoke { op, .. } => op.session,
             ClientFact::Ping { session, .. } => *session,
@@ -131,11 +131,12 @@ impl E07 {
             *used = now;
         }
         if let ClientFact::Session(SessionFact::Granted { got, timeout_ms, .. }) = fact {
-            // One that comes back may have negotiated another timeout; the longer one binds.
-            let longest = self.granted.entry(*got).or_default();
-            *longest = micros(*timeout_ms).max(*longest);
+            // One that comes back may have negotiated another timeout. While there are faults, the longer one
+            // binds: the server may not come to tell its leader of it.
+            let (granted, known) = (micros(*timeout_ms), self.granted.entry(*got).or_default());
+            *known = if is_calm { granted } else { granted.max(*known) };
             if let Some(timeout) = self.open.get_mut(got) {
-                *timeout = (*timeout).max(*longest);
+                *timeout = if is_calm { granted } else { granted.max(*timeout) };
             }
         }
     }
@@ -203,6 +204,20 @@ mod tests {
         ends(30_000, 30_000).unwrap();
         assert!(ends(30_000, 60_000).is_err());
         assert!(ends(1_000, 30_000).is_err());
+    }
+
+    #[test]
+    fn a_shorter_timeout_binds_who_asks_for_it_while_all_is_calm() {
+        let mut run = Run::new(E07::default());
+        run.boot_all();
+        run.establish(1, 1).unwrap();
+        run.open(z(1, 1), 5);
+        run.grant(5, 60_000, 1).unwrap();
+        run.grant(5, 1_000, 2).unwrap();
+        run.heal().unwrap();
+        run.wait_ms(30_000).unwrap();
+        run.grant(5, 1_000, 3).unwrap();
+        assert!(run.wait_ms(30_000).is_err());
     }
 
     #[test]

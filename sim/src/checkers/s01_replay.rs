@@ -11,7 +11,7 @@ use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::observe::SimEvent;
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::{ServerId, Zxid};
 use vivarium_core::server::note::Note;
 
@@ -19,6 +19,8 @@ use vivarium_core::server::note::Note;
 pub(crate) struct S01 {
     /// Servers that start, and have a whole snapshot and a whole log.
     spared: BTreeSet<ServerId>,
+    /// The newest snapshot that each has sealed.
+    sealed: BTreeMap<ServerId, Zxid>,
 }
 
 impl Check for S01 {
@@ -57,8 +59,12 @@ impl Check for S01 {
             Note::Disowned { upto } if !member.uncuttable => {
                 return Err(format!("{server} gives up what it has for a snapshot of {upto}"));
             }
-            Note::SnapshotSealed { zxid } if cx.spec.white_box && member.in_broadcast() => {
-                is_behind_log(cx, server, *zxid, member)?;
+            Note::SnapshotSealed { zxid } => {
+                let newest = self.sealed.entry(server).or_default();
+                *newest = (*zxid).max(*newest);
+                if cx.spec.white_box && member.in_broadcast() {
+                    is_behind_log(cx, server, *zxid, member)?;
+                }
             }
             Note::Recovered { last, from, blank, .. } => {
                 self.spared.remove(&server);
@@ -76,9 +82,15 @@ impl S01 {
         let is_ours = !cx.canon.cluster.apache.contains(&server);
         let is_whole =
             !cx.damage.is_rotten_in_logs(server) && !cx.disks.durable_snapshots(server).is_empty();
+        // What a leader has sent as a snapshot is in no log: an older one does not lead there.
+        let is_whole = is_whole && cx.disks.durable_last_log(server) >= self.newest_sealed(server);
         if cx.spec.white_box && is_ours && is_whole {
             self.spared.insert(server);
         }
+    }
+
+    fn newest_sealed(&self, server: ServerId) -> Option<Zxid> {
+        self.sealed.get(&server).copied()
     }
 
     fn judge(
@@ -237,6 +249,16 @@ mod tests {
         run.disks.snapshots.insert(ServerId(2), Zxid::ZERO);
         run.server(2, SimEvent::Boot { incarnation: 3 }).unwrap();
         run.server(2, SimEvent::HistoryLost(LossKind::BitRot)).unwrap();
+        run.note(2, Note::MovedAside).unwrap();
+    }
+
+    #[test]
+    fn an_older_snapshot_leads_nowhere_where_a_leaders_has_taken_the_place_of_the_log() {
+        let mut run = run();
+        run.disks.snapshots.insert(ServerId(2), Zxid::ZERO);
+        run.note(2, Note::SnapshotSealed { zxid: z(1, 9) }).unwrap();
+        run.server(2, SimEvent::HistoryLost(LossKind::SnapshotRot)).unwrap();
+        run.server(2, SimEvent::Boot { incarnation: 3 }).unwrap();
         run.note(2, Note::MovedAside).unwrap();
     }
 
