@@ -99,6 +99,12 @@ impl Cluster {
         self.configs[0].link_high_water_bytes < USUAL_ROOM
     }
 
+    /// How many microseconds servers hear nothing of each other before they give each other up.
+    pub(crate) fn silence_us(&self) -> u64 {
+        let Config { tick, sync_limit_ticks, .. } = &self.configs[0];
+        tick.0 * sync_limit_ticks
+    }
+
     /// What is forgotten within a phase of faults of the usual length is within a longer one, too.
     pub(crate) fn stretch_memory(&mut self, faults_for: SimTime) {
         let times = (faults_for.0 / 5_000_000).max(1);
@@ -265,7 +271,7 @@ fn draw_limits(rng: &mut SimRng) -> Config {
         sync_limit_ticks: rng.range(4, 8),
         min_session_timeout_ms: (2 * tick_ms) as i32,
         max_session_timeout_ms: (20 * tick_ms) as i32,
-        snap_count: rng.log_range(6, 1_000),
+        snap_count: rng.log_range(FORGETS_WITHIN, 1_000),
         commit_log_count: rng.log_range(4, 500) as usize,
         pre_alloc_bytes: *rng.pick(&[4 << 10, 16 << 10, 64 << 10]),
         append_batch_bytes: rng.log_range(512, 4096) as usize,

@@ -13,16 +13,25 @@ use vivarium_core::server::note::{Note, Phase};
 
 #[derive(Debug, Default)]
 pub(crate) struct E07 {
-    /// Timeout of every open session.
+    /// Every open session, and the timeout of its transaction.
     open: BTreeMap<SessionId, u64>,
-    /// The longest that each session was granted: one that was local may be told another one while the transaction
-    /// that opens it for all is under way.
-    granted: BTreeMap<SessionId, u64>,
+    /// Of sessions that are local, too: one may be granted another timeout while the transaction that opens it
+    /// for all is under way.
+    granted: BTreeMap<SessionId, Granted>,
     /// When its client was last heard of, whatever became of what it said.
     used: BTreeMap<SessionId, SimTime>,
     /// Who came into office last, and when.
     leader: Option<(ServerId, SimTime)>,
     next: Option<SimTime>,
+}
+
+/// What the client of a session was told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Granted {
+    longest: u64,
+    newest: u64,
+    /// When it was told the newest.
+    at: SimTime,
 }
 
 /// Microseconds between two looks at all sessions.
@@ -43,8 +52,7 @@ impl Check for E07 {
             let session = SessionId(judged.header.session);
             match judged.txn {
                 Txn::CreateSession { timeout_ms } => {
-                    let granted = self.granted.get(&session).copied().unwrap_or_default();
-                    self.open.insert(session, granted.max(micros(timeout_ms)));
+                    self.open.insert(session, micros(timeout_ms));
                     self.used.insert(session, cx.now);
                 }
                 Txn::CloseSession { .. } => {
@@ -56,7 +64,7 @@ impl Check for E07 {
             }
         }
         match event {
-            SimEvent::Client(fact) => self.client(cx.now, fact, cx.canon.healed_at.is_some()),
+            SimEvent::Client(fact) => self.client(cx.now, fact),
             SimEvent::Healed { .. } => self.next = Some(cx.now.plus(INTERVAL)),
             _ => {}
         }
@@ -94,7 +102,9 @@ impl Check for E07 {
             return Ok(());
         }
         let spare = cx.canon.cluster.tick_us * SPARE_TICKS + SPARE;
-        for (session, timeout) in &self.open {
+        let settled = led.max(healed).plus(spare);
+        for (session, created) in &self.open {
+            let timeout = self.timeout(*session, *created, settled);
             let used = self.used.get(session).copied().unwrap_or_default();
             let drift = timeout / 1_000_000 * cx.spec.drift_ppm + cx.spec.drift_ppm;
             let from = used.max(led).max(healed);
@@ -111,7 +121,7 @@ impl Check for E07 {
 }
 
 impl E07 {
-    fn client(&mut self, now: SimTime, fact: &ClientFact, is_calm: bool) {
+    fn client(&mut self, now: SimTime, fact: &ClientFact) {
         let session = match fact {
             ClientFact::Invoke { op, .. } => op.session,
             ClientFact::Ping { session, .. } => *session,
@@ -131,13 +141,20 @@ impl E07 {
             *used = now;
         }
         if let ClientFact::Session(SessionFact::Granted { got, timeout_ms, .. }) = fact {
-            // One that comes back may have negotiated another timeout. While there are faults, the longer one
-            // binds: the server may not come to tell its leader of it.
-            let (granted, known) = (micros(*timeout_ms), self.granted.entry(*got).or_default());
-            *known = if is_calm { granted } else { granted.max(*known) };
-            if let Some(timeout) = self.open.get_mut(got) {
-                *timeout = if is_calm { granted } else { granted.max(*timeout) };
-            }
+            let granted = self.granted.entry(*got).or_default();
+            let newest = micros(*timeout_ms);
+            *granted = Granted { longest: granted.longest.max(newest), newest, at: now };
+        }
+    }
+
+    /// One that comes back may have negotiated another timeout. The newest binds where it was granted under this
+    /// leader, while all was calm; else the longest: a new leader begins with that of the transaction, and a
+    /// server among faults may not come to tell of what it granted.
+    fn timeout(&self, session: SessionId, created: u64, settled: SimTime) -> u64 {
+        match self.granted.get(&session) {
+            Some(granted) if granted.at > settled => granted.newest,
+            Some(granted) => granted.longest.max(created),
+            None => created,
         }
     }
 }
@@ -207,17 +224,20 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_timeout_binds_who_asks_for_it_while_all_is_calm() {
-        let mut run = Run::new(E07::default());
-        run.boot_all();
-        run.establish(1, 1).unwrap();
-        run.open(z(1, 1), 5);
-        run.grant(5, 60_000, 1).unwrap();
-        run.grant(5, 1_000, 2).unwrap();
-        run.heal().unwrap();
-        run.wait_ms(30_000).unwrap();
-        run.grant(5, 1_000, 3).unwrap();
-        assert!(run.wait_ms(30_000).is_err());
+    fn a_shorter_timeout_binds_where_this_leader_granted_it_while_all_is_calm() {
+        let ends = |wait_ms| {
+            let mut run = Run::new(E07::default());
+            run.boot_all();
+            run.establish(1, 1)?;
+            run.open(z(1, 1), 5);
+            run.grant(5, 60_000, 1)?;
+            run.heal()?;
+            run.wait_ms(wait_ms)?;
+            run.grant(5, 1_000, 2)?;
+            run.wait_ms(30_000)
+        };
+        assert!(ends(30_000).is_err());
+        ends(0).unwrap();
     }
 
     #[test]

@@ -80,17 +80,14 @@ impl S01 {
     fn starts(&mut self, cx: &Cx<'_>, server: ServerId) {
         self.spared.remove(&server);
         let is_ours = !cx.canon.cluster.apache.contains(&server);
-        let is_whole =
-            !cx.damage.is_rotten_in_logs(server) && !cx.disks.durable_snapshots(server).is_empty();
         // What a leader has sent as a snapshot is in no log: an older one does not lead there.
-        let is_whole = is_whole && cx.disks.durable_last_log(server) >= self.newest_sealed(server);
+        let leads_on = cx.disks.durable_last_log(server) >= self.sealed.get(&server).copied();
+        let is_whole = !cx.damage.is_rotten_in_logs(server)
+            && !cx.disks.durable_snapshots(server).is_empty()
+            && leads_on;
         if cx.spec.white_box && is_ours && is_whole {
             self.spared.insert(server);
         }
-    }
-
-    fn newest_sealed(&self, server: ServerId) -> Option<Zxid> {
-        self.sealed.get(&server).copied()
     }
 
     fn judge(

@@ -12,8 +12,7 @@ pub(super) fn moves_with_open_writes(
     until: SimTime,
     rng: &mut SimRng,
 ) -> Vec<FaultUnit> {
-    let limits = &cluster.configs[0];
-    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let silence = cluster.silence_us();
     let voters = || cluster.voters.iter().map(|id| Peer::Server(id.0)).collect::<Vec<_>>();
     let clients = (0..cluster.clients as u32).map(Peer::Client).collect();
     let acks = Scope::Between { from: voters(), to: voters() };

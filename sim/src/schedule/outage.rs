@@ -101,8 +101,7 @@ pub(super) fn left_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -
 /// with another leader while it still believes that they follow it. Clients come and go meanwhile, those
 /// of the others to it, too: what it tells them must be true.
 pub(super) fn deposed(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
-    let limits = &cluster.configs[0];
-    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let silence = cluster.silence_us();
     let mut at = SimTime(rng.range(until.0 / 10, until.0 / 3));
     let mut units = Vec::new();
     while at <= until {
@@ -134,8 +133,7 @@ fn hears_late(
     others: &[u64],
     rng: &mut SimRng,
 ) -> Vec<FaultUnit> {
-    let limits = &cluster.configs[0];
-    let (tick, silence) = (limits.tick.0, limits.tick.0 * limits.sync_limit_ticks);
+    let (tick, silence) = (cluster.configs[0].tick.0, cluster.silence_us());
     let servers = |ids: &[u64]| ids.iter().map(|&id| Peer::Server(id)).collect::<Vec<_>>();
     let (from, to) = (servers(others), servers(left));
     // Long enough for the others to go on, and not so long that it gives them up.
@@ -180,7 +178,7 @@ fn change_over(
 pub(super) fn late_word(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
     let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
     let limits = &cluster.configs[0];
-    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let silence = cluster.silence_us();
     let shortest = u64::try_from(limits.min_session_timeout_ms).unwrap_or(0) * 1000;
     let mut at = SimTime(rng.range(until.0 / 10, until.0 / 3));
     let mut units = Vec::new();
@@ -231,8 +229,7 @@ pub(super) fn held_up(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Ve
     let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
     let at = SimTime(rng.range(until.0 / 10, until.0 / 4));
     // Long enough for the others to notice, to have another leader, and to go on.
-    let limits = &cluster.configs[0];
-    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let silence = cluster.silence_us();
     let alone = rng.range(silence, 3 * silence).min(until.0 * 6 / 10);
     let back = at.plus(alone);
     let leader = Scope::Leader;
@@ -442,7 +439,7 @@ mod tests {
         let cluster = Cluster::draw(1, Some(3));
         let limits = &cluster.configs[0];
         let shortest = limits.min_session_timeout_ms as u64 * 1000;
-        let silence = limits.tick.0 * limits.sync_limit_ticks;
+        let silence = cluster.silence_us();
         for seed in 0..20 {
             let mut rng = SimRng::new(seed, Stream::Schedule, 0);
             let units = late_word(&cluster, SimTime::from_secs(20), &mut rng);

@@ -8,14 +8,13 @@ use crate::schedule::{Deed, FaultKind, FaultUnit, PacketKind, Scope};
 /// The leader falls, and others with it, so that none of the rest can be spared. Who is elected promises itself an
 /// epoch, and falls before anybody hears of it; back at once, it is elected again, promises itself the next one, and
 /// falls again. While it is down the others return, get a leader of a lower epoch than it has promised, and are to
-/// have it back.
+/// have it back. Of three voters or more.
 pub(super) fn promises_alone(
     cluster: &Cluster,
     until: SimTime,
     rng: &mut SimRng,
 ) -> Vec<FaultUnit> {
-    let limits = &cluster.configs[0];
-    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let silence = cluster.silence_us();
     let at = SimTime(rng.range(until.0 / 10, until.0 / 3));
     let mut others: Vec<u64> = cluster.voters.iter().map(|id| id.0).collect();
     rng.shuffle(&mut others);

@@ -6,8 +6,8 @@ use crate::ids::SimTime;
 use crate::rng::SimRng;
 use crate::schedule::{FaultKind, FaultUnit, PacketKind, Peer, RotPlace, Scope};
 
-/// One server is away for so long that the others have forgotten what it lacks. What it is sent then is torn,
-/// or one of the others falls while it is not in step yet.
+/// One server is away for so long that the others have forgotten what it lacks. What it is sent then is torn
+/// or rotten, or one of the others falls while it is not in step yet.
 pub(super) fn fallen_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
     let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
     let at = SimTime(rng.range(until.0 / 10, until.0 / 4));
@@ -52,8 +52,7 @@ pub(super) fn fallen_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng)
 /// in its log, and is back before it is decided.
 pub(super) fn back_too_soon(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
     let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
-    let limits = &cluster.configs[0];
-    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let silence = cluster.silence_us();
     let voters: Vec<u64> = cluster.voters.iter().map(|id| id.0).collect();
     let kind = FaultKind::DelayPacket { packet: PacketKind::Ack };
     let mut at = SimTime(rng.range(until.0 / 10, until.0 / 3));
@@ -88,8 +87,7 @@ pub(super) fn back_too_soon(cluster: &Cluster, until: SimTime, rng: &mut SimRng)
 /// while its clients ask for what is newest.
 pub(super) fn hears_little(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
     let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
-    let limits = &cluster.configs[0];
-    let silence = limits.tick.0 * limits.sync_limit_ticks;
+    let silence = cluster.silence_us();
     let mut at = SimTime(rng.range(until.0 / 10, until.0 / 3));
     let mut units = Vec::new();
     while at <= until {
@@ -173,8 +171,7 @@ mod tests {
     #[test]
     fn one_hears_little_of_all_others_and_is_not_given_up_for_it() {
         let cluster = Cluster::draw(1, Some(3));
-        let limits = &cluster.configs[0];
-        let silence = limits.tick.0 * limits.sync_limit_ticks;
+        let silence = cluster.silence_us();
         let (mut stalled, mut narrow) = (0, 0);
         for seed in 0..20 {
             let mut rng = SimRng::new(seed, Stream::Schedule, 0);
