@@ -5,8 +5,10 @@
 //!
 //! The outside view holds only while no fault is in force, and for what was sent a syncLimit after the
 //! last one: until then a follower whose leader has dropped it, or lost it on the way, goes on
-//! answering pings which the leader never hears of.
+//! answering pings which the leader never hears of. One that stays sick (its disk hangs) is dropped again
+//! and again: what it answered before it noticed need not have been told.
 
+use crate::checkers::session_clock::SessionClock;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::history::{ClientFact, SessionFact};
@@ -26,6 +28,10 @@ pub(crate) struct E03 {
     sent: BTreeMap<(SessionId, Option<i32>), VecDeque<SimTime>>,
     /// When the last request left that was answered.
     used: BTreeMap<SessionId, SimTime>,
+    /// Who granted each session its connection.
+    at: BTreeMap<SessionId, ServerId>,
+    /// When each server last found itself without a leader.
+    lost_leader: BTreeMap<ServerId, SimTime>,
     expired: BTreeMap<SessionId, SimTime>,
     /// When the leader found it expired: what is sent from then on is answered until that is committed.
     found: BTreeMap<SessionId, SimTime>,
@@ -37,41 +43,7 @@ pub(crate) struct E03 {
     /// A learner may have been cut off from its leader one way, for as long as nobody notices: its
     /// clients are served, and the leader does not hear of them.
     half_open: bool,
-    clocks: BTreeMap<ServerId, Clock>,
-}
-
-/// How far the session clock of a server can have come.
-#[derive(Debug, Default)]
-struct Clock {
-    /// Time in which its process stood still, but for a tick of each pause.
-    missed_us: u64,
-    paused: Option<SimTime>,
-    /// When it came into office: each session then had its whole timeout before it.
-    began: Reading,
-    /// When each session was used last, as far as it says.
-    used: BTreeMap<SessionId, Reading>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Reading {
-    at: SimTime,
-    missed_us: u64,
-}
-
-impl Clock {
-    fn read(&self, now: SimTime) -> Reading {
-        Reading { at: now, missed_us: self.missed_us }
-    }
-
-    fn begin(&mut self, now: SimTime) {
-        (self.began, self.used) = (self.read(now), BTreeMap::new());
-    }
-
-    /// At most, since the session was used.
-    fn ran_us(&self, session: SessionId, now: SimTime) -> u64 {
-        let used = self.used.get(&session).unwrap_or(&self.began);
-        now.since(used.at).saturating_sub(self.missed_us - used.missed_us)
-    }
+    clocks: BTreeMap<ServerId, SessionClock>,
 }
 
 impl Check for E03 {
@@ -85,6 +57,7 @@ impl Check for E03 {
             Topic::Resumed,
             Topic::Exit,
             Topic::Boot,
+            Topic::PhaseEntered,
             Topic::Established,
             Topic::SessionExpired,
             Topic::SessionTouched,
@@ -110,7 +83,7 @@ impl Check for E03 {
             self.quiet_since = cx.now;
         }
         if let Some(server) = cx.server() {
-            self.run_clock(cx, server, event);
+            self.clocks.entry(server).or_default().hear(cx, event);
         }
         let starts = matches!(event, SimEvent::Boot { .. }) && cx.canon.cluster.standalone;
         if starts || matches!(event, SimEvent::Note(Note::Established { .. })) {
@@ -141,6 +114,10 @@ impl Check for E03 {
             }
             self.found.insert(*session, cx.now);
         }
+        if let Some((server, Note::PhaseEntered { phase: Phase::Looking, .. })) = note_of(cx, event)
+        {
+            self.lost_leader.insert(server, cx.now);
+        }
         if let Some((server, Note::SessionTouched { session, timeout_ms })) = note_of(cx, event) {
             self.counts_whole(cx, server, *session, *timeout_ms)?;
         }
@@ -160,27 +137,6 @@ impl Check for E03 {
 }
 
 impl E03 {
-    fn run_clock(&mut self, cx: &Cx<'_>, server: ServerId, event: &SimEvent) {
-        let clock = self.clocks.entry(server).or_default();
-        match event {
-            SimEvent::Paused => clock.paused = Some(cx.now),
-            SimEvent::Resumed => {
-                let stood_us = clock.paused.take().map_or(0, |since| cx.now.since(since));
-                clock.missed_us += stood_us.saturating_sub(cx.canon.cluster.tick_us);
-            }
-            SimEvent::Boot { .. } => {
-                clock.paused = None;
-                clock.begin(cx.now);
-            }
-            SimEvent::Note(Note::Established { .. }) => clock.begin(cx.now),
-            SimEvent::Note(Note::SessionTouched { session, .. }) => {
-                let reading = clock.read(cx.now);
-                clock.used.insert(*session, reading);
-            }
-            _ => {}
-        }
-    }
-
     fn has_run_out(
         &self,
         cx: &Cx<'_>,
@@ -247,9 +203,12 @@ impl E03 {
                 return Ok(());
             }
             ClientFact::Session(SessionFact::Granted { got, timeout_ms, server, .. }) => {
-                // An earlier leader's word is none of the newest one's.
-                let most = if is_newest(cx, *server) { i32::MAX } else { made_with(cx, *got) };
-                self.timeouts.insert(*got, most.min(*timeout_ms));
+                self.at.insert(*got, *server);
+                let known = self.timeouts.entry(*got).or_insert(i32::MAX);
+                // An earlier leader's word is none of the newest one's, nor does it undo that.
+                let most =
+                    if is_newest(cx, *server) { i32::MAX } else { made_with(cx, *got).min(*known) };
+                *known = most.min(*timeout_ms);
                 return Ok(());
             }
             ClientFact::Session(SessionFact::Detached { session, .. }) => {
@@ -293,7 +252,9 @@ impl E03 {
             return Ok(());
         };
         let noticed = self.quiet_since.plus(report_us(cx));
-        if self.half_open || cx.canon.faults_active > 0 || *used < noticed {
+        let untold = self.at.get(&session).and_then(|server| self.lost_leader.get(server));
+        let excused = untold.is_some_and(|lost| lost >= used);
+        if self.half_open || cx.canon.faults_active > 0 || *used < noticed || excused {
             return Ok(());
         }
         if expired.since(*used) < least_us(cx, *timeout_ms) {
@@ -498,6 +459,48 @@ mod tests {
         run.client(ClientFact::Pong { session, connection, zxid: 1 }).unwrap();
         run.wait_ms(after_ms).unwrap();
         run.close(z(1, 2), 5)
+    }
+
+    fn granted_by(server: u64, timeout_ms: i32) -> ClientFact {
+        let (got, server) = (SessionId(5), ServerId(server));
+        let (asked, same_password, connection) = (Some(got), true, 1);
+        ClientFact::Session(SessionFact::Granted {
+            asked,
+            got,
+            same_password,
+            timeout_ms,
+            server,
+            connection,
+        })
+    }
+
+    /// Its server finds that the leader has dropped it: nobody need have told of the use before.
+    #[test]
+    fn who_lost_its_leader_may_have_told_nobody() {
+        let used_at = |server: u64, loses: u64| {
+            let mut run = with_a_session();
+            run.client(granted_by(server, 20_000)).unwrap();
+            let (session, connection) = (SessionId(5), 1);
+            run.client(ClientFact::Ping { session, connection }).unwrap();
+            run.client(ClientFact::Pong { session, connection, zxid: 1 }).unwrap();
+            run.note(loses, phase(Phase::Looking, 1)).unwrap();
+            run.close(z(1, 2), 5)
+        };
+        used_at(2, 2).unwrap();
+        assert!(used_at(2, 3).is_err());
+    }
+
+    /// Who asks an earlier leader again gets no promise of the newest one.
+    #[test]
+    fn an_earlier_leader_undoes_no_agreement() {
+        let mut run = with_a_session();
+        run.establish(2, 2).unwrap();
+        run.note(1, phase(Phase::LeadingBroadcast, 1)).unwrap();
+        run.client(granted_by(2, 10_000)).unwrap();
+        run.client(granted_by(1, 20_000)).unwrap();
+        let touched = |timeout_ms| Note::SessionTouched { session: SessionId(5), timeout_ms };
+        run.note(2, touched(10_000)).unwrap();
+        assert!(run.note(2, touched(9_999)).unwrap_err().contains("was granted 10000"));
     }
 
     /// Also of a server that served all the time.

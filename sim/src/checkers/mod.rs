@@ -67,6 +67,7 @@ mod s06_ack_implies_durable;
 mod s07_fsync_failure;
 mod s08_purge_safety;
 mod s09_epoch_implies_history;
+mod session_clock;
 mod t01_digest_equality;
 mod t02_replay_digest;
 #[cfg(test)]
