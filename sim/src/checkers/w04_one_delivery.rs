@@ -135,6 +135,23 @@ mod tests {
         }
     }
 
+    /// So does one that was not told, since it may not read the node, and lists it as a parent and as missing:
+    /// its end answers the one, and the other is watched.
+    #[test]
+    fn the_end_of_a_parent_is_no_answer_to_who_waits_for_a_node() {
+        let mut run = run();
+        let delete = Txn::Delete { path: "/a".into() };
+        run.commit(1, header(z(1, 3), 5, 2), &delete).unwrap();
+        let paths = || vec!["/a".to_owned()];
+        let wanted = SetWatches { child: paths(), exist: paths(), ..SetWatches::default() };
+        run.invoke(6, 2, Call::Watch(WatchOp::Set(wanted))).unwrap();
+        run.told(6, EventKind::NodeDeleted, "/a", -1).unwrap();
+        run.ok(6, 2, z(1, 3), Reply::Empty).unwrap();
+        run.create(z(1, 4), 5, 3, "/a", false).unwrap();
+        run.watch(6, "/a", z(1, 4)).unwrap();
+        assert!(run.watch(6, "/a", z(1, 4)).is_err());
+    }
+
     #[test]
     fn what_a_client_may_not_know_is_not_told() {
         let mut run = run();

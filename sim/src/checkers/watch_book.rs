@@ -22,6 +22,34 @@ pub(crate) fn tables(kind: EventKind) -> &'static [Table] {
     }
 }
 
+/// A list of a request that sets watches again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    Data,
+    Exist,
+    Child,
+}
+
+impl List {
+    const fn table(self) -> Table {
+        match self {
+            Self::Data | Self::Exist => Table::Data,
+            Self::Child => Table::Child,
+        }
+    }
+
+    /// Whether an event of this kind is the server's answer to a path of the list
+    /// (`DataTree.setWatches`).
+    const fn is_answered_by(self, kind: EventKind) -> bool {
+        match kind {
+            EventKind::NodeCreated => matches!(self, Self::Exist),
+            EventKind::NodeDataChanged => matches!(self, Self::Data),
+            EventKind::NodeDeleted => matches!(self, Self::Data | Self::Child),
+            EventKind::NodeChildrenChanged => matches!(self, Self::Child),
+        }
+    }
+}
+
 /// What can be watched, by a number: every reply is compared with all watches of its session.
 #[derive(Debug, Default)]
 pub(crate) struct Watchables {
@@ -62,7 +90,7 @@ enum Asked {
         if_missing: bool,
     },
     /// Sets these, as far as they are not used up before the reply.
-    Again(Vec<usize>),
+    Again(Vec<(List, usize)>),
     Remove(Vec<usize>),
 }
 
@@ -143,25 +171,28 @@ impl WatchBook {
     }
 
     /// The one-shot watches of a request that sets them again.
-    fn listed(&mut self, wanted: &SetWatches) -> Vec<usize> {
-        let data = wanted.data.iter().chain(&wanted.exist).map(|path| (Table::Data, path));
-        let all = data.chain(wanted.child.iter().map(|path| (Table::Child, path)));
-        all.map(|(table, path)| self.watchables.number(table, path)).collect()
+    fn listed(&mut self, wanted: &SetWatches) -> Vec<(List, usize)> {
+        let lists = [
+            (List::Data, &wanted.data),
+            (List::Exist, &wanted.exist),
+            (List::Child, &wanted.child),
+        ];
+        let all =
+            lists.into_iter().flat_map(|(list, paths)| paths.iter().map(move |it| (list, it)));
+        all.map(|(list, path)| (list, self.watchables.number(list.table(), path))).collect()
     }
 
-    /// An event that comes before watches are set again is an answer to them too.
+    /// An event that comes before watches are set again is an answer to them too. A path may be in several
+    /// lists: an event answers some, and the server watches for the others.
     fn caught_up(&mut self, session: SessionId, kind: EventKind, path: &str) {
         let used: Vec<usize> =
             tables(kind).iter().filter_map(|table| self.watchables.known(*table, path)).collect();
         let in_flight = (session, i32::MIN)..=(session, i32::MAX);
         for (_, asked) in self.asked.range_mut(in_flight) {
-            let Asked::Again(again) = asked else { continue };
-            // A path may be in two lists that set one watch: an event answers the one, and the server
-            // watches for the other.
-            for used in &used {
-                if let Some(place) = again.iter().position(|watched| watched == used) {
-                    again.remove(place);
-                }
+            if let Asked::Again(again) = asked {
+                again.retain(|(list, watched)| {
+                    !(list.is_answered_by(kind) && used.contains(watched))
+                });
             }
         }
     }
@@ -178,7 +209,7 @@ impl WatchBook {
             }
             Asked::One { .. } => {}
             Asked::Again(again) => {
-                for watched in again {
+                for (_, watched) in again {
                     set.entry(watched).or_insert(zxid);
                 }
             }

@@ -337,7 +337,7 @@ impl ZkClient {
     fn act(&mut self, now: SimTime, out: &mut ClientOut) {
         while self.plan.at() <= now && matches!(self.stage, Stage::Attached { .. }) {
             if !self.is_free() {
-                return self.plan.postpone(now);
+                return;
             }
             let Some(operation) = self.plan.take(now) else { return };
             self.perform(now, operation, out);
@@ -456,6 +456,9 @@ impl SimClient for ZkClient {
             ClientEvent::Bytes { conn, bytes } => {
                 if self.conn() == Some(conn) {
                     self.on_bytes(now, &bytes, out);
+                    if self.silent_until.is_none() && self.is_free() {
+                        self.plan.goes_on(now);
+                    }
                 }
             }
             ClientEvent::ConnectFailed { conn, .. } | ClientEvent::Closed { conn } => {
@@ -490,7 +493,9 @@ impl SimClient for ZkClient {
                 Some(self.silent_until.unwrap_or_else(|| {
                     let ping = self.last_sent.plus(session.part_us(1));
                     let give_up = self.last_heard.plus(session.part_us(2));
-                    ping.min(give_up).min(self.plan.at())
+                    // Without room only an answer lets it go on.
+                    let next = if self.is_free() { self.plan.at() } else { SimTime::NEVER };
+                    ping.min(give_up).min(next)
                 }))
             }
             (Stage::Attached { .. }, None) => None,

@@ -207,13 +207,15 @@ impl Plan {
         self.returns && rng.chance(if self.calm { 100 } else { 300 })
     }
 
-    /// The next one cannot be done now.
-    pub(super) fn postpone(&mut self, now: SimTime) {
-        match &mut self.next {
-            Next::Listed { at, .. } => *at = now.plus(RETRY_US),
-            Next::Drawn { at, .. } => *at = now.plus(self.think_us),
-            Next::Nothing => {}
-        }
+    /// There is room for the next one. If it has been due for a while, it is tried again as if that had been
+    /// done all the time, pause by pause.
+    pub(super) fn goes_on(&mut self, now: SimTime) {
+        let (at, pause_us) = match &mut self.next {
+            Next::Listed { at, .. } => (at, RETRY_US),
+            Next::Drawn { at, .. } => (at, self.think_us.max(1)),
+            Next::Nothing => return,
+        };
+        *at = at.plus(now.since(*at).div_ceil(pause_us) * pause_us);
     }
 
     /// Takes the next one; another takes its place.

@@ -163,6 +163,26 @@ fn it_pings_at_a_third_and_gives_up_at_two_thirds() {
     assert!(client.conn().is_none());
 }
 
+/// It does not ask again and again whether there is room, and goes on when it would have found some.
+#[test]
+fn what_has_no_room_waits_for_an_answer() {
+    let ms = |ms: u64| SimTime::ZERO.plus(ms * 1000);
+    let silence = Timed { at: ms(5), operation: Operation::FallSilent { us: 1 } };
+    let operations = Operations::Listed(vec![silence]);
+    let spec = ClientSpec { operations, ..client().0.spec };
+    let (mut client, mut out) =
+        (ZkClient::new(spec, Workload::draw(1), 150_000, 0), ClientOut::new());
+    let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
+    assert_eq!(client.deadline(), Some(ms(5)));
+    client.send(SimTime::ZERO, Call::Sync { path: "/".into() }, &mut out);
+    assert_eq!(client.deadline(), Some(ms(1000)), "the next ping");
+    let mut reply = Writer::new();
+    reply.i32(1).i64(5).i32(-101);
+    let answered = ms(7).plus(500);
+    client.on_event(answered, ClientEvent::Bytes { conn, bytes: reply.frame() }, &mut out);
+    assert_eq!(client.deadline(), Some(ms(8)));
+}
+
 /// Whatever a server sends, no client panics.
 #[test]
 fn random_bytes_are_survived() {
