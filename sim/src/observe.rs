@@ -134,6 +134,11 @@ pub enum SimEvent {
     /// The process was told that all is done which it had asked the queue of its log for, and has carried out
     /// what it makes of that.
     LogDone,
+    /// It asks for an append to its log of several records, which is longer than a batch may be.
+    BatchOutgrown {
+        bytes: u64,
+        limit: u64,
+    },
     /// The process is told that an operation of this queue failed.
     DiskFailed {
         queue: Queue,
@@ -212,9 +217,11 @@ pub enum Word {
     AsksSession {
         session: SessionId,
     },
+    /// The leader says whether it does. `told`: as of a sync.
     Session {
         session: SessionId,
         valid: bool,
+        told: Zxid,
     },
 }
 

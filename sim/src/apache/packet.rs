@@ -11,6 +11,7 @@ pub(crate) const PING: i32 = 5;
 pub(crate) const REVALIDATE: i32 = 6;
 pub(crate) const SYNC: i32 = 7;
 pub(crate) const INFORM: i32 = 8;
+pub(crate) const COMMITANDACTIVATE: i32 = 9;
 pub(super) const NEWLEADER: i32 = 10;
 pub(crate) const FOLLOWERINFO: i32 = 11;
 pub(crate) const UPTODATE: i32 = 12;
@@ -20,6 +21,7 @@ pub(crate) const SNAP: i32 = 15;
 pub(crate) const OBSERVERINFO: i32 = 16;
 pub(super) const LEADERINFO: i32 = 17;
 pub(super) const ACKEPOCH: i32 = 18;
+pub(crate) const INFORMANDACTIVATE: i32 = 19;
 
 /// Type and zxid come before the length of the data.
 const DATA_AT: usize = 12;

@@ -258,6 +258,7 @@ impl Canon {
             | SimEvent::Faults { .. }
             | SimEvent::HalfOpen { .. }
             | SimEvent::LogDone
+            | SimEvent::BatchOutgrown { .. }
             | SimEvent::DiskFailed { .. }
             | SimEvent::Objection { .. }
             | SimEvent::Word { .. }

@@ -1,7 +1,7 @@
 //! E3: a leader expires a session only when its session clock ran for the whole timeout, that which the
 //! client was granted, since the last use, and counts each use so; a pause counts for a tick of it at most; and
 //! only the established leader of the newest epoch it knows does so. Seen from outside, while nothing is faulty:
-//! not before timeout * (1 - drift) - tick after the last answered send.
+//! not before timeout * (1 - drift) - tick after the last answered send, or the last return to it.
 //!
 //! The outside view holds only while no fault is in force, and for what was sent a syncLimit after the
 //! last one: until then a follower whose leader has dropped it, or lost it on the way, goes on
@@ -12,7 +12,7 @@ use crate::checkers::session_clock::SessionClock;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::history::{ClientFact, SessionFact};
-use crate::ids::SimTime;
+use crate::ids::{NodeId, SimTime};
 use crate::observe::SimEvent;
 use crate::oracle::txn::Txn;
 use std::collections::{BTreeMap, VecDeque};
@@ -26,6 +26,8 @@ pub(crate) struct E03 {
     /// What each session was granted last, or less where it may have less.
     timeouts: BTreeMap<SessionId, i32>,
     sent: BTreeMap<(SessionId, Option<i32>), VecDeque<SimTime>>,
+    /// When each client asked for the session that it had.
+    asked: BTreeMap<NodeId, SimTime>,
     /// When the last request left that was answered.
     used: BTreeMap<SessionId, SimTime>,
     /// Who granted each session its connection.
@@ -195,6 +197,7 @@ impl E03 {
             ClientFact::Session(SessionFact::Asked {
                 resume: Some(session), timeout_ms, ..
             }) => {
+                self.asked.insert(cx.node, cx.now);
                 // It holds before the client hears so.
                 let known = self.timeouts.get_mut(session).filter(|_| !cx.spec.recorded);
                 if let Some(known) = known {
@@ -202,8 +205,14 @@ impl E03 {
                 }
                 return Ok(());
             }
-            ClientFact::Session(SessionFact::Granted { got, timeout_ms, server, .. }) => {
+            ClientFact::Session(SessionFact::Granted {
+                asked, got, timeout_ms, server, ..
+            }) => {
                 self.at.insert(*got, *server);
+                if let Some(at) = self.asked.remove(&cx.node).filter(|_| asked.is_some()) {
+                    let used = self.used.entry(*got).or_default();
+                    *used = (*used).max(at);
+                }
                 let known = self.timeouts.entry(*got).or_insert(i32::MAX);
                 // An earlier leader's word is none of the newest one's, nor does it undo that.
                 let most =
@@ -213,6 +222,11 @@ impl E03 {
             }
             ClientFact::Session(SessionFact::Detached { session, .. }) => {
                 self.sent.remove(&(*session, None));
+                return Ok(());
+            }
+            // No leader hears of it.
+            ClientFact::Session(SessionFact::ReadOnly { session, .. }) => {
+                self.used.remove(session);
                 return Ok(());
             }
             ClientFact::Watch { .. } | ClientFact::Session(_) | ClientFact::Nonsense { .. } => {
@@ -295,7 +309,6 @@ fn least_us(cx: &Cx<'_>, timeout_ms: i32) -> u64 {
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
-    use crate::ids::NodeId;
 
     fn note(idle_ms: u64) -> Note {
         Note::SessionExpired { session: SessionId(5), idle_ms, timeout_ms: 20_000 }
@@ -472,6 +485,26 @@ mod tests {
             server,
             connection,
         })
+    }
+
+    /// It was gone for almost all of its time, and comes back.
+    #[test]
+    fn an_expiry_in_spite_of_a_return_is_found() {
+        let returns = |server: u64, read_only: bool| {
+            let mut run = with_a_session();
+            let (resume, last_zxid, server) = (Some(SessionId(5)), 0, ServerId(server));
+            let asked = SessionFact::Asked { resume, last_zxid, timeout_ms: 20_000, server };
+            run.client(ClientFact::Session(asked)).unwrap();
+            run.client(granted_by(server.0, 20_000)).unwrap();
+            if read_only {
+                let session = SessionId(5);
+                run.client(ClientFact::Session(SessionFact::ReadOnly { session, server })).unwrap();
+            }
+            run.wait_ms(5_000).unwrap();
+            run.close(z(1, 2), 5)
+        };
+        assert!(returns(1, false).is_err());
+        returns(1, true).unwrap();
     }
 
     /// Its server finds that the leader has dropped it: nobody need have told of the use before.

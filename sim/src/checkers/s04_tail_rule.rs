@@ -1,7 +1,8 @@
 //! S4: only what the last append batch left may be taken for torn and cut off. Where a fault damaged older
 //! records, a server either starts with all that it had or says that it is blank: then it has no vote, and
 //! counts in no quorum, until its peers have filled it. S1 owes nothing of what rotted; this is why such
-//! a server may not go on as if it had never had it.
+//! a server may not go on as if it had never had it. So nobody appends more at once than a batch may hold,
+//! or one record.
 //! Not judged of Apache's peers, which cannot tell rot from a torn end.
 
 use crate::checkers::topic::{Topic, Topics};
@@ -20,13 +21,16 @@ pub(crate) struct S04 {
 
 impl Check for S04 {
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::Cluster, Topic::Boot, Topic::Recovered])
+        Topics::of(&[Topic::Cluster, Topic::Boot, Topic::Recovered, Topic::BatchOutgrown])
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if let SimEvent::Cluster { servers, .. } = event {
             let batches = servers.iter().map(|config| config.append_batch_bytes as u64);
             self.batch_bytes = batches.max().unwrap_or_default();
+        }
+        if let (Some(server), SimEvent::BatchOutgrown { bytes, limit }) = (cx.server(), event) {
+            return Err(format!("{server} appends {bytes} bytes at once, a batch has {limit}"));
         }
         if let (Some(server), SimEvent::Boot { .. }) = (cx.server(), event) {
             self.boots(cx, server);
@@ -93,6 +97,13 @@ mod tests {
         assert!(recovers(far, first, false).unwrap_err().contains(&lost(z(1, 2))));
         assert_eq!(recovers(far, Some(z(1, 2)), false), Ok(()), "a snapshot had it");
         assert_eq!(recovers(far, None, true), Ok(()), "it says that it is blank");
+    }
+
+    #[test]
+    fn a_batch_that_outgrows_its_limit_is_found() {
+        let mut run = Run::new(S04::default());
+        let outgrown = SimEvent::BatchOutgrown { bytes: 600, limit: 512 };
+        assert!(run.server(1, outgrown).unwrap_err().contains("a batch has 512"));
     }
 
     #[test]

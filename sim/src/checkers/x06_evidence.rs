@@ -1,14 +1,15 @@
 //! X6: what a leader answers to a learner, it has evidence for. A sync is answered when a quorum has answered
 //! a PING that was sent behind the question, and behind the commits of everything that was committed when it
 //! came; so is "there is no such session", unless its end is committed. Nobody hears that a session lives
-//! behind the proposal of its end. And it does not go on to PING who answers none for longer than syncLimit: it
+//! behind the proposal of its end, nor an observer before the commits of all that the session had proposed when
+//! it asked: it could not tell them from what the client asks for now, by the same numbers. And it does not go on to PING who answers none for longer than syncLimit: it
 //! has taken its silence for its end. Judged by the wire.
 //! Source: ZOOKEEPER-1675; what ours promise beyond 3.9.5, whose leaders owe none of it.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
 use crate::observe::{SimEvent, Word};
-use crate::oracle::txn::ended_session;
+use crate::oracle::txn::{ended_session, session_of};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use vivarium_core::ids::{LinkId, ServerId, SessionId, Zxid};
 use vivarium_core::server::note::{Note, Phase};
@@ -27,12 +28,15 @@ struct Leader {
     learners: BTreeMap<LinkId, Learner>,
     /// Sessions whose end it has proposed.
     ending: BTreeSet<SessionId>,
+    /// The newest that it has proposed for each session.
+    proposed: BTreeMap<SessionId, Zxid>,
 }
 
 #[derive(Debug, Default)]
 struct Learner {
     /// Unless it is an observer.
     voter: Option<ServerId>,
+    observes: bool,
     serves: bool,
     /// When it was sent the last PING, by the leader's clock, and for how long it has said nothing since it serves.
     pinged: Mono,
@@ -41,8 +45,16 @@ struct Learner {
     pings: VecDeque<u64>,
     answered: u64,
     syncs: VecDeque<Sync>,
-    /// Sessions that it asked for, and when.
-    sessions: Vec<(SessionId, u64)>,
+    questions: Vec<Question>,
+}
+
+/// Whether a session lives; not answered yet.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    session: SessionId,
+    asked: u64,
+    /// The newest that was proposed for the session by then.
+    floor: Zxid,
 }
 
 /// A sync that is not answered yet.
@@ -65,11 +77,14 @@ impl Check for X06 {
             SimEvent::Note(Note::PhaseEntered { phase: Phase::Looking, .. }) => {
                 if let Some(leader) = self.leaders.get_mut(&server) {
                     leader.ending.clear();
+                    leader.proposed.clear();
                 }
             }
-            SimEvent::Note(Note::Proposed { payload, .. }) => {
-                if let Some(session) = ended_session(payload) {
-                    self.leaders.entry(server).or_default().ending.insert(session);
+            SimEvent::Note(Note::Proposed { zxid, payload, .. }) => {
+                let leader = self.leaders.entry(server).or_default();
+                if let Some(session) = session_of(payload) {
+                    leader.proposed.insert(session, *zxid);
+                    leader.ending.extend(ended_session(payload));
                 }
             }
             SimEvent::Word { link, word } => {
@@ -90,6 +105,7 @@ impl Leader {
         match word {
             Word::Comes { learner: who, observer } => {
                 learner.voter = Some(who).filter(|_| !observer);
+                learner.observes = observer;
             }
             // It has read past every PING of before.
             Word::UpToDate => {
@@ -105,9 +121,14 @@ impl Leader {
                 let floor = cx.canon.committed.last().map_or(Zxid::ZERO, |entry| entry.zxid);
                 learner.syncs.push_back(Sync { asked: now, floor });
             }
-            Word::AsksSession { session } => learner.sessions.push((session, now)),
+            Word::AsksSession { session } => {
+                let floor = self.proposed.get(&session).copied().unwrap_or(Zxid::ZERO);
+                learner.questions.push(Question { session, asked: now, floor });
+            }
             Word::Sync { told } => return self.answer_sync(cx, link, told),
-            Word::Session { session, valid } => return self.answer(cx, link, session, valid),
+            Word::Session { session, valid, told } => {
+                return self.answer(cx, link, session, valid.then_some(told));
+            }
         }
         Ok(())
     }
@@ -131,24 +152,32 @@ impl Leader {
         cx: &Cx<'_>,
         link: LinkId,
         session: SessionId,
-        valid: bool,
+        lives: Option<Zxid>,
     ) -> Result<(), String> {
         let learner = self.learners.entry(link).or_default();
-        let question = learner.sessions.iter().position(|(asked, _)| *asked == session);
+        let question = learner.questions.iter().position(|question| question.session == session);
         let Some(question) = question else {
             return Err(format!("speaks of {session}, which nobody asked for"));
         };
-        let (_, asked) = learner.sessions.remove(question);
-        if valid && self.ending.contains(&session) {
+        let Question { asked, floor, .. } = learner.questions.remove(question);
+        let Some(told) = lives else {
+            let is_over = cx.canon.closed.contains_key(&session);
+            return match is_over || self.is_confirmed(cx, asked) {
+                true => Ok(()),
+                false => Err(format!(
+                    "says that there is no {session}, and no quorum has followed it since it was asked"
+                )),
+            };
+        };
+        if self.ending.contains(&session) {
             return Err(format!("says that {session} lives, and has proposed its end"));
         }
-        let is_over = cx.canon.closed.contains_key(&session);
-        match valid || is_over || self.is_confirmed(cx, asked) {
-            true => Ok(()),
-            false => Err(format!(
-                "says that there is no {session}, and no quorum has followed it since it was asked"
-            )),
+        if learner.observes && told < floor {
+            return Err(format!(
+                "says that {session} lives behind the commit of {told}, and has proposed its {floor}"
+            ));
         }
+        Ok(())
     }
 
     /// Whether a quorum has answered a PING that was sent behind that moment.
@@ -184,8 +213,8 @@ mod tests {
     use crate::oracle::txn::build::payload;
 
     const SESSION: SessionId = SessionId(5);
-    const OVER: Word = Word::Session { session: SESSION, valid: false };
-    const LIVES: Word = Word::Session { session: SESSION, valid: true };
+    const OVER: Word = Word::Session { session: SESSION, valid: false, told: Zxid::ZERO };
+    const LIVES: Word = Word::Session { session: SESSION, valid: true, told: Zxid::ZERO };
     const ASKED: Word = Word::AsksSession { session: SESSION };
     const PING: Word = Word::Ping { heard: true, at: Mono(0) };
     const SYNC: Word = Word::Sync { told: Zxid(u64::MAX) };
@@ -272,6 +301,25 @@ mod tests {
         run.close(z(1, 2), SESSION.0).unwrap();
         say(&mut run, 2, &[ASKED, OVER]).unwrap();
         assert!(say(&mut run, 2, &[OVER]).unwrap_err().contains("nobody asked for"));
+    }
+
+    #[test]
+    fn an_observer_hears_of_a_session_behind_what_it_had_proposed() {
+        let observer = Word::Comes { learner: ServerId(4), observer: true };
+        let lives = |link: u64, first: &[Word], told: Zxid| {
+            let mut run = leader();
+            say(&mut run, 4, &[observer, Word::UpToDate]).unwrap();
+            say(&mut run, link, first).unwrap();
+            let payload = payload(header(z(1, 1), SESSION.0, 1), &Txn::Error { code: -101 });
+            run.note(1, Note::Proposed { zxid: z(1, 1), hash: 5, payload }).unwrap();
+            let asked: &[Word] = if first.is_empty() { &[ASKED] } else { &[] };
+            say(&mut run, link, asked).unwrap();
+            say(&mut run, link, &[Word::Session { session: SESSION, valid: true, told }])
+        };
+        assert!(lives(4, &[], Zxid::ZERO).unwrap_err().contains("has proposed its"));
+        lives(4, &[], z(1, 1)).unwrap();
+        lives(4, &[ASKED], Zxid::ZERO).unwrap();
+        lives(2, &[], Zxid::ZERO).unwrap();
     }
 
     #[test]

@@ -92,6 +92,12 @@ impl LogIndex {
     }
 }
 
+/// Length of the record of a log that these bytes begin with, as it claims.
+pub(crate) fn first_record_len(bytes: &[u8]) -> Option<usize> {
+    let len = u32::from_be_bytes(bytes.get(8..12)?.try_into().ok()?);
+    Some(13 + len as usize)
+}
+
 fn parse(content: &[u8], at: u64, hash: fn(&[u8]) -> u64) -> Option<Record> {
     let rest = content.get(at as usize..)?;
     let crc = u64::from_be_bytes(rest.get(..8)?.try_into().ok()?);

@@ -19,7 +19,7 @@ use vivarium_core::storage::files::FileName;
 
 pub use self::disks::Disks;
 pub use self::image::Image;
-pub(crate) use self::index::adler32;
+pub(crate) use self::index::{adler32, first_record_len};
 use crate::coverage::{DiskProgress, Struck};
 pub use crate::disk_view::{DiskView, NoDisks};
 use crate::ids::SimTime;

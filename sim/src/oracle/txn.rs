@@ -66,13 +66,17 @@ pub enum Txn {
     },
 }
 
+/// The session that this record is of.
+pub fn session_of(payload: &[u8]) -> Option<SessionId> {
+    Some(SessionId(i64::from_be_bytes(*payload.first_chunk()?)))
+}
+
 /// The session that this record ends, if it does.
 pub fn ended_session(payload: &[u8]) -> Option<SessionId> {
     /// Behind the session, the number of the request, the zxid and the time.
     const KIND_AT: usize = 28;
     let ends = payload.get(KIND_AT..KIND_AT + 4)? == CLOSE_SESSION.to_be_bytes();
-    let session = payload.first_chunk().filter(|_| ends)?;
-    Some(SessionId(i64::from_be_bytes(*session)))
+    session_of(payload).filter(|_| ends)
 }
 
 /// `None`: not a record that the simulated workload can lead to.

@@ -10,6 +10,7 @@ use vivarium_core::server::note::{Note, Phase};
 use vivarium_core::storage::ops::op_of;
 
 use crate::cluster::resolve;
+use crate::disk::first_record_len;
 use crate::faults::Ambush;
 use crate::ids::NodeId;
 use crate::inbox::What;
@@ -155,11 +156,23 @@ impl World {
         if let Some(recorder) = &mut self.recorder {
             recorder.disk(NodeId::Server(id), &action, false);
         }
+        self.measure_append(index, &action);
         if let Some((Queue::Log, op)) = op_of(&action) {
             (self.servers[index].log_op, self.servers[index].log_done) = (Some(op), false);
         }
         let (at, event) = self.disks.of(id).submit(self.now, action);
         self.post(at, Host(index), What::Disk(event));
+    }
+
+    /// What a power cut tears is no longer than a batch may be, but for a record that alone is longer.
+    fn measure_append(&mut self, index: usize, action: &DiskAction) {
+        let DiskAction::Write { queue: Queue::Log, bytes, .. } = action else { return };
+        let limit = self.servers[index].config.append_batch_bytes;
+        if bytes.len() > limit && first_record_len(bytes).is_some_and(|first| bytes.len() > first) {
+            let (bytes, limit) = (bytes.len() as u64, limit as u64);
+            let node = NodeId::Server(self.servers[index].id());
+            self.observe(node, &SimEvent::BatchOutgrown { bytes, limit });
+        }
     }
 
     fn note(&mut self, index: usize, note: Note) {

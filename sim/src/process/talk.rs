@@ -7,8 +7,8 @@ use vivarium_core::server::input::Plane;
 use vivarium_core::time::Mono;
 
 use crate::apache::packet::{
-    COMMIT, DIFF, FOLLOWERINFO, Glance, INFORM, OBSERVERINFO, PING, REQUEST, REVALIDATE, SNAP,
-    SYNC, TRUNC, UPTODATE, snapshot_end,
+    COMMIT, COMMITANDACTIVATE, DIFF, FOLLOWERINFO, Glance, INFORM, INFORMANDACTIVATE, OBSERVERINFO,
+    PING, REQUEST, REVALIDATE, SNAP, SYNC, TRUNC, UPTODATE, snapshot_end,
 };
 use crate::ids::NodeId;
 use crate::net::Delivery;
@@ -89,7 +89,8 @@ impl Talk {
     fn say(&mut self, at: Mono, bytes: &[u8]) -> Vec<Word> {
         let (mut words, told, spoke) = (Vec::new(), &mut self.told, &mut self.spoke);
         self.said.read(bytes, |packet| {
-            if matches!(packet.kind, COMMIT | INFORM | DIFF | TRUNC | SNAP) {
+            let commits = [COMMIT, COMMITANDACTIVATE, INFORM, INFORMANDACTIVATE, DIFF, TRUNC, SNAP];
+            if commits.contains(&packet.kind) {
                 *told = Zxid::from_wire(packet.zxid).unwrap_or_default().max(*told);
             }
             words.extend(match packet.kind {
@@ -131,7 +132,7 @@ fn word_of_leader(packet: Glance<'_>, told: Zxid) -> Option<Word> {
         SYNC => Some(Word::Sync { told }),
         REVALIDATE => {
             let session = SessionId(data.try_get_i64().ok()?);
-            Some(Word::Session { session, valid: data.try_get_u8().ok()? != 0 })
+            Some(Word::Session { session, valid: data.try_get_u8().ok()? != 0, told })
         }
         _ => None,
     }
@@ -237,8 +238,8 @@ mod tests {
             Word::Sync { told: Zxid(7) },
             Word::Ping { heard: true, at: Mono(7) },
             Word::Sync { told: Zxid(8) },
-            Word::Session { session, valid: true },
-            Word::Session { session, valid: false },
+            Word::Session { session, valid: true, told: Zxid(8) },
+            Word::Session { session, valid: false, told: Zxid(8) },
         ];
         (wire.freeze(), words)
     }

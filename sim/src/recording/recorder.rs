@@ -340,6 +340,7 @@ impl Recorder {
             | SimEvent::Objection { .. }
             | SimEvent::Word { .. }
             | SimEvent::LogDone
+            | SimEvent::BatchOutgrown { .. }
             | SimEvent::DiskFailed { .. }
             | SimEvent::Shadow(_)
             | SimEvent::Faults { .. }

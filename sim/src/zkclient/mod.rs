@@ -25,7 +25,7 @@ use crate::rng::{SimRng, Stream};
 use crate::workload::{Memory, Operation, Workload, Write};
 
 use self::forgery::Forger;
-use self::plan::Plan;
+use self::plan::{Departure, Plan};
 pub use self::plan::{Operations, Timed};
 use self::session::{Left, Session};
 use self::watched::Watched;
@@ -86,6 +86,7 @@ enum Stage {
         conn: ConnId,
         server: ServerId,
         since: SimTime,
+        departs: Option<Departure>,
     },
     Attached {
         conn: ConnId,
@@ -186,7 +187,7 @@ impl ZkClient {
             let asks = self.spec.reads_only;
             let forged = self.forger.request(forgery, session, self.last_zxid, timeout_ms, asks);
             out.send(conn, forged);
-            self.stage = Stage::Asking { conn, server, since: now };
+            self.stage = Stage::Asking { conn, server, since: now, departs: None };
             return;
         }
         let (id, password) = match &self.session {
@@ -197,7 +198,8 @@ impl ZkClient {
         let last_zxid = self.last_zxid;
         out.fact(ClientFact::Session(SessionFact::Asked { resume, last_zxid, timeout_ms, server }));
         out.send(conn, wire::connect(last_zxid, timeout_ms, id, &password, self.spec.reads_only));
-        self.stage = Stage::Asking { conn, server, since: now };
+        let departs = self.plan.asks();
+        self.stage = Stage::Asking { conn, server, since: now, departs };
     }
 
     /// The connection is gone, by whomever. What was in flight may or may not take effect.
@@ -473,6 +475,14 @@ impl SimClient for ZkClient {
         match self.stage {
             Stage::Away { until } if until <= now && !self.leaving => self.dial(now, out),
             Stage::Away { .. } => {}
+            Stage::Asking { since, departs: Some(departure), .. }
+                if now.since(since) >= departure.after_us =>
+            {
+                match departure.dies {
+                    true => self.restart(now, out),
+                    false => self.drop_connection(now, out),
+                }
+            }
             Stage::Dialling { since, .. } | Stage::Asking { since, .. }
                 if now.since(since) >= self.patience_us() =>
             {
@@ -486,8 +496,11 @@ impl SimClient for ZkClient {
     fn deadline(&self) -> Option<SimTime> {
         match (self.stage, &self.session) {
             (Stage::Away { until }, _) => (!self.leaving).then_some(until),
-            (Stage::Dialling { since, .. } | Stage::Asking { since, .. }, _) => {
+            (Stage::Dialling { since, .. } | Stage::Asking { since, departs: None, .. }, _) => {
                 Some(since.plus(self.patience_us()))
+            }
+            (Stage::Asking { since, departs: Some(departure), .. }, _) => {
+                Some(since.plus(self.patience_us().min(departure.after_us)))
             }
             (Stage::Attached { .. }, Some(session)) => {
                 Some(self.silent_until.unwrap_or_else(|| {

@@ -25,9 +25,20 @@ const FLIGHTS: u64 = 1 << 52;
 /// Behind those: whether a client that returns leaves again at once.
 const HOPS: u64 = 1 << 53;
 
+/// Behind those: whether it does not even wait to be let in.
+const ASKINGS: u64 = 1 << 54;
+
 /// Clients that are, in per mille, and so of those that never write.
 const RESTLESS_CLIENTS: u64 = 60;
 const RESTLESS_READERS: u64 = 300;
+
+/// Leaves a connection over which it has just asked for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Departure {
+    pub(super) after_us: u64,
+    /// Nobody knows of its session any more.
+    pub(super) dies: bool,
+}
 
 /// One operation at its time, or as soon as the client is connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +86,8 @@ pub(super) struct Plan {
     restless: bool,
     /// It goes back to where it was, and leaves connections also when all is calm.
     returns: bool,
+    /// How often it has asked for a session.
+    askings: u64,
     /// Connections that it was granted a session on.
     connections: u64,
     /// Those of them with a new session.
@@ -116,6 +129,7 @@ impl Plan {
             greeting: greets.then(|| workload.draw_sync(&mut rng)),
             restless: SimRng::new(spec.seed, Stream::Operation, RESTLESS).chance(share),
             returns: spec.returns && draws.is_some(),
+            askings: 0,
             connections: 0,
             begun: 0,
             owner: spec.id.0,
@@ -205,6 +219,17 @@ impl Plan {
         self.connections += 1;
         let mut rng = SimRng::new(self.seed, Stream::Operation, HOPS + self.connections);
         self.returns && rng.chance(if self.calm { 100 } else { 300 })
+    }
+
+    /// Whether one that returns leaves before it is let in.
+    pub(super) fn asks(&mut self) -> Option<Departure> {
+        self.askings += 1;
+        let mut rng = SimRng::new(self.seed, Stream::Operation, ASKINGS + self.askings);
+        let departs = self.returns && !self.calm && rng.chance(100);
+        departs.then(|| Departure {
+            after_us: rng.log_range(50, self.timeout_us),
+            dies: rng.chance(500),
+        })
     }
 
     /// There is room for the next one. If it has been due for a while, it is tried again as if that had been

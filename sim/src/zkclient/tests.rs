@@ -183,6 +183,32 @@ fn what_has_no_room_waits_for_an_answer() {
     assert_eq!(client.deadline(), Some(ms(8)));
 }
 
+/// Some leave before they are let in: they come back, or nobody knows of their session any more.
+#[test]
+fn a_client_that_returns_leaves_some_connections_that_it_asks_over() {
+    let (mut came_back, mut died) = (0, 0);
+    for seed in 0..300 {
+        let operations = Operations::Drawn;
+        let spec = ClientSpec { seed, returns: true, operations, ..client().0.spec };
+        let (mut client, mut out) =
+            (ZkClient::new(spec, Workload::draw(1), 150_000, 0), ClientOut::new());
+        let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
+        let (left, back) = (SimTime::from_ms(1), SimTime::from_ms(250));
+        client.on_event(left, ClientEvent::Closed { conn }, &mut out);
+        client.on_wake(back, &mut out);
+        let Some(conn) = client.conn() else { continue };
+        client.on_event(back, ClientEvent::Connected { conn }, &mut out);
+        let Some(due) = client.deadline().filter(|due| due.since(back) < client.patience_us())
+        else {
+            continue;
+        };
+        client.on_wake(due, &mut out);
+        assert!(client.conn().is_none(), "seed {seed}");
+        *(if client.session.is_some() { &mut came_back } else { &mut died }) += 1;
+    }
+    assert!((5..30).contains(&came_back) && (5..30).contains(&died), "{came_back} {died}");
+}
+
 /// Whatever a server sends, no client panics.
 #[test]
 fn random_bytes_are_survived() {
