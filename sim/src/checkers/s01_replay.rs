@@ -9,7 +9,7 @@
 use crate::checkers::canon::Member;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
-use crate::observe::SimEvent;
+use crate::observe::{Durable, SimEvent};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use vivarium_core::ids::{ServerId, Zxid};
@@ -19,8 +19,8 @@ use vivarium_core::server::note::Note;
 pub(crate) struct S01 {
     /// Servers that start, and have a whole snapshot and a whole log.
     spared: BTreeSet<ServerId>,
-    /// The newest snapshot that each has sealed.
-    sealed: BTreeMap<ServerId, Zxid>,
+    /// The newest snapshot that each has had on its disk, whole; it need not know of it.
+    had: BTreeMap<ServerId, Zxid>,
 }
 
 impl Check for S01 {
@@ -33,6 +33,7 @@ impl Check for S01 {
             Topic::Disowned,
             Topic::Recovered,
             Topic::SnapshotSealed,
+            Topic::Durable,
         ])
     }
 
@@ -42,6 +43,10 @@ impl Check for S01 {
             SimEvent::Boot { .. } => self.starts(cx, server),
             // While it starts, too.
             SimEvent::HistoryLost(_) => drop(self.spared.remove(&server)),
+            SimEvent::Durable(Durable::Snapshot { zxid }) => {
+                let newest = self.had.entry(server).or_default();
+                *newest = (*zxid).max(*newest);
+            }
             _ => {}
         }
         let Some((_, note)) = note_of(cx, event) else { return Ok(()) };
@@ -59,12 +64,8 @@ impl Check for S01 {
             Note::Disowned { upto } if !member.uncuttable => {
                 return Err(format!("{server} gives up what it has for a snapshot of {upto}"));
             }
-            Note::SnapshotSealed { zxid } => {
-                let newest = self.sealed.entry(server).or_default();
-                *newest = (*zxid).max(*newest);
-                if cx.spec.white_box && member.in_broadcast() {
-                    is_behind_log(cx, server, *zxid, member)?;
-                }
+            Note::SnapshotSealed { zxid } if cx.spec.white_box && member.in_broadcast() => {
+                is_behind_log(cx, server, *zxid, member)?;
             }
             Note::Recovered { last, from, blank, .. } => {
                 self.spared.remove(&server);
@@ -81,7 +82,7 @@ impl S01 {
         self.spared.remove(&server);
         let is_ours = !cx.canon.cluster.apache.contains(&server);
         // What a leader has sent as a snapshot is in no log: an older one does not lead there.
-        let leads_on = cx.disks.durable_last_log(server) >= self.sealed.get(&server).copied();
+        let leads_on = cx.disks.durable_last_log(server) >= self.had.get(&server).copied();
         let is_whole = !cx.damage.is_rotten_in_logs(server)
             && !cx.disks.durable_snapshots(server).is_empty()
             && leads_on;
@@ -253,7 +254,7 @@ mod tests {
     fn an_older_snapshot_leads_nowhere_where_a_leaders_has_taken_the_place_of_the_log() {
         let mut run = run();
         run.disks.snapshots.insert(ServerId(2), Zxid::ZERO);
-        run.note(2, Note::SnapshotSealed { zxid: z(1, 9) }).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Snapshot { zxid: z(1, 9) })).unwrap();
         run.server(2, SimEvent::HistoryLost(LossKind::SnapshotRot)).unwrap();
         run.server(2, SimEvent::Boot { incarnation: 3 }).unwrap();
         run.note(2, Note::MovedAside).unwrap();
