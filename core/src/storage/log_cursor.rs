@@ -62,7 +62,7 @@ impl LogCursor {
 
     /// For what follows an own snapshot of `zxid`: recovery and the writer keep the log whole from
     /// there on. Where a file starts right behind it, what lies in front is not looked at: it may be
-    /// damaged, and the snapshot covers it.
+    /// damaged, and the snapshot covers it. Where each file starts behind `upto`, nothing lies between.
     pub fn behind_snapshot(config: &Config, files: &[LogFile], zxid: Zxid, upto: Zxid) -> Self {
         let follows = zxid.next().unwrap_or(zxid);
         let start = files.iter().rposition(|file| file.first <= follows).unwrap_or(0);
@@ -71,8 +71,10 @@ impl LogCursor {
 
     fn new(config: &Config, files: &[LogFile], after: Zxid, upto: Zxid, anchored: bool) -> Self {
         let payload_limit = txnlog::payload_limit(config);
+        let files = reaching(files, upto);
+        let ended = after >= upto || files.is_empty();
         Self {
-            files: reaching(files, upto),
+            files,
             scanner: RecordScanner::new(payload_limit),
             payload_limit,
             after,
@@ -82,7 +84,7 @@ impl LogCursor {
             asked: None,
             want: CHUNK,
             anchored,
-            ended: after >= upto,
+            ended,
         }
     }
 

@@ -63,6 +63,14 @@ impl ZabCx<'_> {
         self.snapshots.iter().rev().find(usable).map(|snapshot| snapshot.zxid)
     }
 
+    /// Whether the log lacks nothing behind `zxid`: recovery and purges keep it whole behind each snapshot
+    /// that is kept, and it is whole from where it begins.
+    pub fn log_reaches_back_to(&self, zxid: Zxid) -> bool {
+        let oldest = self.snapshots.first().map(|snapshot| snapshot.zxid);
+        let begins = self.history.log.files().first().map(|file| file.first);
+        oldest.is_some_and(|oldest| oldest <= zxid) || begins.is_some_and(|begins| begins <= zxid)
+    }
+
     pub fn init_limit(&self) -> Span {
         self.config.tick.times(self.config.init_limit_ticks)
     }

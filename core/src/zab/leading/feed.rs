@@ -174,7 +174,8 @@ impl Feed {
         Some(bytes)
     }
 
-    /// Where the window does not reach back to what the learner was sent, the log does.
+    /// Where the window does not reach back to what the learner was sent, the log does; unless the learner
+    /// was so slow that what it lacks was purged meanwhile.
     fn fall_back_to_disk(&mut self, cx: &ZabCx<'_>) -> Result<(), FeedBroken> {
         let Source::Window { place } = &mut self.source else { return Ok(()) };
         let (from, base) = (self.committed_sent.min(self.sent), cx.history.window.base());
@@ -182,9 +183,13 @@ impl Feed {
             return Err(FeedBroken::LogDamaged);
         }
         let files = cx.history.log.files();
-        let known = place.take().and_then(|cursor| cursor.extended(files, base));
-        let cursor =
-            known.unwrap_or_else(|| LogCursor::behind_snapshot(cx.config, files, from, base));
+        let cursor = match place.take().and_then(|cursor| cursor.extended(files, base)) {
+            Some(cursor) => cursor,
+            None if cx.log_reaches_back_to(from) => {
+                LogCursor::behind_snapshot(cx.config, files, from, base)
+            }
+            None => return Err(FeedBroken::Purged),
+        };
         self.source = Source::Disk(DiskFeed { cursor, records: VecDeque::new() });
         Ok(())
     }

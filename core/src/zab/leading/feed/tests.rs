@@ -20,6 +20,7 @@ use crate::txn::{LoggedTxn, Txn, TxnHeader};
 use crate::wire::frame::PacketBuffer;
 use crate::zab::history::{History, Recalled};
 use crate::zab::window::Window;
+use crate::zab::{Grade, KnownSnapshot};
 
 /// The whole file of an empty tree.
 fn file() -> BytesMut {
@@ -65,6 +66,7 @@ struct Rig {
     history: History,
     out: Outbox,
     files: BTreeMap<FileName, Vec<u8>>,
+    snapshots: Vec<KnownSnapshot>,
     counters: Counters,
     dials: DialIds,
 }
@@ -87,9 +89,9 @@ impl Rig {
             accepted: EPOCH,
             current: EPOCH,
         });
-        let (files, out) = (BTreeMap::new(), Outbox::new());
+        let (files, snapshots, out) = (BTreeMap::new(), Vec::new(), Outbox::new());
         let (counters, dials) = (Counters::default(), DialIds::default());
-        Self { config, ensemble, history, out, files, counters, dials }
+        Self { config, ensemble, history, out, files, snapshots, counters, dials }
     }
 
     fn with<T>(&mut self, act: impl FnOnce(&mut ZabCx<'_>) -> T) -> T {
@@ -98,7 +100,7 @@ impl Rig {
             ensemble: &self.ensemble,
             at: Stamp::default(),
             history: &mut self.history,
-            snapshots: &[],
+            snapshots: &self.snapshots,
             out: &mut self.out,
             counters: &mut self.counters,
             dials: &mut self.dials,
@@ -222,6 +224,44 @@ fn a_log_that_lacks_what_the_learner_needs_is_distrusted() {
         content[60] ^= 1;
     }
     assert_eq!(rig.feed(&mut feed, 8), Err(FeedBroken::LogDamaged));
+}
+
+/// A learner has 1:1, and the oldest file of the log is purged; the window reaches back to `base`.
+fn falls_behind(
+    base: u32,
+    snapshot: Option<Zxid>,
+    second: Zxid,
+) -> Result<Vec<String>, FeedBroken> {
+    let mut rig = Rig::new();
+    rig.commit(1..=3);
+    rig.history.log.roll();
+    let mut feed = Feed::from_window(LINK, false, Zxid::new(EPOCH, 1), Zxid::new(EPOCH, 1));
+    rig.history.window = Window::new(Zxid::new(EPOCH, base));
+    if second.epoch() > EPOCH {
+        rig.history.accept(second.epoch(), &mut rig.out);
+    }
+    rig.append(second, second.epoch(), 9);
+    rig.history.log.forget(|file| file.first < second);
+    let grade = Grade::Exact;
+    rig.snapshots.extend(snapshot.map(|zxid| KnownSnapshot { zxid, grade }));
+    rig.work();
+    rig.feed_upto(&mut feed, second)
+}
+
+#[test]
+fn who_lacks_what_was_purged_starts_over() {
+    let kept = Some(Zxid::new(EPOCH, 3));
+    // The window reaches further back than the log, or no further.
+    for base in [2, 3] {
+        let follows = Zxid::new(EPOCH, 4);
+        assert_eq!(falls_behind(base, kept, follows), Err(FeedBroken::Purged), "{base}");
+    }
+    // The first transaction of an epoch may follow any: that the log begins with one proves nothing.
+    let next = Zxid::new(Epoch(2), 1);
+    assert_eq!(falls_behind(3, kept, next), Err(FeedBroken::Purged));
+    // From a snapshot on it is whole.
+    let from = Some(Zxid::new(EPOCH, 1));
+    assert_eq!(falls_behind(3, from, next).unwrap(), ["p1", "c1"]);
 }
 
 /// A snapshot of Apache's may be named by the start of an epoch: the window begins there, and the
