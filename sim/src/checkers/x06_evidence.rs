@@ -2,8 +2,9 @@
 //! a PING that was sent behind the question, and behind the commits of everything that was committed when it
 //! came; so is "there is no such session", unless its end is committed. Nobody hears that a session lives
 //! behind the proposal of its end, nor an observer before the commits of all that the session had proposed when
-//! it asked: it could not tell them from what the client asks for now, by the same numbers. And it does not go on to PING who answers none for longer than syncLimit: it
-//! has taken its silence for its end. Judged by the wire.
+//! it asked: it could not tell them from what the client asks for now, by the same numbers. And it does not go
+//! on to PING who answers none for longer than syncLimit: it has taken its silence for its end. Judged by the
+//! wire.
 //! Source: ZOOKEEPER-1675; what ours promise beyond 3.9.5, whose leaders owe none of it.
 
 use crate::checkers::topic::{Topic, Topics};

@@ -226,42 +226,39 @@ fn a_log_that_lacks_what_the_learner_needs_is_distrusted() {
     assert_eq!(rig.feed(&mut feed, 8), Err(FeedBroken::LogDamaged));
 }
 
-/// A learner has 1:1, and the oldest file of the log is purged; the window reaches back to `base`.
-fn falls_behind(
-    base: u32,
-    snapshot: Option<Zxid>,
-    second: Zxid,
-) -> Result<Vec<String>, FeedBroken> {
+/// A learner has the history up to `from`. A snapshot of 1:3 let the log of before be purged, so that it begins
+/// with `second`, and the window behind `base`.
+fn falls_behind(from: u32, base: Zxid, second: Zxid) -> Result<Vec<String>, FeedBroken> {
     let mut rig = Rig::new();
     rig.commit(1..=3);
     rig.history.log.roll();
-    let mut feed = Feed::from_window(LINK, false, Zxid::new(EPOCH, 1), Zxid::new(EPOCH, 1));
-    rig.history.window = Window::new(Zxid::new(EPOCH, base));
+    let from = Zxid::new(EPOCH, from);
+    let mut feed = Feed::from_window(LINK, false, from, from);
+    rig.history.window = Window::new(base);
     if second.epoch() > EPOCH {
         rig.history.accept(second.epoch(), &mut rig.out);
     }
     rig.append(second, second.epoch(), 9);
     rig.history.log.forget(|file| file.first < second);
-    let grade = Grade::Exact;
-    rig.snapshots.extend(snapshot.map(|zxid| KnownSnapshot { zxid, grade }));
+    rig.snapshots.push(KnownSnapshot { zxid: Zxid::new(EPOCH, 3), grade: Grade::Exact });
     rig.work();
     rig.feed_upto(&mut feed, second)
 }
 
 #[test]
 fn who_lacks_what_was_purged_starts_over() {
-    let kept = Some(Zxid::new(EPOCH, 3));
     // The window reaches further back than the log, or no further.
     for base in [2, 3] {
-        let follows = Zxid::new(EPOCH, 4);
-        assert_eq!(falls_behind(base, kept, follows), Err(FeedBroken::Purged), "{base}");
+        let (base, follows) = (Zxid::new(EPOCH, base), Zxid::new(EPOCH, 4));
+        assert_eq!(falls_behind(1, base, follows), Err(FeedBroken::Purged), "{base}");
     }
     // The first transaction of an epoch may follow any: that the log begins with one proves nothing.
-    let next = Zxid::new(Epoch(2), 1);
-    assert_eq!(falls_behind(3, kept, next), Err(FeedBroken::Purged));
-    // From a snapshot on it is whole.
-    let from = Some(Zxid::new(EPOCH, 1));
-    assert_eq!(falls_behind(3, from, next).unwrap(), ["p1", "c1"]);
+    let (begins, next) = (Zxid::new(Epoch(2), 0), Zxid::new(Epoch(2), 1));
+    for base in [Zxid::new(EPOCH, 3), begins] {
+        assert_eq!(falls_behind(1, base, next), Err(FeedBroken::Purged), "{base}");
+    }
+    // From the snapshot on it is whole: nothing lies between that and the epoch.
+    assert_eq!(falls_behind(3, begins, next).unwrap(), ["p1", "c1"]);
 }
 
 /// A snapshot of Apache's may be named by the start of an epoch: the window begins there, and the
