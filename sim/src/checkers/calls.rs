@@ -52,11 +52,12 @@ impl Calls {
         let is_new =
             |connection: &u32| !self.proposed.contains(&(epoch, (session, cxid, *connection)));
         let has_new = self.named(session, cxid).any(|connection| is_new(&connection));
-        // The end of a session is never refused, also where what is late from elsewhere has its number.
+        // The end of a session is never refused, also where what is late from elsewhere has its number; unless it
+        // is that which is late.
         let mut named = self.named(session, cxid).filter(|&connection| {
             let ends =
                 matches!(self.waiting[&(session, cxid, connection)].1.call, Call::CloseSession);
-            (fate == Fate::Made || !ends) && (is_new(&connection) || !has_new)
+            (fate != Fate::Refused || !ends) && (is_new(&connection) || !has_new)
         });
         let newest = named.next_back()?;
         // What is refused as moved comes over a connection that the session has left.

@@ -126,6 +126,7 @@ const NUMBERERS: u64 = u64::MAX;
 const HASTY: u64 = u64::MAX / 2;
 const RENEGOTIATORS: u64 = u64::MAX / 4;
 const RETURNERS: u64 = u64::MAX / 8;
+const FORERUNNERS: u64 = u64::MAX / 16;
 
 fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
     let servers: Vec<ServerId> = cluster.configs.iter().map(|config| config.me).collect();
@@ -153,6 +154,7 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
             fresh_xids: !limits.local_sessions && fresh_xids(seed, index),
             other_timeout_ms: draw_other_timeout(seed, index, low, high),
             returns: returns(seed, index),
+            asks_ahead: asks_ahead(seed, index),
         };
         let share = if limits.local_sessions { 900 } else { 500 };
         if hasty && SimRng::new(seed, Stream::Sessions, HASTY - 1 - index as u64).chance(share) {
@@ -189,6 +191,11 @@ fn fresh_xids(seed: u64, index: usize) -> bool {
 /// Whether a client goes back to where it was.
 fn returns(seed: u64, index: usize) -> bool {
     SimRng::new(seed, Stream::Sessions, RETURNERS - index as u64).chance(150)
+}
+
+/// Whether a client says who it is, and sets its watches again, before it is let in.
+fn asks_ahead(seed: u64, index: usize) -> bool {
+    SimRng::new(seed, Stream::Sessions, FORERUNNERS - index as u64).chance(250)
 }
 
 /// Of those that ask for another timeout when they come back, what they ask for.

@@ -24,7 +24,9 @@ use super::words::Words;
 use crate::history::Life;
 use crate::ids::SimTime;
 use crate::oracle::access::open;
-use crate::workload::{Content, Create, Operation, Part, Read, Reading, Target, Version, Write};
+use crate::workload::{
+    Content, Create, Operation, Part, Read, Reading, Stray, Target, Version, Write,
+};
 use crate::zkclient::Timed;
 
 impl fmt::Display for Timed {
@@ -65,7 +67,8 @@ impl fmt::Display for Operation {
             Self::CloseSession => f.write_str("close"),
             Self::DropConnection => f.write_str("drop"),
             Self::Move { stray: None } => f.write_str("move"),
-            Self::Move { stray: Some(stray) } => write!(f, "move straying {stray}"),
+            Self::Move { stray: Some(Stray::Write(stray)) } => write!(f, "move straying {stray}"),
+            Self::Move { stray: Some(Stray::Close) } => f.write_str("move straying close"),
             Self::Restart => f.write_str("restart"),
             Self::FallSilent { us } => write!(f, "silent for {}", span(*us)),
         }
@@ -285,14 +288,16 @@ fn write(verb: &str, words: &mut Words<'_>) -> Result<Option<Write>, String> {
     }))
 }
 
-/// The write that comes late over the connection that was left.
-fn stray(words: &mut Words<'_>) -> Result<Option<Write>, String> {
+fn stray(words: &mut Words<'_>) -> Result<Option<Stray>, String> {
     if !words.take("straying") {
         return Ok(None);
     }
-    let verb = words.next("create, delete or set")?;
-    let stray = write(verb, words)?;
-    stray.map(Some).ok_or_else(|| format!("`{verb}` does not stray: create, delete, set"))
+    if words.take("close") {
+        return Ok(Some(Stray::Close));
+    }
+    let verb = words.next("close, create, delete or set")?;
+    let stray = write(verb, words)?.map(Stray::Write);
+    stray.map(Some).ok_or_else(|| format!("`{verb}` does not stray: close, create, delete, set"))
 }
 
 fn life(words: &mut Words<'_>) -> Result<Life, String> {
@@ -454,6 +459,7 @@ mod tests {
             "at 1 s move",
             "at 1 s restart",
             "at 2 s move straying delete /r0 version 2",
+            "at 2 s move straying close",
             "at 1.5 s silent for 3 s",
             "at 1 s sync /r0",
         ] {

@@ -10,7 +10,7 @@ mod quota;
 pub(crate) use self::access::SUPER_USER;
 pub use self::memory::Memory;
 pub use self::operation::{
-    Content, Create, Operation, Part, Read, Reading, Target, Version, Write,
+    Content, Create, Operation, Part, Read, Reading, Stray, Target, Version, Write,
 };
 use crate::history::Life;
 use crate::oracle::access::open;
@@ -221,18 +221,19 @@ impl Workload {
         }))
     }
 
-    /// A client goes on elsewhere, and in half of the cases sends one more write to where it was.
+    /// A client goes on elsewhere, and in half of the cases sends one more request to where it was.
     pub(crate) fn draw_move(&self, owner: u32, seed: u64, n: u64) -> Operation {
         let mut rng = SimRng::new(seed, Stream::Operation, STRAYS + n);
         let strays = self.weights.contains_key(&Kind::Create) && rng.chance(500);
         let mut drawing = Drawing { workload: self, owner, n, written: 0, rng: &mut rng };
-        Operation::Move { stray: strays.then(|| drawing.stray()) }
+        let write = strays.then(|| Stray::Write(drawing.stray()));
+        Operation::Move { stray: if rng.chance(100) { Some(Stray::Close) } else { write } }
     }
 
     /// Whether the session ends as soon as it goes on elsewhere, while the write that was sent to where it
     /// was is under way.
     pub(crate) fn ends_behind(&self, operation: &Operation, seed: u64, n: u64) -> bool {
-        matches!(operation, Operation::Move { stray: Some(_) })
+        matches!(operation, Operation::Move { stray: Some(Stray::Write(_)) })
             && SimRng::new(seed, Stream::Operation, ENDS + n).chance(300)
     }
 

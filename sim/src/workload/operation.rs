@@ -58,7 +58,7 @@ pub enum Operation {
     /// The client goes on elsewhere with its session and leaves the connection open. What it sends
     /// over that one afterwards comes from a server that the session has left.
     Move {
-        stray: Option<Write>,
+        stray: Option<Stray>,
     },
     /// The client's process is killed and starts anew: its session is left to expire.
     Restart,
@@ -66,6 +66,14 @@ pub enum Operation {
     FallSilent {
         us: u64,
     },
+}
+
+/// What comes late over a connection that the session has left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stray {
+    Write(Write),
+    /// It was to end a session that goes on.
+    Close,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

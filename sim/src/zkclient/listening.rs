@@ -105,9 +105,17 @@ impl ZkClient {
         }
         self.stage = Stage::Attached { conn, server };
         self.home = Some(server);
+        self.own_ahead(server);
+        // What nobody answers is told of first: answers come in the order of what was told.
         self.send_stray(out);
+        for (op, call) in &self.outstanding {
+            out.fact(ClientFact::Invoke { op: *op, call: call.clone() });
+        }
         let wait_us = self.rng.below(self.spec.think_us);
         self.plan.connected(now, wait_us, asked.is_none());
+        if !self.outstanding.is_empty() {
+            return Ok(());
+        }
         if self.plan.shows_itself_again() && !self.proofs.is_empty() {
             self.perform(now, Operation::Reauth, out);
         }
@@ -146,7 +154,7 @@ impl ZkClient {
         Ok(())
     }
 
-    fn learn_proof(&mut self, scheme: &str, proof: &str) {
+    pub(super) fn learn_proof(&mut self, scheme: &str, proof: &str) {
         let shown = (scheme.to_owned(), proof.to_owned());
         if !self.proofs.contains(&shown) {
             self.proofs.push(shown);

@@ -4,6 +4,7 @@
 //! It keeps its session over reconnects, pings at a third of the timeout, sometimes drops its
 //! connection, falls silent until it is expired, or closes its session, and then starts anew.
 
+mod asking;
 mod forgery;
 mod listening;
 mod plan;
@@ -15,14 +16,14 @@ pub(crate) mod wire;
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use vivarium_core::ids::ServerId;
 
 use crate::client::{ClientEvent, ClientOut, ConnId, SimClient};
 use crate::history::{Call, ClientFact, Forgery, RequestId, SessionFact};
 use crate::ids::{ClientId, SimTime};
 use crate::rng::{SimRng, Stream};
-use crate::workload::{Memory, Operation, Workload, Write};
+use crate::workload::{Memory, Operation, Stray, Workload};
 
 use self::forgery::Forger;
 use self::plan::{Departure, Plan};
@@ -54,6 +55,9 @@ pub struct ClientSpec {
     pub other_timeout_ms: Option<i32>,
     /// It goes back at once, mostly to the server that it was at: what it asked for is still under way there.
     pub returns: bool,
+    /// What it says first when it comes back with its session goes right behind its ConnectRequest, as
+    /// with real clients (`ClientCnxn.primeConnection`).
+    pub asks_ahead: bool,
 }
 
 impl ClientSpec {
@@ -111,6 +115,8 @@ pub struct ZkClient {
     last_zxid: i64,
     received: BytesMut,
     outstanding: VecDeque<(RequestId, Call)>,
+    /// What was sent behind a ConnectRequest that is not answered yet, with its number on that connection.
+    ahead: VecDeque<(i32, Call)>,
     last_sent: SimTime,
     last_heard: SimTime,
     silent_until: Option<SimTime>,
@@ -140,6 +146,7 @@ impl ZkClient {
             last_zxid: 0,
             received: BytesMut::new(),
             outstanding: VecDeque::new(),
+            ahead: VecDeque::new(),
             last_sent: SimTime::ZERO,
             last_heard: SimTime::ZERO,
             silent_until: None,
@@ -176,32 +183,6 @@ impl ZkClient {
         self.stage = Stage::Dialling { conn, server, since: now };
     }
 
-    fn ask(&mut self, now: SimTime, conn: ConnId, server: ServerId, out: &mut ClientOut) {
-        let second = self.session.as_ref().is_some_and(|session| session.connections % 2 == 1);
-        let timeout_ms = match self.spec.other_timeout_ms {
-            Some(other) if second => other,
-            Some(_) | None => self.spec.session_timeout_ms,
-        };
-        self.forgery = self.session.as_ref().and_then(|_| self.forger.draw());
-        if let (Some(forgery), Some(session)) = (self.forgery, &self.session) {
-            let asks = self.spec.reads_only;
-            let forged = self.forger.request(forgery, session, self.last_zxid, timeout_ms, asks);
-            out.send(conn, forged);
-            self.stage = Stage::Asking { conn, server, since: now, departs: None };
-            return;
-        }
-        let (id, password) = match &self.session {
-            Some(session) => (session.id.0, session.password.clone()),
-            None => (0, Bytes::from_static(&[0; 16])),
-        };
-        let resume = self.session.as_ref().map(|session| session.id);
-        let last_zxid = self.last_zxid;
-        out.fact(ClientFact::Session(SessionFact::Asked { resume, last_zxid, timeout_ms, server }));
-        out.send(conn, wire::connect(last_zxid, timeout_ms, id, &password, self.spec.reads_only));
-        let departs = self.plan.asks();
-        self.stage = Stage::Asking { conn, server, since: now, departs };
-    }
-
     /// The connection is gone, by whomever. What was in flight may or may not take effect.
     fn detach(&mut self, now: SimTime, out: &mut ClientOut) {
         self.end_forgery(out);
@@ -209,6 +190,7 @@ impl ZkClient {
             // Who does not serve it now may never do so again.
             self.home = None;
         }
+        self.ahead.clear();
         for (op, _) in self.outstanding.drain(..) {
             out.fact(ClientFact::Unknown { op });
         }
@@ -231,27 +213,9 @@ impl ZkClient {
         self.detach(now, out);
     }
 
-    /// A forged request that is not answered is refused too.
-    fn end_forgery(&mut self, out: &mut ClientOut) {
-        let Some(forgery) = self.forgery.take() else { return };
-        if let (Stage::Asking { server, .. }, Some(session)) = (self.stage, &self.session) {
-            let (session, granted) = (session.id, false);
-            let fact = SessionFact::Forged { session, server, forgery, granted };
-            out.fact(ClientFact::Session(fact));
-        }
-    }
-
-    /// Waits no longer for a connection, or for a session.
-    fn give_up(&mut self, now: SimTime, out: &mut ClientOut) {
-        if let (Stage::Asking { server, .. }, None) = (self.stage, self.forgery) {
-            out.fact(ClientFact::Session(SessionFact::GaveUp { server }));
-        }
-        self.drop_connection(now, out);
-    }
-
     /// Goes on elsewhere without closing the connection. Where it leaves one behind already, that one
     /// is closed.
-    fn move_away(&mut self, now: SimTime, stray: Option<Write>, out: &mut ClientOut) {
+    fn move_away(&mut self, now: SimTime, stray: Option<Stray>, out: &mut ClientOut) {
         self.close_left(out);
         if let (Stage::Attached { conn, server }, Some(session)) = (self.stage, &self.session) {
             self.left = Some(Left::new(session, conn, server, stray));
@@ -273,7 +237,11 @@ impl ZkClient {
             return self.close_left(out);
         }
         let Some(stray) = left.stray.take() else { return };
-        for call in Operation::Write(stray).settled(&self.memory).calls() {
+        let late = match stray {
+            Stray::Write(write) => Operation::Write(write),
+            Stray::Close => Operation::CloseSession,
+        };
+        for call in late.settled(&self.memory).calls() {
             let op = left.number(session);
             out.send(left.conn, wire::request(op.cxid, &call));
             out.fact(ClientFact::Invoke { op, call });

@@ -5,7 +5,7 @@ use vivarium_core::ids::{ServerId, SessionId};
 
 use crate::client::ConnId;
 use crate::history::RequestId;
-use crate::workload::Write;
+use crate::workload::Stray;
 
 #[derive(Clone, Debug)]
 pub(super) struct Session {
@@ -48,6 +48,11 @@ impl Session {
         RequestId { session, xid, connection, server, cxid: xid - self.behind }
     }
 
+    /// The number of a request on the connection that it asks for, where `place` counts from 1.
+    pub(super) fn cxid_ahead(&self, place: i32, fresh: bool) -> i32 {
+        if fresh { place } else { self.last_xid + place - self.behind }
+    }
+
     pub(super) fn part_us(&self, thirds: u64) -> u64 {
         u64::try_from(self.timeout_ms).unwrap_or(0) * 1000 * thirds / 3
     }
@@ -66,7 +71,7 @@ pub(super) struct Left {
     /// What was last sent over it.
     last_cxid: i32,
     /// What is still sent over it once the session goes on elsewhere.
-    pub(super) stray: Option<Write>,
+    pub(super) stray: Option<Stray>,
 }
 
 impl Left {
@@ -74,7 +79,7 @@ impl Left {
         session: &Session,
         conn: ConnId,
         server: ServerId,
-        stray: Option<Write>,
+        stray: Option<Stray>,
     ) -> Self {
         Self {
             conn,

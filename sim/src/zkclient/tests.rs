@@ -1,6 +1,8 @@
 use super::*;
 use crate::client::TestAsk;
 use crate::codec::Writer;
+use crate::workload::Write;
+use bytes::Bytes;
 use vivarium_core::ids::SessionId;
 
 fn client() -> (ZkClient, ClientOut) {
@@ -20,6 +22,7 @@ fn client_of(seed: u64) -> (ZkClient, ClientOut) {
         fresh_xids: false,
         other_timeout_ms: None,
         returns: false,
+        asks_ahead: false,
         operations: Operations::Listed(Vec::new()),
     };
     (ZkClient::new(spec, Workload::draw(1), 150_000, 0), ClientOut::new())
@@ -112,7 +115,7 @@ fn numbers(fresh_xids: bool) -> Vec<(i32, i32)> {
         path: crate::workload::Target::Path("/a".into()),
         version: crate::workload::Version::Any,
     };
-    client.move_away(SimTime::ZERO, Some(stray), &mut out);
+    client.move_away(SimTime::ZERO, Some(Stray::Write(stray)), &mut out);
     facts(&mut out);
     attach(&mut client, &mut out, SimTime::from_secs(1), 9);
     client.send(SimTime::from_secs(1), sync(), &mut out);
@@ -207,6 +210,43 @@ fn a_client_that_returns_leaves_some_connections_that_it_asks_over() {
         *(if client.session.is_some() { &mut came_back } else { &mut died }) += 1;
     }
     assert!((5..30).contains(&came_back) && (5..30).contains(&died), "{came_back} {died}");
+}
+
+#[test]
+fn what_is_asked_ahead_follows_the_connect_request_and_counts_once_the_client_is_let_in() {
+    for fresh_xids in [false, true] {
+        let (mut client, mut out) = client();
+        (client.spec.asks_ahead, client.spec.fresh_xids) = (true, fresh_xids);
+        let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
+        let asked = |out: &mut ClientOut| {
+            let (mut sent, mut invoked) = (0, Vec::new());
+            for ask in out.take_for_test() {
+                match ask {
+                    TestAsk::Send(..) => sent += 1,
+                    TestAsk::Fact(ClientFact::Invoke { op, call }) => {
+                        invoked.push((op.connection, op.cxid, call));
+                    }
+                    TestAsk::Fact(_) | TestAsk::Connect(..) | TestAsk::Close(_) => {}
+                }
+            }
+            (sent, invoked)
+        };
+        assert_eq!(asked(&mut out), (1, Vec::new()), "a new session has nothing to say");
+        client.send(SimTime::ZERO, Call::WhoAmI, &mut out);
+        client.learn_proof("digest", "ann:a");
+        client.on_event(SimTime::from_ms(1), ClientEvent::Closed { conn }, &mut out);
+        out.take_for_test();
+        let now = SimTime::from_secs(1);
+        client.on_wake(now, &mut out);
+        let conn = client.conn().unwrap();
+        client.on_event(now, ClientEvent::Connected { conn }, &mut out);
+        assert_eq!(asked(&mut out), (3, Vec::new()));
+        client.on_event(now, ClientEvent::Bytes { conn, bytes: answer(9) }, &mut out);
+        let first = if fresh_xids { 1 } else { 2 };
+        let shows = Call::AddAuth { scheme: "digest".into(), proof: "ann:a".into() };
+        let looks = Call::Exists { path: "/".into(), watch: false };
+        assert_eq!(asked(&mut out), (0, vec![(2, first, shows), (2, first + 1, looks)]));
+    }
 }
 
 /// Whatever a server sends, no client panics.

@@ -340,6 +340,7 @@ impl Reading<'_> {
         spec.fresh_xids = given.fresh_xids.unwrap_or(false);
         spec.other_timeout_ms = given.other_timeout_ms;
         spec.returns = given.returns.unwrap_or(false);
+        spec.asks_ahead = given.asks_ahead.unwrap_or(false);
         if let Some(text) = &given.starts {
             spec.starts = SimTime(self.time(text)?);
         }

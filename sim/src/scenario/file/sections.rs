@@ -62,6 +62,7 @@ pub(super) struct ClientSection {
     pub(super) fresh_xids: Option<bool>,
     pub(super) other_timeout_ms: Option<i32>,
     pub(super) returns: Option<bool>,
+    pub(super) asks_ahead: Option<bool>,
     pub(super) operations: Option<Text>,
 }
 

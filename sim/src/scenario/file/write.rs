@@ -80,6 +80,9 @@ fn client(f: Out<'_, '_>, spec: &ClientSpec) -> fmt::Result {
     if spec.returns {
         writeln!(f, "returns = true")?;
     }
+    if spec.asks_ahead {
+        writeln!(f, "asks_ahead = true")?;
+    }
     match &spec.operations {
         Operations::Drawn => writeln!(f, "operations = \"{DRAWN}\""),
         Operations::DrawnReads => writeln!(f, "operations = \"{DRAWN_READS}\""),
