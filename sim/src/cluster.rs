@@ -274,7 +274,7 @@ fn draw_limits(rng: &mut SimRng) -> Config {
         snap_count: rng.log_range(FORGETS_WITHIN, 1_000),
         commit_log_count: rng.log_range(4, 500) as usize,
         pre_alloc_bytes: *rng.pick(&[4 << 10, 16 << 10, 64 << 10]),
-        append_batch_bytes: rng.log_range(512, 4096) as usize,
+        append_batch_bytes: rng.log_range(512, 2048) as usize,
         snap_retain_count: *rng.pick(&[0, 3, 3]),
         zxid_counter_limit: if rng.chance(150) {
             // An epoch of a run of 5 s has about a hundred transactions.

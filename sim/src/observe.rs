@@ -324,6 +324,8 @@ pub enum Durable {
     },
     AcceptedEpoch(Epoch),
     CurrentEpoch(Epoch),
-    /// A file that carried history lost its name for good.
-    Removed,
+    /// A file that carried history lost its name for good; whether it has another, as damaged.
+    Removed {
+        aside: bool,
+    },
 }

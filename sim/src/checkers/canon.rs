@@ -226,12 +226,13 @@ impl Canon {
             SimEvent::Up { .. } => member.replay.clear(),
             SimEvent::Crash(_) | SimEvent::Exit(_) => {
                 // It may die behind a cut, and before it says so.
+                member.vouched = member.short_of_cut(member.vouched);
                 member.acked = member.owes();
                 member.lineage.cut = None;
                 (member.up, member.serving, member.phase) = (false, false, Phase::Halted);
             }
             SimEvent::HistoryLost(kind) => {
-                member.acked = None;
+                member.vouched = member.vouched.max(member.acked.take());
                 if matches!(kind, LossKind::Wiped) {
                     member.disowned = false;
                     member.lineage = Lineage::default();
@@ -320,7 +321,7 @@ impl Canon {
             Note::AckedNewLeader { history, .. } => {
                 let before = member.acked.filter(|_| !member.disowned);
                 member.acked = before.max(*history);
-                member.disowned = false;
+                (member.disowned, member.vouched) = (false, None);
             }
             Note::Uncuttable { .. } => member.uncuttable = true,
             Note::Disowned { .. } => member.disowned = true,
@@ -347,6 +348,7 @@ impl Canon {
                     || member.lineage.leader.is_some_and(|leader| apache.contains(&leader))
                 {
                     member.acked = member.acked.min(Some(*upto));
+                    member.vouched = member.vouched.min(Some(*upto));
                 }
             }
             Note::SnapInstalled { zxid, .. } => {
@@ -358,6 +360,10 @@ impl Canon {
             }
             Note::Serving { on } => member.serving = *on,
             Note::SnapshotSealed { zxid } => {
+                // Apache's servers keep their log beside a SNAP; those that only behave like them cannot.
+                if member.lineage.awaits_snap && self.cluster.apache.contains(&server) {
+                    (member.acked, member.vouched) = (None, None);
+                }
                 member.lineage.folder.remove(zxid);
                 self.arrived(server, *zxid);
             }
@@ -384,7 +390,8 @@ impl Canon {
                 }
             }
             Note::MovedAside => {
-                (member.acked, member.log) = (None, Line::default());
+                member.vouched = member.vouched.max(member.acked.take());
+                member.log = Line::default();
             }
             Note::Halting { .. } => member.serving = false,
             Note::SyncChosen { learner, how } => {
@@ -418,14 +425,29 @@ impl Canon {
         }
     }
 
-    /// The snapshot of `zxid` lies in the folder of `server`; if it is the SNAP that was on its way, it is
-    /// known where it came from.
-    fn arrived(&mut self, server: ServerId, zxid: Zxid) {
-        let Some(lineage) = self.members.get(&server).map(|member| &member.lineage) else { return };
+    /// The history that the snapshot of `zxid` on the disk of `server` stands for, though the server may not have
+    /// said yet that it is there; before it has been replayed up to the second, the state in it is nobody's.
+    pub(crate) fn snapshot(&self, server: ServerId, zxid: Zxid) -> (Line, Zxid) {
+        let known = self.members.get(&server).and_then(|member| member.lineage.folder.get(&zxid));
+        match self.arriving(server, zxid).or(known) {
+            Some(origin) => (origin.line(&self.committed), origin.end),
+            None => (Line::of_committed(self.count_upto(zxid)), zxid),
+        }
+    }
+
+    /// Where the snapshot of `zxid` comes from, if it is the SNAP that is on its way to `server`.
+    fn arriving(&self, server: ServerId, zxid: Zxid) -> Option<&Origin> {
+        let lineage = &self.members.get(&server)?.lineage;
         let said = lineage.coming.as_ref().filter(|(base, _)| *base == zxid);
         let leader = lineage.leader.filter(|_| lineage.awaits_snap);
         let kept = || self.members.get(&leader?)?.lineage.folder.get(&zxid);
-        let Some(origin) = said.map(|(_, origin)| origin).or_else(kept).cloned() else { return };
+        said.map(|(_, origin)| origin).or_else(kept)
+    }
+
+    /// The snapshot of `zxid` lies in the folder of `server`; if it is the SNAP that was on its way, it is
+    /// known where it came from.
+    fn arrived(&mut self, server: ServerId, zxid: Zxid) {
+        let Some(origin) = self.arriving(server, zxid).cloned() else { return };
         let lineage = &mut self.members.entry(server).or_default().lineage;
         lineage.folder.insert(zxid, origin);
         (lineage.awaits_snap, lineage.coming) = (false, None);

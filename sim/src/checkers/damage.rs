@@ -8,7 +8,7 @@ use vivarium_core::server::note::{Note, Phase};
 
 use crate::disk_view::DiskView;
 use crate::ids::NodeId;
-use crate::observe::{LossKind, SimEvent};
+use crate::observe::{Durable, LossKind, SimEvent};
 
 /// Servers whose history a fault has hit, until they have recovered from it and synced again.
 #[derive(Debug, Default)]
@@ -74,7 +74,12 @@ impl Damage {
             // Nothing else changes what is durable.
             _ => return,
         }
-        self.look(server, disks);
+        let before = self.look(server, disks);
+        if self.rest_goes(server, event)
+            && let Some(charge) = self.charges.get_mut(&server)
+        {
+            charge.upto = charge.upto.max(before);
+        }
         if matches!(event, SimEvent::Note(Note::Recovered { .. })) {
             self.recovering.remove(&server);
         }
@@ -101,22 +106,21 @@ impl Damage {
         };
     }
 
-    fn look(&mut self, server: ServerId, disks: &dyn DiskView) {
+    /// Returns what was newest before.
+    fn look(&mut self, server: ServerId, disks: &dyn DiskView) -> Option<Zxid> {
         let last = disks.durable_last_log(server).max(disks.durable_snapshot(server));
         let before = self.durable.insert(server, last).flatten();
-        if last >= before {
-            return;
-        }
-        self.fall = Some(Fall { from: before, to: last });
-        // What was logged behind the rot goes with it, cut off or moved aside by the recovery, or by a
-        // TRUNC that meets it.
-        let (recovers, truncates) =
-            (self.recovering.contains(&server), self.roleless.contains(&server));
-        if let Some(charge) = self.charges.get_mut(&server)
-            && (recovers || (truncates && charge.rotten))
-        {
-            charge.upto = charge.upto.max(before);
-        }
+        self.fall = (last < before).then_some(Fall { from: before, to: last });
+        before
+    }
+
+    /// Whether what was logged behind the damage goes with it: cut off or set aside by a recovery, or set aside,
+    /// file by file, by a TRUNC that meets rot in front of its cut.
+    fn rest_goes(&self, server: ServerId, event: &SimEvent) -> bool {
+        let aside = matches!(event, SimEvent::Durable(Durable::Removed { aside: true }));
+        let recovers = self.recovering.contains(&server);
+        let truncates = self.roleless.contains(&server) && self.is_rotten(server);
+        recovers && self.fall.is_some() || aside && (recovers || truncates)
     }
 
     /// What this event took off the disk of its server.

@@ -23,6 +23,9 @@ pub(crate) struct Member {
     pub replay: Vec<(Zxid, u64, StateDigest)>,
     /// Highest zxid that it acknowledged since its last loss of history.
     pub acked: Option<Zxid>,
+    /// What it had acknowledged before that loss: until it acknowledges a leader's history again, it has it
+    /// still, or knows that it does not.
+    pub vouched: Option<Zxid>,
     pub accepted: Option<Epoch>,
     pub current: Option<Epoch>,
     /// It was told to cut below every snapshot: a leader's may take the place of more than it holds.
@@ -69,7 +72,7 @@ impl Origin {
         Self { end, common, tail: tail.collect() }
     }
 
-    fn line(&self, committed: &[Entry]) -> Line {
+    pub(super) fn line(&self, committed: &[Entry]) -> Line {
         let mut line = Line::of_committed(self.common);
         self.tail.iter().for_each(|(zxid, hash)| line.push(*zxid, *hash, committed));
         line
@@ -98,6 +101,7 @@ impl Default for Member {
             applied: Line::default(),
             replay: Vec::new(),
             acked: None,
+            vouched: None,
             accepted: None,
             current: None,
             uncuttable: false,
@@ -120,22 +124,19 @@ impl Member {
         self.lineage.base
     }
 
-    /// The history that the snapshot of `zxid` in its folder stands for; before it has been replayed up
-    /// to the second, the state in it is nobody's.
-    pub(crate) fn snapshot(&self, zxid: Zxid, committed: &[Entry]) -> (Line, Zxid) {
-        let end = self.lineage.folder.get(&zxid).map_or(zxid, |origin| origin.end);
-        (self.lineage.line(zxid, committed), end)
-    }
-
-    /// Whether what it applies now must be committed.
     /// What it acknowledged, short of what a leader has told it to cut off: that leader counts nothing of it.
     pub(crate) fn owes(&self) -> Option<Zxid> {
+        self.short_of_cut(self.acked)
+    }
+
+    pub(super) fn short_of_cut(&self, promised: Option<Zxid>) -> Option<Zxid> {
         match (self.lineage.cut, self.phase) {
-            (Some(cut), Phase::Looking) => self.acked.min(cut),
-            _ => self.acked,
+            (Some(cut), Phase::Looking) => promised.min(cut),
+            _ => promised,
         }
     }
 
+    /// Whether what it applies now must be committed.
     pub(crate) fn in_broadcast(&self) -> bool {
         match self.phase {
             Phase::LeadingBroadcast

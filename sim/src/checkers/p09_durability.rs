@@ -27,7 +27,7 @@ impl Check for P09 {
         // Apache's servers keep their log when a SNAP replaces their tree; those that only behave like
         // them cannot (S8).
         let apache = cx.server().is_some_and(|server| cx.canon.cluster.apache.contains(&server));
-        if apache && matches!(event, SimEvent::Durable(Durable::Removed)) {
+        if apache && matches!(event, SimEvent::Durable(Durable::Removed { .. })) {
             return Ok(());
         }
         match (cx.server(), cx.damage.fall()) {
@@ -92,7 +92,10 @@ mod tests {
             run.disks.clear(1);
             run.server(1, SimEvent::Durable(Durable::Log { last: None })).unwrap();
             run.disks.clear(2);
-            assert_eq!(run.server(2, SimEvent::Durable(Durable::Removed)).is_ok(), apache);
+            assert_eq!(
+                run.server(2, SimEvent::Durable(Durable::Removed { aside: false })).is_ok(),
+                apache
+            );
         }
     }
 
@@ -107,7 +110,7 @@ mod tests {
         }
         run.server(1, SimEvent::Boot { incarnation: 2 }).unwrap();
         run.disks.clear(1);
-        run.server(1, SimEvent::Durable(Durable::Removed)).unwrap();
+        run.server(1, SimEvent::Durable(Durable::Removed { aside: false })).unwrap();
         run.disks.clear(2);
         run.server(2, SimEvent::Durable(Durable::Log { last: None })).unwrap();
         run.disks.clear(3);

@@ -1,7 +1,8 @@
 //! S1: what a server recovers is the committed prefix up to some k, and then proposals in order; k covers
 //! every committed transaction that it acknowledged. An intact history is never moved aside, and one is intact
 //! while one of its snapshots is, and its log.
-//! A wiped disk starts a new history, and nothing is owed of what rotted. A TRUNC of a Java leader, or to
+//! Of what rotted, or was wiped, nothing is owed by a server that is blank: it knows that it lacks something, and
+//! counts for nothing until it has been filled. One that is not owes that, too. A TRUNC of a Java leader, or to
 //! a Java learner, takes back what was acknowledged and not committed. Nothing is owed either by a server
 //! that is blank since it took a SNAP older than what it had, which only one may do that was told to cut
 //! below every snapshot of its disk.
@@ -59,7 +60,7 @@ impl Check for S01 {
                 return Err(format!("{server} moves its history aside, and has a whole snapshot"));
             }
             Note::Uncuttable { upto } if cx.spec.white_box => {
-                has_no_base(cx, server, *upto, member)?;
+                has_no_base(cx, server, *upto)?;
             }
             Note::Disowned { upto } if !member.uncuttable => {
                 return Err(format!("{server} gives up what it has for a snapshot of {upto}"));
@@ -100,13 +101,19 @@ impl S01 {
         member: &Member,
     ) -> Result<(), String> {
         let line = &member.applied;
-        let acked = member.acked.filter(|_| !(blank && member.disowned));
-        let owed = acked.map_or(0, |acked| cx.canon.count_upto(acked));
+        let promised = match blank {
+            true => member.acked.filter(|_| !member.disowned),
+            false => member.acked.max(member.vouched),
+        };
+        let owed = promised.map_or(0, |promised| cx.canon.count_upto(promised));
         if line.common() < owed {
             let lost = cx.canon.committed[line.common()].zxid;
-            if !cx.damage.rotted(server, lost) {
+            let rotted = cx.damage.rotted(server, lost);
+            // Who is blank knows what it lacks, and counts for nothing until it has been filled.
+            if !blank || !rotted {
+                let why = if rotted { ", counts, and its disk was damaged" } else { "" };
                 return Err(format!(
-                    "{server} recovers without {lost}, which it acknowledged and is committed"
+                    "{server} recovers without {lost}, which it acknowledged and is committed{why}"
                 ));
             }
         }
@@ -154,10 +161,9 @@ fn is_behind_log(cx: &Cx<'_>, server: ServerId, zxid: Zxid, member: &Member) -> 
 }
 
 /// Whether a TRUNC to `upto` leaves no snapshot that the history could begin with.
-fn has_no_base(cx: &Cx<'_>, server: ServerId, upto: Zxid, member: &Member) -> Result<(), String> {
+fn has_no_base(cx: &Cx<'_>, server: ServerId, upto: Zxid) -> Result<(), String> {
     // Also by its name: the start of an epoch holds nothing, and says more.
-    let holds_no_more =
-        |zxid: &Zxid| *zxid <= upto && member.snapshot(*zxid, &cx.canon.committed).1 <= upto;
+    let holds_no_more = |zxid: &Zxid| *zxid <= upto && cx.canon.snapshot(server, *zxid).1 <= upto;
     let mut snapshots = cx.disks.durable_snapshots(server).into_iter();
     match snapshots.find(holds_no_more) {
         Some(base) if !cx.damage.is_rotten(server) => {
@@ -293,6 +299,20 @@ mod tests {
         }
     }
 
+    /// It dies while it is filled behind the SNAP.
+    #[test]
+    fn who_only_behaves_like_apache_owes_nothing_while_a_snap_takes_the_place_of_its_log() {
+        for apache in [true, false] {
+            let mut run = run();
+            run.canon.cluster.apache = apache.then_some(ServerId(2)).into_iter().collect();
+            let (learner, how) = (ServerId(2), SyncKind::Snap);
+            run.note(1, Note::SyncChosen { learner, how }).unwrap();
+            run.note(2, Note::SnapshotSealed { zxid: Zxid::ZERO }).unwrap();
+            run.server(2, SimEvent::Boot { incarnation: 3 }).unwrap();
+            assert_eq!(run.note(2, recovered(None)).is_ok(), apache);
+        }
+    }
+
     /// Server 2 acknowledged 1:1 and is told to cut to there; its oldest snapshot is `base`. A crash comes
     /// while an older one takes its place.
     fn disowned(base: Zxid, blank: bool) -> Result<(), String> {
@@ -355,13 +375,38 @@ mod tests {
             run.server(2, SimEvent::Boot { incarnation: 2 }).unwrap();
             run
         };
-        lost(LossKind::BitRot).note(2, recovered(None)).unwrap();
+        let blank = |blank| {
+            let digest = StateDigest::default();
+            Note::Recovered { last: None, from: None, blank, digest }
+        };
+        lost(LossKind::BitRot).note(2, blank(true)).unwrap();
+        let counts = lost(LossKind::BitRot).note(2, blank(false));
+        assert!(counts.unwrap_err().contains("counts, and its disk was damaged"));
         lost(LossKind::BitRot).note(2, Note::MovedAside).unwrap();
-        assert!(lost(LossKind::Wiped).note(2, recovered(None)).is_err());
+        assert!(lost(LossKind::Wiped).note(2, blank(true)).is_err());
         assert!(lost(LossKind::Wiped).note(2, Note::MovedAside).is_err());
         let mut run = lost(LossKind::BitRot);
         run.note(2, replay(z(1, 1), 9)).unwrap();
-        assert!(run.note(2, recovered(Some(z(1, 1)))).unwrap_err().contains("nobody proposed"));
+        assert!(run.note(2, blank(true)).unwrap_err().contains("nobody proposed"));
+    }
+
+    /// It has acknowledged nothing since.
+    #[test]
+    fn who_lost_its_disk_knows_that_until_it_has_been_filled() {
+        for kind in [LossKind::Wiped, LossKind::BitRot] {
+            for (filled, blank) in [(false, true), (false, false), (true, false)] {
+                let mut run = run();
+                run.server(2, SimEvent::HistoryLost(kind)).unwrap();
+                if filled {
+                    let (epoch, history) = (Epoch(1), Some(Zxid::ZERO));
+                    run.note(2, Note::AckedNewLeader { epoch, history }).unwrap();
+                }
+                run.server(2, SimEvent::Boot { incarnation: 3 }).unwrap();
+                let digest = StateDigest::default();
+                let recovered = Note::Recovered { last: None, from: None, blank, digest };
+                assert_eq!(run.note(2, recovered).is_ok(), filled || blank, "{kind:?} {blank}");
+            }
+        }
     }
 
     #[test]

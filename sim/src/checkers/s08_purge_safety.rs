@@ -23,7 +23,8 @@ impl Check for S08 {
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-        let (Some(server), SimEvent::Durable(Durable::Removed)) = (cx.server(), event) else {
+        let (Some(server), SimEvent::Durable(Durable::Removed { .. })) = (cx.server(), event)
+        else {
             return Ok(());
         };
         if !cx.spec.white_box || !cx.canon.cluster.voters.contains(&server) {
@@ -93,38 +94,42 @@ mod tests {
         }
         let last = Some(z(1, 3));
         run.server(2, SimEvent::Durable(Durable::Log { last }))?;
-        run.server(2, SimEvent::Durable(Durable::Removed))?;
+        run.server(2, SimEvent::Durable(Durable::Removed { aside: false }))?;
         if rot {
             run.server(2, SimEvent::HistoryLost(LossKind::BitRot))?;
             run.note(2, Note::AckedTxn { zxid: z(1, 3), epoch: Epoch(1) })?;
         }
         run.disks.take(2, z(1, 2));
-        run.server(2, SimEvent::Durable(Durable::Removed))
+        run.server(2, SimEvent::Durable(Durable::Removed { aside: false }))
+    }
+
+    /// Two of its records are gone, a newer one is still there.
+    fn went(phase: Phase, apache: Option<u64>, aside: bool) -> Result<(), String> {
+        let mut run = Run::new(S08);
+        run.boot_all();
+        run.canon.cluster.apache = apache.map(ServerId).into_iter().collect();
+        run.establish(1, 1).unwrap();
+        run.write(1, 1, 1).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Log { last: Some(z(1, 1)) })).unwrap();
+        if apache.is_none() {
+            run.server(2, SimEvent::HistoryLost(LossKind::BitRot)).unwrap();
+        }
+        run.write(1, 1, 2).unwrap();
+        run.write(1, 1, 3).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Log { last: Some(z(1, 3)) })).unwrap();
+        run.note(2, Note::PhaseEntered { phase, epoch: Epoch(1) }).unwrap();
+        run.disks.take(2, z(1, 1));
+        run.disks.take(2, z(1, 2));
+        run.server(2, SimEvent::Durable(Durable::Removed { aside }))
     }
 
     #[test]
     fn a_truncation_that_meets_rot_moves_everything_aside() {
-        let aside = |phase, apache: Option<u64>| {
-            let mut run = Run::new(S08);
-            run.boot_all();
-            run.canon.cluster.apache = apache.map(ServerId).into_iter().collect();
-            run.establish(1, 1).unwrap();
-            run.write(1, 1, 1).unwrap();
-            run.server(2, SimEvent::Durable(Durable::Log { last: Some(z(1, 1)) })).unwrap();
-            if apache.is_none() {
-                run.server(2, SimEvent::HistoryLost(LossKind::BitRot)).unwrap();
-            }
-            run.write(1, 1, 2).unwrap();
-            run.server(2, SimEvent::Durable(Durable::Log { last: Some(z(1, 2)) })).unwrap();
-            run.note(2, Note::PhaseEntered { phase, epoch: Epoch(1) }).unwrap();
-            run.disks.take(2, z(1, 1));
-            run.disks.take(2, z(1, 2));
-            run.server(2, SimEvent::Durable(Durable::Removed))
-        };
-        aside(Phase::Looking, None).unwrap();
-        assert!(aside(Phase::FollowingBroadcast, None).is_err(), "who follows only purges");
-        aside(Phase::FollowingBroadcast, Some(2)).unwrap();
-        assert!(aside(Phase::FollowingBroadcast, Some(3)).is_err(), "of ours it is judged");
+        went(Phase::Looking, None, true).unwrap();
+        assert!(went(Phase::Looking, None, false).is_err(), "who cuts keeps what is not cut off");
+        assert!(went(Phase::FollowingBroadcast, None, true).is_err(), "who follows only purges");
+        went(Phase::FollowingBroadcast, Some(2), false).unwrap();
+        assert!(went(Phase::FollowingBroadcast, Some(3), false).is_err(), "of ours it is judged");
     }
 
     /// The learner cuts what a Java server is at either end of; the commit comes while it does.
@@ -143,7 +148,7 @@ mod tests {
             run.note(2, Note::PhaseEntered { phase: Phase::Looking, epoch: Epoch(1) }).unwrap();
             run.write(1, 1, 1).unwrap();
             run.disks.take(2, z(1, 1));
-            let removed = run.server(2, SimEvent::Durable(Durable::Removed));
+            let removed = run.server(2, SimEvent::Durable(Durable::Removed { aside: false }));
             assert_eq!(removed.is_ok(), told && apache.is_some(), "{apache:?} {told}");
         }
     }
@@ -156,11 +161,17 @@ mod tests {
         run.write(1, 1, 1).unwrap();
         run.note(2, Note::Uncuttable { upto: z(1, 1) }).unwrap();
         run.disks.take(2, z(1, 1));
-        assert!(run.server(2, SimEvent::Durable(Durable::Removed)).is_err(), "it counts still");
+        assert!(
+            run.server(2, SimEvent::Durable(Durable::Removed { aside: false })).is_err(),
+            "it counts still"
+        );
         run.note(2, Note::Disowned { upto: z(1, 1) }).unwrap();
-        run.server(2, SimEvent::Durable(Durable::Removed)).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Removed { aside: false })).unwrap();
         run.note(2, Note::AckedNewLeader { epoch: Epoch(2), history: Some(z(1, 1)) }).unwrap();
-        assert!(run.server(2, SimEvent::Durable(Durable::Removed)).is_err(), "it counts again");
+        assert!(
+            run.server(2, SimEvent::Durable(Durable::Removed { aside: false })).is_err(),
+            "it counts again"
+        );
     }
 
     #[test]
@@ -172,11 +183,11 @@ mod tests {
         run.server(2, SimEvent::Durable(Durable::Log { last: Some(z(1, 1)) })).unwrap();
         run.note(2, Note::PhaseEntered { phase: Phase::FollowingBroadcast, epoch: Epoch(1) })
             .unwrap();
-        run.server(2, SimEvent::Durable(Durable::Removed)).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Removed { aside: false })).unwrap();
         run.canon.cluster.snap_retain_count = 3;
-        assert!(run.server(2, SimEvent::Durable(Durable::Removed)).is_err());
+        assert!(run.server(2, SimEvent::Durable(Durable::Removed { aside: false })).is_err());
         run.note(2, Note::PhaseEntered { phase: Phase::Looking, epoch: Epoch(1) }).unwrap();
-        run.server(2, SimEvent::Durable(Durable::Removed)).unwrap();
+        run.server(2, SimEvent::Durable(Durable::Removed { aside: false })).unwrap();
     }
 
     /// Two snapshots are retained; a record between them is gone, which the newer one covers.
@@ -199,7 +210,7 @@ mod tests {
             if !serves {
                 run.note(2, Note::PhaseEntered { phase: Phase::Looking, epoch: Epoch(1) }).unwrap();
             }
-            let removed = run.server(2, SimEvent::Durable(Durable::Removed));
+            let removed = run.server(2, SimEvent::Durable(Durable::Removed { aside: false }));
             assert_eq!(removed.is_err(), serves && !damaged, "{serves} {damaged}: {removed:?}");
         }
     }

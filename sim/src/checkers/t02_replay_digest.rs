@@ -47,7 +47,7 @@ fn judge(cx: &Cx<'_>, server: ServerId, notes: &[Note], aged: Option<&Aged>) -> 
             Note::Recovered { from, blank, digest, .. } => {
                 let from = from.filter(|_| !*blank).unwrap_or_default();
                 let member = cx.canon.member(server).expect("every server is a member");
-                let (mut line, mut clear_from) = member.snapshot(from, committed);
+                let (mut line, mut clear_from) = cx.canon.snapshot(server, from);
                 if let Some(aged) = aged.filter(|aged| aged.base == from) {
                     if clear_from > from {
                         // Made of a snapshot that an Apache peer had made fuzzy before.
@@ -105,8 +105,7 @@ fn alone(
             return Err(format!("{server} has sealed snapshot {sealed}: {what} (byte {offset})"));
         }
     };
-    let Some(member) = cx.canon.member(server) else { return Ok(()) };
-    let (line, clear_from) = member.snapshot(sealed, &cx.canon.committed);
+    let (line, clear_from) = cx.canon.snapshot(server, sealed);
     if clear_from > sealed || line.common() < line.len() {
         return Ok(());
     }
@@ -268,6 +267,23 @@ mod tests {
         assert!(of(|full| Ok(full ^ 1)).unwrap_err().contains("the oracle has"));
         let cut_off = |_| Err(Damage { offset: 9, what: "snapshot is cut off" });
         assert!(of(cut_off).unwrap_err().contains("cut off (byte 9)"));
+    }
+
+    /// The server has not said yet that it is there.
+    #[test]
+    fn a_fuzzy_snap_is_excused_as_soon_as_it_lies_on_a_disk() {
+        let of = |base| {
+            let mut run = Run::new(T02);
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            (1..=3).for_each(|counter| run.write(1, 1, counter).unwrap());
+            let (learner, end) = (ServerId(2), z(1, 3));
+            run.server(1, SimEvent::ApacheSnap { learner, base, end }).unwrap();
+            let read = Ok(StateDigest { tree: 1, full: 1 });
+            run.server(2, SimEvent::Shadow(Shadow::SnapshotAlone { sealed: z(1, 2), read }))
+        };
+        of(z(1, 2)).unwrap();
+        assert!(of(z(1, 1)).is_err(), "another one is on its way");
     }
 
     #[test]

@@ -348,7 +348,7 @@ impl Coverage {
                 }
                 Kept::CurrentEpoch
             }
-            Durable::Removed => Kept::Removal,
+            Durable::Removed { .. } => Kept::Removal,
         };
         seat.kept = Some(kept);
         if kept == Kept::Removal {

@@ -38,6 +38,9 @@ impl NameOp {
 /// Records at the end of what may rot, where half of all rot is.
 const NEAR_THE_END: usize = 3;
 
+/// Rot that leaves zeros, in per mille.
+const ZEROS: u64 = 250;
+
 /// One server's folders.
 #[derive(Clone, Debug)]
 pub struct Image {
@@ -171,9 +174,9 @@ impl Image {
                 NameOp::Link { name, inode } => changes.extend(self.meaning(&name, inode)),
                 NameOp::Rename { from, to, inode } => {
                     changes.extend(self.meaning(&to, inode));
-                    changes.extend(removed(&from));
+                    changes.extend(removed(&from, Some(&to)));
                 }
-                NameOp::Unlink { name } => changes.extend(removed(&name)),
+                NameOp::Unlink { name } => changes.extend(removed(&name, None)),
             }
         }
         self.collect();
@@ -229,31 +232,51 @@ impl Image {
         *self = Self::new(self.sector, self.hash);
     }
 
-    /// Flips one bit of a durable log record that is older than `spare` bytes before the end of
-    /// the newest log. False where there is none.
+    /// Flips one bit of a durable log record that is older than `spare` bytes before the end of the newest log,
+    /// or leaves zeros of it and, maybe, of those behind it, as a block that was never written does. False where there is none.
     pub fn rot(&mut self, spare: u64, rng: &mut SimRng) -> bool {
         let newest = self.logs.last().copied();
-        let mut targets = Vec::new();
+        let (mut targets, mut borders) = (Vec::new(), Vec::new());
         for &(zxid, id) in &self.logs {
             let records = self.inodes[&id].records();
             let end = records.last().map_or(0, |last| last.end);
             let limit = if Some((zxid, id)) == newest { end.saturating_sub(spare) } else { end };
+            let first = targets.len();
             targets.extend(
                 records.iter().filter(|record| record.end < limit).map(|r| (id, r.start, r.end)),
             );
+            borders.extend(targets[first..].first());
+            borders.extend(targets[first..].last());
         }
         if targets.is_empty() {
             return false;
         }
-        // Where a torn batch would lie if it were a little longer, or anywhere.
-        let from = if rng.chance(500) { targets.len().saturating_sub(NEAR_THE_END) } else { 0 };
-        let &(id, start, end) = rng.pick(&targets[from..]);
+        // Where a torn batch would lie if it were a little longer, where a file begins or ends, or anywhere.
+        let near = targets.len().saturating_sub(NEAR_THE_END);
+        let &(id, start, end) = match rng.below(4) {
+            0 => rng.pick(&borders),
+            1 => rng.pick(&targets),
+            _ => rng.pick(&targets[near..]),
+        };
         let at = rng.range(start, end - 1) as usize;
         let mask = 1 << rng.below(8);
         let inode = self.inode_mut(id);
-        inode.content.damage(|bytes| bytes.flip(at, mask));
-        if let Meaning::Log(index) = &mut inode.meaning {
-            index.rot(start);
+        // Zeros are taken for the end where nothing follows: nobody could tell what is missing.
+        let last = inode.records().last().map_or(0, |record| record.end);
+        let followed = |target: &&(u64, u64, u64)| {
+            let &&(of, from, to) = target;
+            of == id && from >= start && to < last
+        };
+        let zeroed = if rng.chance(ZEROS) { rng.log_range(1, 20) as usize } else { 0 };
+        let zeroed: Vec<_> = targets.iter().filter(followed).take(zeroed).collect();
+        if zeroed.is_empty() {
+            inode.content.damage(|bytes| bytes.flip(at, mask));
+            inode.lose_record(start);
+        }
+        for &(_, start, end) in zeroed {
+            let zeros = vec![0; (end - start) as usize];
+            inode.content.damage(|bytes| bytes.overwrite(start as usize, &zeros));
+            inode.lose_record(start);
         }
         true
     }
@@ -446,9 +469,10 @@ impl Image {
 }
 
 /// What it means that a name is gone for good.
-fn removed(name: &FileName) -> Option<Durable> {
+fn removed(name: &FileName, new: Option<&FileName>) -> Option<Durable> {
     let counts = log_zxid(name).or_else(|| snapshot_zxid(name)).is_some();
-    counts.then_some(Durable::Removed)
+    let aside = new.is_some_and(|new| new.name.starts_with("corrupt."));
+    counts.then_some(Durable::Removed { aside })
 }
 
 mod remains;

@@ -41,6 +41,13 @@ impl Inode {
         matches!(self.meaning, Meaning::Snapshot { sealed: true })
     }
 
+    /// The record of a log that begins there is damaged.
+    pub(super) fn lose_record(&mut self, start: u64) {
+        if let Meaning::Log(index) = &mut self.meaning {
+            index.rot(start);
+        }
+    }
+
     /// Durable content changed at `from` at the earliest.
     pub(super) fn changed(&mut self, from: u64) {
         self.unread = Some(self.unread.map_or(from, |known| known.min(from)));

@@ -16,6 +16,7 @@ use vivarium_core::ids::{OpId, ReadId};
 use vivarium_core::server::action::DiskAction;
 use vivarium_core::server::input::{DiskFault, Queue, ReadData};
 use vivarium_core::storage::files::FileName;
+use vivarium_core::storage::ops::op_of;
 
 pub use self::disks::Disks;
 pub use self::image::Image;
@@ -101,6 +102,8 @@ pub enum FailOp {
     Write,
     Sync,
     Read,
+    SnapshotWrite,
+    SnapshotSync,
 }
 
 #[derive(Debug, Default)]
@@ -244,7 +247,7 @@ impl DiskSim {
                     return None;
                 }
                 let action = lane.ops.pop_front().expect("one event for each operation");
-                let op = op_of(&action).expect("only queued operations are in a queue");
+                let (_, op) = op_of(&action).expect("only queued operations are in a queue");
                 let boundary = boundary_of(&action);
                 Some(match self.carry_out(&action, changes) {
                     Ok(_) => DiskDone::Op { queue, op, boundary },
@@ -396,25 +399,34 @@ impl DiskSim {
             self.tear(action);
             return Err(DiskFault::NoSpace);
         }
-        match (self.fail_next, boundary) {
-            (Some(FailOp::Write), Boundary::Write) => {
-                self.fail_next = None;
-                self.tear(action);
-                Err(DiskFault::Io)
-            }
-            (Some(FailOp::Read), Boundary::None) => {
-                self.fail_next = None;
-                Err(DiskFault::Io)
-            }
-            (Some(FailOp::Sync), Boundary::Sync | Boundary::Names) => {
-                self.fail_next = None;
-                if let DiskAction::SyncFile { file, .. } = action {
-                    self.image.lose_dirty_pages(file);
-                }
-                Err(DiskFault::Io)
-            }
-            (None | Some(FailOp::Write | FailOp::Sync | FailOp::Read), _) => Ok(()),
+        let of_snapshot = matches!(op_of(action), Some((Queue::Snap, _)));
+        let strikes = match (self.fail_next, boundary) {
+            (Some(FailOp::Write), Boundary::Write)
+            | (Some(FailOp::Sync), Boundary::Sync | Boundary::Names)
+            | (Some(FailOp::Read), Boundary::None) => true,
+            (Some(FailOp::SnapshotWrite), Boundary::Write)
+            | (Some(FailOp::SnapshotSync), Boundary::Sync | Boundary::Names) => of_snapshot,
+            (
+                None
+                | Some(
+                    FailOp::Write
+                    | FailOp::Sync
+                    | FailOp::Read
+                    | FailOp::SnapshotWrite
+                    | FailOp::SnapshotSync,
+                ),
+                _,
+            ) => false,
+        };
+        if !strikes {
+            return Ok(());
         }
+        self.fail_next = None;
+        self.tear(action);
+        if let DiskAction::SyncFile { file, .. } = action {
+            self.image.lose_dirty_pages(file);
+        }
+        Err(DiskFault::Io)
     }
 
     /// When an operation is done that begins then and takes so long where nothing else loads the disk.
@@ -468,18 +480,6 @@ fn boundary_of(action: &DiskAction) -> Boundary {
         DiskAction::SyncFile { .. } => Boundary::Sync,
         DiskAction::SyncDir { .. } => Boundary::Names,
         DiskAction::Read { .. } | DiskAction::List { .. } => Boundary::None,
-    }
-}
-
-fn op_of(action: &DiskAction) -> Option<OpId> {
-    match action {
-        DiskAction::Write { op, .. }
-        | DiskAction::SetLen { op, .. }
-        | DiskAction::SyncFile { op, .. }
-        | DiskAction::Rename { op, .. }
-        | DiskAction::SyncDir { op, .. }
-        | DiskAction::Remove { op, .. } => Some(*op),
-        DiskAction::Read { .. } | DiskAction::List { .. } => None,
     }
 }
 

@@ -69,6 +69,52 @@ fn a_write_that_fails_leaves_a_part_of_itself() {
 }
 
 #[test]
+fn a_snapshot_may_fail_alone() {
+    let mut disk = disk(1);
+    disk.fail_next(Some(FailOp::SnapshotWrite));
+    let event = write(&mut disk);
+    assert!(matches!(disk.due(event, &mut Vec::new()), Some(DiskDone::Op { .. })));
+    for fails in [true, false] {
+        let (op, file, bytes) =
+            (OpId(2), FileName::new(Dir::Data, "snapshot.1.tmp"), vec![7; 9].into());
+        let action = DiskAction::Write { op, queue: Queue::Snap, file, offset: 0, bytes };
+        let event = disk.submit(SimTime::ZERO, action).1;
+        let done = disk.due(event, &mut Vec::new());
+        assert_eq!(matches!(done, Some(DiskDone::Failed { .. })), fails, "{done:?}");
+    }
+}
+
+/// A recovery looks at where a file begins and ends with other eyes.
+#[test]
+fn rot_often_strikes_where_a_log_begins() {
+    let begins = |seed: u64| {
+        let mut disk = disk(seed);
+        let log = index::tests::log(&(1..=40).collect::<Vec<_>>());
+        let (queue, offset, bytes) = (Queue::Log, 0, log.clone().into());
+        let write = DiskAction::Write { op: OpId(1), queue, file: file(), offset, bytes };
+        let sync = DiskAction::SyncFile { op: OpId(2), queue, file: file() };
+        let name = DiskAction::SyncDir { op: OpId(3), queue, dir: file().dir };
+        for action in [write, sync, name] {
+            let event = disk.submit(SimTime::ZERO, action).1;
+            disk.due(event, &mut Vec::new());
+        }
+        assert!(disk.rot(0));
+        let (read, offset, len) = (ReadId(1), 0, log.len() as u32);
+        let read = DiskAction::Read { read, file: file(), offset, len };
+        let event = disk.submit(SimTime::ZERO, read).1;
+        let Some(DiskDone::Read { result: Ok(ReadData::Bytes(bytes)), .. }) =
+            disk.due(event, &mut Vec::new())
+        else {
+            panic!("it can be read")
+        };
+        let first_two = index::tests::log(&[1, 2]).len();
+        bytes[..first_two] != log[..first_two]
+    };
+    let hits = (0..200).filter(|&seed| begins(seed)).count();
+    assert!((10..60).contains(&hits), "{hits} of 200");
+}
+
+#[test]
 fn a_process_may_die_in_the_middle_of_a_write() {
     let lengths = left(|disk| {
         write(disk);

@@ -15,9 +15,12 @@ use crate::ids::{NodeId, SimTime};
 use crate::inbox::What;
 use crate::net::{EndId, Host, PathFault};
 use crate::observe::SimEvent;
-use crate::schedule::FaultKind;
+use crate::schedule::{FaultKind, FaultUnit};
 use crate::trace::{Mark, hash_value};
 use crate::world::{RunPhase, World};
+
+/// How often a fault that waits for its moment looks again.
+const PATIENCE_US: u64 = 20_000;
 
 /// What ends a fault.
 #[derive(Clone, Debug)]
@@ -103,6 +106,9 @@ impl World {
             recorder.fault_begins(index);
         }
         let undo = self.strike(index, &unit);
+        if undo.is_none() && self.tries_again(index, &unit) {
+            return;
+        }
         if let Some(recorder) = &mut self.recorder
             && undo.is_none()
         {
@@ -127,6 +133,19 @@ impl World {
             self.tell_active();
         }
         self.forward_posts();
+    }
+
+    /// Whether a unit that cannot strike yet does so later.
+    fn tries_again(&mut self, index: usize, unit: &FaultUnit) -> bool {
+        let next = self.now.plus(PATIENCE_US);
+        if !unit.kind.waits() || next > unit.at.plus(unit.length) {
+            return false;
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.fault_waits(index);
+        }
+        self.post(next, self.control(), What::FaultBegins(index));
+        true
     }
 
     fn ends_later(&mut self, index: usize, undo: Undo, length: u64) {

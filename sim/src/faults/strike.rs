@@ -220,17 +220,27 @@ impl World {
         } else if kind.is_charged() {
             self.atlas.charge_with(id, self.servers[server].incarnation, loss);
         }
-        // What a write that goes astray destroys is known when it does.
-        let losses = [
-            (FaultKind::BitRot { place: RotPlace::Log }, LossKind::BitRot),
-            (FaultKind::BitRot { place: RotPlace::Snapshot }, LossKind::SnapshotRot),
-            (FaultKind::Wipe, LossKind::Wiped),
-        ];
-        if let Some((_, loss)) = losses.into_iter().find(|(known, _)| *known == kind) {
+        if let Some(loss) = loss_of(kind) {
             self.observe(NodeId::Server(id), &SimEvent::HistoryLost(loss));
+        }
+        if matches!(kind, FaultKind::BitRot { while_down: true, .. }) {
+            self.crash(server, CrashKind::Process);
+            return Some(Undo::Boot(vec![server]));
         }
         Some(undo(server))
     }
+}
+
+/// What is lost at once. What a write that goes astray destroys is known when it does.
+fn loss_of(kind: FaultKind) -> Option<LossKind> {
+    if kind == FaultKind::Wipe {
+        return Some(LossKind::Wiped);
+    }
+    let FaultKind::BitRot { place, .. } = kind else { return None };
+    Some(match place {
+        RotPlace::Log => LossKind::BitRot,
+        RotPlace::Snapshot => LossKind::SnapshotRot,
+    })
 }
 
 /// Whether it could be done, and what ends it.
@@ -257,16 +267,21 @@ fn harm(
             disk.stall_until(until);
             (true, NOTHING)
         }
-        FaultKind::DiskFail { sync } => {
-            disk.fail_next(Some(if sync { FailOp::Sync } else { FailOp::Write }));
+        FaultKind::DiskFail { sync, snapshot } => {
+            disk.fail_next(Some(match (sync, snapshot) {
+                (true, false) => FailOp::Sync,
+                (false, false) => FailOp::Write,
+                (true, true) => FailOp::SnapshotSync,
+                (false, true) => FailOp::SnapshotWrite,
+            }));
             (true, NOTHING)
         }
         FaultKind::ReadFail => {
             disk.fail_next(Some(FailOp::Read));
             (true, Undo::ReadsAgain)
         }
-        FaultKind::BitRot { place: RotPlace::Log } => (disk.rot(spare), NOTHING),
-        FaultKind::BitRot { place: RotPlace::Snapshot } => (disk.rot_snapshot(), NOTHING),
+        FaultKind::BitRot { place: RotPlace::Log, .. } => (disk.rot(spare), NOTHING),
+        FaultKind::BitRot { place: RotPlace::Snapshot, .. } => (disk.rot_snapshot(), NOTHING),
         FaultKind::Misdirect => {
             disk.misdirect_next(Some(spare));
             (true, Undo::StraightWrites)

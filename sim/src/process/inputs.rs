@@ -127,7 +127,7 @@ impl World {
         let steps = self.disks.of(id).progress().take_steps();
         self.coverage.disk_step(id, steps);
         self.tell_strayed(id);
-        let removed = changes.contains(&Durable::Removed);
+        let removed = changes.iter().any(|change| matches!(change, Durable::Removed { .. }));
         for change in changes {
             self.observe(NodeId::Server(id), &SimEvent::Durable(change));
         }

@@ -296,6 +296,14 @@ impl Recorder {
         }
     }
 
+    /// The unit that was about to strike tries again later.
+    pub(crate) fn fault_waits(&mut self, unit: usize) {
+        let begun = self.struck.remove(&unit).map(EventId::index);
+        let last = self.recording.events.pop().map(|_| self.recording.events.len());
+        assert_eq!(begun, last, "a fault that waits does nothing");
+        self.because.clear();
+    }
+
     pub(crate) fn fault_ends(&mut self, unit: usize) {
         let causes = self.struck.get(&unit).copied().into_iter().collect();
         let id = self.push(NodeId::World, What::FaultEnds(unit), causes);

@@ -27,7 +27,9 @@ pub(super) fn zxid_of(what: &What) -> Option<Zxid> {
             | ClientFact::Session(_)
             | ClientFact::Nonsense { .. },
         )
-        | What::Durable(Durable::AcceptedEpoch(_) | Durable::CurrentEpoch(_) | Durable::Removed)
+        | What::Durable(
+            Durable::AcceptedEpoch(_) | Durable::CurrentEpoch(_) | Durable::Removed { .. },
+        )
         | What::Boot
         | What::Up
         | What::Crash(_)

@@ -185,7 +185,10 @@ fn durable(change: Durable) -> String {
         Durable::Snapshot { zxid } => format!("on disk: a snapshot of {zxid:?}"),
         Durable::AcceptedEpoch(epoch) => format!("on disk: acceptedEpoch {}", epoch.0),
         Durable::CurrentEpoch(epoch) => format!("on disk: currentEpoch {}", epoch.0),
-        Durable::Removed => String::from("on disk: a file of its history is gone"),
+        Durable::Removed { aside: false } => String::from("on disk: a file of its history is gone"),
+        Durable::Removed { aside: true } => {
+            String::from("on disk: a file of its history is set aside as damaged")
+        }
     }
 }
 

@@ -95,11 +95,18 @@ fn deed(kind: FaultKind, scope: &Scope) -> String {
         }
         FaultKind::WallFreeze => format!("freeze-wall-clock {who}"),
         FaultKind::SlowMono { percent } => format!("slow-clock {who} to {percent} percent"),
-        FaultKind::DiskFail { sync: true } => format!("fail-sync {who}"),
-        FaultKind::DiskFail { sync: false } => format!("fail-write {who}"),
+        FaultKind::DiskFail { sync, snapshot } => {
+            let of = if snapshot { "snapshot-" } else { "" };
+            format!("fail-{of}{} {who}", if sync { "sync" } else { "write" })
+        }
         FaultKind::ReadFail => format!("fail-read {who}"),
-        FaultKind::BitRot { place: RotPlace::Log } => format!("bit-rot {who}"),
-        FaultKind::BitRot { place: RotPlace::Snapshot } => format!("snapshot-rot {who}"),
+        FaultKind::BitRot { place, while_down } => {
+            let what = match place {
+                RotPlace::Log => "bit-rot",
+                RotPlace::Snapshot => "snapshot-rot",
+            };
+            format!("{what} {who}{}", if while_down { " while down" } else { "" })
+        }
         FaultKind::Misdirect => format!("misdirect-write {who}"),
         FaultKind::Wipe => format!("wipe {who}"),
     }
@@ -249,11 +256,13 @@ const VERBS: &[(&str, Parse)] = &[
         }
         Ok((FaultKind::SlowMono { percent }, scope))
     }),
-    ("fail-sync", |words| on_servers(words, FaultKind::DiskFail { sync: true })),
-    ("fail-write", |words| on_servers(words, FaultKind::DiskFail { sync: false })),
+    ("fail-sync", |words| fails(words, true, false)),
+    ("fail-write", |words| fails(words, false, false)),
+    ("fail-snapshot-sync", |words| fails(words, true, true)),
+    ("fail-snapshot-write", |words| fails(words, false, true)),
     ("fail-read", |words| on_servers(words, FaultKind::ReadFail)),
-    ("bit-rot", |words| on_servers(words, FaultKind::BitRot { place: RotPlace::Log })),
-    ("snapshot-rot", |words| on_servers(words, FaultKind::BitRot { place: RotPlace::Snapshot })),
+    ("bit-rot", |words| rots(words, RotPlace::Log)),
+    ("snapshot-rot", |words| rots(words, RotPlace::Snapshot)),
     ("misdirect-write", |words| on_servers(words, FaultKind::Misdirect)),
     ("wipe", |words| on_servers(words, FaultKind::Wipe)),
 ];
@@ -360,6 +369,19 @@ fn on_servers(words: &mut Words<'_>, kind: FaultKind) -> Parsed {
     Ok((kind, servers(words)?))
 }
 
+fn fails(words: &mut Words<'_>, sync: bool, snapshot: bool) -> Parsed {
+    on_servers(words, FaultKind::DiskFail { sync, snapshot })
+}
+
+fn rots(words: &mut Words<'_>, place: RotPlace) -> Parsed {
+    let scope = servers(words)?;
+    let while_down = words.take("while");
+    if while_down {
+        words.expect("down")?;
+    }
+    Ok((FaultKind::BitRot { place, while_down }, scope))
+}
+
 /// `leader`, `others`, or servers by name.
 fn servers(words: &mut Words<'_>) -> Result<Scope, String> {
     if words.take("leader") {
@@ -430,6 +452,9 @@ mod tests {
             "at 1 s slow-clock leader to 20 percent for 2 s",
             "at 1 s slow-cpu leader by 100 for 2 s",
             "at 1 s snapshot-rot s2 for 1 s",
+            "at 1 s fail-snapshot-write s2 for 1 s",
+            "at 1 s bit-rot leader while down for 1 s",
+            "at 1 s snapshot-rot s2 while down for 1 s",
         ] {
             let unit: FaultUnit = line.parse().unwrap_or_else(|why| panic!("{line}: {why}"));
             assert_eq!(unit.to_string(), line);

@@ -14,11 +14,18 @@ pub(super) struct Class {
     draw: fn(&Scopes<'_>, &mut SimRng) -> (FaultKind, Scope),
 }
 
+/// When the faults of a swarm begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Phase {
+    pub(super) from: SimTime,
+    pub(super) until: SimTime,
+}
+
 impl Class {
-    pub(super) fn unit(&self, cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> FaultUnit {
+    pub(super) fn unit(&self, cluster: &Cluster, phase: Phase, rng: &mut SimRng) -> FaultUnit {
         let (low, high) = self.length_ms;
         let length = rng.log_range(low * 1000, high * 1000);
-        let at = SimTime(rng.range((until.0 / 25).min(until.0), until.0));
+        let at = SimTime(rng.range(phase.from.0, phase.until.0));
         let (kind, scope) = (self.draw)(&Scopes::of(cluster), rng);
         FaultUnit { at, length, kind, scope }
     }
@@ -36,6 +43,8 @@ const CUT: (u64, u64) = (50, 8_000);
 const SLOW: (u64, u64) = (100, 5_000);
 const ONCE: (u64, u64) = (100, 3_000);
 const STALL: (u64, u64) = (10, 3_000);
+/// It waits so long until there is something to damage, and a server that dies with it stays down so long.
+const DAMAGE: (u64, u64) = (100, 3_000);
 
 /// The place in the list names the random stream of a class: new ones go to the end.
 pub(super) const CLASSES: &[Class] = &[
@@ -60,8 +69,11 @@ pub(super) const CLASSES: &[Class] = &[
         let ms = rng.log_range(1, 600_000) as i64;
         (FaultKind::ClockStep { ms: if rng.chance(500) { ms } else { -ms } }, scopes.one(rng))
     }),
-    row(ONCE, |scopes, rng| (FaultKind::DiskFail { sync: rng.chance(500) }, scopes.one(rng))),
-    row(ONCE, |scopes, rng| (FaultKind::BitRot { place: RotPlace::Log }, scopes.one(rng))),
+    row(ONCE, |scopes, rng| {
+        let (sync, snapshot) = (rng.chance(500), rng.chance(400));
+        (FaultKind::DiskFail { sync, snapshot }, scopes.one(rng))
+    }),
+    row(DAMAGE, |scopes, rng| rots(RotPlace::Log, scopes, rng)),
     row(ONCE, |scopes, rng| (FaultKind::Wipe, scopes.one(rng))),
     row(ONCE, |scopes, rng| (FaultKind::ReadFail, scopes.one(rng))),
     row(SLOW, |scopes, rng| {
@@ -99,7 +111,7 @@ pub(super) const CLASSES: &[Class] = &[
     row(SLOW, |scopes, rng| {
         (FaultKind::SlowMono { percent: rng.log_range(5, 95) as u32 }, scopes.one_or_leader(rng))
     }),
-    row(ONCE, |scopes, rng| (FaultKind::BitRot { place: RotPlace::Snapshot }, scopes.one(rng))),
+    row(DAMAGE, |scopes, rng| rots(RotPlace::Snapshot, scopes, rng)),
     row(ONCE, |scopes, rng| (FaultKind::Misdirect, scopes.one(rng))),
     row(SLOW, |scopes, rng| {
         let packet = *rng.pick(&[
@@ -117,6 +129,11 @@ pub(super) const CLASSES: &[Class] = &[
     row(DOWN, at_packet),
     row(DOWN, at_packet),
 ];
+
+/// Half of what rots is read soon.
+fn rots(place: RotPlace, scopes: &Scopes<'_>, rng: &mut SimRng) -> (FaultKind, Scope) {
+    (FaultKind::BitRot { place, while_down: rng.chance(500) }, scopes.one(rng))
+}
 
 /// Where a broadcast has reached some: what a leader says to each learner, and what they answer.
 fn at_packet(scopes: &Scopes<'_>, rng: &mut SimRng) -> (FaultKind, Scope) {

@@ -5,13 +5,15 @@ use vivarium_core::ids::ServerId;
 use crate::cluster::Cluster;
 use crate::ids::SimTime;
 use crate::rng::{SimRng, Stream};
-use crate::schedule::class::CLASSES;
+use crate::schedule::class::{CLASSES, Phase};
+use crate::schedule::damage::damaged;
 use crate::schedule::moving::moves_with_open_writes;
 use crate::schedule::outage::{
     deposed, found_rotten, held_up, late_word, left_behind, relapses, rolling_outage,
     rolling_restart, swizzle,
 };
 use crate::schedule::pretender::promises_alone;
+use crate::schedule::reading::alone_before_in_step;
 use crate::schedule::straggler::{back_too_soon, fallen_behind, hears_little};
 use crate::schedule::{FaultKind, FaultUnit, Scope};
 
@@ -35,6 +37,9 @@ const BACK_SOON: u64 = 1014;
 const HEARS_LITTLE: u64 = 1015;
 const PROMISES: u64 = 1016;
 const MOVES: u64 = 1017;
+const DAMAGES: u64 = 1018;
+const BEGINNING: u64 = 1019;
+const READERS: u64 = 1020;
 
 /// Seeds in which what a server says comes late, in per mille.
 const LATES: u64 = 100;
@@ -45,6 +50,10 @@ const LOCAL_LATES: u64 = 350;
 
 /// Seeds in which a synchronization is held up, in per mille; in half of them nothing else happens.
 const HOLDS: u64 = 100;
+
+/// Seeds whose storm waits until there is an ensemble that it can strike, in per mille: where it does not, many
+/// first quorums form when it is over.
+const LATE_STORMS: u64 = 400;
 
 /// Longer than any calm phase.
 const FOR_GOOD_US: u64 = 600_000_000;
@@ -84,6 +93,13 @@ const LONELY_PROMISES: u64 = 30;
 /// happens.
 const OPEN_MOVES: u64 = 250;
 
+/// Seeds in which disks go bad when they hold something, in per mille; in half of them nothing else happens.
+const DAMAGED: u64 = 120;
+
+/// Seeds whose servers serve readers without a quorum in which one is alone before it is in step, in per mille; in
+/// half of them nothing else happens.
+const LONELY_READERS: u64 = 250;
+
 /// An outage of several steps that a seed may have, from a stream of its own.
 struct Outage {
     stream: u64,
@@ -93,7 +109,7 @@ struct Outage {
     units: fn(&Cluster, SimTime, &mut SimRng) -> Vec<FaultUnit>,
 }
 
-const OUTAGES: [Outage; 9] = [
+const OUTAGES: [Outage; 11] = [
     Outage { stream: LEFT_BEHIND, strikes: leaves_behind, alone: in_half, units: left_behind },
     Outage { stream: DEPOSED, strikes: is_deposed, alone: in_half, units: deposed },
     Outage { stream: HELD_UP, strikes: is_held_up, alone: in_half, units: held_up },
@@ -103,6 +119,8 @@ const OUTAGES: [Outage; 9] = [
     Outage { stream: HEARS_LITTLE, strikes: hears_too_little, alone: in_half, units: hears_little },
     Outage { stream: PROMISES, strikes: is_outbid, alone: in_half, units: promises_alone },
     Outage { stream: MOVES, strikes: moves_open, alone: in_half, units: moves_with_open_writes },
+    Outage { stream: DAMAGES, strikes: is_damaged, alone: in_half, units: damaged },
+    Outage { stream: READERS, strikes: reads_alone, alone: in_half, units: alone_before_in_step },
 ];
 
 /// Draws the schedule of a seed: each class is left out with probability one half, and how often
@@ -149,6 +167,9 @@ fn in_half_of_local(cluster: &Cluster, rng: &mut SimRng) -> bool {
 fn swarm(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
     let stream = |index| SimRng::new(seed, Stream::Schedule, index);
     let mut units = Vec::new();
+    let late = stream(BEGINNING).chance(LATE_STORMS);
+    let from = SimTime(if late { faults_for.0 * 3 / 10 } else { faults_for.0 / 25 });
+    let phase = Phase { from, until: faults_for };
     // A long phase of faults has more of them, a short one still some.
     let scale = (faults_for.0 / 5_000_000).max(1);
     let mut kept = stream(KEPT);
@@ -156,7 +177,7 @@ fn swarm(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit> {
         let (keep, count) = (kept.chance(500), kept.log_range(1, 8) * scale);
         let mut rng = stream(place as u64 + 1);
         if keep {
-            units.extend((0..count).map(|_| class.unit(cluster, faults_for, &mut rng)));
+            units.extend((0..count).map(|_| class.unit(cluster, phase, &mut rng)));
         }
     }
     let (mut thinning, density) = (stream(THINNING), density(seed));
@@ -219,6 +240,16 @@ fn is_outbid(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
 fn moves_open(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
     let has_place = cluster.voters.len() > 1 && !cluster.observers.is_empty();
     rng.chance(OPEN_MOVES) && has_place && !is_alone(seed, cluster)
+}
+
+fn reads_alone(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    let serves = cluster.configs[0].read_only_mode && cluster.voters.len() > 2;
+    rng.chance(LONELY_READERS) && serves && !is_alone(seed, cluster)
+}
+
+/// One voter alone has nobody who could fill it again.
+fn is_damaged(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
+    rng.chance(DAMAGED) && cluster.voters.len() > 2 && !is_alone(seed, cluster)
 }
 
 /// A leader of two voters needs both.

@@ -2,10 +2,12 @@
 //! source of faults. Drawn from the seed, or written by hand.
 
 mod class;
+mod damage;
 mod draw;
 mod moving;
 mod outage;
 mod pretender;
+mod reading;
 mod scopes;
 mod straggler;
 
@@ -163,9 +165,11 @@ pub enum FaultKind {
     SlowMono {
         percent: u32,
     },
-    /// The next such operation fails.
+    /// The next such operation fails: of a snapshot, or of any file.
     DiskFail {
         sync: bool,
+        #[serde(default)]
+        snapshot: bool,
     },
     /// A read meets a bad sector, once.
     ReadFail,
@@ -173,6 +177,9 @@ pub enum FaultKind {
     BitRot {
         #[serde(default)]
         place: RotPlace,
+        /// The process dies with it, and reads what is left when it comes back.
+        #[serde(default)]
+        while_down: bool,
     },
     /// The next write to the log lands on older records of the same file, and not in its place.
     Misdirect,
@@ -362,8 +369,8 @@ impl FaultKind {
             Self::SlowMono { .. } => "slow_mono",
             Self::DiskFail { .. } => "disk_fail",
             Self::ReadFail => "read_fail",
-            Self::BitRot { place: RotPlace::Log } => "bit_rot",
-            Self::BitRot { place: RotPlace::Snapshot } => "snapshot_rot",
+            Self::BitRot { place: RotPlace::Log, .. } => "bit_rot",
+            Self::BitRot { place: RotPlace::Snapshot, .. } => "snapshot_rot",
             Self::Misdirect => "misdirect",
             Self::Wipe => "wipe",
         }
@@ -371,7 +378,19 @@ impl FaultKind {
 
     /// Whether the server of the scope goes down for the length of the unit.
     const fn kills(self) -> bool {
-        matches!(self, Self::Crash | Self::PowerLoss | Self::CrashAtBoundary { .. })
+        matches!(
+            self,
+            Self::Crash
+                | Self::PowerLoss
+                | Self::CrashAtBoundary { .. }
+                | Self::BitRot { while_down: true, .. }
+        )
+    }
+
+    /// Whether it waits, for its length at most, where it cannot strike at its time: nothing is durable yet that
+    /// could rot, or the others cannot bear one more loss.
+    pub(crate) const fn waits(self) -> bool {
+        self.is_charged()
     }
 
     /// Whether it asks which packets go over links between servers.
@@ -382,7 +401,14 @@ impl FaultKind {
     /// Whether it can destroy what a server has promised to keep, or its disk: charged to the
     /// fault atlas.
     pub const fn is_charged(self) -> bool {
-        matches!(self, Self::DiskFail { .. } | Self::BitRot { .. } | Self::Misdirect | Self::Wipe)
+        // A snapshot that cannot be written is none yet.
+        matches!(
+            self,
+            Self::DiskFail { snapshot: false, .. }
+                | Self::BitRot { .. }
+                | Self::Misdirect
+                | Self::Wipe
+        )
     }
 }
 

@@ -193,7 +193,7 @@ pub(super) fn late_word(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> 
     units
 }
 
-/// Where a log rots, its server reads it soon.
+/// Where a write went astray, its server reads that soon.
 pub(super) fn found_rotten(
     units: &[FaultUnit],
     until: SimTime,
@@ -204,8 +204,7 @@ pub(super) fn found_rotten(
         let (soon, delay) = (rng.chance(500), rng.log_range(100, 50_000));
         let length = rng.log_range(20_000, 1_000_000);
         let at = unit.at.plus(delay);
-        let rots = matches!(unit.kind, FaultKind::BitRot { .. } | FaultKind::Misdirect);
-        if rots && soon && at <= until {
+        if unit.kind == FaultKind::Misdirect && soon && at <= until {
             found.push(FaultUnit { at, length, kind: FaultKind::Crash, scope: unit.scope.clone() });
         }
     }
@@ -302,7 +301,7 @@ fn entering(rng: &mut SimRng) -> FaultKind {
 }
 
 /// Between two of the writes that bring a server in step: of history, names, currentEpoch.
-fn synchronizing(rng: &mut SimRng) -> FaultKind {
+pub(super) fn synchronizing(rng: &mut SimRng) -> FaultKind {
     let counts = *rng.pick(&[Counted::All, Counted::Syncs, Counted::Names]);
     let most = match counts {
         Counted::All => 16,

@@ -40,7 +40,9 @@ pub(super) fn fallen_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng)
     }
     if rng.chance(300) {
         // What it will be sent is rotten.
-        let (at, kind) = (at.plus(away * 9 / 10), FaultKind::BitRot { place: RotPlace::Snapshot });
+        let place = *rng.pick(&[RotPlace::Snapshot, RotPlace::Log]);
+        let kind = FaultKind::BitRot { place, while_down: false };
+        let at = at.plus(away * 9 / 10);
         units.push(FaultUnit { at, length: 1, kind, scope: Scope::Leader });
     }
     units.retain(|unit| unit.at <= until);

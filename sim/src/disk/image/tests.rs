@@ -136,7 +136,7 @@ fn a_removed_file_comes_back_unless_its_folder_was_synced() {
     assert!((1..50).contains(&back.count()));
     let mut changes = Vec::new();
     image.sync_dir(Dir::Data, &mut changes);
-    assert_eq!(changes, [Durable::Removed]);
+    assert_eq!(changes, [Durable::Removed { aside: false }]);
     assert_eq!(image.log_hash(Zxid(1)), None);
 }
 
