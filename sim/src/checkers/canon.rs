@@ -321,7 +321,7 @@ impl Canon {
             Note::AckedNewLeader { history, .. } => {
                 let before = member.acked.filter(|_| !member.disowned);
                 member.acked = before.max(*history);
-                (member.disowned, member.vouched) = (false, None);
+                (member.disowned, member.blank, member.vouched) = (false, false, None);
             }
             Note::Uncuttable { .. } => member.uncuttable = true,
             Note::Disowned { .. } => member.disowned = true,
@@ -383,6 +383,7 @@ impl Canon {
                 member.log = line.clone();
                 member.applied = line;
                 member.disowned &= *blank;
+                member.blank = *blank;
                 if self.cluster.standalone {
                     // What never became durable was never answered; its zxids are free again.
                     let last = member.log.last(&committed).unwrap_or_default();

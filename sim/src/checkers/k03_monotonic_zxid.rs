@@ -1,9 +1,12 @@
-//! K3: the zxids that a session sees never go down, also over reconnects; a server that is behind them
-//! does not take the session.
+//! K3: the zxids that a session sees never go down, also over reconnects, nor below what its client said that it
+//! has seen; a server that is behind them does not take the session, and one that lost what it had
+//! acknowledged takes none until it has been filled.
 
+use crate::checkers::canon::Member;
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx, note_of};
 use crate::history::{ClientFact, SessionFact};
+use crate::ids::NodeId;
 use crate::observe::SimEvent;
 use std::collections::BTreeMap;
 use vivarium_core::ids::{ServerId, SessionId, Zxid};
@@ -15,6 +18,8 @@ pub(crate) struct K03 {
     /// What sessions had seen when they asked a server that has not answered. One whose client gave up may
     /// be read much later, when the session has seen more elsewhere.
     asked: BTreeMap<(SessionId, ServerId), Vec<Zxid>>,
+    /// What clients without a session said when they asked for one.
+    newcomers: BTreeMap<NodeId, Zxid>,
 }
 
 impl K03 {
@@ -24,19 +29,29 @@ impl K03 {
         asked.or_else(|| self.seen.get(&session)).copied().unwrap_or_default()
     }
 
-    fn asks(&mut self, fact: &SessionFact) {
+    fn asks(&mut self, client: NodeId, fact: &SessionFact) {
         match fact {
             SessionFact::Asked { resume: Some(session), last_zxid, server, .. } => {
                 let last_zxid = Zxid::from_wire(*last_zxid).unwrap_or_default();
                 self.asked.entry((*session, *server)).or_default().push(last_zxid);
             }
+            SessionFact::Asked { resume: None, last_zxid, .. } => {
+                let last_zxid = Zxid::from_wire(*last_zxid).unwrap_or_default();
+                self.newcomers.insert(client, last_zxid);
+            }
             // The answer to its newest question.
-            SessionFact::Granted { got: session, server, .. }
-            | SessionFact::Expired { session, server } => {
+            SessionFact::Granted { asked, got: session, server, .. } => {
+                if asked.is_none()
+                    && let Some(seen) = self.newcomers.remove(&client)
+                {
+                    self.seen.insert(*session, seen);
+                }
                 self.asked.entry((*session, *server)).or_default().pop();
             }
-            SessionFact::Asked { resume: None, .. }
-            | SessionFact::ReadOnly { .. }
+            SessionFact::Expired { session, server } => {
+                self.asked.entry((*session, *server)).or_default().pop();
+            }
+            SessionFact::ReadOnly { .. }
             | SessionFact::Forged { .. }
             | SessionFact::Detached { .. }
             | SessionFact::Silent { .. }
@@ -54,7 +69,19 @@ impl Check for K03 {
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         if let Some((server, Note::SessionAttached { session, .. })) = note_of(cx, event) {
             let seen = self.floor(*session, server);
-            let applied = cx.canon.member(server).map_or(0, |member| member.applied.len());
+            let member = cx.canon.member(server);
+            let applied = member.map_or(0, |member| member.applied.len());
+            let is_ours = !cx.canon.cluster.apache.contains(&server);
+            // Who has promised nothing yet cannot know that it ever held anything.
+            let knows = |member: &&Member| is_ours && member.blank && member.accepted.is_some();
+            let blank = member.filter(knows);
+            if let Some(vouched) = blank.and_then(|member| member.vouched)
+                && cx.canon.count_upto(vouched) > applied
+            {
+                return Err(format!(
+                    "{server} takes session {session}, and lacks {vouched}, which its disk lost"
+                ));
+            }
             if cx.canon.count_upto(seen) > applied {
                 return Err(format!(
                     "{server} takes session {session}, which saw {seen}, after {applied} transactions"
@@ -68,7 +95,7 @@ impl Check for K03 {
             }
             ClientFact::Pong { session, zxid, .. } => (*session, *zxid),
             ClientFact::Session(fact) => {
-                self.asks(fact);
+                self.asks(cx.node, fact);
                 return Ok(());
             }
             ClientFact::Invoke { .. }
@@ -96,7 +123,9 @@ mod tests {
     use super::*;
     use crate::checkers::testing::*;
     use crate::history::Reply;
-    use vivarium_core::ids::LinkId;
+    use crate::observe::LossKind;
+    use vivarium_core::ids::{Epoch, LinkId};
+    use vivarium_core::server::note::StateDigest;
 
     #[test]
     fn going_back_in_time_is_found() {
@@ -104,6 +133,48 @@ mod tests {
         run.ok(5, 1, z(1, 2), Reply::Empty).unwrap();
         run.err(5, 2, Zxid(u64::MAX), -6).unwrap();
         assert!(run.ok(5, 3, z(1, 1), Reply::Empty).is_err());
+    }
+
+    #[test]
+    fn a_new_session_goes_on_where_its_client_was() {
+        for (said, saw, right) in [(1, 1, true), (2, 1, false), (2, 3, true), (-1, 1, true)] {
+            let mut run = Run::new(K03::default());
+            let server = ServerId(1);
+            let last_zxid = if said < 0 { said } else { z(1, said as u32).to_wire() };
+            let asks = SessionFact::Asked { resume: None, last_zxid, timeout_ms: 900, server };
+            run.client(ClientFact::Session(asks)).unwrap();
+            run.grant(5, 900, 1).unwrap();
+            assert_eq!(run.ok(5, 1, z(1, saw), Reply::Empty).is_ok(), right, "{said} {saw}");
+        }
+    }
+
+    #[test]
+    fn who_lost_its_tree_shows_it_to_nobody() {
+        for (wiped, promises, filled) in
+            [(true, true, false), (true, false, false), (true, true, true), (false, true, false)]
+        {
+            let mut run = Run::new(K03::default());
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            run.write(1, 1, 1).unwrap();
+            if wiped {
+                run.crash(2);
+                run.server(2, SimEvent::HistoryLost(LossKind::Wiped)).unwrap();
+                run.boot(2);
+                let digest = StateDigest::default();
+                run.note(2, Note::Recovered { last: None, from: None, blank: true, digest })
+                    .unwrap();
+            }
+            if promises {
+                run.note(2, Note::EpochAccepted { epoch: Epoch(1) }).unwrap();
+            }
+            if filled {
+                let (epoch, history) = (Epoch(1), Some(z(1, 1)));
+                run.note(2, Note::AckedNewLeader { epoch, history }).unwrap();
+            }
+            let attached = Note::SessionAttached { session: SessionId(5), link: LinkId(1) };
+            assert_eq!(run.note(2, attached).is_err(), wiped && promises && !filled);
+        }
     }
 
     #[test]

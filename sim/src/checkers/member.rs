@@ -26,6 +26,8 @@ pub(crate) struct Member {
     /// What it had acknowledged before that loss: until it acknowledges a leader's history again, it has it
     /// still, or knows that it does not.
     pub vouched: Option<Zxid>,
+    /// It says so: it counts for nothing until it has been filled.
+    pub blank: bool,
     pub accepted: Option<Epoch>,
     pub current: Option<Epoch>,
     /// It was told to cut below every snapshot: a leader's may take the place of more than it holds.
@@ -102,6 +104,7 @@ impl Default for Member {
             replay: Vec::new(),
             acked: None,
             vouched: None,
+            blank: false,
             accepted: None,
             current: None,
             uncuttable: false,

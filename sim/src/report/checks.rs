@@ -44,7 +44,7 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "D7" => "A hard limit of a quota refuses what goes beyond it, and nothing else.",
         "K1" => "Writes are linearizable.",
         "K2" => "A session's requests are answered, and take effect, in their order.",
-        "K3" => "The zxids that a session sees never go down.",
+        "K3" => "The zxids that a session sees never go down, nor below what its client had seen.",
         "K4" => "A read shows the state at the zxid of its reply.",
         "K5" => {
             "A sync, and a read behind it, shows all that was committed before the sync was sent."
