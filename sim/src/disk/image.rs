@@ -233,7 +233,8 @@ impl Image {
     }
 
     /// Flips one bit of a durable log record that is older than `spare` bytes before the end of the newest log,
-    /// or leaves zeros of it and, maybe, of those behind it, as a block that was never written does. False where there is none.
+    /// or leaves zeros of it and, maybe, of those behind it, as a block that was never written does. False where
+    /// there is none.
     pub fn rot(&mut self, spare: u64, rng: &mut SimRng) -> bool {
         let newest = self.logs.last().copied();
         let (mut targets, mut borders) = (Vec::new(), Vec::new());

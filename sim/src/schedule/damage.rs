@@ -36,15 +36,11 @@ pub(super) fn damaged(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Ve
 /// Where a disk is damaged, what is behind the damage is to be cut off.
 fn damaged_and_cut(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
     let mut units = held_up(cluster, until, rng);
-    // What was proposed alone lies behind it.
-    let alone = units.first().map(|cut| cut.at).into_iter();
-    let rot = alone.map(|at| {
-        let kind = FaultKind::BitRot { place: RotPlace::Log, while_down: false };
-        let at = SimTime(at.0.saturating_sub(rng.log_range(100, 50_000)));
-        FaultUnit { at, length: 50_000, kind, scope: Scope::Leader }
-    });
-    let rot: Vec<_> = rot.collect();
-    units.splice(0..0, rot);
+    let Some(alone) = units.first().map(|cut| cut.at) else { return units };
+    // What is proposed alone lies behind it.
+    let at = SimTime(alone.0.saturating_sub(rng.log_range(100, 50_000)));
+    let kind = FaultKind::BitRot { place: RotPlace::Log, while_down: false };
+    units.insert(0, FaultUnit { at, length: 50_000, kind, scope: Scope::Leader });
     units
 }
 
