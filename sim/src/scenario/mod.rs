@@ -100,15 +100,20 @@ impl Scenario {
         let mut faults = schedule::draw(seed, &cluster, faults_for);
         let mut stay_dead = draw_dead(seed, &cluster);
         faults.extend(schedule::draw_sick(seed, &mut stay_dead, faults_for));
-        let workload = Workload {
+        let mut workload = Workload {
             digest_alg: cluster.configs[0].access.digest_alg,
             ..Workload::draw(SimRng::new(seed, Stream::Workload, 0).next_u64())
         };
+        let forgotten = schedule::forgotten(seed, &cluster, faults_for);
+        if forgotten.is_some() {
+            // What a SNAP leaps over shows in what lasting watches are told again.
+            workload = workload.watches_for_long();
+        }
         Self {
             seed,
             rolls: 0,
             workload,
-            clients: draw_clients(seed, &cluster),
+            clients: draw_clients(seed, &cluster, forgotten),
             faults,
             faults_for,
             stay_dead,
@@ -128,7 +133,7 @@ const RENEGOTIATORS: u64 = u64::MAX / 4;
 const RETURNERS: u64 = u64::MAX / 8;
 const FORERUNNERS: u64 = u64::MAX / 16;
 
-fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
+fn draw_clients(seed: u64, cluster: &Cluster, forgotten: Option<ServerId>) -> Vec<ClientSpec> {
     let servers: Vec<ServerId> = cluster.configs.iter().map(|config| config.me).collect();
     let limits = &cluster.configs[0];
     let (low, high) = (limits.min_session_timeout_ms, limits.max_session_timeout_ms);
@@ -170,6 +175,14 @@ fn draw_clients(seed: u64, cluster: &Cluster) -> Vec<ClientSpec> {
             if rng.chance(500) {
                 spec.servers = vec![*rng.pick(&servers)];
             }
+        }
+        if let Some(forgotten) = forgotten
+            && index > 0
+            && (index + 1 == cluster.clients || spec.servers.len() == 1)
+        {
+            // Who knows that one only outlives its absence, and sees both sides of it.
+            spec.operations = Operations::DrawnReads;
+            (spec.servers, spec.session_timeout_ms) = (vec![forgotten], high);
         }
         spec
     };

@@ -210,6 +210,18 @@ pub fn has_left_behind(seed: u64, cluster: &Cluster) -> bool {
         || falls_behind(seed, cluster, &mut stream(FALLEN))
 }
 
+/// The server of this seed that is away for longer than the others remember.
+pub fn forgotten(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Option<ServerId> {
+    let mut rng = SimRng::new(seed, Stream::Schedule, FALLEN);
+    if !cluster.is_forgetful() || !falls_behind(seed, cluster, &mut rng) {
+        return None;
+    }
+    in_half(cluster, &mut rng);
+    let units = fallen_behind(cluster, faults_for, &mut rng);
+    let is_hit = |id: &&ServerId| units[0].scope == Scope::Servers(vec![id.0]);
+    cluster.configs.iter().map(|config| &config.me).find(is_hit).copied()
+}
+
 fn falls_behind(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
     let share = if cluster.is_forgetful() { FORGETFUL_FALLS } else { FALLS };
     rng.chance(share) && cluster.voters.len() > 2 && !is_alone(seed, cluster)
@@ -294,13 +306,13 @@ fn is_alone(seed: u64, cluster: &Cluster) -> bool {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{draw, draw_sick};
+    use super::{draw, draw_sick, forgotten};
     use vivarium_core::ids::ServerId;
 
     use crate::cluster::Cluster;
     use crate::ids::SimTime;
     use crate::observe::Sickness;
-    use crate::schedule::FaultKind;
+    use crate::schedule::{FaultKind, FaultUnit, Scope};
 
     #[test]
     fn a_schedule_repeats_survives_json_and_keeps_to_its_phase() {
@@ -330,6 +342,37 @@ mod tests {
         assert!((20..=60).contains(&alone.count()));
         let single = Cluster::draw(1, Some(1));
         assert!((0..200).all(|seed| !super::is_alone(seed, &single)));
+    }
+
+    /// What needs a quorum, or something on a disk, strikes nothing before.
+    #[test]
+    fn many_storms_begin_late() {
+        let phase = SimTime::from_secs(5);
+        let storms = (0..300).filter_map(|seed| {
+            let units = super::swarm(seed, &Cluster::draw(seed, Some(3)), phase);
+            units.iter().map(|unit| unit.at).min()
+        });
+        let (late, early): (Vec<_>, Vec<_>) = storms.partition(|first| first.0 >= 1_500_000);
+        let share = late.len() * 100 / (late.len() + early.len());
+        assert!((25..50).contains(&share), "{share} %");
+    }
+
+    #[test]
+    fn a_server_that_is_forgotten_is_away_once_the_others_have_served() {
+        let phase = SimTime::from_secs(5);
+        let mut met = 0;
+        for seed in 0..600 {
+            let cluster = Cluster::draw(seed, None);
+            let Some(forgotten) = forgotten(seed, &cluster, phase) else { continue };
+            let units = draw(seed, &cluster, phase);
+            let is_away = |unit: &&FaultUnit| {
+                unit.scope == Scope::Servers(vec![forgotten.0]) && unit.length >= 1_500_000
+            };
+            let away = units.iter().find(|unit| is_away(unit) && unit.at.0 >= 1_250_000);
+            // Another outage may have all of the phase.
+            met += u64::from(away.is_some());
+        }
+        assert!(met >= 5, "{met} of 600");
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod straggler;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::draw::{draw, draw_sick, has_left_behind};
+pub use self::draw::{draw, draw_sick, forgotten, has_left_behind};
 use crate::ids::{NodeId, SimTime};
 
 /// One thing that goes wrong.

@@ -226,7 +226,8 @@ fn with_clients(cluster: &Cluster, left: &[u64], others: &[u64], rng: &mut SimRn
 /// be mended, a packet of that is held up, and servers are paused, cut off or killed in the middle of it.
 pub(super) fn held_up(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
     let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
-    let at = SimTime(rng.range(until.0 / 10, until.0 / 4));
+    // Behind the first quorum, mostly.
+    let at = SimTime(rng.range(until.0 / 5, until.0 * 7 / 20));
     // Long enough for the others to notice, to have another leader, and to go on.
     let silence = cluster.silence_us();
     let alone = rng.range(silence, 3 * silence).min(until.0 * 6 / 10);

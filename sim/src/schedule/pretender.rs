@@ -15,7 +15,8 @@ pub(super) fn promises_alone(
     rng: &mut SimRng,
 ) -> Vec<FaultUnit> {
     let silence = cluster.silence_us();
-    let at = SimTime(rng.range(until.0 / 10, until.0 / 3));
+    // Behind the first quorum, mostly.
+    let at = SimTime(rng.range(until.0 / 5, until.0 * 2 / 5));
     let mut others: Vec<u64> = cluster.voters.iter().map(|id| id.0).collect();
     rng.shuffle(&mut others);
     others.truncate((others.len() - 1) / 2 - 1);

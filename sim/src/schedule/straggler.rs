@@ -10,8 +10,9 @@ use crate::schedule::{FaultKind, FaultUnit, PacketKind, Peer, RotPlace, Scope};
 /// or rotten, or one of the others falls while it is not in step yet.
 pub(super) fn fallen_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng) -> Vec<FaultUnit> {
     let servers: Vec<u64> = cluster.configs.iter().map(|config| config.me.0).collect();
-    let at = SimTime(rng.range(until.0 / 10, until.0 / 4));
-    let away = rng.range(until.0 / 3, until.0 * 6 / 10);
+    // Behind the first quorum, and what its clients make of it.
+    let at = SimTime(rng.range(until.0 / 4, until.0 * 2 / 5));
+    let away = rng.range(until.0 * 3 / 10, until.0 / 2);
     let back = at.plus(away);
     let one = *rng.pick(&servers);
     // Mostly it lives on, and has clients that it told of what was.
@@ -126,7 +127,7 @@ mod tests {
             let mut rng = SimRng::new(seed, Stream::Schedule, 0);
             let units = fallen_behind(&cluster, until, &mut rng);
             let [away, blows @ ..] = &units[..] else { panic!("{units:?}") };
-            assert!(away.length >= until.0 / 3);
+            assert!(away.length >= until.0 * 3 / 10);
             let hit = |unit: &FaultUnit| {
                 (1..=3).find(|id| unit.scope == Scope::Servers(vec![*id])).map(ServerId)
             };

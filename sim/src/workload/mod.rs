@@ -178,6 +178,13 @@ impl Workload {
         }
     }
 
+    /// Many watches that last, and all of them set again on each connection.
+    #[must_use]
+    pub(crate) fn watches_for_long(mut self) -> Self {
+        (self.lasting, self.rewatching) = (300, 1000);
+        self
+    }
+
     /// The mix of a client that never writes: its reads, each second of them behind a sync.
     #[must_use]
     pub(crate) fn reads_only(mut self) -> Self {

@@ -163,6 +163,30 @@ fn rot_spares_the_newest_batch_and_is_seen_by_the_index() {
     assert_eq!(image.list(Dir::Data), []);
 }
 
+/// A log that ends in zeros is one that ends before them: who reads it could not tell that something is gone.
+#[test]
+fn rot_leaves_zeros_only_in_front_of_a_whole_record() {
+    let (old, new) = (log(&(1..=12).collect::<Vec<_>>()), log(&(13..=24).collect::<Vec<_>>()));
+    let last = record(12, 5).len();
+    let mut zeroed = 0;
+    for seed in 0..300 {
+        let mut image = image();
+        image.plant(name("log.1"), &old);
+        image.plant(name("log.d"), &new);
+        assert!(image.rot(0, &mut rng(seed)));
+        for (file, whole) in [("log.1", &old), ("log.d", &new)] {
+            let left = read(&image, file).expect("it is there");
+            assert_eq!(left.len(), whole.len());
+            let zeros = (0..whole.len()).filter(|&at| left[at] == 0 && whole[at] != 0).count();
+            if zeros > 1 {
+                zeroed += 1;
+                assert_eq!(left[left.len() - last..], whole[whole.len() - last..], "seed {seed}");
+            }
+        }
+    }
+    assert!((20..200).contains(&zeroed), "{zeroed} of 300");
+}
+
 /// A body between the magic and its seal.
 fn snapshot(body: usize) -> Vec<u8> {
     let mut file = b"ZKSN".to_vec();

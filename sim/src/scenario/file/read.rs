@@ -317,7 +317,7 @@ impl Reading<'_> {
             let what = format!("{} clients: at most {MOST}", sections.len());
             return Err(Mistake { line: 0, what });
         }
-        let drawn = draw_clients(seed, cluster);
+        let drawn = draw_clients(seed, cluster, None);
         let read = |(section, drawn): (Spanned<ClientSection>, ClientSpec)| {
             self.client(cluster, section, drawn)
         };
