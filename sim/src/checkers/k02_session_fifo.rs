@@ -1,8 +1,9 @@
-//! K2: a session's replies come in the order of its requests, and its writes take effect in that order.
+//! K2: a session's replies come in the order of its requests, those to its pings among them, and its writes
+//! take effect in that order.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
-use crate::history::{Call, ClientFact, SessionFact};
+use crate::history::{Call, ClientFact, RequestId, SessionFact};
 use crate::observe::SimEvent;
 use crate::oracle::txn::{Header, Txn};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,7 +12,9 @@ use vivarium_core::ids::SessionId;
 #[derive(Debug, Default)]
 pub(crate) struct K02 {
     effects: BTreeMap<i64, i32>,
-    waiting: BTreeMap<SessionId, VecDeque<i32>>,
+    waiting: BTreeMap<SessionId, VecDeque<RequestId>>,
+    /// Of each connection, the last request that waited when a ping left; `None`: there was none.
+    pings: BTreeMap<(SessionId, u32), VecDeque<Option<RequestId>>>,
     /// Proofs of an identity, which Apache answers at once.
     aside: BTreeSet<(SessionId, i32)>,
 }
@@ -48,7 +51,7 @@ impl Check for K02 {
                 self.aside.insert((op.session, op.xid));
             }
             ClientFact::Invoke { op, .. } => {
-                self.waiting.entry(op.session).or_default().push_back(op.xid)
+                self.waiting.entry(op.session).or_default().push_back(*op);
             }
             ClientFact::Ok { op, .. } | ClientFact::Err { op, .. } | ClientFact::Unknown { op } => {
                 if self.aside.remove(&(op.session, op.xid)) {
@@ -56,19 +59,34 @@ impl Check for K02 {
                 }
                 let waiting = self.waiting.entry(op.session).or_default();
                 let first = waiting.pop_front();
-                if first != Some(op.xid) {
+                if first.is_none_or(|first| first.xid != op.xid) {
                     return Err(format!("{op:?} ends before {first:?}"));
                 }
+            }
+            ClientFact::Ping { session, connection } => {
+                let last = self.waiting.get(session).and_then(|waiting| waiting.back());
+                let ahead = last.filter(|last| last.connection == *connection).copied();
+                self.pings.entry((*session, *connection)).or_default().push_back(ahead);
+            }
+            ClientFact::Pong { session, connection, .. } => {
+                let pings = self.pings.get_mut(&(*session, *connection));
+                let ahead = pings.and_then(VecDeque::pop_front).flatten();
+                let waits = |op: &RequestId| {
+                    self.waiting.get(session).is_some_and(|waiting| waiting.contains(op))
+                };
+                if let Some(op) = ahead.filter(waits) {
+                    return Err(format!("a ping that left after {op:?} is answered before it"));
+                }
+            }
+            ClientFact::Session(SessionFact::Detached { session, connection }) => {
+                self.pings.remove(&(*session, *connection));
             }
             ClientFact::Session(
                 SessionFact::Left { session } | SessionFact::Expired { session, .. },
             ) => {
                 self.waiting.remove(session);
             }
-            ClientFact::Ping { .. }
-            | ClientFact::Pong { .. }
-            | ClientFact::Watch { .. }
-            | ClientFact::Session(_) => {}
+            ClientFact::Watch { .. } | ClientFact::Session(_) => {}
             ClientFact::Nonsense { session, server, what } => {
                 return Err(format!("{server} sends {what} to {session:?}"));
             }
@@ -102,5 +120,22 @@ mod tests {
         run.invoke(5, 1, Call::Sync { path: "/".into() }).unwrap();
         run.invoke(5, 2, Call::Sync { path: "/".into() }).unwrap();
         assert!(run.ok(5, 2, z(1, 1), Reply::Path("/".into())).is_err());
+    }
+
+    #[test]
+    fn a_pong_ahead_of_what_was_asked_before_is_found() {
+        let (session, connection) = (SessionId(5), request(5, 1).connection);
+        let ping = || ClientFact::Ping { session, connection };
+        let pong = || ClientFact::Pong { session, connection, zxid: 1 };
+        let mut run = Run::new(K02::default());
+        run.client(ping()).unwrap();
+        run.invoke(5, 1, Call::Sync { path: "/".into() }).unwrap();
+        run.client(pong()).expect("this one left first");
+        run.client(ping()).unwrap();
+        run.ok(5, 1, z(1, 1), Reply::Path("/".into())).unwrap();
+        run.invoke(5, 2, Call::Sync { path: "/".into() }).unwrap();
+        run.client(pong()).expect("what it left after is answered");
+        run.client(ping()).unwrap();
+        assert!(run.client(pong()).is_err());
     }
 }
