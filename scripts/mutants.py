@@ -14,6 +14,7 @@ disks show), 1 some were missed, 2 usage, 3 the runner itself failed.
 """
 
 import argparse
+import collections
 import concurrent.futures
 import dataclasses
 import json
@@ -266,6 +267,9 @@ def run(command, folder, environment=None, check=True):
     )
 
 
+# Builds ahead of the mutant that is graded.
+AHEAD = 2
+
 COLUMNS = "{:<8} {:<10} {:<7} {:>6} {:>8} {:>8} {:<7} {:<7} {:<7} {}"
 
 
@@ -279,6 +283,19 @@ def row(mutant, grading, result, why=None):
     return {**record, "missed_because": why}
 
 
+def built_ahead(builder, tree, mutants):
+    """Each mutant with its build, which runs while those before it are graded.
+
+    No more of them than that: a mutant that turns out to need another build waits behind them.
+    """
+    waiting = collections.deque()
+    for mutant in mutants:
+        waiting.append((mutant, builder.submit(tree.build, mutant, CHECKED)))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft()
+    yield from waiting
+
+
 def grade_all(mutants, tree, arguments):
     """Builds mutant k+1 while the seeds of mutant k run."""
     records = []
@@ -287,10 +304,9 @@ def grade_all(mutants, tree, arguments):
     gradings = ["as built"] if arguments.median > 1 else list(GRADINGS)
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as builder:
         unmutated = builder.submit(tree.build, None, CHECKED)
-        first = [(mutant, builder.submit(tree.build, mutant, CHECKED)) for mutant in mutants]
         baseline = Baseline(unmutated.result())
         print(COLUMNS.format(*heads).rstrip(), flush=True)
-        for mutant, checked in first:
+        for mutant, checked in built_ahead(builder, tree, mutants):
             builds = {CHECKED: checked}
 
             def build(rustflags, mutant=mutant, builds=builds):

@@ -43,7 +43,7 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "D6" => "A committed transaction is legal where it stands.",
         "D7" => "A hard limit of a quota refuses what goes beyond it, and nothing else.",
         "K1" => "Writes are linearizable.",
-        "K2" => "A session's requests and pings are answered, and its writes take effect, in their order.",
+        "K2" => "A session's requests and pings are answered, and take effect, in their order.",
         "K3" => "The zxids that a session sees never go down, nor below what its client had seen.",
         "K4" => "A read shows the state at the zxid of its reply.",
         "K5" => {
