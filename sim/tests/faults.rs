@@ -101,7 +101,7 @@ fn a_leader_is_cut_off_at_a_proposal() {
     }
 }
 
-fn all<'a>(recording: &'a Recording, is_it: impl Fn(&What) -> bool) -> Vec<&'a Event> {
+fn all(recording: &Recording, is_it: impl Fn(&What) -> bool) -> Vec<&Event> {
     recording.events.iter().filter(|event| is_it(&event.what)).collect()
 }
 
