@@ -105,17 +105,21 @@ fn all(recording: &Recording, is_it: impl Fn(&What) -> bool) -> Vec<&Event> {
     recording.events.iter().filter(|event| is_it(&event.what)).collect()
 }
 
+/// The event that comes once.
+fn once(recording: &Recording, is_it: impl Fn(&What) -> bool) -> &Event {
+    let [event] = all(recording, is_it)[..] else { panic!("not once") };
+    event
+}
+
 /// At 50 ms no log holds anything yet.
 #[test]
 fn rot_waits_until_there_is_something_to_rot() {
     let fault = "at 50 ms bit-rot s1 for 2.5 s";
     let recording = recorded(fault);
-    let begins = all(&recording, |what| matches!(what, What::FaultBegins(_)));
-    let [begins] = begins[..] else { panic!("once: {begins:?}") };
+    let begins = once(&recording, |what| matches!(what, What::FaultBegins(_)));
     assert!(begins.at > SimTime::from_ms(500), "{begins:?}");
     assert_eq!((begins.at.0 - 50_000) % 20_000, 0, "it looks each 20 ms: {begins:?}");
-    let lost = all(&recording, |what| matches!(what, What::HistoryLost(_)));
-    let [lost] = lost[..] else { panic!("once: {lost:?}") };
+    let lost = once(&recording, |what| matches!(what, What::HistoryLost(_)));
     assert_eq!((lost.at, lost.node), (begins.at, NodeId::Server(ServerId(1))));
     let skipped = all(&recording, |what| matches!(what, What::FaultSkipped(_)));
     assert!(skipped.is_empty(), "{skipped:?}");
@@ -126,8 +130,7 @@ fn rot_waits_until_there_is_something_to_rot() {
 fn rot_that_waits_in_vain_is_skipped_once() {
     let fault = "at 50 ms bit-rot s1 for 100 ms";
     let recording = recorded(fault);
-    let skipped = all(&recording, |what| matches!(what, What::FaultSkipped(_)));
-    let [skipped] = skipped[..] else { panic!("once: {skipped:?}") };
+    let skipped = once(&recording, |what| matches!(what, What::FaultSkipped(_)));
     assert_eq!(skipped.at, SimTime::from_ms(150));
     assert!(all(&recording, |what| matches!(what, What::FaultBegins(_))).is_empty());
     let outcome = run(fault);

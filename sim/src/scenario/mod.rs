@@ -237,3 +237,24 @@ fn draw_dead(seed: u64, cluster: &Cluster) -> Vec<ServerId> {
     dead.truncate(rng.range(1, spare as u64) as usize);
     dead
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_is_forgotten_has_a_client_that_outlives_its_absence() {
+        let mut met = 0;
+        for seed in 0..400 {
+            let Scenario { cluster, clients, workload, faults_for, .. } =
+                Scenario::draw(seed, &Options::default());
+            let Some(forgotten) = schedule::forgotten(seed, &cluster, faults_for) else { continue };
+            assert_eq!(workload.rewatching, 1000);
+            let [_, .., last] = &clients[..] else { continue };
+            assert_eq!(last.servers, [forgotten], "seed {seed}");
+            assert_eq!(last.session_timeout_ms, cluster.configs[0].max_session_timeout_ms);
+            met += 1;
+        }
+        assert!(met >= 5, "{met} of 400");
+    }
+}

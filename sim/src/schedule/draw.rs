@@ -109,11 +109,29 @@ struct Outage {
     units: fn(&Cluster, SimTime, &mut SimRng) -> Vec<FaultUnit>,
 }
 
+impl Outage {
+    /// What strikes, and whether nothing else does; `None`: this seed does not have it.
+    fn draw(
+        &self,
+        seed: u64,
+        cluster: &Cluster,
+        faults_for: SimTime,
+    ) -> Option<(Vec<FaultUnit>, bool)> {
+        let mut rng = SimRng::new(seed, Stream::Schedule, self.stream);
+        let strikes = (self.strikes)(seed, cluster, &mut rng);
+        let nothing_else = (self.alone)(cluster, &mut rng);
+        strikes.then(|| ((self.units)(cluster, faults_for, &mut rng), nothing_else))
+    }
+}
+
+const FALLEN_BEHIND: Outage =
+    Outage { stream: FALLEN, strikes: falls_behind, alone: in_half, units: fallen_behind };
+
 const OUTAGES: [Outage; 11] = [
     Outage { stream: LEFT_BEHIND, strikes: leaves_behind, alone: in_half, units: left_behind },
     Outage { stream: DEPOSED, strikes: is_deposed, alone: in_half, units: deposed },
     Outage { stream: HELD_UP, strikes: is_held_up, alone: in_half, units: held_up },
-    Outage { stream: FALLEN, strikes: falls_behind, alone: in_half, units: fallen_behind },
+    FALLEN_BEHIND,
     Outage { stream: LATE, strikes: is_late, alone: in_half_of_local, units: late_word },
     Outage { stream: BACK_SOON, strikes: is_back_too_soon, alone: in_half, units: back_too_soon },
     Outage { stream: HEARS_LITTLE, strikes: hears_too_little, alone: in_half, units: hears_little },
@@ -131,13 +149,7 @@ pub fn draw(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Vec<FaultUnit>
     let alone = is_alone(seed, cluster);
     let mut outages = Vec::new();
     for outage in OUTAGES {
-        let mut rng = stream(outage.stream);
-        let strikes = (outage.strikes)(seed, cluster, &mut rng);
-        let nothing_else = (outage.alone)(cluster, &mut rng);
-        if !strikes {
-            continue;
-        }
-        let units = (outage.units)(cluster, faults_for, &mut rng);
+        let Some((units, nothing_else)) = outage.draw(seed, cluster, faults_for) else { continue };
         if nothing_else && !units.is_empty() {
             return units;
         }
@@ -212,14 +224,10 @@ pub fn has_left_behind(seed: u64, cluster: &Cluster) -> bool {
 
 /// The server of this seed that is away for longer than the others remember.
 pub fn forgotten(seed: u64, cluster: &Cluster, faults_for: SimTime) -> Option<ServerId> {
-    let mut rng = SimRng::new(seed, Stream::Schedule, FALLEN);
-    if !cluster.is_forgetful() || !falls_behind(seed, cluster, &mut rng) {
-        return None;
-    }
-    in_half(cluster, &mut rng);
-    let units = fallen_behind(cluster, faults_for, &mut rng);
-    let is_hit = |id: &&ServerId| units[0].scope == Scope::Servers(vec![id.0]);
-    cluster.configs.iter().map(|config| &config.me).find(is_hit).copied()
+    let drawn = cluster.is_forgetful().then(|| FALLEN_BEHIND.draw(seed, cluster, faults_for));
+    let (units, _) = drawn.flatten()?;
+    let Scope::Servers(away) = &units.first()?.scope else { return None };
+    away.first().copied().map(ServerId)
 }
 
 fn falls_behind(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
