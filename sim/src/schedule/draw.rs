@@ -73,7 +73,7 @@ const DEPOSALS: u64 = 80;
 
 /// Seeds in which one server falls far behind, in per mille, and those of them whose servers forget; in half
 /// of them nothing else happens.
-const FALLS: u64 = 40;
+const FALLS: u64 = 80;
 const FORGETFUL_FALLS: u64 = 700;
 
 /// Seeds in which a server comes back with what is still open, in per mille; in half of them nothing else

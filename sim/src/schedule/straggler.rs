@@ -39,12 +39,16 @@ pub(super) fn fallen_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng)
         let scope = Scope::Servers(vec![falls]);
         units.push(FaultUnit { at: back.plus(delay), length, kind, scope });
     }
-    if rng.chance(300) {
-        // What it will be sent is rotten.
-        let place = *rng.pick(&[RotPlace::Snapshot, RotPlace::Log]);
+    if rng.chance(500) {
+        // What it will be sent is rotten: of a log the part that no snapshot holds yet.
+        let place = match cluster.is_forgetful() {
+            true => *rng.pick(&[RotPlace::Snapshot, RotPlace::Log]),
+            false => RotPlace::Log,
+        };
         let kind = FaultKind::BitRot { place, while_down: false };
-        let at = at.plus(away * 9 / 10);
-        units.push(FaultUnit { at, length: 1, kind, scope: Scope::Leader });
+        let length = rng.log_range(20_000, away * 3 / 10);
+        let at = SimTime(back.0 - length);
+        units.push(FaultUnit { at, length, kind, scope: Scope::Leader });
     }
     units.retain(|unit| unit.at <= until);
     units.sort_by_key(|unit| unit.at);
