@@ -93,8 +93,9 @@ pub enum SessionFact {
     GaveUp { server: ServerId },
     /// The answer says that the session asked for is over.
     Expired { session: SessionId, server: ServerId },
-    /// The client's connection is gone; its session may live on.
-    Detached { session: SessionId, connection: u32 },
+    /// The client's connection is gone; its session may live on. `cut_off`: the server's end of it went away, and
+    /// the client knows of nothing that it did to deserve that.
+    Detached { session: SessionId, connection: u32, cut_off: bool },
     /// The client stops sending, pings included, until it is expired.
     Silent { session: SessionId },
     /// The client gives the session up: closed by request, or never to be resumed.

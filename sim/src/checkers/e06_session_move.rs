@@ -247,7 +247,7 @@ mod tests {
     fn being_turned_away_for_ever_is_found() {
         let mut run = Run::new(E06::default());
         run.heal().unwrap();
-        let fact = SessionFact::Detached { session: SessionId(5), connection: 1 };
+        let fact = SessionFact::Detached { session: SessionId(5), connection: 1, cut_off: false };
         let failed = (0..100).any(|_| run.client(ClientFact::Session(fact.clone())).is_err());
         assert!(failed);
     }

@@ -40,7 +40,7 @@ const INTERVAL: u64 = 1_000_000;
 /// Beyond its timeout a session may live until the end of its tick, one more for the last report of
 /// its use, and some for the wheel of the expiry itself and for the commit.
 const SPARE_TICKS: u64 = 4;
-const SPARE: u64 = 2_000_000;
+const SPARE: u64 = 500_000;
 
 impl Check for E07 {
     fn hears(&self) -> Topics {

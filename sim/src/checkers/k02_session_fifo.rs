@@ -78,7 +78,7 @@ impl Check for K02 {
                     return Err(format!("a ping that left after {op:?} is answered before it"));
                 }
             }
-            ClientFact::Session(SessionFact::Detached { session, connection }) => {
+            ClientFact::Session(SessionFact::Detached { session, connection, .. }) => {
                 self.pings.remove(&(*session, *connection));
             }
             ClientFact::Session(

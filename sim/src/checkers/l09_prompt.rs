@@ -82,8 +82,13 @@ impl Check for L09 {
             ClientFact::Session(SessionFact::Expired { .. }) => {
                 self.asking.remove(&cx.node);
             }
-            ClientFact::Session(SessionFact::Detached { session, connection }) => {
-                self.made.remove(&(*session, *connection));
+            ClientFact::Session(SessionFact::Detached { session, connection, cut_off }) => {
+                let made = self.made.remove(&(*session, *connection));
+                if made && *cut_off && cx.canon.refusal().is_none() {
+                    return Err(format!(
+                        "connection {connection} of {session} is cut off for no cause"
+                    ));
+                }
             }
             ClientFact::Ping { .. }
             | ClientFact::Pong { .. }

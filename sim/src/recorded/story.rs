@@ -392,7 +392,7 @@ impl Story {
             let op = self.requests[place].id;
             self.tell(line, ClientFact::Unknown { op });
         }
-        let detached = SessionFact::Detached { session, connection };
+        let detached = SessionFact::Detached { session, connection, cut_off: false };
         self.tell(line, ClientFact::Session(detached));
         let book = self.books.entry(session).or_default();
         if book.connections == connection {

@@ -41,10 +41,7 @@ pub(super) fn fallen_behind(cluster: &Cluster, until: SimTime, rng: &mut SimRng)
     }
     if rng.chance(500) {
         // What it will be sent is rotten: of a log the part that no snapshot holds yet.
-        let place = match cluster.is_forgetful() {
-            true => *rng.pick(&[RotPlace::Snapshot, RotPlace::Log]),
-            false => RotPlace::Log,
-        };
+        let place = *rng.pick(&[RotPlace::Snapshot, RotPlace::Log]);
         let kind = FaultKind::BitRot { place, while_down: false };
         let length = rng.log_range(20_000, away * 3 / 10);
         let at = SimTime(back.0 - length);

@@ -12,6 +12,9 @@ const FORGERS: u64 = 40;
 /// Reconnections that first claim to have seen what nobody has, in per mille.
 const BOASTERS: u64 = 30;
 
+/// Connections whose session somebody else asks for meanwhile, in per mille.
+const IMPOSTORS: u64 = 60;
+
 /// Epochs that no run reaches begin so far ahead.
 const EPOCHS_AHEAD: i64 = 1000;
 
@@ -20,13 +23,23 @@ const EPOCHS_AHEAD: i64 = 1000;
 pub(super) struct Forger {
     passwords: SimRng,
     boasts: SimRng,
+    impostors: SimRng,
 }
 
 impl Forger {
     /// Behind the streams of operations, so that everything else is drawn as without it.
     pub(super) fn new(spec: &ClientSpec, rolls: u32) -> Self {
         let stream = |index| SimRng::rolled(spec.seed, rolls, Stream::Operation, index);
-        Self { passwords: stream(u64::MAX - 1), boasts: stream(u64::MAX - 2) }
+        let (passwords, boasts) = (stream(u64::MAX - 1), stream(u64::MAX - 2));
+        Self { passwords, boasts, impostors: stream(u64::MAX - 4) }
+    }
+
+    /// How long behind its grant somebody else asks for the session, and how, if anybody does.
+    pub(super) fn draw_impostor(&mut self, within_us: u64) -> Option<(u64, Forgery)> {
+        let rng = &mut self.impostors;
+        let (comes, after_us) = (rng.chance(IMPOSTORS), rng.log_range(100, within_us));
+        let forgery = *rng.pick(&[Forgery::WrongPassword, Forgery::ClientAhead]);
+        comes.then_some((after_us, forgery))
     }
 
     /// How the next request for the session is forged, if it is.
@@ -87,7 +100,7 @@ mod tests {
     #[test]
     fn wrong_passwords_differ_from_the_right_one_anywhere() {
         let stream = || SimRng::rolled(7, 0, Stream::Operation, 1);
-        let mut forger = Forger { passwords: stream(), boasts: stream() };
+        let mut forger = Forger { passwords: stream(), boasts: stream(), impostors: stream() };
         let right: Vec<u8> = (1..=16).collect();
         let drawn: Vec<Vec<u8>> = (0..2000).map(|_| forger.wrong(&right)).collect();
         assert!(drawn.iter().all(|wrong| *wrong != right));

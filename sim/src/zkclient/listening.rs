@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 use vivarium_core::ids::{ServerId, SessionId};
 
-use super::{Session, Stage, ZkClient, wire};
+use super::{Farewell, Session, Stage, ZkClient, wire};
 use crate::client::{ClientOut, ConnId};
 use crate::codec::Reader;
 use crate::history::{Call, ClientFact, SessionFact};
@@ -104,6 +104,10 @@ impl ZkClient {
             return Err("a session that was not asked for");
         }
         self.stage = Stage::Attached { conn, server };
+        if self.leaving == Some(Farewell::ComesBackToDie) {
+            self.restart(now, out);
+            return Ok(());
+        }
         self.home = Some(server);
         self.own_ahead(server);
         // What nobody answers is told of first: answers come in the order of what was told.
@@ -113,6 +117,7 @@ impl ZkClient {
         }
         let wait_us = self.rng.below(self.spec.think_us);
         self.plan.connected(now, wait_us, asked.is_none());
+        self.draw_impostor(now);
         if !self.outstanding.is_empty() {
             return Ok(());
         }
@@ -205,7 +210,7 @@ impl ZkClient {
             if let Some(conn) = self.conn() {
                 out.close(conn);
             }
-            self.detach(now, out);
+            self.detach(now, false, out);
             self.forget_session();
         }
         Ok(())

@@ -5,7 +5,9 @@
 //! connection, falls silent until it is expired, or closes its session, and then starts anew.
 
 mod asking;
+mod farewell;
 mod forgery;
+mod impostor;
 mod listening;
 mod plan;
 mod session;
@@ -25,7 +27,9 @@ use crate::ids::{ClientId, SimTime};
 use crate::rng::{SimRng, Stream};
 use crate::workload::{Memory, Operation, Stray, Workload};
 
+use self::farewell::Farewell;
 use self::forgery::Forger;
+use self::impostor::Impostor;
 use self::plan::{Departure, Plan};
 pub use self::plan::{Operations, Timed};
 use self::session::{Left, Session};
@@ -125,8 +129,9 @@ pub struct ZkClient {
     /// How the request for its session is forged that is under way.
     forgery: Option<Forgery>,
     forger: Forger,
+    impostor: Impostor,
     /// Asks for nothing any more.
-    leaving: bool,
+    leaving: Option<Farewell>,
     /// Where it was attached last.
     home: Option<ServerId>,
 }
@@ -153,7 +158,8 @@ impl ZkClient {
             left: None,
             forgery: None,
             forger: Forger::new(&spec, rolls),
-            leaving: false,
+            impostor: Impostor::Nobody,
+            leaving: None,
             home: None,
             spec,
         }
@@ -184,8 +190,9 @@ impl ZkClient {
     }
 
     /// The connection is gone, by whomever. What was in flight may or may not take effect.
-    fn detach(&mut self, now: SimTime, out: &mut ClientOut) {
+    fn detach(&mut self, now: SimTime, cut_off: bool, out: &mut ClientOut) {
         self.end_forgery(out);
+        self.impostor.vanish(out);
         if !matches!(self.stage, Stage::Attached { .. }) {
             // Who does not serve it now may never do so again.
             self.home = None;
@@ -197,7 +204,7 @@ impl ZkClient {
         if let (Stage::Attached { .. }, Some(session)) = (self.stage, &self.session) {
             let connection = session.connections;
             let session = session.id;
-            out.fact(ClientFact::Session(SessionFact::Detached { session, connection }));
+            out.fact(ClientFact::Session(SessionFact::Detached { session, connection, cut_off }));
         }
         // At once, while what was sent before is still on its way, or after a while.
         let most = if self.spec.returns { 5_000 } else { 200_000 };
@@ -210,7 +217,7 @@ impl ZkClient {
         if let Some(conn) = self.conn() {
             out.abort(conn);
         }
-        self.detach(now, out);
+        self.detach(now, false, out);
     }
 
     /// Goes on elsewhere without closing the connection. Where it leaves one behind already, that one
@@ -220,7 +227,7 @@ impl ZkClient {
         if let (Stage::Attached { conn, server }, Some(session)) = (self.stage, &self.session) {
             self.left = Some(Left::new(session, conn, server, stray));
         }
-        self.detach(now, out);
+        self.detach(now, false, out);
     }
 
     fn close_left(&mut self, out: &mut ClientOut) {
@@ -239,7 +246,10 @@ impl ZkClient {
         let Some(stray) = left.stray.take() else { return };
         let late = match stray {
             Stray::Write(write) => Operation::Write(write),
-            Stray::Close => Operation::CloseSession,
+            Stray::Close => {
+                session.is_ending = true;
+                Operation::CloseSession
+            }
         };
         for call in late.settled(&self.memory).calls() {
             let op = left.number(session);
@@ -288,6 +298,9 @@ impl ZkClient {
             return;
         };
         let op = session.number(server);
+        if spoils(&call) {
+            session.spoilt = Some(op.connection);
+        }
         out.fact(ClientFact::Invoke { op, call: call.clone() });
         out.send(conn, wire::request(op.cxid, &call));
         self.outstanding.push_back((op, call));
@@ -296,11 +309,14 @@ impl ZkClient {
 
     /// Whether a request is under way after which the server closes.
     fn is_ending(&self) -> bool {
-        let ends = |call: &Call| {
-            matches!(call, Call::CloseSession | Call::UnknownOp { .. })
-                || matches!(call, Call::AddAuth { scheme, .. } if scheme != "digest" && scheme != "ip")
-        };
-        self.outstanding.back().is_some_and(|(_, call)| ends(call))
+        self.outstanding.back().is_some_and(|(_, call)| spoils(call))
+    }
+
+    /// Whether a server has a cause to end its connection.
+    fn has_it_coming(&self) -> bool {
+        let spoilt = |session: &Session| session.spoilt == Some(session.connections);
+        let asked_for = |session: &Session| session.is_ending || spoilt(session);
+        self.session.as_ref().is_some_and(asked_for) || self.silent_until.is_some()
     }
 
     /// Does what is due.
@@ -378,9 +394,10 @@ impl ZkClient {
             out.send(conn, wire::ping());
             self.last_sent = now;
         }
-        if self.leaving && self.outstanding.is_empty() {
-            return self.send(now, Call::CloseSession, out);
+        if self.leaving.is_some() && self.outstanding.is_empty() {
+            return self.leave(now, out);
         }
+        self.let_impostor_try(now, out);
         self.act(now, out);
     }
 
@@ -388,6 +405,12 @@ impl ZkClient {
     fn patience_us(&self) -> u64 {
         self.spec.usual_timeout_us()
     }
+}
+
+/// Whether servers close the connection behind their answer.
+fn spoils(call: &Call) -> bool {
+    matches!(call, Call::CloseSession | Call::UnknownOp { .. })
+        || matches!(call, Call::AddAuth { scheme, .. } if scheme != "digest" && scheme != "ip")
 }
 
 impl SimClient for ZkClient {
@@ -410,7 +433,7 @@ impl SimClient for ZkClient {
                 self.close_left(out);
             }
             ClientEvent::Leave => {
-                self.leaving = true;
+                self.leaving = Some(Farewell::draw(&self.spec));
                 self.plan.stop();
                 self.on_wake(now, out);
             }
@@ -421,6 +444,8 @@ impl SimClient for ZkClient {
                     self.last_heard = now;
                     self.last_sent = now;
                     self.ask(now, conn, server, out);
+                } else {
+                    self.forge(conn, out);
                 }
             }
             ClientEvent::Bytes { conn, bytes } => {
@@ -429,11 +454,15 @@ impl SimClient for ZkClient {
                     if self.silent_until.is_none() && self.is_free() {
                         self.plan.goes_on(now);
                     }
+                } else {
+                    self.impostor_hears(conn, bytes, out);
                 }
             }
             ClientEvent::ConnectFailed { conn, .. } | ClientEvent::Closed { conn } => {
                 if self.conn() == Some(conn) {
-                    self.detach(now, out);
+                    self.detach(now, !self.has_it_coming(), out);
+                } else {
+                    self.refused(conn, out);
                 }
             }
         }
@@ -441,7 +470,7 @@ impl SimClient for ZkClient {
 
     fn on_wake(&mut self, now: SimTime, out: &mut ClientOut) {
         match self.stage {
-            Stage::Away { until } if until <= now && !self.leaving => self.dial(now, out),
+            Stage::Away { until } if until <= now && self.comes_back() => self.dial(now, out),
             Stage::Away { .. } => {}
             Stage::Asking { since, departs: Some(departure), .. }
                 if now.since(since) >= departure.after_us =>
@@ -463,7 +492,7 @@ impl SimClient for ZkClient {
 
     fn deadline(&self) -> Option<SimTime> {
         match (self.stage, &self.session) {
-            (Stage::Away { until }, _) => (!self.leaving).then_some(until),
+            (Stage::Away { until }, _) => self.comes_back().then_some(until),
             (Stage::Dialling { since, .. } | Stage::Asking { since, departs: None, .. }, _) => {
                 Some(since.plus(self.patience_us()))
             }
@@ -476,7 +505,7 @@ impl SimClient for ZkClient {
                     let give_up = self.last_heard.plus(session.part_us(2));
                     // Without room only an answer lets it go on.
                     let next = if self.is_free() { self.plan.at() } else { SimTime::NEVER };
-                    ping.min(give_up).min(next)
+                    ping.min(give_up).min(next).min(self.impostor.at())
                 }))
             }
             (Stage::Attached { .. }, None) => None,

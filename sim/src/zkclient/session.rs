@@ -20,6 +20,10 @@ pub(super) struct Session {
     pub(super) connections: u32,
     /// A server without a quorum gave it, when the client had seen so much.
     pub(super) read_only: Option<i64>,
+    /// Its end was asked for over a connection that it has left.
+    pub(super) is_ending: bool,
+    /// The connection that something was asked over behind which servers close it.
+    pub(super) spoilt: Option<u32>,
 }
 
 impl Session {
@@ -29,7 +33,17 @@ impl Session {
         timeout_ms: i32,
         read_only: Option<i64>,
     ) -> Self {
-        Self { id, password, timeout_ms, last_xid: 0, behind: 0, connections: 0, read_only }
+        Self {
+            id,
+            password,
+            timeout_ms,
+            last_xid: 0,
+            behind: 0,
+            connections: 0,
+            read_only,
+            is_ending: false,
+            spoilt: None,
+        }
     }
 
     /// It was granted on one more connection. `fresh`: numbers begin anew there.
