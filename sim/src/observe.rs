@@ -143,6 +143,8 @@ pub enum SimEvent {
     DiskFailed {
         queue: Queue,
     },
+    /// The process is told that a read failed.
+    ReadFailed,
     /// Had this server lost power now, its next process would have found this.
     Shadow(Shadow),
     /// A fault destroyed durable state: what this server had promised is charged to the atlas.

@@ -261,6 +261,7 @@ impl Canon {
             | SimEvent::LogDone
             | SimEvent::BatchOutgrown { .. }
             | SimEvent::DiskFailed { .. }
+            | SimEvent::ReadFailed
             | SimEvent::Objection { .. }
             | SimEvent::Word { .. }
             | SimEvent::Shadow(_)

@@ -247,7 +247,7 @@ fn all() -> Vec<(&'static str, Box<dyn Check + Send>)> {
         ("L8", Box::new(l08_outlived_goes::L08::default())),
         ("L9", Box::new(l09_prompt::L09::default())),
         ("X2", Box::new(x02_ack_content::X02::default())),
-        ("X5", Box::new(x05_objections::X05)),
+        ("X5", Box::new(x05_objections::X05::default())),
         ("X6", Box::new(x06_evidence::X06::default())),
         ("O1", Box::new(o01_oracle_sees::O01)),
     ]

@@ -5,7 +5,9 @@
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
-use crate::observe::SimEvent;
+use crate::observe::{LossKind, SimEvent};
+use std::collections::BTreeSet;
+use vivarium_core::ids::ServerId;
 
 /// What a server may say about another one that did nothing wrong: the two do not fit together, or the
 /// own disk is at fault.
@@ -16,28 +18,45 @@ const LEGAL: [&str; 10] = [
     "the leader's epoch is older than one that was accepted here (T33)",
     "this epoch is still on its way to the disk",
     "a file that the learner needs was purged",
-    "the own log cannot be read",
-    "the own snapshot cannot be read",
+    OWN_LOG,
+    OWN_SNAPSHOT,
     "SNAP behind the own history",
     "talks before it is led",
 ];
 
+/// What only a server may say whose disk a fault has struck.
+const OWN_LOG: &str = "the own log cannot be read";
+const OWN_SNAPSHOT: &str = "the own snapshot cannot be read";
+
 #[derive(Debug, Default)]
-pub(crate) struct X05;
+pub(crate) struct X05 {
+    /// Servers on whose disks something rotted since they were blank, or could not be read.
+    struck: BTreeSet<ServerId>,
+}
 
 impl Check for X05 {
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::Objection])
+        Topics::of(&[Topic::Objection, Topic::HistoryLost, Topic::ReadFailed])
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
-        let (SimEvent::Objection { to, why }, Some(server)) = (event, cx.server()) else {
-            return Ok(());
+        let Some(server) = cx.server() else { return Ok(()) };
+        match event {
+            SimEvent::HistoryLost(LossKind::Wiped) => self.struck.remove(&server),
+            SimEvent::HistoryLost(_) | SimEvent::ReadFailed => self.struck.insert(server),
+            _ => false,
         };
+        let SimEvent::Objection { to, why } = event else { return Ok(()) };
         let apache = &cx.canon.cluster.apache;
         let ours = !apache.contains(to) && !apache.contains(&server);
-        if cx.spec.white_box && ours && !LEGAL.contains(why) {
+        if !cx.spec.white_box || !ours {
+            return Ok(());
+        }
+        if !LEGAL.contains(why) {
             return Err(format!("{server} objects to {to}: {why}"));
+        }
+        if [OWN_LOG, OWN_SNAPSHOT].contains(why) && !self.struck.contains(&server) {
+            return Err(format!("{server} says that {why}, though nothing has struck its disk"));
         }
         Ok(())
     }
@@ -47,15 +66,32 @@ impl Check for X05 {
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
-    use vivarium_core::ids::ServerId;
 
     #[test]
     fn a_packet_that_its_reader_calls_wrong_is_found() {
-        let mut run = Run::new(X05);
+        let mut run = Run::new(X05::default());
         run.boot_all();
         let to = ServerId(1);
         run.server(2, SimEvent::Objection { to, why: LEGAL[3] }).unwrap();
         let objection = SimEvent::Objection { to, why: "COMMIT out of order" };
         assert!(run.server(2, objection).is_err());
+    }
+
+    #[test]
+    fn only_a_disk_that_was_struck_may_be_blamed() {
+        let mut run = Run::new(X05::default());
+        run.boot_all();
+        let blames = |run: &mut Run<X05>, server| {
+            [OWN_LOG, OWN_SNAPSHOT].map(|why| {
+                run.server(server, SimEvent::Objection { to: ServerId(1), why }).is_err()
+            })
+        };
+        assert_eq!(blames(&mut run, 2), [true, true]);
+        run.server(2, SimEvent::HistoryLost(LossKind::BitRot)).unwrap();
+        run.server(3, SimEvent::ReadFailed).unwrap();
+        assert_eq!(blames(&mut run, 2), [false, false]);
+        assert_eq!(blames(&mut run, 3), [false, false]);
+        run.server(2, SimEvent::HistoryLost(LossKind::Wiped)).unwrap();
+        assert_eq!(blames(&mut run, 2), [true, true]);
     }
 }

@@ -161,6 +161,9 @@ impl World {
                 (op.0 << 1, DiskInput::Failed { queue, op, fault })
             }
             Some(DiskDone::Read { read, result }) => {
+                if result.is_err() {
+                    self.observe(NodeId::Server(id), &SimEvent::ReadFailed);
+                }
                 (read.0 << 2, DiskInput::ReadDone { read, result })
             }
         };

@@ -350,6 +350,7 @@ impl Recorder {
             | SimEvent::LogDone
             | SimEvent::BatchOutgrown { .. }
             | SimEvent::DiskFailed { .. }
+            | SimEvent::ReadFailed
             | SimEvent::Shadow(_)
             | SimEvent::Faults { .. }
             | SimEvent::QuorumLost { .. }
