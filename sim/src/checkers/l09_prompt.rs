@@ -1,6 +1,6 @@
 //! L9: in the calm phase, while no server begins or ends to serve, whoever is asked answers: no client gives
 //! up a connection that it has made since then, over a request that nobody answered for long, nor one over
-//! which it asked for a session in vain. L5 lets that pass, for the request has ended; a server that forgets
+//! which it asked for a session in vain; and none is cut off that gave no cause. L5 lets that pass, for the request has ended; a server that forgets
 //! an answer for good does this to every client that asks the same. What faults left half-open shows within
 //! syncLimit: before that, nobody has to answer.
 
@@ -187,6 +187,24 @@ mod tests {
     fn who_stops_to_serve_owes_no_answer() {
         let stops = |run: &mut Run<L09>| run.note(2, Note::Serving { on: false }).unwrap();
         waits(true, 60_000, 1_200, stops).unwrap();
+    }
+
+    #[test]
+    fn who_is_cut_off_for_no_cause_is_found() {
+        let ends = |settles, cut_off| {
+            let mut run = Run::new(L09::default());
+            run.boot_all();
+            run.establish(1, 1).unwrap();
+            run.heal().unwrap();
+            run.wait_ms(settles).unwrap();
+            run.grant(5, 3_000, 1).unwrap();
+            let (session, connection) = (SessionId(5), 1);
+            let detached = SessionFact::Detached { session, connection, cut_off };
+            run.client(ClientFact::Session(detached))
+        };
+        assert!(ends(60_000, true).unwrap_err().contains("cut off"));
+        ends(60_000, false).unwrap();
+        ends(1, true).unwrap();
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! X5: servers of ours find nothing wrong with what the others say: connections deliver bytes whole and
 //! in order, so that a packet which its reader calls wrong was wrong when it was sent, or is read
-//! wrongly. It stands for X3 and X4 as well: a proposal behind a gap, a COMMIT out of order.
+//! wrongly. Nor with their own files, where nothing has struck their disk. It stands for X3 and X4 as well: a proposal behind a gap, a COMMIT out of order.
 //! Source: Remix I-11 to I-14.
 
 use crate::checkers::topic::{Topic, Topics};

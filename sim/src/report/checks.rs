@@ -72,11 +72,11 @@ pub(super) fn promise(check: &str) -> Option<&'static str> {
         "L6" => "When clients and their sessions are gone, nothing of them is left.",
         "L7" => "A calm ensemble says no more than it has to.",
         "L8" => "Containers and TTL nodes that have outlived their purpose go.",
-        "L9" => "Where nothing is faulty, no client gives up on an answer.",
+        "L9" => "Where nothing is faulty, no client gives up on an answer, or is cut off.",
         "X2" => {
             "A server acknowledges what its log holds, all of it, and only while it has a vote."
         }
-        "X5" => "Servers find nothing wrong with what the others say.",
+        "X5" => "Servers find nothing wrong with what the others say, or with a sound disk.",
         "X6" => "What a leader answers to a learner, it has evidence for.",
         "O1" => "Everything that is committed can be read.",
         "panic" => "A server never panics.",

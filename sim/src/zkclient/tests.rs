@@ -314,3 +314,138 @@ fn some_flee_with_a_fresh_session() {
     }
     assert!((10..=50).contains(&fled), "{fled} of 200");
 }
+
+fn detached(facts: &[ClientFact]) -> Vec<bool> {
+    let cut_off = |fact: &ClientFact| {
+        let ClientFact::Session(SessionFact::Detached { cut_off, .. }) = fact else { return None };
+        Some(*cut_off)
+    };
+    facts.iter().filter_map(cut_off).collect()
+}
+
+#[test]
+fn a_client_knows_what_it_deserves() {
+    let ends = |call: Option<Call>, silent: bool, closed: bool| {
+        let (mut client, mut out) = client();
+        let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
+        if let Some(call) = call {
+            client.send(SimTime::ZERO, call, &mut out);
+        }
+        if silent {
+            client.fall_silent(SimTime::ZERO, 1_000, &mut out);
+        }
+        match closed {
+            true => client.on_event(SimTime::ZERO, ClientEvent::Closed { conn }, &mut out),
+            false => client.drop_connection(SimTime::ZERO, &mut out),
+        }
+        detached(&facts(&mut out))
+    };
+    assert_eq!(ends(None, false, true), [true]);
+    assert_eq!(ends(Some(Call::WhoAmI), false, true), [true]);
+    assert_eq!(ends(None, false, false), [false], "its own doing");
+    assert_eq!(ends(None, true, true), [false]);
+    assert_eq!(ends(Some(Call::CloseSession), false, true), [false]);
+    let (scheme, proof) = ("sasl".to_owned(), "no".to_owned());
+    assert_eq!(ends(Some(Call::AddAuth { scheme, proof }), false, true), [false]);
+}
+
+/// A server closes behind its answer to what spoils a connection. The next connection is another one.
+#[test]
+fn a_spoilt_connection_stays_spoilt_when_the_answer_is_there() {
+    let (mut client, mut out) = client();
+    let conn = attach(&mut client, &mut out, SimTime::ZERO, 9);
+    client.send(SimTime::ZERO, Call::CloseSession, &mut out);
+    client.outstanding.clear();
+    client.on_event(SimTime::ZERO, ClientEvent::Closed { conn }, &mut out);
+    assert_eq!(detached(&facts(&mut out)), [false]);
+    client.forgery = None;
+    let conn = attach(&mut client, &mut out, SimTime::from_secs(1), 9);
+    client.on_event(SimTime::from_secs(1), ClientEvent::Closed { conn }, &mut out);
+    assert_eq!(detached(&facts(&mut out)), [true]);
+}
+
+/// What a client does that is told that the run ends, and has one more connection if it asks for it: facts,
+/// and the timeouts that it asks for.
+fn leaves(seed: u64) -> (Farewell, Vec<i32>, Vec<ClientFact>, Option<SimTime>) {
+    let (mut client, mut out) = client_of(seed);
+    attach(&mut client, &mut out, SimTime::ZERO, 9);
+    facts(&mut out);
+    let now = SimTime::from_ms(1);
+    client.on_event(now, ClientEvent::Leave, &mut out);
+    let farewell = client.leaving.expect("it leaves");
+    let mut told = facts(&mut out);
+    let later = SimTime::from_secs(1);
+    if farewell == Farewell::ComesBackToDie {
+        attach(&mut client, &mut out, later, 9);
+        told.extend(facts(&mut out));
+    }
+    let timeouts = told.iter().filter_map(|fact| {
+        let ClientFact::Session(SessionFact::Asked { timeout_ms, .. }) = fact else { return None };
+        Some(*timeout_ms)
+    });
+    (farewell, timeouts.collect(), told, client.deadline())
+}
+
+#[test]
+fn some_clients_say_that_they_leave_and_others_are_gone() {
+    let (mut closes, mut dies, mut silent, mut comes_back) = (0, 0, 0, 0);
+    for seed in 0..100 {
+        let (farewell, timeouts, told, deadline) = leaves(seed);
+        let said = |wanted: Call| {
+            told.iter()
+                .any(|fact| matches!(fact, ClientFact::Invoke { call, .. } if *call == wanted))
+        };
+        assert_eq!(said(Call::CloseSession), farewell == Farewell::Closes);
+        match farewell {
+            Farewell::Closes => closes += 1,
+            Farewell::Dies => {
+                dies += 1;
+                assert!(detached(&told) == [false] && deadline.is_none());
+            }
+            Farewell::FallsSilent => {
+                silent += 1;
+                assert!(detached(&told).is_empty() && deadline == Some(SimTime::NEVER));
+            }
+            // Where it does not begin with a forged request.
+            Farewell::ComesBackToDie if timeouts.is_empty() => {}
+            Farewell::ComesBackToDie => {
+                comes_back += 1;
+                assert_eq!((timeouts, detached(&told)), (vec![1], vec![false, false]));
+                assert_eq!(deadline, None);
+            }
+        }
+    }
+    assert!(closes > 30 && dies > 10 && silent > 3 && comes_back > 5);
+}
+
+#[test]
+fn an_impostor_asks_for_the_session_beside_its_client_and_changes_nothing() {
+    let mut refused = 0;
+    for (seed, closes) in (0..200).flat_map(|seed| [(seed, true), (seed, false)]) {
+        let (mut client, mut out) = client_of(seed);
+        let mine = attach(&mut client, &mut out, SimTime::ZERO, 9);
+        out.take_for_test();
+        let now = client.impostor.at();
+        if now == SimTime::NEVER {
+            continue;
+        }
+        assert!(now <= SimTime::from_secs(3) && client.deadline() <= Some(now));
+        client.let_impostor_try(now, &mut out);
+        let asks = out.take_for_test();
+        let [TestAsk::Connect(conn, ServerId(1))] = asks[..] else { panic!("{asks:?}") };
+        client.on_event(now, ClientEvent::Connected { conn }, &mut out);
+        let asks = out.take_for_test();
+        assert!(matches!(asks[..], [TestAsk::Send(to, _)] if to == conn), "{asks:?}");
+        let answered = ClientEvent::Bytes { conn, bytes: answer(0) };
+        let event = if closes { ClientEvent::Closed { conn } } else { answered };
+        client.on_event(now, event, &mut out);
+        let facts = facts(&mut out);
+        assert!(
+            matches!(facts[..], [ClientFact::Session(SessionFact::Forged { granted: false, .. })]),
+            "{facts:?}"
+        );
+        assert!(client.conn() == Some(mine) && client.impostor == Impostor::Nobody);
+        refused += 1;
+    }
+    assert!((8..50).contains(&refused), "{refused} of 400");
+}
