@@ -81,9 +81,9 @@ const FORGETFUL_FALLS: u64 = 700;
 const EARLY_RETURNS: u64 = 60;
 
 /// Seeds in which one server hears little, in per mille, and those of them whose servers want little to wait on a
-/// connection; in half of them nothing else happens.
+/// connection, or remember little; in half of them nothing else happens.
 const WHISPERS: u64 = 15;
-const CRAMPED_WHISPERS: u64 = 300;
+const MATTERING_WHISPERS: u64 = 300;
 
 /// Seeds in which who is elected falls with an epoch that nobody heard of, in per mille; in half of them
 /// nothing else happens.
@@ -249,7 +249,9 @@ fn is_back_too_soon(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
 }
 
 fn hears_too_little(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
-    let share = if cluster.is_cramped() { CRAMPED_WHISPERS } else { WHISPERS };
+    // What waits for it has nowhere to wait there.
+    let matters = cluster.is_cramped() || cluster.is_forgetful();
+    let share = if matters { MATTERING_WHISPERS } else { WHISPERS };
     rng.chance(share) && cluster.configs.len() > 1 && !is_alone(seed, cluster)
 }
 
