@@ -9,6 +9,7 @@
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};
+use crate::ids::SimTime;
 use crate::observe::{SimEvent, Word};
 use crate::oracle::txn::{ended_session, session_of};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -19,6 +20,16 @@ use vivarium_core::time::Mono;
 #[derive(Debug, Default)]
 pub(crate) struct X06 {
     leaders: BTreeMap<ServerId, Leader>,
+    /// Sessions that a leader has called missing, which only their end excuses. What a server sends on a link is told
+    /// where it began to write, and notes of the same moment, that of the commit of the end too, may follow.
+    denied: VecDeque<Denial>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Denial {
+    at: SimTime,
+    by: ServerId,
+    session: SessionId,
 }
 
 /// One process that leads, or may.
@@ -68,13 +79,22 @@ struct Sync {
 
 impl Check for X06 {
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::Word, Topic::Boot, Topic::PhaseEntered, Topic::Proposed])
+        Topics::of(&[
+            Topic::Word,
+            Topic::PhaseEntered,
+            Topic::Proposed,
+            Topic::Boot,
+            Topic::Crash,
+            Topic::Exit,
+        ])
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let Some(server) = cx.server() else { return Ok(()) };
         match event {
             SimEvent::Boot { .. } => drop(self.leaders.remove(&server)),
+            // What it would have told behind its last word is lost.
+            SimEvent::Crash(_) | SimEvent::Exit(_) => self.denied.retain(|one| one.by != server),
             SimEvent::Note(Note::PhaseEntered { phase: Phase::Looking, .. }) => {
                 if let Some(leader) = self.leaders.get_mut(&server) {
                     leader.ending.clear();
@@ -90,16 +110,37 @@ impl Check for X06 {
             }
             SimEvent::Word { link, word } => {
                 let leader = self.leaders.entry(server).or_default();
-                return leader.word(cx, *link, *word).map_err(|what| format!("{server} {what}"));
+                let denied = leader.word(cx, *link, *word);
+                let denied = denied.map_err(|what| format!("{server} {what}"))?;
+                let denial = |session| Denial { at: cx.now, by: server, session };
+                self.denied.extend(denied.map(denial));
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> Option<SimTime> {
+        self.denied.front().map(|denial| denial.at.plus(1))
+    }
+
+    fn due(&mut self, cx: &Cx<'_>) -> Result<(), String> {
+        while let Some(Denial { by, session, .. }) =
+            self.denied.pop_front_if(|denial| denial.at < cx.now)
+        {
+            if !cx.canon.closed.contains_key(&session) {
+                return Err(format!(
+                    "{by} says that there is no {session}, and no quorum has followed it since it was asked"
+                ));
+            }
         }
         Ok(())
     }
 }
 
 impl Leader {
-    fn word(&mut self, cx: &Cx<'_>, link: LinkId, word: Word) -> Result<(), String> {
+    /// Returns a session that is called missing without evidence.
+    fn word(&mut self, cx: &Cx<'_>, link: LinkId, word: Word) -> Result<Option<SessionId>, String> {
         self.moment += 1;
         let now = self.moment;
         let learner = self.learners.entry(link).or_default();
@@ -115,7 +156,7 @@ impl Leader {
             }
             Word::Ping { heard, at } => {
                 learner.pings.push_back(now);
-                return learner.hears_ping(cx, heard, at);
+                learner.hears_ping(cx, heard, at)?;
             }
             Word::Echo => learner.answered = learner.pings.pop_front().unwrap_or(learner.answered),
             Word::AsksSync => {
@@ -126,12 +167,12 @@ impl Leader {
                 let floor = self.proposed.get(&session).copied().unwrap_or(Zxid::ZERO);
                 learner.questions.push(Question { session, asked: now, floor });
             }
-            Word::Sync { told } => return self.answer_sync(cx, link, told),
+            Word::Sync { told } => self.answer_sync(cx, link, told)?,
             Word::Session { session, valid, told } => {
                 return self.answer(cx, link, session, valid.then_some(told));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn answer_sync(&mut self, cx: &Cx<'_>, link: LinkId, told: Zxid) -> Result<(), String> {
@@ -154,7 +195,7 @@ impl Leader {
         link: LinkId,
         session: SessionId,
         lives: Option<Zxid>,
-    ) -> Result<(), String> {
+    ) -> Result<Option<SessionId>, String> {
         let learner = self.learners.entry(link).or_default();
         let question = learner.questions.iter().position(|question| question.session == session);
         let Some(question) = question else {
@@ -162,13 +203,7 @@ impl Leader {
         };
         let Question { asked, floor, .. } = learner.questions.remove(question);
         let Some(told) = lives else {
-            let is_over = cx.canon.closed.contains_key(&session);
-            return match is_over || self.is_confirmed(cx, asked) {
-                true => Ok(()),
-                false => Err(format!(
-                    "says that there is no {session}, and no quorum has followed it since it was asked"
-                )),
-            };
+            return Ok((!self.is_confirmed(cx, asked)).then_some(session));
         };
         if self.ending.contains(&session) {
             return Err(format!("says that {session} lives, and has proposed its end"));
@@ -178,7 +213,7 @@ impl Leader {
                 "says that {session} lives behind the commit of {told}, and has proposed its {floor}"
             ));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Whether a quorum has answered a PING that was sent behind that moment.
@@ -295,13 +330,36 @@ mod tests {
     #[test]
     fn that_a_session_is_missing_needs_evidence_or_its_end() {
         let mut run = leader();
-        say(&mut run, 3, &[ASKED]).unwrap();
-        assert!(say(&mut run, 3, &[OVER]).unwrap_err().contains("there is no"));
+        say(&mut run, 3, &[ASKED, OVER]).unwrap();
+        assert!(run.wait_ms(1).unwrap_err().contains("there is no"));
+        let mut run = leader();
         say(&mut run, 3, &[ASKED, PING, Word::Echo, OVER]).unwrap();
+        run.wait_ms(1).unwrap();
         run.open(z(1, 1), SESSION.0);
         run.close(z(1, 2), SESSION.0).unwrap();
         say(&mut run, 2, &[ASKED, OVER]).unwrap();
+        run.wait_ms(1).unwrap();
         assert!(say(&mut run, 2, &[OVER]).unwrap_err().contains("nobody asked for"));
+    }
+
+    /// Its packets of one moment are told together, with the first of them.
+    #[test]
+    fn the_commit_of_its_end_may_be_told_behind_the_word() {
+        let denies = |ends: bool, dies: bool| {
+            let mut run = leader();
+            run.open(z(1, 1), SESSION.0);
+            say(&mut run, 2, &[ASKED, OVER]).unwrap();
+            if ends {
+                run.close(z(1, 2), SESSION.0).unwrap();
+            }
+            if dies {
+                run.crash(1);
+            }
+            run.wait_ms(1)
+        };
+        denies(true, false).unwrap();
+        denies(false, true).unwrap();
+        assert!(denies(false, false).is_err());
     }
 
     #[test]
