@@ -240,6 +240,11 @@ impl<C: Check> Run<C> {
     pub(crate) fn feed(&mut self, node: NodeId, event: &SimEvent) -> Result<(), String> {
         self.now = self.now.plus(1000);
         self.due()?;
+        self.feed_at_once(node, event)
+    }
+
+    /// The same, at the moment of what was fed last.
+    pub(crate) fn feed_at_once(&mut self, node: NodeId, event: &SimEvent) -> Result<(), String> {
         self.canon.learn(self.now, node, event);
         self.damage.learn(node, event, &self.disks);
         let cx = Cx {

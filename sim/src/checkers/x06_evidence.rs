@@ -245,6 +245,8 @@ impl Learner {
 mod tests {
     use super::*;
     use crate::checkers::testing::*;
+    use crate::ids::NodeId;
+    use crate::observe::CrashKind;
     use crate::oracle::txn::Txn;
     use crate::oracle::txn::build::payload;
 
@@ -345,21 +347,23 @@ mod tests {
     /// Its packets of one moment are told together, with the first of them.
     #[test]
     fn the_commit_of_its_end_may_be_told_behind_the_word() {
-        let denies = |ends: bool, dies: bool| {
+        let denies = |behind: Option<SimEvent>| {
             let mut run = leader();
             run.open(z(1, 1), SESSION.0);
+            let (zxid, hash) = (z(1, 2), 5);
+            let end = Txn::CloseSession { paths: Some(Vec::new()) };
+            let payload = payload(header(zxid, SESSION.0, 0), &end);
+            run.note(1, Note::Proposed { zxid, hash, payload }).unwrap();
+            (1..=3).for_each(|server| run.log(server, zxid, hash).unwrap());
             say(&mut run, 2, &[ASKED, OVER]).unwrap();
-            if ends {
-                run.close(z(1, 2), SESSION.0).unwrap();
-            }
-            if dies {
-                run.crash(1);
+            if let Some(event) = behind {
+                run.feed_at_once(NodeId::Server(ServerId(1)), &event).unwrap();
             }
             run.wait_ms(1)
         };
-        denies(true, false).unwrap();
-        denies(false, true).unwrap();
-        assert!(denies(false, false).is_err());
+        denies(Some(SimEvent::Note(Note::Committed { zxid: z(1, 2) }))).unwrap();
+        denies(Some(SimEvent::Crash(CrashKind::Process))).unwrap();
+        assert!(denies(None).is_err());
     }
 
     #[test]
