@@ -1,8 +1,8 @@
 //! L9: in the calm phase, while no server begins or ends to serve, whoever is asked answers: no client gives
 //! up a connection that it has made since then, over a request that nobody answered for long, nor one over
-//! which it asked for a session in vain; and none is cut off that gave no cause. L5 lets that pass, for the request has ended; a server that forgets
-//! an answer for good does this to every client that asks the same. What faults left half-open shows within
-//! syncLimit: before that, nobody has to answer.
+//! which it asked for a session in vain; and none is cut off that gave no cause. L5 lets that pass, for the
+//! request has ended; a server that forgets an answer for good does this to every client that asks the same.
+//! What faults left half-open shows within syncLimit: before that, nobody has to answer.
 
 use crate::checkers::topic::{Topic, Topics};
 use crate::checkers::{Check, Cx};

@@ -382,8 +382,9 @@ fn session(fact: &SessionFact) -> String {
         SessionFact::Expired { session, server } => {
             format!("hears from s{server} that session {session} is over")
         }
-        SessionFact::Detached { session, .. } => {
-            format!("lost its connection, session {session}")
+        SessionFact::Detached { session, cut_off, .. } => {
+            let how = if *cut_off { "is cut off" } else { "has no connection any more" };
+            format!("{how}, session {session}")
         }
         SessionFact::Silent { session } => format!("falls silent, session {session}"),
         SessionFact::GaveUp { server } => {

@@ -21,6 +21,7 @@ impl ZkClient {
             Some(other) if second => other,
             Some(_) | None => self.spec.session_timeout_ms,
         };
+        // Who comes back to die: servers grant their least.
         let timeout_ms = if self.leaving.is_some() { 1 } else { timeout_ms };
         self.forgery = self.session.as_ref().and_then(|_| self.forger.draw());
         if let (Some(forgery), Some(session)) = (self.forgery, &self.session) {
