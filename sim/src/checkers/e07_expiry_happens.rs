@@ -32,6 +32,8 @@ struct Granted {
     newest: u64,
     /// When it was told the newest.
     at: SimTime,
+    /// What it has asked for since, and a leader may have agreed to: 0 where it was told.
+    asked: u64,
 }
 
 /// Microseconds between two looks at all sessions.
@@ -140,10 +142,15 @@ impl E07 {
         if let Some(used) = self.used.get_mut(&session) {
             *used = now;
         }
-        if let ClientFact::Session(SessionFact::Granted { got, timeout_ms, .. }) = fact {
-            let granted = self.granted.entry(*got).or_default();
+        if let ClientFact::Session(SessionFact::Granted { timeout_ms, .. }) = fact {
+            let granted = self.granted.entry(session).or_default();
             let newest = micros(*timeout_ms);
-            *granted = Granted { longest: granted.longest.max(newest), newest, at: now };
+            let longest = granted.longest.max(newest);
+            *granted = Granted { longest, newest, at: now, asked: 0 };
+        }
+        if let ClientFact::Session(SessionFact::Asked { timeout_ms, .. }) = fact {
+            let granted = self.granted.entry(session).or_default();
+            granted.asked = granted.asked.max(micros(*timeout_ms));
         }
     }
 
@@ -151,11 +158,12 @@ impl E07 {
     /// leader, while all was calm; else the longest: a new leader begins with that of the transaction, and a
     /// server among faults may not come to tell of what it granted.
     fn timeout(&self, session: SessionId, created: u64, settled: SimTime) -> u64 {
-        match self.granted.get(&session) {
-            Some(granted) if granted.at > settled => granted.newest,
-            Some(granted) => granted.longest.max(created),
-            None => created,
-        }
+        let Some(granted) = self.granted.get(&session) else { return created };
+        let told = match granted.at > settled {
+            true => granted.newest,
+            false => granted.longest.max(created),
+        };
+        told.max(granted.asked)
     }
 }
 
@@ -238,6 +246,28 @@ mod tests {
         };
         assert!(ends(30_000).is_err());
         ends(0).unwrap();
+    }
+
+    /// A leader that agreed to it counts with it, whether its client is still there to hear of that or not.
+    #[test]
+    fn a_longer_timeout_that_was_asked_for_in_vain_may_bind() {
+        let ends = |told: bool| {
+            let mut run = Run::new(E07::default());
+            run.boot_all();
+            run.establish(1, 1)?;
+            run.open(z(1, 1), 5);
+            run.heal()?;
+            run.wait_ms(10)?;
+            let (resume, server) = (Some(SessionId(5)), ServerId(1));
+            let asked = SessionFact::Asked { resume, last_zxid: 0, timeout_ms: 40_000, server };
+            run.client(ClientFact::Session(asked))?;
+            if told {
+                run.grant(5, 1_000, 2)?;
+            }
+            run.wait_ms(30_000)
+        };
+        ends(false).unwrap();
+        assert!(ends(true).is_err());
     }
 
     #[test]

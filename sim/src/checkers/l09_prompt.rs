@@ -27,13 +27,22 @@ pub(crate) struct L09 {
 
 impl Check for L09 {
     fn hears(&self) -> Topics {
-        Topics::of(&[Topic::Healed, Topic::Up, Topic::Exit, Topic::Serving, Topic::Client])
+        Topics::of(&[
+            Topic::Healed,
+            Topic::Up,
+            Topic::Exit,
+            Topic::Serving,
+            Topic::ServingReadOnly,
+            Topic::Client,
+        ])
     }
 
     fn event(&mut self, cx: &Cx<'_>, event: &SimEvent) -> Result<(), String> {
         let stirs = matches!(
             event,
-            SimEvent::Up { .. } | SimEvent::Exit(_) | SimEvent::Note(Note::Serving { .. })
+            SimEvent::Up { .. }
+                | SimEvent::Exit(_)
+                | SimEvent::Note(Note::Serving { .. } | Note::ServingReadOnly { .. })
         );
         if matches!(event, SimEvent::Healed { .. }) || (self.steady.is_some() && stirs) {
             self.begin_anew(cx);
@@ -191,20 +200,25 @@ mod tests {
 
     #[test]
     fn who_is_cut_off_for_no_cause_is_found() {
-        let ends = |settles, cut_off| {
+        let ends = |settles, cut_off, between: Option<Note>| {
             let mut run = Run::new(L09::default());
             run.boot_all();
             run.establish(1, 1).unwrap();
             run.heal().unwrap();
             run.wait_ms(settles).unwrap();
             run.grant(5, 3_000, 1).unwrap();
+            if let Some(note) = between {
+                run.note(1, note).unwrap();
+            }
             let (session, connection) = (SessionId(5), 1);
             let detached = SessionFact::Detached { session, connection, cut_off };
             run.client(ClientFact::Session(detached))
         };
-        assert!(ends(60_000, true).unwrap_err().contains("cut off"));
-        ends(60_000, false).unwrap();
-        ends(1, true).unwrap();
+        assert!(ends(60_000, true, None).unwrap_err().contains("cut off"));
+        ends(60_000, false, None).unwrap();
+        ends(1, true, None).unwrap();
+        ends(60_000, true, Some(Note::Serving { on: false })).unwrap();
+        ends(60_000, true, Some(Note::ServingReadOnly { on: false })).unwrap();
     }
 
     #[test]
