@@ -107,6 +107,12 @@ impl Cluster {
         cluster
     }
 
+    /// Within how many microseconds a leader gives up a follower that is silent from now on: one tick until it
+    /// looks, one more for when the silence began.
+    pub(crate) fn notices_us(&self) -> u64 {
+        (self.sync_limit_ticks + 2) * self.tick_us
+    }
+
     /// What a session gets that asks for this.
     pub(crate) fn negotiated_ms(&self, asked_ms: i32) -> i32 {
         let asked = u64::try_from(asked_ms).unwrap_or(0);

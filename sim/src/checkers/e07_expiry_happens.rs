@@ -106,14 +106,13 @@ impl Check for E07 {
         let spare = cx.canon.cluster.tick_us * SPARE_TICKS + SPARE;
         let settled = led.max(healed).plus(spare);
         // Until it has noticed who of its followers is dead, it may wait for them with each commit.
-        let cluster = &cx.canon.cluster;
-        let notices = healed.plus((cluster.sync_limit_ticks + 2) * cluster.tick_us + spare);
+        let noticed = healed.plus(cx.canon.cluster.notices_us() + spare);
         for (session, created) in &self.open {
             let timeout = self.timeout(*session, *created, settled);
             let used = self.used.get(session).copied().unwrap_or_default();
             let drift = timeout / 1_000_000 * cx.spec.drift_ppm + cx.spec.drift_ppm;
             let from = used.max(led).max(healed);
-            if cx.now > from.plus(timeout + drift + spare).max(notices) {
+            if cx.now > from.plus(timeout + drift + spare).max(noticed) {
                 return Err(format!(
                     "{session} is open, though its client has said nothing since {used}, its timeout \
                      is {} ms, and the leader has been there since {led}",
@@ -180,12 +179,18 @@ mod tests {
     use crate::checkers::testing::*;
     use crate::observe::Sickness;
 
-    #[test]
-    fn a_session_that_never_ends_is_found() {
+    /// Server 1 leads, and session 5 is open.
+    fn begun() -> Run<E07> {
         let mut run = Run::new(E07::default());
         run.boot_all();
-        run.establish(1, 1).unwrap();
+        run.establish(1, 1).expect("it may lead");
         run.open(z(1, 1), 5);
+        run
+    }
+
+    #[test]
+    fn a_session_that_never_ends_is_found() {
+        let mut run = begun();
         run.wait_ms(100_000).unwrap();
         run.heal().unwrap();
         run.client(ClientFact::Ping { session: SessionId(5), connection: 1 }).unwrap();
@@ -194,10 +199,7 @@ mod tests {
 
     #[test]
     fn a_leader_that_died_expires_nothing() {
-        let mut run = Run::new(E07::default());
-        run.boot_all();
-        run.establish(1, 1).unwrap();
-        run.open(z(1, 1), 5);
+        let mut run = begun();
         run.heal().unwrap();
         run.crash(1);
         run.wait_ms(60_000).unwrap();
@@ -205,10 +207,7 @@ mod tests {
 
     #[test]
     fn a_leader_that_stays_sick_owes_nothing() {
-        let mut run = Run::new(E07::default());
-        run.boot_all();
-        run.establish(1, 1).unwrap();
-        run.open(z(1, 1), 5);
+        let mut run = begun();
         run.heal().unwrap();
         run.canon.sick.insert(ServerId(1), Sickness::Stalled);
         run.wait_ms(60_000).unwrap();
@@ -237,10 +236,7 @@ mod tests {
     #[test]
     fn a_shorter_timeout_binds_where_this_leader_granted_it_while_all_is_calm() {
         let ends = |wait_ms| {
-            let mut run = Run::new(E07::default());
-            run.boot_all();
-            run.establish(1, 1)?;
-            run.open(z(1, 1), 5);
+            let mut run = begun();
             run.grant(5, 60_000, 1)?;
             run.heal()?;
             run.wait_ms(wait_ms)?;
@@ -255,10 +251,7 @@ mod tests {
     #[test]
     fn a_longer_timeout_that_was_asked_for_in_vain_may_bind() {
         let ends = |told: bool| {
-            let mut run = Run::new(E07::default());
-            run.boot_all();
-            run.establish(1, 1)?;
-            run.open(z(1, 1), 5);
+            let mut run = begun();
             run.heal()?;
             run.wait_ms(10)?;
             let (resume, server) = (Some(SessionId(5)), ServerId(1));
@@ -276,23 +269,15 @@ mod tests {
     /// Followers that faults have left dead hold up its commits until it has given them up.
     #[test]
     fn a_leader_has_a_while_to_notice_who_is_dead() {
-        let mut run = Run::new(E07::default());
-        run.boot_all();
-        run.establish(1, 1).unwrap();
-        run.open(z(1, 1), 5);
+        let mut run = begun();
         run.heal().unwrap();
-        let cluster = &run.canon.cluster;
-        let notices_ms = (cluster.sync_limit_ticks + 2) * cluster.tick_us / 1000;
-        run.wait_ms(notices_ms).unwrap();
+        run.wait_ms(run.canon.cluster.notices_us() / 1000).unwrap();
         assert!(run.wait_ms(15_000).is_err());
     }
 
     #[test]
     fn one_that_is_used_or_closed_is_fine() {
-        let mut run = Run::new(E07::default());
-        run.boot_all();
-        run.establish(1, 1).unwrap();
-        run.open(z(1, 1), 5);
+        let mut run = begun();
         run.open(z(1, 2), 6);
         run.close(z(1, 3), 6).unwrap();
         run.heal().unwrap();

@@ -111,10 +111,7 @@ impl Check for L09 {
 
 impl L09 {
     fn begin_anew(&mut self, cx: &Cx<'_>) {
-        let cluster = &cx.canon.cluster;
-        // A leader looks once in each tick.
-        let notices = (cluster.sync_limit_ticks + 2) * cluster.tick_us;
-        self.steady = Some(cx.now.plus(notices));
+        self.steady = Some(cx.now.plus(cx.canon.cluster.notices_us()));
         self.made.clear();
         self.open.clear();
         self.asking.clear();

@@ -228,12 +228,10 @@ impl Leader {
 impl Learner {
     /// Of a pause of the leader, one tick counts.
     fn hears_ping(&mut self, cx: &Cx<'_>, heard: bool, at: Mono) -> Result<(), String> {
-        let (tick_us, ticks) = (cx.canon.cluster.tick_us, cx.canon.cluster.sync_limit_ticks);
-        let since_us = at.since(self.pinged).0.min(tick_us);
+        let since_us = at.since(self.pinged).0.min(cx.canon.cluster.tick_us);
         self.pinged = at;
         self.silent_us = if heard || !self.serves { 0 } else { self.silent_us + since_us };
-        // One tick until its silence is looked at, one more for when the silence began.
-        if self.silent_us <= (ticks + 2) * tick_us {
+        if self.silent_us <= cx.canon.cluster.notices_us() {
             return Ok(());
         }
         let silent_ms = self.silent_us / 1000;

@@ -249,7 +249,7 @@ fn is_back_too_soon(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
 }
 
 fn hears_too_little(seed: u64, cluster: &Cluster, rng: &mut SimRng) -> bool {
-    // What waits for it has nowhere to wait there.
+    // What it is late for has nowhere to wait there, or is forgotten soon.
     let matters = cluster.is_cramped() || cluster.is_forgetful();
     let share = if matters { MATTERING_WHISPERS } else { WHISPERS };
     rng.chance(share) && cluster.configs.len() > 1 && !is_alone(seed, cluster)

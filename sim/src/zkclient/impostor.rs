@@ -52,12 +52,12 @@ impl ZkClient {
 
     /// What he is at with that connection, if it is his.
     fn tries(&self, on: ConnId) -> Option<(ServerId, Forgery)> {
-        match (self.impostor, self.stage) {
-            (Impostor::Tries { conn, forgery }, Stage::Attached { server, .. }) if conn == on => {
-                Some((server, forgery))
-            }
-            _ => None,
-        }
+        let (Impostor::Tries { conn, forgery }, Stage::Attached { server, .. }) =
+            (self.impostor, self.stage)
+        else {
+            return None;
+        };
+        (conn == on).then_some((server, forgery))
     }
 
     /// He is connected.
